@@ -1,7 +1,10 @@
 //! What clients asked and what they were told: the one input of every checker.
 //!
-//! A [`History`] is generic over the input and the output of an operation, so that a simulated run hands over its
-//! own typed operations without a copy through text.
+//! A [`History`] is generic over the input and the output of an operation, so that a simulated run
+//! hands over its own typed operations without a copy through text. Record with
+//! [`History::invoke`] and [`History::complete`] while a run goes on, or fill `operations`.
+
+use std::fmt;
 
 /// How an operation ended, as its client knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,13 +25,34 @@ pub enum Outcome<O> {
     Indeterminate,
 }
 
+impl<O> Outcome<O> {
+    /// When the response arrived; `None` for an indeterminate operation.
+    #[must_use]
+    pub fn returned(&self) -> Option<u64> {
+        match self {
+            Self::Ok { returned, .. } | Self::Failed { returned } => Some(*returned),
+            Self::Indeterminate => None,
+        }
+    }
+
+    /// What the client was told, if the operation succeeded.
+    #[must_use]
+    pub fn output(&self) -> Option<&O> {
+        match self {
+            Self::Ok { output, .. } => Some(output),
+            Self::Failed { .. } | Self::Indeterminate => None,
+        }
+    }
+}
+
 /// One operation of one client: an invocation, and its response if there was one.
 ///
-/// Intervals are closed and real time is strict: `a` precedes `b` if and only if `a` returned strictly before `b`
-/// was called; equal stamps are concurrent.
+/// Intervals are closed and real time is strict: `a` precedes `b` if and only if `a` returned
+/// strictly before `b` was called; equal stamps are concurrent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Operation<I, O> {
-    /// Who asked. A client has at most one operation open at a time, not counting indeterminate ones.
+    /// Who asked. A client has at most one operation open at a time, not counting indeterminate
+    /// ones.
     pub client: u32,
     /// When it was asked, in any unit that the whole history shares (a simulation: nanoseconds).
     pub call: u64,
@@ -44,3 +68,155 @@ pub struct History<I, O> {
     /// The operations; an operation's index here is its name in verdicts and witnesses.
     pub operations: Vec<Operation<I, O>>,
 }
+
+impl<I, O> Default for History<I, O> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<I, O> History<I, O> {
+    /// A history in which nothing happened yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { operations: Vec::new() }
+    }
+
+    /// Records a call at time `call`; the operation stays indeterminate until [`Self::complete`] or
+    /// [`Self::fail`] names the index that this returns.
+    pub fn invoke(&mut self, client: u32, call: u64, input: I) -> usize {
+        self.operations.push(Operation { client, call, input, outcome: Outcome::Indeterminate });
+        self.operations.len() - 1
+    }
+
+    /// Records the response to operation `index`. Whether the stamps make sense is told by
+    /// [`Self::validate`], not here, so that recording never fails in the middle of a run.
+    pub fn complete(&mut self, index: usize, returned: u64, output: O) {
+        if let Some(operation) = self.operations.get_mut(index) {
+            operation.outcome = Outcome::Ok { returned, output };
+        }
+    }
+
+    /// Records that operation `index` certainly did not happen.
+    pub fn fail(&mut self, index: usize, returned: u64) {
+        if let Some(operation) = self.operations.get_mut(index) {
+            operation.outcome = Outcome::Failed { returned };
+        }
+    }
+
+    /// How many operations were called.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Whether nothing was called.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// How many operations ended with [`Outcome::Ok`]: a run with none proves nothing.
+    #[must_use]
+    pub fn completed(&self) -> usize {
+        self.operations.iter().filter(|op| op.outcome.output().is_some()).count()
+    }
+
+    /// Checks the promises that checkers rely on, in O(n log n).
+    ///
+    /// # Errors
+    /// The first operation, by index, that breaks one: more than `u32::MAX - 1` operations, a
+    /// response before its call, calls out of order, or two operations of one client at once.
+    pub fn validate(&self) -> Result<(), HistoryError> {
+        if u32::try_from(self.operations.len()).map_or(true, |n| n == u32::MAX) {
+            return Err(HistoryError::TooLong);
+        }
+        // (client, call, index): neighbours of one client are its consecutive operations.
+        let mut by_client: Vec<(u32, u64, usize)> = Vec::with_capacity(self.operations.len());
+        for (index, operation) in self.operations.iter().enumerate() {
+            if operation.outcome.returned().is_some_and(|returned| returned < operation.call) {
+                return Err(HistoryError::ResponseBeforeCall { operation: index });
+            }
+            if index > 0 && operation.call < self.operations[index - 1].call {
+                return Err(HistoryError::CallsOutOfOrder { operation: index });
+            }
+            by_client.push((operation.client, operation.call, index));
+        }
+        by_client.sort_unstable();
+        let mut first: Option<HistoryError> = None;
+        for pair in by_client.windows(2) {
+            let ((client, _, earlier), (same, call, operation)) = (pair[0], pair[1]);
+            let open = self.operations[earlier].outcome.returned().is_some_and(|end| end > call);
+            let known = first.as_ref().map_or(usize::MAX, HistoryError::operation);
+            if client == same && open && operation < known {
+                first = Some(HistoryError::TwoAtOnce { client, earlier, operation });
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Puts the operations in the order of their calls, keeping the order of equal ones.
+    pub fn sort_by_call(&mut self) {
+        self.operations.sort_by_key(|operation| operation.call);
+    }
+}
+
+/// A history that no recorder can have produced; the fields are indices into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// More operations than a witness can name (2^32 - 2).
+    TooLong,
+    /// The response carries an earlier stamp than the call.
+    ResponseBeforeCall {
+        /// The operation at fault.
+        operation: usize,
+    },
+    /// The operation was called before the one listed ahead of it.
+    CallsOutOfOrder {
+        /// The operation at fault.
+        operation: usize,
+    },
+    /// A client called again while its previous operation was still open.
+    TwoAtOnce {
+        /// The client.
+        client: u32,
+        /// The operation that was open.
+        earlier: usize,
+        /// The operation at fault.
+        operation: usize,
+    },
+}
+
+impl HistoryError {
+    /// The index of the operation at fault.
+    #[must_use]
+    pub fn operation(&self) -> usize {
+        match self {
+            Self::TooLong => u32::MAX as usize - 1,
+            Self::ResponseBeforeCall { operation }
+            | Self::CallsOutOfOrder { operation }
+            | Self::TwoAtOnce { operation, .. } => *operation,
+        }
+    }
+}
+
+impl fmt::Display for HistoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "more than {} operations", u32::MAX - 1),
+            Self::ResponseBeforeCall { operation } => {
+                write!(f, "operation {operation} has its response before its call")
+            }
+            Self::CallsOutOfOrder { operation } => {
+                write!(f, "operation {operation} was called before the one ahead of it")
+            }
+            Self::TwoAtOnce { client, earlier, operation } => write!(
+                f,
+                "client {client} called operation {operation} while {earlier} was still open"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for HistoryError {}

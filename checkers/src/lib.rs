@@ -1,7 +1,14 @@
 //! Consistency checkers: a history in, a verdict out.
 //!
-//! This crate knows nothing of the engine that recorded the history: a checker sees a history and a model, nothing else.
+//! This crate knows nothing of the engine that recorded the history: a checker sees a history and
+//! a model, nothing else. `linearizable(&model, &history, budget)` is the front door.
 
 pub mod history;
+pub mod linearizability;
+pub mod models;
+pub mod verdict;
 
-pub use history::{History, Operation, Outcome};
+pub use history::{History, HistoryError, Operation, Outcome};
+pub use linearizability::linearizable;
+pub use models::Model;
+pub use verdict::{Budget, Certificate, Verdict, Witness};

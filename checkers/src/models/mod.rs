@@ -1,0 +1,47 @@
+//! Sequential models: what one correct object, asked one thing at a time, would answer.
+
+pub mod kv;
+
+use std::hash::Hash;
+
+pub use kv::{Kv, KvInput, KvOutput};
+
+/// A sequential object: the specification that a concurrent history is judged against.
+pub trait Model {
+    /// What can be asked.
+    type Input;
+    /// What can be answered.
+    type Output;
+    /// Everything that the object remembers (of one partition, see [`Model::partition`]).
+    type State: Clone + Eq + Hash;
+    /// What splits a history into independent parts; `()` if nothing does.
+    type Key: Eq + Hash + ?Sized;
+
+    /// The state before the first operation.
+    fn initial(&self) -> Self::State;
+
+    /// The state after `input` took effect in `state` and answered `output`; `None` if it cannot
+    /// have answered that. Without an output the operation is indeterminate and takes effect here
+    /// unseen: then `None` means that it can have no effect here.
+    fn step(
+        &self,
+        state: &Self::State,
+        input: &Self::Input,
+        output: Option<&Self::Output>,
+    ) -> Option<Self::State>;
+
+    /// The independent part of the object that `input` touches, for all inputs or for none
+    /// (P-compositionality, Horn and Kroening 2015). With a key, [`Self::State`] is that of one
+    /// part.
+    fn partition<'a>(&self, input: &'a Self::Input) -> Option<&'a Self::Key> {
+        let _ = input;
+        None
+    }
+
+    /// Whether the operation changes no state in which it can give that answer. Searches place
+    /// such operations as early as they fit; `false` is always safe.
+    fn is_pure(&self, input: &Self::Input, output: Option<&Self::Output>) -> bool {
+        let _ = (input, output);
+        false
+    }
+}
