@@ -1,1 +1,48 @@
-//! sim
+//! The engine of Seedfall: one seed decides everything that happens to a simulated distributed system.
+//!
+//! A tour, in the order in which a reader needs it:
+//!
+//! - [`protocol`]: the trait that an algorithm implements, and [`Context`], all that it may do to the world;
+//! - [`world`]: the loop that pops an event, hashes it, hands it to its node, and applies the effects;
+//! - [`draw`]: randomness by address, so that one decision can be changed without moving the others;
+//! - [`network`]: the seam that decides what becomes of a message (the answers live in `seedfall-net`);
+//! - [`client`]: who asks the nodes, and remembers the answers;
+//! - [`journal`], [`clock`]: what a crash leaves of a node, and what time it believes it is;
+//! - [`trace`], [`hash`]: everything that happened, as one number and, on demand, in words;
+//! - [`monitor`]: invariants that are watched while a run goes on;
+//! - [`model`]: what a run is allowed to assume.
+//!
+//! What is absent: nothing here reads the operating system, no link policy, no protocol, no fault plan, no checker, no
+//! thread, no global. Two runs in one process cannot touch each other.
+
+pub mod client;
+pub mod clock;
+pub mod draw;
+pub mod hash;
+pub mod id;
+pub mod journal;
+pub mod model;
+pub mod monitor;
+pub mod network;
+mod node;
+pub mod protocol;
+pub mod queue;
+pub mod time;
+mod timers;
+pub mod trace;
+pub mod world;
+
+pub use client::{ClientContext, ClientEffect, Clients};
+pub use clock::Clock;
+pub use draw::{ALWAYS, Draw, DrawAddress, Draws, Override, Ppm, Seed, Site};
+pub use hash::StableHasher;
+pub use id::{Address, ClientId, NodeId, ParseIdError, RequestId};
+pub use journal::{CrashImage, Journal};
+pub use model::{Links, Nodes, SystemModel, Timing};
+pub use monitor::{Monitor, Violation};
+pub use network::{Fate, Network};
+pub use node::{CrashPoint, EffectKind};
+pub use protocol::{Context, Data, Effect, Protocol};
+pub use time::{Duration, Time};
+pub use trace::{Entry, Event, Kind, Recording, Trace};
+pub use world::{Counters, Setup, Step, World};

@@ -1,0 +1,455 @@
+//! Randomness by address: every decision has a name, and its value depends on the seed and the name alone.
+//!
+//! A sequential random stream makes shrinking impossible: leave one fault out and every later decision shifts. So a
+//! [`Draw`] has an [`Address`](crate::DrawAddress): a [`Site`] (the link n1->n2, the node n3, ...) and an ordinal there.
+//! Each site is one `ChaCha8` stream of the seed, each draw four words of it; the 17th draw of a site is the same whatever
+//! happened elsewhere, and any draw can be overridden by its address.
+
+use crate::hash::fold;
+use crate::id::{Address, ClientId, NodeId};
+use crate::time::Duration;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// What decides a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Seed(pub u64);
+
+/// Where draws are made. The k-th draw of a site never depends on another site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Site {
+    /// The fate of the k-th message on a directed link.
+    Link(Address, Address),
+    /// The k-th draw that the protocol on a node asks for.
+    Node(NodeId),
+    /// What the k-th crash of a node leaves of its un-synced records.
+    Disk(NodeId),
+    /// Which of the events of one instant comes first; the ordinal is the instant in nanoseconds.
+    Tie,
+    /// A client's decision about its k-th operation: what it asks, whom, and when.
+    Client(ClientId),
+    /// The k-th decision of whoever drew the fault plan.
+    Plan,
+}
+
+/// The name of one draw: a site, and its ordinal there, counted from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DrawAddress {
+    /// Where.
+    pub site: Site,
+    /// The how-manieth draw of that site.
+    pub ordinal: u64,
+}
+
+/// What to decide instead of what the seed says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Override {
+    /// The dull outcome: nothing is lost or doubled, every span is the middle of its range.
+    Nominal,
+    /// These four words.
+    Words([u32; 4]),
+}
+
+/// One random decision: four words, consumed in order by the questions asked of it.
+///
+/// A question takes one word, whatever the answer, so that a change of a probability changes only its own answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    words: [u32; 4],
+    next: u8,
+    nominal: bool,
+    ordinal: u64,
+}
+
+/// Parts per million: the unit of every probability, so that plans are exact and readable.
+pub type Ppm = u32;
+
+/// One million parts per million: always.
+pub const ALWAYS: Ppm = 1_000_000;
+
+impl Draw {
+    /// The dull draw: every chance is declined, every span is the middle of its range.
+    pub const NOMINAL: Self = Self { words: [1 << 31; 4], next: 0, nominal: true, ordinal: 0 };
+
+    /// A draw of the given words, for a network or a plan that is tested alone.
+    pub const fn from_words(words: [u32; 4]) -> Self {
+        Self { words, next: 0, nominal: false, ordinal: 0 }
+    }
+
+    /// Its ordinal at its site.
+    #[inline]
+    pub const fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    /// True if it is overridden by the dull outcome.
+    #[inline]
+    pub const fn is_nominal(&self) -> bool {
+        self.nominal
+    }
+
+    /// The next word, uniform over all `u32`.
+    ///
+    /// # Panics
+    /// If all four words are used: ask for a second draw instead.
+    #[inline]
+    pub fn word(&mut self) -> u32 {
+        let word = self.words[usize::from(self.next)];
+        self.next += 1;
+        word
+    }
+
+    /// True with probability `ppm` in a million; a nominal draw says no unless the answer is certain.
+    #[inline]
+    pub fn chance(&mut self, ppm: Ppm) -> bool {
+        let hit = (u64::from(self.word()) * u64::from(ALWAYS)) >> 32 < u64::from(ppm);
+        if self.nominal { ppm >= ALWAYS } else { hit }
+    }
+
+    /// Uniform over `0..bound`, or the middle of it; `bound` must not be zero.
+    #[inline]
+    pub fn below(&mut self, bound: u32) -> u32 {
+        assert!(bound > 0, "cannot draw below zero");
+        ((u64::from(self.word()) * u64::from(bound)) >> 32) as u32
+    }
+
+    /// Uniform over the range, or its middle; an empty range gives its start.
+    #[inline]
+    pub fn duration(&mut self, range: Range<Duration>) -> Duration {
+        let width = (range.end - range.start).as_nanos();
+        range.start + scale(width, self.word())
+    }
+
+    /// Exponentially distributed with the given mean, cut off at 22 times the mean (one in 2^32); or the median.
+    #[inline]
+    pub fn exponential(&mut self, mean: Duration) -> Duration {
+        exponential(mean, self.word())
+    }
+}
+
+/// `width * word / 2^32`.
+#[inline]
+pub const fn scale(width: u64, word: u32) -> Duration {
+    Duration::nanos(((width as u128 * word as u128) >> 32) as u64)
+}
+
+/// The exponential distribution's inverse at `word / 2^32`, in integers alone.
+///
+/// `-ln(u) * mean = (32 - log2(word)) * ln 2 * mean`, the logarithm by table and linear interpolation (error below
+/// 2^-17), so that no machine's floating point can move an event.
+#[inline]
+pub const fn exponential(mean: Duration, word: u32) -> Duration {
+    let word = if word == 0 { 1 } else { word };
+    let whole = 31 - word.leading_zeros();
+    // The mantissa as 31 bits after the leading one: 8 choose the table row, 23 interpolate in it.
+    let mantissa = ((word as u64) << (31 - whole)) & 0x7FFF_FFFF;
+    let (row, rest) = ((mantissa >> 23) as usize, mantissa & 0x7F_FFFF);
+    let (low, high) = (LOG2[row] as u64, LOG2[row + 1] as u64);
+    let fraction = low + (((high - low) * rest) >> 23);
+    let bits = (32 << 24) - (((whole as u64) << 24) + fraction);
+    // ln 2 in 32-bit fixed point; `bits` is in 24-bit fixed point.
+    let scaled = (bits as u128 * 2_977_044_472) >> 24;
+    Duration::nanos(((mean.as_nanos() as u128 * scaled) >> 32) as u64)
+}
+
+/// `log2(1 + i / 256)` in 24-bit fixed point, computed at compile time by repeated squaring.
+const LOG2: [u32; 257] = {
+    let mut table = [0; 257];
+    let mut row = 0;
+    while row < 256 {
+        let mut value: u64 = (256 + row as u64) << 22; // 1.xxx in 30-bit fixed point
+        let mut bits = 0;
+        let mut place = 0;
+        while place < 24 {
+            value = (value * value) >> 30;
+            bits <<= 1;
+            if value >= 2 << 30 {
+                value >>= 1;
+                bits |= 1;
+            }
+            place += 1;
+        }
+        table[row] = bits;
+        row += 1;
+    }
+    table[256] = 1 << 24;
+    table
+};
+
+/// One site's stream, with the ordinal of its next draw.
+#[derive(Clone, Debug)]
+struct Stream {
+    rng: ChaCha8Rng,
+    next: u64,
+}
+
+impl Stream {
+    #[inline]
+    fn draw(&mut self) -> Draw {
+        let ordinal = self.next;
+        self.next += 1;
+        next_draw(&mut self.rng, ordinal)
+    }
+}
+
+#[inline]
+fn next_draw(rng: &mut ChaCha8Rng, ordinal: u64) -> Draw {
+    let (low, high) = (rng.next_u64(), rng.next_u64());
+    let words = [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32];
+    Draw { words, next: 0, nominal: false, ordinal }
+}
+
+/// Clusters up to this many addresses keep their link streams in a table, larger ones in a tree.
+const DENSE_PEERS: usize = 128;
+
+/// All the randomness of a run.
+#[derive(Clone, Debug)]
+pub struct Draws {
+    seed: Seed,
+    nodes: usize,
+    peers: usize,
+    /// Which of `streams` serves a dense site; zero: none yet.
+    dense: Vec<u32>,
+    sparse: BTreeMap<Site, u32>,
+    streams: Vec<Stream>,
+    overrides: BTreeMap<DrawAddress, Override>,
+    overridden: u64,
+    log: Option<Vec<(DrawAddress, [u32; 4])>>,
+}
+
+impl Draws {
+    /// The randomness of `seed` for a cluster of `nodes` nodes and `clients` clients.
+    pub fn new(seed: Seed, nodes: usize, clients: usize) -> Self {
+        let peers = nodes + clients;
+        let dense = if peers <= DENSE_PEERS { peers * peers + nodes } else { 0 };
+        Self {
+            seed,
+            nodes,
+            peers,
+            dense: vec![0; dense],
+            sparse: BTreeMap::new(),
+            streams: Vec::new(),
+            overrides: BTreeMap::new(),
+            overridden: 0,
+            log: None,
+        }
+    }
+
+    /// Replaces the draws at these addresses.
+    pub fn with_overrides(mut self, overrides: BTreeMap<DrawAddress, Override>) -> Self {
+        self.overrides = overrides;
+        self
+    }
+
+    /// From here on keeps every draw made, for [`Draws::log`].
+    pub fn keep_log(&mut self) {
+        self.log = Some(Vec::new());
+    }
+
+    /// The draws made since [`Draws::keep_log`], in order.
+    pub fn log(&self) -> &[(DrawAddress, [u32; 4])] {
+        self.log.as_deref().unwrap_or_default()
+    }
+
+    /// The seed.
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// The next draw of a site.
+    #[inline]
+    pub fn draw(&mut self, site: Site) -> Draw {
+        let stream = match self.dense_index(site) {
+            Some(index) if self.dense[index] != 0 => self.dense[index],
+            index => self.stream(site, index),
+        };
+        let draw = self.streams[stream as usize - 1].draw();
+        if self.overrides.is_empty() && self.log.is_none() {
+            return draw;
+        }
+        self.revise(DrawAddress { site, ordinal: draw.ordinal }, draw)
+    }
+
+    /// The draw at an address, which need not be the next one of its site.
+    pub fn at(&mut self, site: Site, ordinal: u64) -> Draw {
+        let draw = next_draw(&mut self.source(site, ordinal), ordinal);
+        self.revise(DrawAddress { site, ordinal }, draw)
+    }
+
+    /// A choice among `count` things that happen at the instant `nanos`; `taken` were chosen there before.
+    pub(crate) fn tie(&mut self, nanos: u64, taken: u32, count: usize) -> usize {
+        // Four words a draw, sixteen draws an instant: an instant with more choices than that wraps into the words of
+        // a later one, which is as random.
+        let ordinal = nanos.wrapping_mul(16).wrapping_add(u64::from(taken / 4));
+        let mut draw = self.at(Site::Tie, ordinal);
+        draw.next = (taken % 4) as u8;
+        draw.below(count as u32) as usize
+    }
+
+    /// Changes whenever an override took effect; part of the trace hash.
+    pub fn overridden(&self) -> u64 {
+        self.overridden
+    }
+
+    fn dense_index(&self, site: Site) -> Option<usize> {
+        if self.dense.is_empty() {
+            return None;
+        }
+        match site {
+            Site::Link(from, to) => {
+                Some(from.index(self.nodes) * self.peers + to.index(self.nodes))
+            }
+            Site::Node(node) => Some(self.peers * self.peers + node.index()),
+            Site::Disk(_) | Site::Tie | Site::Client(_) | Site::Plan => None,
+        }
+    }
+
+    /// The number of a site's stream, which is made at its first draw: most links of most runs are never used.
+    #[cold]
+    fn stream(&mut self, site: Site, dense: Option<usize>) -> u32 {
+        if let Some(stream) = self.sparse.get(&site) {
+            return *stream;
+        }
+        self.streams.push(Stream { rng: self.source(site, 0), next: 0 });
+        let stream = self.streams.len() as u32;
+        match dense {
+            Some(index) => self.dense[index] = stream,
+            None => drop(self.sparse.insert(site, stream)),
+        }
+        stream
+    }
+
+    /// A generator that stands before the draw with this ordinal.
+    fn source(&self, site: Site, ordinal: u64) -> ChaCha8Rng {
+        let mut key = *b"seedfall: one key a seed, vers.1";
+        key[..8].copy_from_slice(&self.seed.0.to_le_bytes());
+        let mut rng = ChaCha8Rng::from_seed(key);
+        rng.set_stream(site.stream());
+        if ordinal > 0 {
+            rng.set_word_pos(u128::from(ordinal) * 4);
+        }
+        rng
+    }
+
+    /// What becomes of a draw under the overrides; notes it in the log.
+    #[cold]
+    fn revise(&mut self, address: DrawAddress, mut draw: Draw) -> Draw {
+        if let Some(revision) = self.overrides.get(&address) {
+            draw.words = match revision {
+                Override::Nominal => Draw::NOMINAL.words,
+                Override::Words(words) => *words,
+            };
+            draw.nominal = matches!(revision, Override::Nominal);
+            self.overridden = fold(fold(self.overridden, address.site.stream()), address.ordinal);
+        }
+        if let Some(log) = &mut self.log {
+            log.push((address, draw.words));
+        }
+        draw
+    }
+}
+
+impl Site {
+    /// The number of the site's `ChaCha` stream: its kind above, its ids below.
+    const fn stream(self) -> u64 {
+        let (kind, high, low) = match self {
+            Self::Link(from, to) => (1, from.code(), to.code()),
+            Self::Node(node) => (2, 0, node.index() as u64),
+            Self::Disk(node) => (3, 0, node.index() as u64),
+            Self::Tie => (4, 0, 0),
+            Self::Client(client) => (5, 0, client.index() as u64),
+            Self::Plan => (6, 0, 0),
+        };
+        (kind << 48) | (high << 16) | low
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(from: u16, to: u16) -> Site {
+        Site::Link(NodeId::new(from).into(), NodeId::new(to).into())
+    }
+
+    #[test]
+    fn a_draw_depends_on_its_address_alone() {
+        let mut quiet = Draws::new(Seed(7), 3, 0);
+        let mut busy = Draws::new(Seed(7), 3, 0);
+        for _ in 0..100 {
+            busy.draw(Site::Node(NodeId::new(2)));
+            busy.draw(link(1, 0));
+        }
+        for ordinal in 0..40 {
+            let draw = quiet.draw(link(0, 1));
+            assert_eq!(draw, busy.draw(link(0, 1)));
+            assert_eq!(draw, quiet.at(link(0, 1), ordinal), "by address and in sequence");
+        }
+        assert_ne!(quiet.at(link(0, 1), 3), Draws::new(Seed(8), 3, 0).at(link(0, 1), 3));
+        assert_ne!(quiet.at(link(0, 1), 3).words, quiet.at(link(1, 0), 3).words);
+    }
+
+    #[test]
+    fn tables_and_trees_draw_the_same() {
+        let mut small = Draws::new(Seed(7), 3, 0);
+        let mut large = Draws::new(Seed(7), 3, DENSE_PEERS);
+        for _ in 0..20 {
+            assert_eq!(small.draw(link(2, 1)), large.draw(link(2, 1)));
+        }
+    }
+
+    #[test]
+    fn an_override_touches_only_its_address() {
+        let address = DrawAddress { site: link(0, 1), ordinal: 1 };
+        let mut plain = Draws::new(Seed(7), 3, 0);
+        let mut revised =
+            plain.clone().with_overrides(BTreeMap::from([(address, Override::Nominal)]));
+        assert_eq!(plain.draw(link(0, 1)), revised.draw(link(0, 1)));
+        assert_eq!(revised.overridden(), 0);
+        assert_ne!(plain.draw(link(0, 1)), revised.draw(link(0, 1)));
+        assert_ne!(revised.overridden(), 0);
+        assert_eq!(plain.draw(link(0, 1)), revised.draw(link(0, 1)));
+    }
+
+    #[test]
+    fn chances_and_spans_follow_their_distributions() {
+        let mut draws = Draws::new(Seed(1), 1, 0);
+        let (mut hits, mut sum, mut exp) = (0, 0, 0);
+        let mean = Duration::millis(10);
+        for _ in 0..100_000 {
+            let mut draw = draws.draw(Site::Plan);
+            hits += u32::from(draw.chance(10_000));
+            sum += draw.duration(Duration::ZERO..mean).as_nanos();
+            exp += draw.exponential(mean).as_nanos();
+        }
+        assert!((900..1_100).contains(&hits), "1 % of 100,000: {hits}");
+        assert!((4_970_000..5_030_000).contains(&(sum / 100_000)), "mean 5 ms: {sum}");
+        assert!((9_900_000..10_100_000).contains(&(exp / 100_000)), "mean 10 ms: {exp}");
+    }
+
+    #[test]
+    fn the_exponential_is_close_to_the_real_one() {
+        let mean = Duration::secs(1);
+        for word in [1, 2, 3, 1_000, 0x7FFF_FFFF, 1 << 31, u32::MAX - 1, u32::MAX] {
+            let exact = -(f64::from(word) / 4_294_967_296.0).ln();
+            let ours = exponential(mean, word).as_secs_f64();
+            assert!((exact - ours).abs() < 1e-5, "{word}: {exact} against {ours}");
+        }
+    }
+
+    #[test]
+    fn a_nominal_draw_declines_and_keeps_to_the_middle() {
+        let mut draw = Draw::NOMINAL;
+        assert!(!draw.chance(999_999));
+        assert!(draw.chance(ALWAYS));
+        assert_eq!(draw.duration(Duration::ZERO..Duration::millis(8)), Duration::millis(4));
+    }
+}

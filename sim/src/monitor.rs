@@ -1,0 +1,32 @@
+//! Invariants that are watched while a run goes on.
+
+use crate::id::NodeId;
+use std::fmt;
+
+/// Watches the nodes of one run from outside and says when an invariant is broken.
+///
+/// It is asked after every event, about the node whose state may have changed, so it remembers what it saw of the
+/// others and compares only what is new: the cheap part of an invariant belongs here. It must not be able to
+/// change the run.
+pub trait Monitor<P> {
+    /// Looks at a node after an event.
+    ///
+    /// # Errors
+    /// The invariant that does not hold any more.
+    fn observe(&mut self, node: NodeId, state: &P) -> Result<(), Violation>;
+}
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The property, by the name that its paper gives it.
+    pub property: &'static str,
+    /// Who broke it, and how, in a sentence.
+    pub explanation: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.property, self.explanation)
+    }
+}
