@@ -114,6 +114,23 @@ impl Draw {
         if self.nominal { ppm >= ALWAYS } else { hit }
     }
 
+    /// At most one of several exclusive things, each with its own probability in a million; a nominal draw says none
+    /// unless the answer is certain.
+    #[inline]
+    pub fn one_of<const N: usize>(&mut self, ppm: [Ppm; N]) -> Option<usize> {
+        let mut at = ((u64::from(self.word()) * u64::from(ALWAYS)) >> 32) as Ppm;
+        if self.nominal {
+            return ppm.iter().position(|ppm| *ppm >= ALWAYS);
+        }
+        for (index, ppm) in ppm.into_iter().enumerate() {
+            if at < ppm {
+                return Some(index);
+            }
+            at -= ppm;
+        }
+        None
+    }
+
     /// Uniform over `0..bound`, or the middle of it; `bound` must not be zero.
     #[inline]
     pub fn below(&mut self, bound: u32) -> u32 {

@@ -1,0 +1,106 @@
+//! What a nemesis can do to the wire, as plain data.
+
+use seedfall_sim::{Address, Duration, NodeId, Ppm};
+
+/// One thing that is wrong with the wire for a while. Disturbances add up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case", deny_unknown_fields))]
+pub enum Disturbance {
+    /// Each message is lost with this probability. (`TigerBeetle`'s simulator: up to 30 %.)
+    Loss {
+        /// In a million.
+        ppm: Ppm,
+    },
+    /// Each message arrives twice with this probability, the second copy after its own delay and up to `within`
+    /// later: long after a crash and restart of its receiver, if that is long.
+    Duplicate {
+        /// In a million.
+        ppm: Ppm,
+        /// How much later the copy may come.
+        within: Duration,
+    },
+    /// Each message straggles with this probability: it takes up to `by` longer, so that later ones overtake it.
+    Reorder {
+        /// In a million.
+        ppm: Ppm,
+        /// The longest extra delay.
+        by: Duration,
+    },
+    /// What is sent from one address to another is jammed, and arrives in a burst when the disturbance ends.
+    Clog {
+        /// The sender.
+        from: Address,
+        /// The receiver.
+        to: Address,
+    },
+    /// Some addresses cannot reach some others.
+    Partition(Partition),
+}
+
+/// Who cannot reach whom. Clients that are not named reach every node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case", deny_unknown_fields))]
+pub enum Partition {
+    /// Nothing passes between `side` and the nodes outside it, in either direction.
+    TwoWay {
+        /// One side: nodes, and clients that are cut off with them.
+        side: Vec<Address>,
+    },
+    /// Nothing passes from `from` to the nodes outside it; the way back is open.
+    OneWay {
+        /// Those who are not heard.
+        from: Vec<Address>,
+    },
+    /// Two nodes cannot reach each other, while both reach all others (Alfatafta et al., "Toward a Generic Fault
+    /// Tolerance Technique for Partial Network Partitioning", OSDI 2020).
+    Partial {
+        /// One.
+        a: NodeId,
+        /// The other.
+        b: NodeId,
+    },
+    /// Nodes stand in a ring and each reaches its nearest neighbours only: everyone sees a majority, no two see the
+    /// same one (Jepsen's "majorities ring"). Needs at least four nodes to cut anything.
+    Ring,
+}
+
+impl Partition {
+    /// Whether a message from one address to another is cut, in a cluster of `nodes` nodes.
+    pub fn cuts(&self, from: Address, to: Address, nodes: usize) -> bool {
+        match self {
+            Self::TwoWay { side } => {
+                let outside =
+                    |address: Address| address.node().is_some() && !side.contains(&address);
+                (side.contains(&from) && outside(to)) || (outside(from) && side.contains(&to))
+            }
+            Self::OneWay { from: silent } => {
+                silent.contains(&from) && to.node().is_some() && !silent.contains(&to)
+            }
+            Self::Partial { a, b } => {
+                let (a, b) = (Address::from(*a), Address::from(*b));
+                (from, to) == (a, b) || (from, to) == (b, a)
+            }
+            Self::Ring => match (from.node(), to.node()) {
+                (Some(from), Some(to)) => {
+                    let gap = from.index().abs_diff(to.index());
+                    // A majority of n, oneself included, is n / 2 + 1 nodes: n / 2 neighbours, half on each side
+                    // (for odd halves the nearer side takes one more, in both directions alike).
+                    gap.min(nodes - gap) > (nodes / 2).div_ceil(2)
+                }
+                _ => false,
+            },
+        }
+    }
+
+    /// True if no message at all is cut in a cluster of this size.
+    pub fn is_idle(&self, nodes: usize) -> bool {
+        let named: Vec<Address> = match self {
+            Self::TwoWay { side } | Self::OneWay { from: side } => side.clone(),
+            Self::Partial { .. } | Self::Ring => Vec::new(),
+        };
+        let all: Vec<Address> = NodeId::all(nodes).map(Address::from).chain(named).collect();
+        !all.iter().any(|from| all.iter().any(|to| self.cuts(*from, *to, nodes)))
+    }
+}

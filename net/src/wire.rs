@@ -1,0 +1,333 @@
+//! The simulated wire: a table of directed links, and what disturbs them.
+
+use crate::delay::Delay;
+use crate::disturbance::{Disturbance, Partition};
+use seedfall_sim::{Address, ClientId, Draw, Duration, Fate, Network, NodeId, Ppm, Time};
+
+/// How one directed link treats messages when nothing disturbs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkModel {
+    /// How long a message is under way.
+    pub delay: Delay,
+    /// How often one is lost, in a million.
+    pub loss: Ppm,
+    /// How often one arrives twice, in a million.
+    pub duplicate: Ppm,
+    /// Whether messages may overtake each other.
+    pub order: Order,
+}
+
+/// Whether messages of one link may overtake each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Each arrives after its own delay.
+    Free,
+    /// None arrives before an earlier one (as over one TCP connection). Stragglers and duplicates keep to it too.
+    Fifo,
+}
+
+/// How often each disturbance changed the fate of a message: effects, not attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tally {
+    /// Messages lost by chance.
+    pub lost: u64,
+    /// Messages that arrived twice.
+    pub duplicated: u64,
+    /// Messages that straggled.
+    pub reordered: u64,
+    /// Messages jammed by a clog.
+    pub clogged: u64,
+    /// Messages cut by a partition.
+    pub cut: u64,
+}
+
+/// What changes while a run goes on, for one directed link.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    /// Which of the models it follows.
+    model: u16,
+    /// How many partitions cut it.
+    cuts: u16,
+    clogged_until: Time,
+    /// The last arrival granted, which a FIFO link does not undercut.
+    last: Time,
+}
+
+/// Every directed link between nodes and clients, and every disturbance in force.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    nodes: usize,
+    peers: usize,
+    models: Vec<LinkModel>,
+    links: Vec<Link>,
+    loss: Ppm,
+    duplicate: Ppm,
+    duplicate_within: Duration,
+    reorder: Ppm,
+    reorder_by: Duration,
+    tally: Tally,
+}
+
+impl Wire {
+    /// A wire for a cluster of `nodes` nodes and `clients` clients, every link of which follows one model.
+    pub fn new(nodes: usize, clients: usize, model: LinkModel) -> Self {
+        let peers = nodes + clients;
+        let link = Link { model: 0, cuts: 0, clogged_until: Time::ZERO, last: Time::ZERO };
+        Self {
+            nodes,
+            peers,
+            models: vec![model],
+            links: vec![link; peers * peers],
+            loss: 0,
+            duplicate: 0,
+            duplicate_within: Duration::ZERO,
+            reorder: 0,
+            reorder_by: Duration::ZERO,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Gives one directed link a model of its own.
+    pub fn set_model(&mut self, from: Address, to: Address, model: LinkModel) {
+        let known = self.models.iter().position(|other| *other == model);
+        let index = known.unwrap_or_else(|| {
+            self.models.push(model);
+            self.models.len() - 1
+        });
+        let at = self.at(from, to);
+        self.links[at].model = index as u16;
+    }
+
+    /// What the disturbances did so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Puts a disturbance in force; a clog lasts until `until`, everything else until it is ended.
+    pub fn begin(&mut self, disturbance: &Disturbance, until: Time) {
+        match disturbance {
+            Disturbance::Loss { ppm } => self.loss += ppm,
+            Disturbance::Duplicate { ppm, within } => {
+                self.duplicate += ppm;
+                self.duplicate_within = self.duplicate_within + *within;
+            }
+            Disturbance::Reorder { ppm, by } => {
+                self.reorder += ppm;
+                self.reorder_by = self.reorder_by + *by;
+            }
+            Disturbance::Clog { from, to } => {
+                let at = self.at(*from, *to);
+                let link = &mut self.links[at];
+                link.clogged_until = link.clogged_until.max(until);
+            }
+            Disturbance::Partition(partition) => self.cut(partition, |cuts| cuts + 1),
+        }
+    }
+
+    /// Takes back a disturbance that was begun.
+    pub fn end(&mut self, disturbance: &Disturbance) {
+        match disturbance {
+            Disturbance::Loss { ppm } => self.loss -= ppm,
+            Disturbance::Duplicate { ppm, within } => {
+                self.duplicate -= ppm;
+                self.duplicate_within = self.duplicate_within - *within;
+            }
+            Disturbance::Reorder { ppm, by } => {
+                self.reorder -= ppm;
+                self.reorder_by = self.reorder_by - *by;
+            }
+            // A clog carries its own end.
+            Disturbance::Clog { .. } => {}
+            Disturbance::Partition(partition) => self.cut(partition, |cuts| cuts - 1),
+        }
+    }
+
+    /// Ends everything: from here on only the link models decide.
+    pub fn heal(&mut self) {
+        for link in &mut self.links {
+            link.cuts = 0;
+            link.clogged_until = Time::ZERO;
+        }
+        (self.loss, self.duplicate, self.reorder) = (0, 0, 0);
+        (self.duplicate_within, self.reorder_by) = (Duration::ZERO, Duration::ZERO);
+    }
+
+    /// True if no disturbance is in force at `now`.
+    pub fn is_calm(&self, now: Time) -> bool {
+        self.loss + self.duplicate + self.reorder == 0
+            && self.links.iter().all(|link| link.cuts == 0 && link.clogged_until <= now)
+    }
+
+    /// True if a partition cuts this link.
+    pub fn is_cut(&self, from: Address, to: Address) -> bool {
+        self.links[self.at(from, to)].cuts > 0
+    }
+
+    fn cut(&mut self, partition: &Partition, change: impl Fn(u16) -> u16) {
+        let (nodes, peers) = (self.nodes, self.peers);
+        let address = |index: usize| {
+            if index < nodes {
+                Address::from(NodeId::new(index as u16))
+            } else {
+                ClientId::new((index - nodes) as u16).into()
+            }
+        };
+        for (at, link) in self.links.iter_mut().enumerate() {
+            if partition.cuts(address(at / peers), address(at % peers), nodes) {
+                link.cuts = change(link.cuts);
+            }
+        }
+    }
+
+    #[inline]
+    fn at(&self, from: Address, to: Address) -> usize {
+        from.index(self.nodes) * self.peers + to.index(self.nodes)
+    }
+}
+
+impl Network for Wire {
+    #[inline]
+    fn fate(&mut self, now: Time, from: Address, to: Address, mut draw: Draw) -> Fate {
+        let at = self.at(from, to);
+        let link = &mut self.links[at];
+        if link.cuts > 0 {
+            self.tally.cut += 1;
+            return Fate::Drop("partition");
+        }
+        let model = &self.models[usize::from(link.model)];
+        // One word for what happens, one for the delay, one for the extra delay of a copy or a straggler.
+        let chances = [model.loss + self.loss, model.duplicate + self.duplicate, self.reorder];
+        let what = draw.one_of(chances);
+        let mut after = model.delay.sample(&mut draw);
+        if link.clogged_until > now {
+            self.tally.clogged += 1;
+            after = after + link.clogged_until.since(now);
+        }
+        let fifo = model.order == Order::Fifo;
+        let mut arrive = |after: Duration| {
+            if !fifo {
+                return after;
+            }
+            link.last = link.last.max(now + after);
+            link.last.since(now)
+        };
+        match what {
+            None => Fate::Deliver(arrive(after)),
+            Some(0) => {
+                self.tally.lost += 1;
+                Fate::Drop("loss")
+            }
+            Some(1) => {
+                self.tally.duplicated += 1;
+                let later = draw.duration(Duration::ZERO..after + self.duplicate_within);
+                Fate::Duplicate(arrive(after), arrive(after + later))
+            }
+            Some(_) => {
+                self.tally.reordered += 1;
+                Fate::Deliver(arrive(after + draw.duration(Duration::ZERO..self.reorder_by)))
+            }
+        }
+    }
+
+    #[inline]
+    fn admit(&mut self, _now: Time, from: Address, to: Address) -> Result<(), &'static str> {
+        let at = self.at(from, to);
+        if self.links[at].cuts > 0 {
+            self.tally.cut += 1;
+            return Err("partition");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODEL: LinkModel = LinkModel {
+        delay: Delay::Uniform { min: Duration::ZERO, max: Duration::millis(10) },
+        loss: 0,
+        duplicate: 0,
+        order: Order::Free,
+    };
+
+    fn node(index: u16) -> Address {
+        NodeId::new(index).into()
+    }
+
+    fn fates(wire: &mut Wire, count: u32) -> Vec<Fate> {
+        let words = |k: u32| Draw::from_words([k.wrapping_mul(0x9E37_79B9), k << 20, k << 12, 0]);
+        (0..count).map(|k| wire.fate(Time::ZERO, node(0), node(1), words(k))).collect()
+    }
+
+    #[test]
+    fn disturbances_take_effect_and_end() {
+        let mut wire = Wire::new(3, 0, MODEL);
+        let all = [
+            Disturbance::Loss { ppm: 200_000 },
+            Disturbance::Duplicate { ppm: 200_000, within: Duration::ZERO },
+            Disturbance::Reorder { ppm: 200_000, by: Duration::secs(1) },
+        ];
+        all.iter().for_each(|one| wire.begin(one, Time::MAX));
+        fates(&mut wire, 1_000);
+        let tally = *wire.tally();
+        for effect in [tally.lost, tally.duplicated, tally.reordered] {
+            assert!((150..250).contains(&effect), "a fifth of 1,000: {tally:?}");
+        }
+        assert!(!wire.is_calm(Time::ZERO));
+        all.iter().for_each(|one| wire.end(one));
+        assert!(wire.is_calm(Time::ZERO));
+        fates(&mut wire, 1_000);
+        assert_eq!(*wire.tally(), tally, "nothing happens once they ended");
+    }
+
+    #[test]
+    fn overlapping_partitions_end_one_by_one() {
+        let mut wire = Wire::new(3, 0, MODEL);
+        let one = Disturbance::Partition(Partition::TwoWay { side: vec![node(0)] });
+        let two = Disturbance::Partition(Partition::OneWay { from: vec![node(0)] });
+        wire.begin(&one, Time::MAX);
+        wire.begin(&two, Time::MAX);
+        wire.end(&one);
+        assert!(wire.is_cut(node(0), node(1)));
+        assert!(!wire.is_cut(node(1), node(0)));
+        wire.end(&two);
+        assert!(wire.is_calm(Time::ZERO));
+    }
+
+    #[test]
+    fn a_fifo_link_keeps_the_order_of_sending() {
+        let mut wire = Wire::new(2, 0, LinkModel { order: Order::Fifo, ..MODEL });
+        wire.begin(&Disturbance::Reorder { ppm: 300_000, by: Duration::secs(1) }, Time::MAX);
+        let arrivals: Vec<Duration> = fates(&mut wire, 500)
+            .into_iter()
+            .map(|fate| match fate {
+                Fate::Deliver(after) => after,
+                other => unreachable!("no loss, no copies: {other:?}"),
+            })
+            .collect();
+        assert!(arrivals.is_sorted());
+    }
+
+    #[test]
+    fn a_clogged_link_bursts_when_it_opens() {
+        let mut wire = Wire::new(2, 0, LinkModel { delay: Delay::Fixed(Duration::ZERO), ..MODEL });
+        let until = Time::ZERO + Duration::secs(2);
+        wire.begin(&Disturbance::Clog { from: node(0), to: node(1) }, until);
+        let burst = vec![Fate::Deliver(Duration::secs(2)); 10];
+        assert_eq!(fates(&mut wire, 10), burst);
+        assert_eq!(wire.tally().clogged, 10);
+        assert!(wire.is_calm(until));
+    }
+
+    #[test]
+    fn in_a_ring_of_five_each_sees_its_own_majority() {
+        let sees = |from: u16| -> Vec<u16> {
+            (0..5).filter(|to| !Partition::Ring.cuts(node(from), node(*to), 5)).collect()
+        };
+        assert_eq!(sees(0), [0, 1, 4]);
+        assert_eq!(sees(2), [1, 2, 3]);
+        assert!(Partition::Ring.is_idle(3), "three nodes in a ring all see each other");
+        assert!(!Partition::Ring.is_idle(5));
+    }
+}
