@@ -4,6 +4,7 @@
 //! a model, nothing else. `linearizable(&model, &history, budget)` is the front door.
 
 pub mod history;
+mod interner;
 pub mod linearizability;
 pub mod models;
 pub mod verdict;

@@ -3,7 +3,8 @@
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use super::Model;
+use super::abstraction::{Abstraction, Numbering, RegisterStep, RegisterView};
+use super::{Model, Seen};
 
 /// A value of a key-value store. Implemented for strings, byte vectors and integers.
 pub trait Value: Clone + Eq + Hash {
@@ -12,15 +13,28 @@ pub trait Value: Clone + Eq + Hash {
         let _ = token;
         None
     }
+
+    /// The bytes of the value, if appending to it adds bytes at their end.
+    fn as_bytes(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 impl Value for String {
+    fn as_bytes(&self) -> Option<&[u8]> {
+        Some(str::as_bytes(self))
+    }
+
     fn appended(&self, token: &Self) -> Option<Self> {
         Some([self.as_str(), token].concat())
     }
 }
 
 impl Value for Vec<u8> {
+    fn as_bytes(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+
     fn appended(&self, token: &Self) -> Option<Self> {
         Some([self.as_slice(), token].concat())
     }
@@ -171,5 +185,61 @@ impl<K: Eq + Hash, V: Value> Model for Kv<K, V> {
             None | Some(KvOutput::Done) => matches!(input, KvInput::Get { .. }),
             Some(_) => true,
         }
+    }
+
+    fn abstraction<'a>(
+        &'a self,
+        operations: &mut dyn Iterator<Item = Seen<'a, Self::Input, Self::Output>>,
+    ) -> Option<Abstraction<'a>> {
+        let mut numbers = Numbering::starting_with(self.initial.as_ref());
+        let mut appends = false;
+        let steps = operations
+            .map(|(input, output)| {
+                appends |= matches!(input, KvInput::Append { .. });
+                step_of(&mut numbers, input, output)
+            })
+            .collect();
+        let mut texts = Vec::new();
+        if appends {
+            for value in numbers.values() {
+                texts.push(match value {
+                    Some(value) => Some(value.as_bytes()?),
+                    None => None,
+                });
+            }
+        }
+        Some(Abstraction::Register(RegisterView { steps, values: numbers.count(), texts }))
+    }
+}
+
+fn step_of<'a, K, V: Value>(
+    numbers: &mut Numbering<Option<&'a V>>,
+    input: &'a KvInput<K, V>,
+    output: Option<&'a KvOutput<V>>,
+) -> RegisterStep {
+    match (input, output) {
+        (KvInput::Get { .. }, None) => RegisterStep::Nothing,
+        (KvInput::Get { .. }, Some(KvOutput::Value(seen))) => {
+            RegisterStep::Read(numbers.of(seen.as_ref()))
+        }
+        (KvInput::Put { value, .. }, None | Some(KvOutput::Done)) => {
+            RegisterStep::Write(numbers.of(Some(value)))
+        }
+        (KvInput::Append { value, .. }, None | Some(KvOutput::Done)) => {
+            RegisterStep::Append(numbers.of(Some(value)))
+        }
+        (KvInput::Delete { .. }, None | Some(KvOutput::Done)) => {
+            RegisterStep::Write(numbers.of(None))
+        }
+        (KvInput::Cas { expected, new, .. }, None | Some(KvOutput::Done)) => {
+            RegisterStep::Swap(numbers.of(expected.as_ref()), numbers.of(Some(new)))
+        }
+        (KvInput::Cas { expected, .. }, Some(KvOutput::Mismatch)) => {
+            RegisterStep::Differs(numbers.of(expected.as_ref()))
+        }
+        (KvInput::Cas { expected, .. }, Some(KvOutput::MismatchSaw(seen))) if expected != seen => {
+            RegisterStep::Read(numbers.of(seen.as_ref()))
+        }
+        _ => RegisterStep::Impossible,
     }
 }

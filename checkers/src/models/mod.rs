@@ -1,10 +1,30 @@
 //! Sequential models: what one correct object, asked one thing at a time, would answer.
 
+pub mod abstraction;
+pub mod bag;
+pub mod counter;
 pub mod kv;
+pub mod lock;
+pub mod log;
+pub mod priority_queue;
+pub mod queue;
+pub mod register;
+pub mod set;
+pub mod stack;
 
 use std::hash::Hash;
 
+pub use abstraction::Abstraction;
+pub use bag::{Bag, BagInput, BagOutput};
+pub use counter::{Counter, CounterInput, CounterOutput};
 pub use kv::{Kv, KvInput, KvOutput};
+pub use lock::{Lock, LockInput, LockOutput};
+pub use log::{Log, LogInput, LogOutput};
+pub use priority_queue::{PriorityQueue, PriorityQueueInput, PriorityQueueOutput};
+pub use queue::{Queue, QueueInput, QueueOutput};
+pub use register::{Register, RegisterInput, RegisterOutput};
+pub use set::{Set, SetInput};
+pub use stack::{Stack, StackInput, StackOutput};
 
 /// A sequential object: the specification that a concurrent history is judged against.
 pub trait Model {
@@ -44,4 +64,17 @@ pub trait Model {
         let _ = (input, output);
         false
     }
+
+    /// The structure that a part of the history is, if it is one that has an algorithm of its own:
+    /// one step for each of `operations`, in their order. `None` is always safe.
+    fn abstraction<'a>(
+        &'a self,
+        operations: &mut dyn Iterator<Item = Seen<'a, Self::Input, Self::Output>>,
+    ) -> Option<Abstraction<'a>> {
+        let _ = operations;
+        None
+    }
 }
+
+/// An input and, if the answer came, the output.
+pub type Seen<'a, I, O> = (&'a I, Option<&'a O>);

@@ -1,0 +1,412 @@
+//! Inference for lists (Kingsbury and Alvaro, Elle, VLDB 2020, section 4): a read shows the whole
+//! order of the appends before it, so the longest read of a key is its version order.
+//!
+//! *Deviation*: an append that nobody saw, of a transaction that surely committed, comes after
+//! everything that was seen. Elle leaves these out; with them, and if all reads agree, a graph
+//! without a cycle means that a serial order exists.
+
+use crate::transactions::graph::{Edges, RW, WR, WW};
+use crate::transactions::history::{Op, OpKind, Status, TransactionHistory};
+use crate::transactions::report::{Anomaly, Report};
+use crate::transactions::writes::{Writes, is_intermediate};
+
+/// A version without a committed writer.
+const NO_ONE: u32 = u32::MAX;
+
+/// The order of the versions of every key, as its longest read tells.
+pub(crate) struct Versions {
+    starts: Vec<u32>,
+    /// Who wrote each version.
+    writers: Vec<u32>,
+    /// Whether its writer overwrote it itself.
+    intermediate: Vec<bool>,
+    /// Whether a write was seen, by its place in [`Writes`].
+    seen: Vec<bool>,
+    /// Whether a version of the key is unwritten or of a failed transaction.
+    is_tainted: Vec<bool>,
+}
+
+impl Versions {
+    fn writers(&self, key: u32) -> &[u32] {
+        &self.writers[self.starts[key as usize] as usize..self.starts[key as usize + 1] as usize]
+    }
+
+    fn is_intermediate(&self, key: u32, at: usize) -> bool {
+        self.intermediate[self.starts[key as usize] as usize + at]
+    }
+
+    fn new(
+        history: &TransactionHistory,
+        writes: &Writes,
+        committed: &[bool],
+        report: &mut Report,
+    ) -> Self {
+        let mut versions = Self {
+            starts: vec![0],
+            writers: Vec::new(),
+            intermediate: Vec::new(),
+            seen: vec![false; writes.len()],
+            is_tainted: vec![false; history.keys()],
+        };
+        for (key, list) in (0u32..).zip(&history.longest) {
+            let mut twice = None;
+            for &value in list {
+                let place = writes.find(key, value);
+                let writer = place.map_or(NO_ONE, |place| writes.row(place).transaction);
+                if let Some(place) = place {
+                    twice = if versions.seen[place] { Some(value) } else { twice };
+                    versions.seen[place] = true;
+                }
+                let effective = writer != NO_ONE && committed[writer as usize];
+                versions.is_tainted[key as usize] |= !effective;
+                versions.writers.push(if effective { writer } else { NO_ONE });
+                versions
+                    .intermediate
+                    .push(effective && is_intermediate(history, writer, key, value));
+            }
+            versions.starts.push(versions.writers.len() as u32);
+            if let Some(value) = twice {
+                let reader = reader_of(history, key, list.len() as u32);
+                note_duplicate(history, reader, key, value, report);
+            }
+        }
+        versions
+    }
+}
+
+fn note_duplicate(
+    history: &TransactionHistory,
+    reader: u32,
+    key: u32,
+    value: u32,
+    report: &mut Report,
+) {
+    let (key, value) = (history.names.key(key), history.names.value(value));
+    report.note(Anomaly::Duplicates, &[reader], || {
+        format!("T{reader} read key {key} with element {value} in it twice")
+    });
+}
+
+/// The first transaction that read at least `len` elements of the longest list.
+fn reader_of(history: &TransactionHistory, key: u32, len: u32) -> u32 {
+    let reads = |transaction: &u32| {
+        history.ops(*transaction).iter().any(|op| {
+            op.key == key && matches!(op.kind, OpKind::Prefix(read) if len <= read)
+        })
+    };
+    (0..history.len() as u32).find(reads).unwrap_or(0)
+}
+
+/// Adds all edges that data imply, and notes every anomaly that is no cycle.
+pub(crate) fn infer(
+    history: &TransactionHistory,
+    writes: &Writes,
+    committed: &[bool],
+    edges: &mut Edges,
+    report: &mut Report,
+) {
+    let versions = Versions::new(history, writes, committed, report);
+    let mut versions = versions;
+    for (list, (reader, op)) in history.diverged.iter().zip(diverged_reads(history)) {
+        judge_diverged(history, writes, reader, op, report);
+        list.iter().filter_map(|value| writes.find(op.key, *value)).for_each(|place| {
+            versions.seen[place] = true;
+        });
+    }
+    write_edges(history, &versions, edges);
+    let unseen = unseen_writers(history, writes, committed, &versions);
+    let mut inference = Inference {
+        history,
+        writes,
+        versions: &versions,
+        has_unseen: vec![false; history.keys()],
+        tail_readers: Vec::new(),
+        updates: Vec::new(),
+    };
+    unseen.iter().for_each(|(key, _)| inference.has_unseen[*key as usize] = true);
+    for transaction in 0..history.len() as u32 {
+        if history.status[transaction as usize] == Status::Ok {
+            inference.transaction(transaction, edges, report);
+        }
+    }
+    inference.finish(&unseen, edges, report);
+    note_dirty_updates(history, writes, &versions, report);
+}
+
+fn diverged_reads(history: &TransactionHistory) -> impl Iterator<Item = (u32, Op)> + '_ {
+    (0..if history.diverged.is_empty() { 0 } else { history.len() as u32 }).flat_map(|t| {
+        let diverged = |op: &&Op| matches!(op.kind, OpKind::Diverged(_));
+        history.ops(t).iter().filter(diverged).map(move |op| (t, *op))
+    })
+}
+
+/// Consecutive versions; one that nobody wrote for good is stepped over.
+fn write_edges(history: &TransactionHistory, versions: &Versions, edges: &mut Edges) {
+    for key in 0..history.keys() as u32 {
+        let mut before = None;
+        for &writer in versions.writers(key).iter().filter(|writer| **writer != NO_ONE) {
+            if let Some(before) = before {
+                edges.push(before, writer, WW);
+            }
+            before = Some(writer);
+        }
+    }
+}
+
+/// Committed writers that no read shows, as `(key, transaction)`, by key.
+fn unseen_writers(
+    history: &TransactionHistory,
+    writes: &Writes,
+    committed: &[bool],
+    versions: &Versions,
+) -> Vec<(u32, u32)> {
+    let mut unseen = Vec::new();
+    for key in 0..history.keys() as u32 {
+        let start = writes.start(key);
+        for (at, row) in writes.of_key(key).iter().enumerate() {
+            if !versions.seen[start + at] && committed[row.transaction as usize] {
+                unseen.push((key, row.transaction));
+            }
+        }
+    }
+    unseen
+}
+
+struct Inference<'h> {
+    history: &'h TransactionHistory,
+    writes: &'h Writes,
+    versions: &'h Versions,
+    has_unseen: Vec<bool>,
+    /// `(key, transaction)` of reads of a longest list that has unseen appends after it.
+    tail_readers: Vec<(u32, u32)>,
+    /// `(key, version, transaction)`: read that version, wrote the key, and is not next to it.
+    updates: Vec<(u32, u32, u32)>,
+}
+
+impl Inference<'_> {
+    fn transaction(&mut self, transaction: u32, edges: &mut Edges, report: &mut Report) {
+        let ops = self.history.ops(transaction);
+        for (at, op) in ops.iter().enumerate() {
+            match op.kind {
+                OpKind::Prefix(len) => {
+                    self.prefix(transaction, op.key, len, edges, report);
+                    self.update(transaction, &ops[at + 1..], op.key, len);
+                }
+                OpKind::Diverged(_) => {
+                    let last = self.history.list(*op).last();
+                    let writer = last.and_then(|last| self.writes.writer(op.key, *last));
+                    if let Some(writer) =
+                        writer.filter(|w| self.history.status[*w as usize] != Status::Failed)
+                    {
+                        edges.push(writer, transaction, WR);
+                    }
+                }
+                OpKind::Write(_) | OpKind::Read(_) | OpKind::Unread => {}
+            }
+        }
+    }
+
+    /// What a read of the first `len` versions tells.
+    fn prefix(
+        &mut self,
+        reader: u32,
+        key: u32,
+        len: u32,
+        edges: &mut Edges,
+        report: &mut Report,
+    ) {
+        let writers = self.versions.writers(key);
+        let (seen, rest) = writers.split_at(len as usize);
+        if let Some(&writer) = seen.last()
+            && writer != NO_ONE
+        {
+            edges.push(writer, reader, WR);
+            if writer != reader && self.versions.is_intermediate(key, seen.len() - 1) {
+                note_intermediate(self.history, reader, writer, key, len, report);
+            }
+        }
+        match rest.iter().find(|writer| **writer != NO_ONE) {
+            Some(writer) => edges.push(reader, *writer, RW),
+            None if self.has_unseen[key as usize] => self.tail_readers.push((key, reader)),
+            None => {}
+        }
+        if self.versions.is_tainted[key as usize] {
+            note_tainted(self.history, self.writes, reader, key, len, report);
+        }
+    }
+
+    /// Remembers a read-modify-write whose append did not land right behind what it read.
+    fn update(&mut self, transaction: u32, later: &[Op], key: u32, len: u32) {
+        let writes = later.iter().any(|op| op.key == key && matches!(op.kind, OpKind::Write(_)));
+        if !writes {
+            return;
+        }
+        match self.versions.writers(key).get(len as usize) {
+            Some(next) if *next == transaction => {}
+            Some(next) => {
+                self.updates.push((key, len, transaction));
+                if *next != NO_ONE && reads_then_writes(self.history, *next, key, len) {
+                    self.updates.push((key, len, *next));
+                }
+            }
+            None => self.updates.push((key, len, transaction)),
+        }
+    }
+
+    fn finish(mut self, unseen: &[(u32, u32)], edges: &mut Edges, report: &mut Report) {
+        self.tail_readers.sort_unstable();
+        self.tail_readers.dedup();
+        for group in unseen.chunk_by(|a, b| a.0 == b.0) {
+            let key = group[0].0;
+            let start = self.tail_readers.partition_point(|reader| reader.0 < key);
+            let end = self.tail_readers.partition_point(|reader| reader.0 <= key);
+            let readers = &self.tail_readers[start..end];
+            let mut sources: Vec<(u32, u32)> = readers.iter().map(|(_, t)| (*t, RW)).collect();
+            let last = self.versions.writers(key).iter().rev().find(|writer| **writer != NO_ONE);
+            sources.extend(last.map(|last| (*last, WW)));
+            let targets: Vec<u32> = group.iter().map(|(_, writer)| *writer).collect();
+            edges.fan(&sources, &targets);
+        }
+        self.updates.sort_unstable();
+        self.updates.dedup();
+        for group in self.updates.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            if group.len() < 2 {
+                continue;
+            }
+            let transactions: Vec<u32> = group.iter().map(|update| update.2).collect();
+            let (key, len) = (self.history.names.key(group[0].0), group[0].1);
+            report.note(Anomaly::LostUpdate, &transactions, || {
+                let names: Vec<String> = transactions.iter().map(|t| format!("T{t}")).collect();
+                format!(
+                    "{} all read key {key} with {len} elements and then appended to it",
+                    names.join(", ")
+                )
+            });
+        }
+    }
+}
+
+fn reads_then_writes(history: &TransactionHistory, transaction: u32, key: u32, len: u32) -> bool {
+    let ops = history.ops(transaction);
+    let read = ops.iter().position(|op| op.key == key && op.kind == OpKind::Prefix(len));
+    read.is_some_and(|at| {
+        ops[at..].iter().any(|op| op.key == key && matches!(op.kind, OpKind::Write(_)))
+    })
+}
+
+fn note_intermediate(
+    history: &TransactionHistory,
+    reader: u32,
+    writer: u32,
+    key: u32,
+    len: u32,
+    report: &mut Report,
+) {
+    report.note(Anomaly::G1b, &[reader, writer], || {
+        let value = history.names.value(history.longest[key as usize][len as usize - 1]);
+        let key = history.names.key(key);
+        format!("T{reader} read key {key} up to {value}, to which its writer T{writer} added more")
+    });
+}
+
+/// Names each version in a read that no committed transaction wrote.
+fn note_tainted(
+    history: &TransactionHistory,
+    writes: &Writes,
+    reader: u32,
+    key: u32,
+    len: u32,
+    report: &mut Report,
+) {
+    for &value in &history.longest[key as usize][..len as usize] {
+        note_bad_element(history, writes, reader, key, value, report);
+    }
+}
+
+fn note_bad_element(
+    history: &TransactionHistory,
+    writes: &Writes,
+    reader: u32,
+    key: u32,
+    value: u32,
+    report: &mut Report,
+) {
+    let (name, element) = (history.names.key(key), history.names.value(value));
+    match writes.writer(key, value) {
+        None => report.note(Anomaly::Unwritten, &[reader], || {
+            format!("T{reader} read {element} in key {name}, which nobody wrote")
+        }),
+        Some(writer) if history.status[writer as usize] == Status::Failed => {
+            report.note(Anomaly::G1a, &[reader, writer], || {
+                format!("T{reader} read {element} in key {name}, of the failed T{writer}")
+            });
+        }
+        Some(_) => {}
+    }
+}
+
+/// A read that is no prefix of the longest: out of order, and perhaps worse.
+fn judge_diverged(
+    history: &TransactionHistory,
+    writes: &Writes,
+    reader: u32,
+    op: Op,
+    report: &mut Report,
+) {
+    let list = history.list(op);
+    let longest = &history.longest[op.key as usize];
+    let split = list.iter().zip(longest).take_while(|(a, b)| a == b).count();
+    let other = reader_of(history, op.key, split as u32 + 1);
+    report.note(Anomaly::IncompatibleOrder, &[reader, other], || {
+        let (key, at) = (history.names.key(op.key), split + 1);
+        let here = history.names.value(list[split]);
+        let there = history.names.value(longest[split]);
+        format!("element {at} of key {key} is {here} to T{reader} and {there} to T{other}")
+    });
+    let mut sorted = list.to_vec();
+    sorted.sort_unstable();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        note_duplicate(history, reader, op.key, pair[0], report);
+    }
+    for &value in list {
+        note_bad_element(history, writes, reader, op.key, value, report);
+    }
+    if let Some(&value) = list.last()
+        && let Some(writer) = writes.writer(op.key, value)
+        && writer != reader
+        && history.status[writer as usize] != Status::Failed
+        && is_intermediate(history, writer, op.key, value)
+    {
+        let key = history.names.key(op.key);
+        report.note(Anomaly::G1b, &[reader, writer], || {
+            let value = history.names.value(value);
+            format!("T{reader} read key {key} up to {value}, of which T{writer} wrote more")
+        });
+    }
+}
+
+/// A failed append with a committed one behind it.
+fn note_dirty_updates(
+    history: &TransactionHistory,
+    writes: &Writes,
+    versions: &Versions,
+    report: &mut Report,
+) {
+    for key in 0..history.keys() as u32 {
+        if !versions.is_tainted[key as usize] {
+            continue;
+        }
+        let mut dirty: Option<(u32, u32)> = None;
+        for (&value, &writer) in history.longest[key as usize].iter().zip(versions.writers(key)) {
+            if writer == NO_ONE {
+                let failed = writes.writer(key, value);
+                dirty = failed.map_or(dirty, |failed| Some((failed, value)));
+            } else if let Some((failed, value)) = dirty.take() {
+                let (key, value) = (history.names.key(key), history.names.value(value));
+                report.note(Anomaly::DirtyUpdate, &[failed, writer], || {
+                    format!("T{writer} appended to key {key} behind {value} of the failed T{failed}")
+                });
+            }
+        }
+    }
+}
