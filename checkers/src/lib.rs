@@ -7,6 +7,7 @@ pub mod history;
 mod interner;
 pub mod linearizability;
 pub mod models;
+pub mod transactions;
 pub mod verdict;
 
 pub use history::{History, HistoryError, Operation, Outcome};

@@ -86,10 +86,9 @@ impl Shape {
 
     fn accepts(self, state: u8) -> bool {
         match self {
-            Self::Starting(..) | Self::Any => true,
+            // `AnyNonadjacent` starts with another edge than a read-write edge: both ends are fine.
+            Self::Starting(..) | Self::Any | Self::AnyNonadjacent => true,
             Self::Nonadjacent => state == SECOND,
-            // The cycle closes before an edge that is no read-write edge, so both ends are fine.
-            Self::AnyNonadjacent => true,
             Self::Adjacent => state == 0,
         }
     }
@@ -293,6 +292,17 @@ impl<'g> Cycles<'g> {
         }
         None
     }
+}
+
+/// A shortest cycle through the first member that lies on one.
+pub(crate) fn any_cycle(
+    graph: &Graph,
+    members: &[u32],
+    mask: Mask,
+    within: &Components,
+) -> Option<Cycle> {
+    let mut cycles = Cycles::new(graph, u64::MAX);
+    members.iter().find_map(|from| cycles.around(*from, Shape::Any, mask, within, u32::MAX))
 }
 
 /// Breadth-first search in which junctions cost nothing.

@@ -43,10 +43,9 @@ pub(crate) fn finding(history: &TransactionHistory, cycle: &Cycle) -> Finding {
 
 fn reason(history: &TransactionHistory, from: u32, to: u32, dependency: Dependency) -> String {
     let data = match (dependency, history.data_type()) {
-        (Dependency::Process, _) => Some(format!(
-            "process {} ran T{from} before T{to}",
-            history.process[from as usize]
-        )),
+        (Dependency::Process, _) => {
+            Some(format!("process {} ran T{from} before T{to}", history.process[from as usize]))
+        }
         (Dependency::RealTime, _) => Some(format!(
             "T{from} returned at {}, before T{to} was called at {}",
             history.returned[from as usize], history.call[to as usize]
@@ -63,9 +62,10 @@ fn pairs<'h>(
     from: u32,
     to: u32,
 ) -> impl Iterator<Item = (Op, Op)> + 'h {
-    history.ops(from).iter().flat_map(move |a| {
-        history.ops(to).iter().filter(|b| a.key == b.key).map(move |b| (*a, *b))
-    })
+    history
+        .ops(from)
+        .iter()
+        .flat_map(move |a| history.ops(to).iter().filter(|b| a.key == b.key).map(move |b| (*a, *b)))
 }
 
 fn list(

@@ -9,7 +9,7 @@ use crate::history::Outcome;
 use crate::transactions::history::{DataType, HistoryError, Micro, TransactionHistory};
 use crate::transactions::timestamps::Stamp;
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): small, seeded, equal everywhere.
+/// The generator `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014): small, seeded, equal everywhere.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -120,7 +120,7 @@ pub fn generate(shape: &Shape, seed: u64) -> Result<Generated, HistoryError> {
             if store.step(&mut open[choice]) {
                 let done = open.swap_remove(choice);
                 idle.push(done.process);
-                store.push(done)?;
+                store.push(&done)?;
             }
         } else if called < shape.transactions
             && let Some(process) = idle.pop()
@@ -134,7 +134,7 @@ pub fn generate(shape: &Shape, seed: u64) -> Result<Generated, HistoryError> {
             if store.step(&mut open[last]) {
                 let done = open.swap_remove(last);
                 idle.push(done.process);
-                store.push(done)?;
+                store.push(&done)?;
             }
         }
     }
@@ -265,7 +265,7 @@ impl<'s> Store<'s> {
             (Planned::Write(key, value), DataType::List) => Micro::Append { key, value },
             (Planned::Write(key, value), DataType::Register) => Micro::Write { key, value },
             (Planned::Read(key), data_type) => {
-                let own = running.done.iter().filter_map(|micro| match micro {
+                let mut own = running.done.iter().filter_map(|micro| match micro {
                     Micro::Append { key: k, value } | Micro::Write { key: k, value } => {
                         (*k == key).then_some(*value)
                     }
@@ -278,7 +278,7 @@ impl<'s> Store<'s> {
                         Micro::ReadList { key, values }
                     }
                     DataType::Register => {
-                        Micro::Read { key, value: own.last().or(seen.last().copied()) }
+                        Micro::Read { key, value: own.next_back().or(seen.last().copied()) }
                     }
                 }
             }
@@ -317,7 +317,7 @@ impl<'s> Store<'s> {
         }
     }
 
-    fn push(&mut self, done: Running) -> Result<(), HistoryError> {
+    fn push(&mut self, done: &Running) -> Result<(), HistoryError> {
         let outcome = match done.fate {
             Fate::Commits => Outcome::Ok { returned: self.clock, output: () },
             Fate::Fails => Outcome::Failed { returned: self.clock },
@@ -326,8 +326,7 @@ impl<'s> Store<'s> {
         self.history.push(done.process, done.call, &outcome, &done.done)?;
         let committed = matches!(done.fate, Fate::Commits | Fate::CommitsSilently);
         // The strict store reads at its commit; the clock of its start is the same.
-        self.stamps
-            .push(committed.then_some(Stamp { start: done.start, commit: done.commit }));
+        self.stamps.push(committed.then_some(Stamp { start: done.start, commit: done.commit }));
         Ok(())
     }
 }

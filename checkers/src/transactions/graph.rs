@@ -74,6 +74,10 @@ impl Edges {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.to.len()
+    }
+
     pub(crate) fn junction(&mut self) -> u32 {
         self.nodes += 1;
         self.nodes - 1
@@ -271,8 +275,8 @@ impl Components {
         }
         members.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
         let mut of = vec![0; nodes as usize];
-        for (label, members) in (1..).zip(&members).rev() {
-            members.iter().for_each(|member| of[*member as usize] = label);
+        for (label, members) in members.iter().enumerate().rev() {
+            members.iter().for_each(|member| of[*member as usize] = label as u32 + 1);
         }
         Self { of, members }
     }

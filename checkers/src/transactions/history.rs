@@ -367,6 +367,29 @@ impl TransactionHistory {
         self.ops.len()
     }
 
+    /// Who ran a transaction. Panics if there is none of that index, as do `call` and `outcome`.
+    #[must_use]
+    pub fn process(&self, transaction: u32) -> u32 {
+        self.process[transaction as usize]
+    }
+
+    /// When a transaction was called.
+    #[must_use]
+    pub fn call(&self, transaction: u32) -> u64 {
+        self.call[transaction as usize]
+    }
+
+    /// How a transaction ended.
+    #[must_use]
+    pub fn outcome(&self, transaction: u32) -> Outcome<()> {
+        let returned = self.returned[transaction as usize];
+        match self.status[transaction as usize] {
+            Status::Ok => Outcome::Ok { returned, output: () },
+            Status::Failed => Outcome::Failed { returned },
+            Status::Indeterminate => Outcome::Indeterminate,
+        }
+    }
+
     /// What the keys hold; `None` if no step told.
     #[must_use]
     pub fn data_type(&self) -> Option<DataType> {

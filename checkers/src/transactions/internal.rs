@@ -16,9 +16,8 @@ pub(crate) fn check(history: &TransactionHistory, committed: &[bool], report: &m
             // The walk back from a read ends at the first earlier touch of its key: skipped in one
             // step when there is none.
             if last.visit(op.key, transaction) && !agrees(history, &ops[..at], *op) {
-                report.note(Anomaly::Internal, &[transaction], || {
-                    explain(history, transaction, *op)
-                });
+                report
+                    .note(Anomaly::Internal, &[transaction], || explain(history, transaction, *op));
             }
         }
     }

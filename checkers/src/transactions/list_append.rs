@@ -90,9 +90,10 @@ fn note_duplicate(
 /// The first transaction that read at least `len` elements of the longest list.
 fn reader_of(history: &TransactionHistory, key: u32, len: u32) -> u32 {
     let reads = |transaction: &u32| {
-        history.ops(*transaction).iter().any(|op| {
-            op.key == key && matches!(op.kind, OpKind::Prefix(read) if len <= read)
-        })
+        history
+            .ops(*transaction)
+            .iter()
+            .any(|op| op.key == key && matches!(op.kind, OpKind::Prefix(read) if len <= read))
     };
     (0..history.len() as u32).find(reads).unwrap_or(0)
 }
@@ -207,14 +208,7 @@ impl Inference<'_> {
     }
 
     /// What a read of the first `len` versions tells.
-    fn prefix(
-        &mut self,
-        reader: u32,
-        key: u32,
-        len: u32,
-        edges: &mut Edges,
-        report: &mut Report,
-    ) {
+    fn prefix(&mut self, reader: u32, key: u32, len: u32, edges: &mut Edges, report: &mut Report) {
         let writers = self.versions.writers(key);
         let (seen, rest) = writers.split_at(len as usize);
         if let Some(&writer) = seen.last()
@@ -404,7 +398,9 @@ fn note_dirty_updates(
             } else if let Some((failed, value)) = dirty.take() {
                 let (key, value) = (history.names.key(key), history.names.value(value));
                 report.note(Anomaly::DirtyUpdate, &[failed, writer], || {
-                    format!("T{writer} appended to key {key} behind {value} of the failed T{failed}")
+                    format!(
+                        "T{writer} appended to key {key} behind {value} of the failed T{failed}"
+                    )
                 });
             }
         }

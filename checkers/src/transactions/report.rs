@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::transactions::graph::Dependency;
 
-/// The phenomena of Adya (PhD thesis, MIT 1999, chapters 3 and 4), with the additions of Elle
+/// The phenomena of Adya (MIT 1999, chapters 3 and 4), with the additions of Elle
 /// (Kingsbury and Alvaro, VLDB 2020).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Anomaly {

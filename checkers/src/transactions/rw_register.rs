@@ -193,7 +193,10 @@ impl Inference<'_> {
             let writers: Vec<u32> = circle.iter().map(|row| row.transaction).collect();
             report.note(Anomaly::CyclicVersions, &writers, || {
                 let values = circle.iter().map(|row| self.history.names.value(row.value));
-                format!("values {:?} each replaced the next, in a circle", values.collect::<Vec<_>>())
+                format!(
+                    "values {:?} each replaced the next, in a circle",
+                    values.collect::<Vec<_>>()
+                )
             });
         }
     }

@@ -1,7 +1,7 @@
 //! Snapshot isolation and serializability when the system's own timestamps are known.
 //!
 //! A simulated system can say when each transaction took its snapshot and when it committed. Then
-//! nothing has to be searched: replay the commits in that order and compare (Emme, EuroSys 2024;
+//! nothing has to be searched: replay the commits in that order and compare (Emme, 2024;
 //! Chronos and Aion, ICDE 2025). The axioms checked are theirs: INT (a transaction agrees with
 //! itself), EXT (a read sees the last commit before the snapshot), NOCONFLICT (no two overlapping
 //! transactions write one key), SESSION (a process does not go back).
@@ -118,7 +118,8 @@ pub fn replay(
 #[derive(Clone, Debug)]
 pub struct Monitor {
     promise: Promise,
-    keys: FxHashMap<u64, Versions>,
+    key_of: FxHashMap<u64, u32>,
+    keys: Vec<Versions>,
     /// Last commit of each process.
     sessions: FxHashMap<u32, u64>,
     last_commit: u64,
@@ -128,10 +129,11 @@ pub struct Monitor {
 /// The versions of a key that a snapshot may still see.
 #[derive(Clone, Debug, Default)]
 struct Versions {
-    /// Values of a list, all; of a register, the kept versions.
+    /// All values of a list; of a register, those of the kept commits.
     values: Vec<u64>,
     /// `(commit, len)`: at `commit` the first `len` values were there.
     commits: Vec<(u64, usize)>,
+    is_list: bool,
 }
 
 impl Versions {
@@ -151,9 +153,15 @@ impl Versions {
 
     /// Forgets commits that every snapshot from `horizon` on sees through.
     fn forget(&mut self, horizon: u64) {
-        let keep = self.commits.partition_point(|(commit, _)| *commit <= horizon);
-        if 64 < keep {
-            self.commits.drain(..keep - 1);
+        let old = self.commits.partition_point(|(commit, _)| *commit <= horizon);
+        if old < 2 {
+            return;
+        }
+        self.commits.drain(..old - 1);
+        if !self.is_list {
+            let gone = self.commits[0].1 - 1;
+            self.values.drain(..gone);
+            self.commits.iter_mut().for_each(|(_, len)| *len -= gone);
         }
     }
 }
@@ -164,7 +172,8 @@ impl Monitor {
     pub fn new(promise: Promise) -> Self {
         Self {
             promise,
-            keys: FxHashMap::default(),
+            key_of: FxHashMap::default(),
+            keys: Vec::new(),
             sessions: FxHashMap::default(),
             last_commit: 0,
             replay: Replay::default(),
@@ -213,6 +222,19 @@ impl Monitor {
         self.replay.breached == before
     }
 
+    fn seen(&self, key: u64, snapshot: u64) -> &[u64] {
+        self.key_of.get(&key).map_or(&[][..], |key| self.keys[*key as usize].at(snapshot))
+    }
+
+    fn versions(&mut self, key: u64) -> &mut Versions {
+        let next = self.keys.len() as u32;
+        let key = *self.key_of.entry(key).or_insert(next);
+        if key == next {
+            self.keys.push(Versions::default());
+        }
+        &mut self.keys[key as usize]
+    }
+
     fn reads(&mut self, transaction: u32, snapshot: u64, micros: &[Micro]) {
         for (at, micro) in micros.iter().enumerate() {
             let verdict = match micro {
@@ -221,11 +243,11 @@ impl Monitor {
                         Micro::Write { key: k, value } if k == key => Some(*value),
                         _ => None,
                     });
-                    let seen = self.keys.get(key).and_then(|v| v.at(snapshot).last().copied());
+                    let seen = self.seen(*key, snapshot).last().copied();
                     judge(own.or(seen) == *value, own.is_some())
                 }
                 Micro::ReadList { key, values } => {
-                    let seen = self.keys.get(key).map_or(&[][..], |v| v.at(snapshot));
+                    let seen = self.seen(*key, snapshot);
                     let own = || {
                         micros[..at].iter().filter_map(move |earlier| match earlier {
                             Micro::Append { key: k, value } if k == key => Some(value),
@@ -234,8 +256,8 @@ impl Monitor {
                     };
                     let same = values.get(..seen.len()) == Some(seen);
                     let (appended, rest) = (own().count(), values.len().wrapping_sub(seen.len()));
-                    let own_same = !same
-                        || (appended == rest && own().eq(values[seen.len()..].iter()));
+                    let own_same =
+                        !same || (appended == rest && own().eq(values[seen.len()..].iter()));
                     judge(same && own_same, same && 0 < appended)
                 }
                 Micro::Append { .. } | Micro::Write { .. } | Micro::Unread { .. } => None,
@@ -251,7 +273,8 @@ impl Monitor {
             let (Micro::Append { key, value } | Micro::Write { key, value }) = micro else {
                 continue;
             };
-            let versions = self.keys.entry(*key).or_default();
+            let versions = self.versions(*key);
+            versions.is_list = matches!(micro, Micro::Append { .. });
             let last = versions.commits.last().map_or(0, |(commit, _)| *commit);
             versions.push(stamp.commit, *value);
             // Its own earlier write of the key carries the same commit time.
@@ -268,7 +291,7 @@ impl Monitor {
 
     /// Says that no snapshot before `horizon` is open any more, so that old versions can go.
     pub fn forget_before(&mut self, horizon: u64) {
-        self.keys.values_mut().for_each(|versions| versions.forget(horizon));
+        self.keys.iter_mut().for_each(|versions| versions.forget(horizon));
     }
 
     /// What was found so far.

@@ -1,0 +1,210 @@
+//! The commit-order edges that causal consistency forces, by vector clocks over blocks of sessions.
+
+use crate::transactions::graph::{Edges, WW};
+use crate::transactions::weak::sessions::Sessions;
+
+/// Adds, for each version read and each session, an edge from the latest transaction of that session
+/// that wrote the key and is in the reader's past. Earlier ones follow by session order; one that is
+/// in the past of the version's writer follows anyway and is left out.
+///
+/// If causality itself has a cycle nothing is added: that cycle is the answer.
+pub(crate) fn infer(sessions: &Sessions, block: usize, edges: &mut Edges) {
+    let Some(order) = causal_order(sessions) else { return };
+    let writers = WritersByKey::new(sessions);
+    let mut cursor: Vec<u32> = writers.key_starts[..sessions.keys].to_vec();
+    let mut first = 0;
+    while first < sessions.sessions() {
+        let width = block.min(sessions.sessions() - first);
+        let clocks = Clocks::new(sessions, &order, first, width);
+        force(sessions, &writers, &cursor, &clocks, edges);
+        for (key, cursor) in cursor.iter_mut().enumerate() {
+            let groups = &writers.groups[*cursor as usize..writers.key_starts[key + 1] as usize];
+            let end = (first + width) as u32;
+            *cursor += groups.partition_point(|group| group.session < end) as u32;
+        }
+        first += width;
+    }
+}
+
+fn force(
+    sessions: &Sessions,
+    writers: &WritersByKey,
+    cursor: &[u32],
+    clocks: &Clocks,
+    edges: &mut Edges,
+) {
+    let end = (clocks.first + clocks.width) as u32;
+    // The latest transaction of each session already known to precede each version's writer.
+    let mut known = clocks.rows.clone();
+    for reader in 0..sessions.transactions() {
+        let past = clocks.row(reader);
+        for read in sessions.reads(reader) {
+            let groups = &writers.groups[cursor[read.key as usize] as usize
+                ..writers.key_starts[read.key as usize + 1] as usize];
+            let start = read.writer as usize * clocks.width;
+            let known = &mut known[start..start + clocks.width];
+            for group in groups.iter().take_while(|group| group.session < end) {
+                let column = group.session as usize - clocks.first;
+                // Positions below `known` precede the writer already.
+                if past[column] <= known[column].max(group.first) {
+                    continue;
+                }
+                let positions = &writers.positions[group.start as usize..group.end as usize];
+                let before = positions.partition_point(|at| *at < past[column]);
+                let Some(&latest) = positions[..before].last() else { continue };
+                let node = sessions.starts[group.session as usize] + latest;
+                if known[column] <= latest && node != read.writer {
+                    known[column] = latest + 1;
+                    if !sessions.is_before(node, read.writer) {
+                        edges.push(node, read.writer, WW);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// For every node, how many transactions of each session of a block are in its past.
+struct Clocks {
+    first: usize,
+    width: usize,
+    rows: Vec<u32>,
+}
+
+impl Clocks {
+    fn new(sessions: &Sessions, order: &[u32], first: usize, width: usize) -> Self {
+        // The initial state has a row of zeros: nothing is in its past.
+        let mut clocks = Self { first, width, rows: vec![0; width * sessions.nodes() as usize] };
+        for &node in order {
+            if sessions.position(node) != 0 {
+                clocks.join(sessions, node - 1, node);
+            }
+            for read in sessions.reads(node) {
+                if read.writer != sessions.initial() {
+                    clocks.join(sessions, read.writer, node);
+                }
+            }
+        }
+        clocks
+    }
+
+    fn row(&self, node: u32) -> &[u32] {
+        let start = node as usize * self.width;
+        &self.rows[start..start + self.width]
+    }
+
+    fn join(&mut self, sessions: &Sessions, from: u32, to: u32) {
+        let (from_start, to_start) = (from as usize * self.width, to as usize * self.width);
+        let (source, target) = if from_start < to_start {
+            let (low, high) = self.rows.split_at_mut(to_start);
+            (&low[from_start..from_start + self.width], &mut high[..self.width])
+        } else {
+            let (low, high) = self.rows.split_at_mut(from_start);
+            (&high[..self.width], &mut low[to_start..to_start + self.width])
+        };
+        for (target, source) in target.iter_mut().zip(source) {
+            *target = (*target).max(*source);
+        }
+        let session = sessions.session[from as usize] as usize;
+        if self.first <= session && session < self.first + self.width {
+            let own = &mut target[session - self.first];
+            *own = (*own).max(sessions.position(from) + 1);
+        }
+    }
+}
+
+/// Who wrote a key, session by session.
+struct WritersByKey {
+    key_starts: Vec<u32>,
+    groups: Vec<Group>,
+    positions: Vec<u32>,
+}
+
+/// The writers of one key in one session: a range of `positions`, the first of them repeated here.
+struct Group {
+    session: u32,
+    first: u32,
+    start: u32,
+    end: u32,
+}
+
+impl WritersByKey {
+    fn new(sessions: &Sessions) -> Self {
+        let mut starts = vec![0u32; sessions.keys + 1];
+        for node in 0..sessions.transactions() {
+            sessions.writes(node).iter().for_each(|key| starts[*key as usize + 1] += 1);
+        }
+        for key in 0..sessions.keys {
+            starts[key + 1] += starts[key];
+        }
+        let mut next = starts.clone();
+        let mut nodes = vec![0u32; starts[sessions.keys] as usize];
+        for node in 0..sessions.transactions() {
+            for key in sessions.writes(node) {
+                nodes[next[*key as usize] as usize] = node;
+                next[*key as usize] += 1;
+            }
+        }
+        let mut groups: Vec<Group> = Vec::new();
+        let mut key_starts = vec![0];
+        for key in 0..sessions.keys {
+            for at in starts[key]..starts[key + 1] {
+                let session = sessions.session[nodes[at as usize] as usize];
+                let fresh =
+                    at == starts[key] || groups.last().is_none_or(|group| group.session != session);
+                if fresh {
+                    let first = sessions.position(nodes[at as usize]);
+                    groups.push(Group { session, first, start: at, end: at });
+                }
+                if let Some(group) = groups.last_mut() {
+                    group.end = at + 1;
+                }
+            }
+            key_starts.push(groups.len() as u32);
+        }
+        let positions = nodes.iter().map(|node| sessions.position(*node)).collect();
+        Self { key_starts, groups, positions }
+    }
+}
+
+/// An order that respects sessions and write-read pairs; `None` if they form a cycle.
+fn causal_order(sessions: &Sessions) -> Option<Vec<u32>> {
+    let transactions = sessions.transactions() as usize;
+    // Per node: how many causes are not placed yet, and a linked list of the readers that wait.
+    let mut waiting_for = vec![0u32; transactions];
+    let mut head = vec![u32::MAX; transactions];
+    let mut links: Vec<(u32, u32)> = Vec::new();
+    for node in 0..transactions as u32 {
+        for read in sessions.reads(node) {
+            if read.writer != sessions.initial() {
+                waiting_for[node as usize] += 1;
+                links.push((node, head[read.writer as usize]));
+                head[read.writer as usize] = links.len() as u32 - 1;
+            }
+        }
+        waiting_for[node as usize] += u32::from(sessions.position(node) != 0);
+    }
+    let mut order: Vec<u32> = Vec::with_capacity(transactions);
+    let mut ready: Vec<u32> =
+        (0..transactions as u32).rev().filter(|node| waiting_for[*node as usize] == 0).collect();
+    while let Some(node) = ready.pop() {
+        order.push(node);
+        let mut release = |other: u32| {
+            waiting_for[other as usize] -= 1;
+            if waiting_for[other as usize] == 0 {
+                ready.push(other);
+            }
+        };
+        let mut at = head[node as usize];
+        while at != u32::MAX {
+            let (reader, next) = links[at as usize];
+            release(reader);
+            at = next;
+        }
+        let next = node + 1;
+        if (next as usize) < transactions && sessions.position(next) != 0 {
+            release(next);
+        }
+    }
+    (order.len() == transactions).then_some(order)
+}
