@@ -1,1 +1,41 @@
-//! scenarios
+//! Deterministic simulation testing: one seed, one run, one verdict.
+//!
+//! Declare the model, run the protocol, keep the history, judge the history.
+//!
+//! - [`scenario`]: the struct literal in which a test writes its assumptions down;
+//! - [`promise`]: what must hold always, eventually, sometimes;
+//! - [`plan`]: fault plans as data, and the swarm that draws them within the model;
+//! - [`run`]: one run; [`report`]: what it came to; [`mod@sweep`]: many runs;
+//! - [`case`]: a failing run, kept;
+//! - [`testing`]: the door for `cargo test`.
+
+pub mod builtin;
+pub mod case;
+#[cfg(feature = "cli")]
+pub mod cli;
+mod crowd;
+mod nemesis;
+#[cfg(feature = "cli")]
+pub mod patches;
+pub mod plan;
+pub mod promise;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod sweep;
+pub mod testing;
+
+pub use plan::{Class, Entry, Fault, FaultPlan, Frame, PlanError, Swarm};
+pub use promise::{
+    Judgement, Promise, always, eventually, every_operation_completes, invariant, invariants,
+    linearizable, sometimes,
+};
+pub use report::{Conclusion, Failure, FailureKind, Report};
+pub use run::{Runnable, Trial};
+pub use scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+pub use testing::check;
+
+pub use seedfall_checkers as checkers;
+pub use seedfall_net as net;
+pub use seedfall_protocols as protocols;
+pub use seedfall_sim as sim;

@@ -1,0 +1,8 @@
+//! The scenarios that come with Seedfall: one file each, told as a story and then as data.
+
+use crate::run::Runnable;
+
+/// Every built-in scenario.
+pub fn all() -> Vec<Box<dyn Runnable>> {
+    vec![]
+}

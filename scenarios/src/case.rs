@@ -1,0 +1,270 @@
+//! Case files: a failing run, kept so that it can be replayed for ever.
+//!
+//! A case holds what decides the run (scenario, seed, plan, what was left out, what was overridden) and what it came to
+//! (fingerprint, trace hash, and sixteen bits of the running hash after every event). A replay that comes to
+//! something else says so, and names the first event at which the two runs part.
+
+use crate::plan::FaultPlan;
+use crate::report::{Conclusion, Report};
+use crate::run::{Runnable, Trial};
+use crate::scenario::OperationId;
+use seedfall_sim::{DrawAddress, Override, Recording, Seed};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The version that this build writes, and the only one that it reads.
+pub const VERSION: u32 = 1;
+
+/// A stored run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// The version of the format; also what tells a case from any other JSON.
+    pub seedfall_case: u32,
+    /// What was wrong, in a person's words; may be empty.
+    #[serde(default)]
+    pub note: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// The faults.
+    pub plan: FaultPlan,
+    /// Operations that are left out.
+    #[serde(default)]
+    pub skip: Vec<OperationId>,
+    /// Draws decided otherwise than by the seed.
+    #[serde(default)]
+    pub overrides: Vec<Overridden>,
+    /// What the run came to.
+    pub expect: Expected,
+}
+
+/// One overridden draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overridden {
+    /// Which draw.
+    pub draw: DrawAddress,
+    /// What it is decided to be.
+    pub value: Override,
+}
+
+/// What a stored run came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// The fingerprint of the failure; `None` if the run passed.
+    pub fingerprint: Option<String>,
+    /// The trace hash, in hexadecimal.
+    pub hash: String,
+    /// How many events there were.
+    pub events: u64,
+    /// Four hexadecimal digits of the running hash for each event.
+    pub chain: String,
+}
+
+/// Why a case cannot be read or written. Every message names the file, and what was expected.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CaseError {
+    /// The file cannot be read or written.
+    Io(PathBuf, std::io::Error),
+    /// The file is empty.
+    Empty(PathBuf),
+    /// The file is not a case.
+    Malformed(PathBuf, serde_json::Error),
+    /// The file is a case of another version.
+    Version(PathBuf, u64),
+    /// No scenario has this name; the second one is near.
+    Scenario(PathBuf, String, Option<String>),
+    /// The plan does not fit the scenario.
+    Plan(PathBuf, crate::plan::PlanError),
+    /// The hash is not sixteen hexadecimal digits.
+    Hash(PathBuf, String),
+}
+
+impl fmt::Display for CaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Empty(path) => write!(
+                f,
+                "{}: the file is empty; expected a case, as `seedfall replay --save` writes it",
+                path.display()
+            ),
+            Self::Malformed(path, error) if error.is_eof() => {
+                write!(f, "{}: the file is cut short ({error})", path.display())
+            }
+            Self::Malformed(path, error) => write!(f, "{}: not a case: {error}", path.display()),
+            Self::Version(path, version) => write!(
+                f,
+                "{}: a case of version {version}; this build reads version {VERSION}",
+                path.display()
+            ),
+            Self::Scenario(path, name, near) => {
+                write!(f, "{}: unknown scenario `{name}`", path.display())?;
+                match near {
+                    Some(near) => write!(f, "; did you mean `{near}`?"),
+                    None => f.write_str("; `list` shows those that there are"),
+                }
+            }
+            Self::Plan(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Hash(path, hash) => write!(
+                f,
+                "{}: `{hash}` is not a trace hash; expected 0x and sixteen hexadecimal digits",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for CaseError {}
+
+/// What a replay of a case came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replayed {
+    /// The same run, event for event.
+    Same,
+    /// Another run. Says at which event, counted from one, the two part, and what happened there now.
+    Parted {
+        /// The first event that differs.
+        event: u64,
+        /// What this build does there; `None`: the run is over.
+        now: Option<String>,
+    },
+}
+
+impl Case {
+    /// The case of a run that was recorded in full.
+    pub fn of(trial: &Trial, report: &Report, note: &str) -> Self {
+        let fingerprint = match &report.conclusion {
+            Conclusion::Failed(failure) => Some(failure.fingerprint.clone()),
+            Conclusion::Passed | Conclusion::Vacuous(_) => None,
+        };
+        let overrides = trial.overrides.iter();
+        Self {
+            seedfall_case: VERSION,
+            note: note.to_owned(),
+            scenario: report.scenario.to_owned(),
+            seed: trial.seed.0,
+            plan: report.plan.clone(),
+            skip: trial.skip.iter().copied().collect(),
+            overrides: overrides
+                .map(|(draw, value)| Overridden { draw: *draw, value: *value })
+                .collect(),
+            expect: Expected {
+                fingerprint,
+                hash: format!("{:#018x}", report.hash),
+                events: report.events,
+                chain: chain(report),
+            },
+        }
+    }
+
+    /// What the case runs, recorded in full.
+    pub fn trial(&self) -> Trial {
+        Trial {
+            plan: Some(self.plan.clone()),
+            skip: self.skip.iter().copied().collect(),
+            overrides: self.overrides.iter().map(|one| (one.draw, one.value)).collect(),
+            recording: Recording::Full,
+            ..Trial::of(Seed(self.seed))
+        }
+    }
+
+    /// Compares a replay, recorded in full, with what the case says.
+    pub fn compare(&self, report: &Report) -> Replayed {
+        let now = chain(report);
+        let (old, new) = (self.expect.chain.as_bytes(), now.as_bytes());
+        let same = format!("{:#018x}", report.hash) == self.expect.hash && old == new;
+        if same {
+            return Replayed::Same;
+        }
+        let links = old.chunks(4).zip(new.chunks(4));
+        let event = links.take_while(|(old, new)| old == new).count();
+        let now = report.trace.get(event).map(ToString::to_string);
+        Replayed::Parted { event: event as u64 + 1, now }
+    }
+
+    /// Reads a case and the scenario that it names.
+    ///
+    /// # Errors
+    /// Anything that keeps the case from being run; nothing is changed on the disk.
+    pub fn load<'a>(
+        path: &Path,
+        scenarios: &'a [Box<dyn Runnable>],
+    ) -> Result<(Self, &'a dyn Runnable), CaseError> {
+        let at = || path.to_owned();
+        let text = fs::read_to_string(path).map_err(|error| CaseError::Io(at(), error))?;
+        if text.trim().is_empty() {
+            return Err(CaseError::Empty(at()));
+        }
+        // The version first: a newer case may have fields that this build does not know.
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| CaseError::Malformed(at(), error))?;
+        if let Some(version) = value.get("seedfall_case").and_then(serde_json::Value::as_u64)
+            && version != u64::from(VERSION)
+        {
+            return Err(CaseError::Version(at(), version));
+        }
+        let case: Self =
+            serde_json::from_str(&text).map_err(|error| CaseError::Malformed(at(), error))?;
+        let scenario = find(scenarios, &case.scenario)
+            .map_err(|near| CaseError::Scenario(at(), case.scenario.clone(), near))?;
+        case.plan.check(&scenario.frame()).map_err(|error| CaseError::Plan(at(), error))?;
+        let digits = case.expect.hash.strip_prefix("0x").unwrap_or_default();
+        if digits.len() != 16 || u64::from_str_radix(digits, 16).is_err() {
+            return Err(CaseError::Hash(at(), case.expect.hash));
+        }
+        Ok((case, scenario))
+    }
+
+    /// Writes the case, whole or not at all: to a temporary file beside it, which then takes its name.
+    ///
+    /// # Errors
+    /// The file cannot be written; what stood there before is untouched.
+    pub fn save(&self, path: &Path) -> Result<(), CaseError> {
+        let fail = |error| CaseError::Io(path.to_owned(), error);
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(folder).map_err(fail)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+        let mut text = serde_json::to_string_pretty(self)
+            .map_err(|error| fail(std::io::Error::other(error)))?;
+        text.push('\n');
+        file.write_all(text.as_bytes()).map_err(fail)?;
+        file.as_file().sync_all().map_err(fail)?;
+        file.persist(path).map_err(|error| fail(error.error))?;
+        Ok(())
+    }
+}
+
+fn chain(report: &Report) -> String {
+    report.trace.iter().map(|entry| format!("{:04x}", entry.hash & 0xFFFF)).collect()
+}
+
+/// The scenario of this name.
+///
+/// # Errors
+/// The nearest name that there is, if one is near.
+pub fn find<'a>(
+    scenarios: &'a [Box<dyn Runnable>],
+    name: &str,
+) -> Result<&'a dyn Runnable, Option<String>> {
+    if let Some(scenario) = scenarios.iter().find(|scenario| scenario.name() == name) {
+        return Ok(scenario.as_ref());
+    }
+    let names = scenarios.iter().map(|scenario| scenario.name());
+    let near = names
+        .map(|known| (strsim::damerau_levenshtein(known, name), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len().max(name.len()) / 2)
+        .map(|(_, known)| known.to_owned());
+    Err(near)
+}

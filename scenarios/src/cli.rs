@@ -1,0 +1,225 @@
+//! The commands, as a function over a list of scenarios.
+//!
+//! Three lines give a crate of yours the same commands for its own scenarios:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     seedfall::cli::main(&seedfall::builtin::all())
+//! }
+//! ```
+
+mod inspect;
+mod logs;
+mod planted;
+mod show;
+mod sweeps;
+
+use crate::case::find;
+use crate::report::{Conclusion, FailureKind};
+use crate::run::Runnable;
+use crate::sweep::Meaning;
+use crate::testing::{parse_seed, parse_seeds};
+use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Deterministic simulation testing: one seed, one run, one verdict.
+///
+/// Without a command, every scenario is swept for about 20 seconds in all, and a table says what came of it.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print JSON, one object a line, for machines.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 every promise kept, 1 safety broken, 2 bad usage or input, 3 liveness broken or stuck,
+4 vacuous (nothing proved), 5 the protocol panicked.
+
+Examples:
+  seedfall                                   sweep everything for 20 seconds
+  seedfall sweep raft-kv --seeds 0..10000    these seeds
+  seedfall replay raft-kv --seed 17          one run, told
+  seedfall trace raft-kv --seed 17 | less    every event of it";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lists the scenarios, what they assume and what they promise.
+    List,
+    /// Runs many seeds of a scenario (or of all), until one fails.
+    Sweep(SweepArgs),
+    /// Runs one seed, or a stored case, and tells what it came to.
+    Replay(ReplayArgs),
+    /// Prints every event of one run.
+    Trace(OneRun),
+    /// Prints the trace hash of each seed: equal hashes mean equal runs, event for event.
+    Hash(HashArgs),
+    /// Plants bugs (patches) in a copy of a project, one by one, and counts the seeds until each is found.
+    Planted(planted::PlantedArgs),
+}
+
+#[derive(Debug, Args)]
+struct SweepArgs {
+    /// The scenario; without it, all of them.
+    name: Option<String>,
+    /// Which seeds: A..B (B excluded), or a count. Without it, from 0 until the time is up.
+    #[arg(long, value_parser = parse_seeds, value_name = "A..B")]
+    seeds: Option<Range<u64>>,
+    /// How long, in all: 500ms, 60s, 5m, 2h. Without it (and without --seeds), 20s.
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
+    time: Option<Duration>,
+    /// How many threads; without it, one a core.
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Go on after a failure, and count them.
+    #[arg(long)]
+    keep_going: bool,
+    /// Where failing runs are kept as cases.
+    #[arg(long, default_value = "target/seedfall", value_name = "FOLDER")]
+    save_to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct OneRun {
+    /// The scenario.
+    name: String,
+    /// The seed.
+    #[arg(long, value_parser = parse_seed)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// The scenario (with --seed), or the file of a case.
+    target: String,
+    /// The seed.
+    #[arg(long, value_parser = parse_seed)]
+    seed: Option<u64>,
+    /// Keep the run as a case in this file.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Show the protocol's own logs from this level on, with virtual time and node.
+    #[arg(long, value_name = "LEVEL", value_parser = ["error", "warn", "info", "debug", "trace"])]
+    log: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct HashArgs {
+    /// The scenario.
+    name: String,
+    /// Which seeds: A..B (B excluded), or a count.
+    #[arg(long, value_parser = parse_seeds, value_name = "A..B", default_value = "0..10")]
+    seeds: Range<u64>,
+}
+
+/// What went wrong before anything could be judged: one line, and exit code 2.
+struct Problem(String);
+
+impl<E: std::fmt::Display> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs the command that the arguments ask for, over these scenarios. The exit code says what came of it.
+pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => sweeps::everything(scenarios, cli.json),
+        Some(Command::List) => inspect::list(scenarios, cli.json),
+        Some(Command::Sweep(args)) => sweeps::sweep(scenarios, &args, cli.json),
+        Some(Command::Replay(args)) => inspect::replay(scenarios, &args, cli.json),
+        Some(Command::Trace(args)) => inspect::trace(scenarios, &args, cli.json),
+        Some(Command::Hash(args)) => inspect::hash(scenarios, &args, cli.json),
+        Some(Command::Planted(args)) => planted::planted(&args, cli.json),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(Problem(message)) => {
+            show::error(&message);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The scenario of this name, or a problem that names the nearest.
+fn scenario<'a>(
+    scenarios: &'a [Box<dyn Runnable>],
+    name: &str,
+) -> Result<&'a dyn Runnable, Problem> {
+    find(scenarios, name).map_err(|near| {
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`list` shows those that there are".to_owned(),
+        };
+        Problem(format!("unknown scenario `{name}`; {hint}"))
+    })
+}
+
+fn code_of_kind(kind: FailureKind) -> u8 {
+    match kind {
+        FailureKind::Safety => 1,
+        FailureKind::Liveness | FailureKind::Stuck => 3,
+        FailureKind::Crash => 5,
+    }
+}
+
+fn code_of_conclusion(conclusion: &Conclusion) -> u8 {
+    match conclusion {
+        Conclusion::Passed => 0,
+        Conclusion::Vacuous(_) => 4,
+        Conclusion::Failed(failure) => code_of_kind(failure.kind),
+    }
+}
+
+fn code_of_meaning(meaning: &Meaning) -> u8 {
+    match meaning {
+        Meaning::Good => 0,
+        Meaning::Vacuous(_) => 4,
+        Meaning::Broken(kind) => code_of_kind(*kind),
+    }
+}
+
+/// Reads a span of time with its unit.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    match digits.parse::<u64>().ok().and_then(|count| count.checked_mul(millis)) {
+        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
+        _ => Err(format!("`{text}` is not a span of time; expected 500ms, 60s, 5m or 2h")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn spans_of_time_have_a_unit() {
+        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_time("2h"), Ok(Duration::from_secs(7_200)));
+        for wrong in ["", "5", "s", "0s", "-1s", "1d", "99999999999999999999h"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+}

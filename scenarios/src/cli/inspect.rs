@@ -1,0 +1,223 @@
+//! `seedfall list`, `replay`, `trace` and `hash`.
+
+use super::{HashArgs, OneRun, Problem, ReplayArgs, code_of_conclusion, logs, scenario, show};
+use crate::case::{Case, Replayed};
+use crate::report::{Conclusion, Report};
+use crate::run::{Runnable, Trial};
+use crate::scenario::Expect;
+use seedfall_sim::{Entry, Recording, Seed};
+use serde_json::json;
+use std::path::Path;
+
+/// `list`.
+pub(super) fn list(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<u8, Problem> {
+    for scenario in scenarios {
+        let (name, story) = (scenario.name(), scenario.story());
+        let control = scenario.expect() == Expect::Violation;
+        if json {
+            let value = json!({
+                "scenario": name,
+                "story": story,
+                "model": scenario.model().to_string(),
+                "promises": scenario.promises(),
+                "negative_control": control,
+            });
+            show::line(&value.to_string());
+            continue;
+        }
+        let control = if control { "  (negative control: must be violated)" } else { "" };
+        show::line(&format!("{}{control}", show::styled(show::GOOD, name)));
+        show::line(&format!("  {story}"));
+        show::line(&format!("  model      {}", scenario.model()));
+        for promise in scenario.promises() {
+            show::line(&format!("  promises   {promise}"));
+        }
+        show::line("");
+    }
+    Ok(0)
+}
+
+/// `hash`.
+pub(super) fn hash(
+    scenarios: &[Box<dyn Runnable>],
+    args: &HashArgs,
+    json: bool,
+) -> Result<u8, Problem> {
+    let scenario = scenario(scenarios, &args.name)?;
+    for seed in args.seeds.clone() {
+        let report = scenario.run(&Trial::of(Seed(seed)));
+        let hash = format!("{:#018x}", report.hash);
+        if json {
+            let value = json!({
+                "scenario": args.name, "seed": seed, "hash": hash, "events": report.events
+            });
+            show::line(&value.to_string());
+        } else {
+            show::line(&format!("{} {seed} {hash} {}", args.name, report.events));
+        }
+    }
+    Ok(0)
+}
+
+/// `trace`.
+pub(super) fn trace(
+    scenarios: &[Box<dyn Runnable>],
+    args: &OneRun,
+    json: bool,
+) -> Result<u8, Problem> {
+    let scenario = scenario(scenarios, &args.name)?;
+    let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(args.seed)) };
+    let report = scenario.run(&trial);
+    for (index, entry) in report.trace.iter().enumerate() {
+        if json {
+            show::line(&entry_json(index, entry).to_string());
+        } else {
+            show::line(&entry.to_string());
+        }
+    }
+    Ok(code_of_conclusion(&report.conclusion))
+}
+
+fn entry_json(index: usize, entry: &Entry) -> serde_json::Value {
+    let event = entry.event;
+    json!({
+        "event": index + 1,
+        "at_ns": event.at.as_nanos(),
+        "kind": event.kind,
+        "actor": event.actor,
+        "peer": event.peer,
+        "ordinal": event.ordinal,
+        "text": entry.text,
+        "digest": format!("{:#018x}", event.digest),
+        "hash": format!("{:#018x}", entry.hash),
+    })
+}
+
+/// `replay`: a seed or a case, run twice, compared, told.
+pub(super) fn replay(
+    scenarios: &[Box<dyn Runnable>],
+    args: &ReplayArgs,
+    json: bool,
+) -> Result<u8, Problem> {
+    let (case, scenario, trial) = match args.seed {
+        Some(seed) => {
+            let scenario = scenario(scenarios, &args.target)?;
+            (None, scenario, Trial { recording: Recording::Full, ..Trial::of(Seed(seed)) })
+        }
+        None if Path::new(&args.target).exists() || args.target.contains(['/', '.']) => {
+            let (case, scenario) = Case::load(Path::new(&args.target), scenarios)?;
+            let trial = case.trial();
+            (Some(case), scenario, trial)
+        }
+        None => {
+            scenario(scenarios, &args.target)?;
+            let name = &args.target;
+            return Err(Problem(format!(
+                "`replay {name}` needs a seed: `replay {name} --seed 17`, or the file of a case"
+            )));
+        }
+    };
+    if let Some(level) = &args.log {
+        logs::show(level)?;
+    }
+    let report = scenario.run(&Trial { spans: args.log.is_some(), ..trial.clone() });
+    let again = scenario.run(&trial);
+    if again.hash != report.hash {
+        let problem = "two runs of one seed differ: the protocol reads something outside the run";
+        return Err(Problem(problem.to_owned()));
+    }
+    if let Some(path) = &args.save {
+        Case::of(&trial, &report, "").save(path)?;
+    }
+    let parted = match case.as_ref().map(|case| case.compare(&report)) {
+        Some(Replayed::Parted { event, now }) => Some((event, now)),
+        Some(Replayed::Same) | None => None,
+    };
+    if json {
+        show::line(&report_json(&report, parted.as_ref()).to_string());
+    } else {
+        tell(scenario, &report, parted.is_none() && case.is_some());
+    }
+    if let Some((event, now)) = parted {
+        let now = now.unwrap_or_else(|| "the run is over".to_owned());
+        return Err(Problem(format!(
+            "{}: this build does not replay the case: the runs part at event {event}, where now\n  {}",
+            args.target,
+            now.trim_start()
+        )));
+    }
+    Ok(code_of_conclusion(&report.conclusion))
+}
+
+fn tell(scenario: &dyn Runnable, report: &Report, same_as_case: bool) {
+    match &report.conclusion {
+        Conclusion::Failed(failure) => {
+            let told = failure.to_string();
+            let (first, rest) = told.split_once('\n').unwrap_or((&told, ""));
+            show::line(&show::styled(show::BAD, first));
+            show::line(rest);
+        }
+        Conclusion::Passed => {
+            show::line(&show::styled(
+                show::GOOD,
+                &format!("{}: every promise kept", report.scenario),
+            ));
+        }
+        Conclusion::Vacuous(why) => {
+            show::line(&show::styled(show::DULL, &format!("{}: vacuous: {why}", report.scenario)));
+        }
+    }
+    if !matches!(report.conclusion, Conclusion::Failed(_)) {
+        show::line(&format!("  model      {}", scenario.model()));
+        for (entry, (_, fired)) in report.plan.entries.iter().zip(&report.fired) {
+            let effect = if *fired { "" } else { "  (no effect)" };
+            show::line(&format!("  fault      {entry}{effect}"));
+        }
+        show::line(&format!("  hash       {:#018x}", report.hash));
+    }
+    let counters = report.counters;
+    show::line(&format!(
+        "  run        {} events until {}; {} messages sent, {} delivered, {} lost, {} doubled",
+        show::count(report.events),
+        report.ended,
+        show::count(counters.sent),
+        show::count(counters.delivered),
+        show::count(counters.dropped + counters.lost),
+        show::count(counters.duplicated),
+    ));
+    show::line(&format!(
+        "  operations {} completed, {} with an unknown outcome",
+        report.completed, report.indeterminate
+    ));
+    for (mark, times) in &report.marks {
+        show::line(&format!("  mark       {mark} ({times})"));
+    }
+    let same = if same_as_case { " and to the case" } else { "" };
+    show::line(&format!("  replay     ran twice: equal to each other{same}, event for event"));
+}
+
+fn report_json(report: &Report, parted: Option<&(u64, Option<String>)>) -> serde_json::Value {
+    let (verdict, failure, why) = match &report.conclusion {
+        Conclusion::Passed => ("passed", None, None),
+        Conclusion::Vacuous(why) => ("vacuous", None, Some(why)),
+        Conclusion::Failed(failure) => {
+            (failure.kind.name(), Some(show::failure_json(failure)), None)
+        }
+    };
+    json!({
+        "scenario": report.scenario,
+        "seed": report.seed.0,
+        "verdict": verdict,
+        "why": why,
+        "failure": failure,
+        "hash": format!("{:#018x}", report.hash),
+        "events": report.events,
+        "ended_ns": report.ended.as_nanos(),
+        "completed": report.completed,
+        "indeterminate": report.indeterminate,
+        "plan": report.plan,
+        "fired": report.fired.iter().map(|(_, fired)| fired).collect::<Vec<_>>(),
+        "marks": report.marks,
+        "parts_at_event": parted.map(|(event, _)| event),
+    })
+}

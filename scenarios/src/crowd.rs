@@ -1,0 +1,212 @@
+//! The clients of a scenario: each runs its operations one after the other, retries, and remembers.
+
+use crate::scenario::{OperationId, Reply, Workload};
+use seedfall_checkers::History;
+use seedfall_sim::{ClientContext, ClientId, Clients, Duration, NodeId, Protocol, RequestId, Time};
+use std::collections::BTreeSet;
+
+/// Draws of one operation: enough for its input, its pause, and a node for each attempt.
+const DRAWS: u64 = 64;
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Waiting {
+    /// Its next operation.
+    Think,
+    /// An answer.
+    Answer,
+    /// Another try, after a node said that it cannot help.
+    Retry,
+}
+
+/// One client, between two events.
+#[derive(Clone, Debug)]
+struct Client {
+    /// The number of the operation that is open, or comes next.
+    number: u32,
+    attempt: u32,
+    /// The open operation, as an index of the history.
+    open: Option<usize>,
+    /// Who answered last, or was named as the one to ask.
+    favourite: Option<NodeId>,
+    done: bool,
+}
+
+/// All clients of a run, and the history that they record.
+pub(crate) struct Crowd<P: Protocol, I, O> {
+    workload: Workload<P, I, O>,
+    nodes: usize,
+    /// Operations that are left out.
+    skip: BTreeSet<OperationId>,
+    /// When the closing operations begin.
+    closing_at: Time,
+    clients: Vec<Client>,
+    running: usize,
+    history: History<I, O>,
+    /// For each operation of the history, its name in the workload.
+    names: Vec<OperationId>,
+}
+
+impl<P: Protocol, I, O> Crowd<P, I, O> {
+    pub(crate) fn new(
+        workload: Workload<P, I, O>,
+        (nodes, clients): (usize, usize),
+        skip: BTreeSet<OperationId>,
+        closing_at: Time,
+    ) -> Self {
+        let client = Client { number: 0, attempt: 0, open: None, favourite: None, done: false };
+        Self {
+            workload,
+            nodes,
+            skip,
+            closing_at,
+            clients: vec![client; clients],
+            running: clients,
+            history: History { operations: Vec::new() },
+            names: Vec::new(),
+        }
+    }
+
+    /// True when every client has run all its operations.
+    pub(crate) fn is_done(&self) -> bool {
+        self.running == 0
+    }
+
+    /// The history so far.
+    pub(crate) fn history(&self) -> &History<I, O> {
+        &self.history
+    }
+
+    /// The name of an operation of the history.
+    pub(crate) fn name(&self, operation: usize) -> OperationId {
+        self.names[operation]
+    }
+
+    /// Who waits for what, for a run that does not come to its end.
+    pub(crate) fn waiting(&self) -> Vec<String> {
+        let waits = self.clients.iter().enumerate().filter(|(_, client)| !client.done);
+        waits
+            .map(|(index, client)| {
+                let id = OperationId { client: ClientId::new(index as u16), number: client.number };
+                match client.open {
+                    Some(_) => format!("{id} waits for an answer (attempt {})", client.attempt),
+                    None => format!("{id} is still to come"),
+                }
+            })
+            .collect()
+    }
+}
+
+impl<P: Protocol, I, O> Crowd<P, I, O> {
+    /// Goes to the next operation that is not left out, and waits as long as a client thinks.
+    fn next(&mut self, id: ClientId, ctx: &mut ClientContext<'_, P, Self>) {
+        let Workload { operations, closing, think, .. } = self.workload;
+        let client = &mut self.clients[id.index()];
+        while self.skip.contains(&OperationId { client: id, number: client.number }) {
+            client.number += 1;
+        }
+        if client.number >= operations + closing {
+            client.done = true;
+            self.running -= 1;
+            return;
+        }
+        let mut draw = ctx.draw_at(u64::from(client.number) * DRAWS);
+        let mut pause = think.sample(&mut draw);
+        if client.number >= operations {
+            pause = pause + self.closing_at.since(ctx.now());
+        }
+        ctx.set_timer(Waiting::Think, pause);
+    }
+
+    /// Calls the operation: from here on it is in the history.
+    fn call(&mut self, id: ClientId, ctx: &mut ClientContext<'_, P, Self>) {
+        let client = &mut self.clients[id.index()];
+        let name = OperationId { client: id, number: client.number };
+        let mut draw = ctx.draw_at(u64::from(client.number) * DRAWS + 1);
+        let input = (self.workload.generate)(name, &mut draw);
+        let call = ctx.now().as_nanos();
+        client.open = Some(self.history.invoke(id.index() as u32, call, input));
+        client.attempt = 0;
+        self.names.push(name);
+        self.ask(id, ctx);
+    }
+
+    /// Asks a node: the favourite if there is one, else any.
+    fn ask(&mut self, id: ClientId, ctx: &mut ClientContext<'_, P, Self>) {
+        let client = &mut self.clients[id.index()];
+        let Some(open) = client.open else { return };
+        client.attempt += 1;
+        let tries = u64::from(client.attempt).min(DRAWS - 2);
+        let mut draw = ctx.draw_at(u64::from(client.number) * DRAWS + 1 + tries);
+        let any = NodeId::new(draw.below(self.nodes as u32) as u16);
+        let name = OperationId { client: id, number: client.number };
+        let request = (self.workload.request)(name, &self.history.operations[open].input);
+        ctx.request(client.favourite.unwrap_or(any), client.number, request);
+        ctx.set_timer(Waiting::Answer, self.workload.patience);
+    }
+
+    /// The open operation is over, one way or another.
+    fn close(&mut self, id: ClientId, ctx: &mut ClientContext<'_, P, Self>) {
+        let client = &mut self.clients[id.index()];
+        client.open = None;
+        client.number += 1;
+        ctx.cancel_timer(Waiting::Answer);
+        ctx.cancel_timer(Waiting::Retry);
+        self.next(id, ctx);
+    }
+}
+
+impl<P: Protocol, I, O> Clients<P> for Crowd<P, I, O> {
+    type Timer = Waiting;
+
+    fn start(&mut self, client: ClientId, ctx: &mut ClientContext<'_, P, Self>) {
+        self.next(client, ctx);
+    }
+
+    fn on_response(
+        &mut self,
+        from: NodeId,
+        request: RequestId,
+        response: P::Response,
+        ctx: &mut ClientContext<'_, P, Self>,
+    ) {
+        let id = request.client;
+        let client = &mut self.clients[id.index()];
+        let Some(open) = client.open.filter(|_| client.number == request.number) else {
+            return; // Late: the operation was given up, or answered before.
+        };
+        let now = ctx.now().as_nanos();
+        match (self.workload.reply)(response) {
+            Reply::Done(output) => {
+                client.favourite = Some(from);
+                self.history.complete(open, now, output);
+                self.close(id, ctx);
+            }
+            Reply::Failed => {
+                self.history.fail(open, now);
+                self.close(id, ctx);
+            }
+            Reply::Elsewhere(hint) => {
+                client.favourite = hint.filter(|hint| *hint != from);
+                // Not at once: two nodes that name each other would keep the client busy for ever.
+                ctx.set_timer(Waiting::Retry, Duration::millis(5));
+            }
+        }
+    }
+
+    fn on_timer(&mut self, id: ClientId, timer: Waiting, ctx: &mut ClientContext<'_, P, Self>) {
+        let client = &mut self.clients[id.index()];
+        match timer {
+            Waiting::Think => return self.call(id, ctx),
+            Waiting::Answer => client.favourite = None,
+            Waiting::Retry => {}
+        }
+        // After the faults nobody gives up: a closing operation completes, or the run is stuck.
+        let patient = client.number >= self.workload.operations;
+        if client.attempt < self.workload.attempts || patient {
+            self.ask(id, ctx);
+        } else {
+            self.close(id, ctx);
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! One run: a scenario, a seed, a verdict.
+
+use crate::crowd::Crowd;
+use crate::nemesis::Nemesis;
+use crate::plan::{FaultPlan, Frame};
+use crate::promise::{Judgement, Kind};
+use crate::report::{Conclusion, Failure, FailureKind, Report};
+use crate::scenario::{Expect, OperationId, Scenario};
+use seedfall_checkers::Outcome;
+use seedfall_net::Wire;
+use seedfall_sim::{
+    DrawAddress, Duration, Monitor, NodeId, Override, Protocol, Recording, Seed, Setup, Step,
+    SystemModel, Time, World,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Everything that decides one run of a scenario, and how much of it to keep.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// What decides everything that is not written down here.
+    pub seed: Seed,
+    /// The faults; `None`: those that the seed draws.
+    pub plan: Option<FaultPlan>,
+    /// Operations that are left out.
+    pub skip: BTreeSet<OperationId>,
+    /// Draws to be decided otherwise than by the seed.
+    pub overrides: BTreeMap<DrawAddress, Override>,
+    /// How much of the trace to keep.
+    pub recording: Recording,
+    /// Whether to keep the draws.
+    pub log_draws: bool,
+    /// Whether events are wrapped in `tracing` spans, so that logs show virtual time and node.
+    pub spans: bool,
+}
+
+impl Trial {
+    /// What the seed alone decides, with the hash and nothing else kept.
+    pub fn of(seed: Seed) -> Self {
+        Self {
+            seed,
+            plan: None,
+            skip: BTreeSet::new(),
+            overrides: BTreeMap::new(),
+            recording: Recording::Hash,
+            log_draws: false,
+            spans: false,
+        }
+    }
+}
+
+/// A scenario of any protocol, as the commands and tests see it.
+pub trait Runnable: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// What happens in it.
+    fn story(&self) -> &'static str;
+    /// Whether its promises are expected to hold.
+    fn expect(&self) -> Expect;
+    /// What it promises, in words: `always linearizable`.
+    fn promises(&self) -> Vec<String>;
+    /// The marks that a sweep must reach.
+    fn sometimes(&self) -> Vec<&'static str>;
+    /// What a fault plan must fit into.
+    fn frame(&self) -> Frame;
+    /// The operations of its workload.
+    fn operations(&self) -> Vec<OperationId>;
+    /// The faults that a seed draws.
+    fn plan(&self, seed: Seed) -> FaultPlan;
+    /// Runs it once. The plan of the trial must fit the [`Runnable::frame`].
+    fn run(&self, trial: &Trial) -> Report;
+
+    /// What it assumes.
+    fn model(&self) -> SystemModel {
+        self.frame().model
+    }
+}
+
+impl<P, I, O> Runnable for Scenario<P, I, O>
+where
+    P: Protocol + 'static,
+    P::Config: Send + Sync,
+    I: Debug + 'static,
+    O: Debug + 'static,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn story(&self) -> &'static str {
+        self.story
+    }
+
+    fn expect(&self) -> Expect {
+        self.expect
+    }
+
+    fn promises(&self) -> Vec<String> {
+        self.promises.iter().map(|promise| format!("{promise:?}")).collect()
+    }
+
+    fn sometimes(&self) -> Vec<&'static str> {
+        let marks = self.promises.iter().filter_map(|promise| match promise.kind {
+            Kind::Sometimes(mark) => Some(mark),
+            _ => None,
+        });
+        marks.collect()
+    }
+
+    fn frame(&self) -> Frame {
+        Frame {
+            model: self.model,
+            nodes: self.cluster.nodes,
+            clients: self.cluster.clients,
+            faults: self.horizon.faults,
+        }
+    }
+
+    fn operations(&self) -> Vec<OperationId> {
+        let numbers = 0..self.workload.operations;
+        let clients = 0..self.cluster.clients as u16;
+        let of = |client| seedfall_sim::ClientId::new(client);
+        clients
+            .flat_map(|client| {
+                numbers.clone().map(move |number| OperationId { client: of(client), number })
+            })
+            .collect()
+    }
+
+    fn plan(&self, seed: Seed) -> FaultPlan {
+        self.faults.draw(seed, &self.frame())
+    }
+
+    fn run(&self, trial: &Trial) -> Report {
+        let plan = trial.plan.clone().unwrap_or_else(|| self.plan(trial.seed));
+        if let Err(error) = plan.check(&self.frame()) {
+            // Plans from outside are checked where they are read; a drawn one that does not fit is our own bug.
+            panic!("the plan does not fit scenario {}: {error}", self.name);
+        }
+        let mut run = Run {
+            scenario: self,
+            trial,
+            nemesis: Nemesis::new(plan.clone()),
+            monitors: Vec::new(),
+            world: None,
+            settled_check: Time::ZERO,
+        };
+        // The seam between a broken protocol, which may panic, and the sweep, which goes on.
+        let broken = match catch_unwind(AssertUnwindSafe(|| run.go())) {
+            Ok(Ok(())) => run.judge(),
+            Ok(Err(broken)) => Some(broken),
+            Err(panic) => Some(Broken::panicked(panic.as_ref())),
+        };
+        run.report(plan, broken)
+    }
+}
+
+/// A promise that was broken, before it is told.
+struct Broken {
+    kind: FailureKind,
+    promise: String,
+    /// What the same bug looks like elsewhere.
+    shape: String,
+    explanation: String,
+    operation: Option<usize>,
+    core: Vec<usize>,
+    /// The check could not be finished: not a failure, but no evidence either.
+    unknown: bool,
+}
+
+impl Broken {
+    fn new(kind: FailureKind, promise: String, shape: &str, explanation: String) -> Self {
+        let shape = shape.to_owned();
+        Self {
+            kind,
+            promise,
+            shape,
+            explanation,
+            operation: None,
+            core: Vec::new(),
+            unknown: false,
+        }
+    }
+
+    fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without words");
+        // Numbers differ from run to run; the words are the bug.
+        let shape: String = text.chars().filter(|c| !c.is_ascii_digit()).take(80).collect();
+        let promise = "never panics".to_owned();
+        Self::new(FailureKind::Crash, promise, &shape, format!("the protocol panicked: {text}"))
+    }
+}
+
+/// How often an `eventually` is looked at while it does not hold yet.
+const SETTLED_EVERY: Duration = Duration::millis(10);
+
+struct Run<'a, P: Protocol, I, O> {
+    scenario: &'a Scenario<P, I, O>,
+    trial: &'a Trial,
+    nemesis: Nemesis,
+    monitors: Vec<(&'static str, Box<dyn Monitor<P>>)>,
+    world: Option<World<P, Wire, Crowd<P, I, O>>>,
+    settled_check: Time,
+}
+
+impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
+    /// The run up to its end, or up to the first broken promise.
+    fn go(&mut self) -> Result<(), Broken> {
+        self.begin();
+        for node in NodeId::all(self.scenario.cluster.nodes) {
+            self.observe(node)?;
+        }
+        let horizon = self.scenario.horizon;
+        let end = Time::ZERO + horizon.faults + horizon.settle;
+        loop {
+            let act_at = self.nemesis.next_at();
+            let limit = act_at.unwrap_or(end);
+            if self.advance(limit)? {
+                return Ok(());
+            }
+            let world = self.world.as_mut().expect("begun above");
+            if act_at.is_none() {
+                return Err(self.overdue());
+            }
+            world.advance(limit);
+            if let Some(node) = self.nemesis.act(world) {
+                self.observe(node)?;
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        let Scenario { cluster, workload, horizon, config, promises, .. } = self.scenario;
+        for promise in promises {
+            if let Kind::Invariant(make) = &promise.kind {
+                self.monitors.push((promise.name, make()));
+            }
+        }
+        let crowd = Crowd::new(
+            *workload,
+            (cluster.nodes, cluster.clients),
+            self.trial.skip.clone(),
+            Time::ZERO + horizon.faults,
+        );
+        let setup = Setup {
+            seed: self.trial.seed,
+            nodes: cluster.nodes,
+            clients: cluster.clients,
+            recording: self.trial.recording,
+            overrides: self.trial.overrides.clone(),
+        };
+        let wire = Wire::new(cluster.nodes, cluster.clients, cluster.link);
+        let mut world = World::new(setup, config.clone(), wire, crowd);
+        if self.trial.log_draws {
+            world.draws_mut().keep_log();
+        }
+        self.world = Some(world);
+    }
+
+    /// Everything that is due at `limit` or before. True if the run is over: nothing is left to be done.
+    fn advance(&mut self, limit: Time) -> Result<bool, Broken> {
+        while let Some(step) = self.step(limit) {
+            if let Some(node) = step.actor.node() {
+                self.observe(node)?;
+            }
+            let world = self.world();
+            if world.trace().count() > self.scenario.horizon.events {
+                return Err(self.stuck("runs in circles: its events are used up"));
+            }
+            if world.clients().is_done() && self.nemesis.next_at().is_none() && self.settled() {
+                return Ok(true);
+            }
+        }
+        let undone = !self.world().clients().is_done();
+        if undone && self.world().is_quiet() && self.nemesis.next_at().is_none() {
+            return Err(self.stuck("nothing will ever happen again"));
+        }
+        Ok(false)
+    }
+
+    fn step(&mut self, limit: Time) -> Option<Step> {
+        let world = self.world.as_mut()?;
+        if !self.trial.spans {
+            return world.step_until(limit);
+        }
+        world.step_inside(limit, |Step { at, actor }| {
+            tracing::info_span!("event", at = %at, actor = %actor).entered()
+        })
+    }
+
+    fn world(&self) -> &World<P, Wire, Crowd<P, I, O>> {
+        self.world.as_ref().expect("a run is looked at only after it began")
+    }
+
+    fn observe(&mut self, node: NodeId) -> Result<(), Broken> {
+        let Some(state) = self.world.as_ref().and_then(|world| world.node(node)) else {
+            return Ok(());
+        };
+        for (promise, monitor) in &mut self.monitors {
+            monitor.observe(node, state).map_err(|violation| {
+                let promise = format!("always {promise}");
+                let explanation = violation.to_string();
+                Broken::new(FailureKind::Safety, promise, violation.property, explanation)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether every `eventually` about the nodes holds; looked at now and then, since a look may be costly.
+    fn settled(&mut self) -> bool {
+        let now = self.world().now();
+        if now < self.settled_check {
+            return false;
+        }
+        self.settled_check = now + SETTLED_EVERY;
+        self.unsettled().is_none()
+    }
+
+    /// The first `eventually` about the nodes that does not hold.
+    fn unsettled(&self) -> Option<(&'static str, String)> {
+        let world = self.world();
+        let nodes: Vec<Option<&P>> =
+            NodeId::all(world.node_count()).map(|node| world.node(node)).collect();
+        self.scenario.promises.iter().find_map(|promise| match &promise.kind {
+            Kind::Eventually(judge) => judge(&nodes).err().map(|why| (promise.name, why)),
+            _ => None,
+        })
+    }
+
+    /// The end has come, and something that had to happen has not.
+    fn overdue(&self) -> Broken {
+        let settle = self.scenario.horizon.settle;
+        if !self.world().clients().is_done() {
+            let waiting = self.world().clients().waiting().join("; ");
+            let promise = "eventually every operation completes".to_owned();
+            let why = format!("{settle} after the last fault, {waiting}");
+            return Broken::new(FailureKind::Liveness, promise, "operations", why);
+        }
+        let (name, why) = self.unsettled().unwrap_or(("the run ends", String::new()));
+        let promise = format!("eventually {name}");
+        let why = format!("{settle} after the last fault, {why}");
+        Broken::new(FailureKind::Liveness, promise, name, why)
+    }
+
+    fn stuck(&self, why: &str) -> Broken {
+        let waiting = self.world().clients().waiting().join("; ");
+        let promise = "the run comes to its end".to_owned();
+        Broken::new(FailureKind::Stuck, promise, why, format!("it {why}, while {waiting}"))
+    }
+
+    /// The history's verdicts, when the run is over.
+    fn judge(&self) -> Option<Broken> {
+        let history = self.world().clients().history();
+        for promise in &self.scenario.promises {
+            let Kind::History(judge) = &promise.kind else { continue };
+            let name = format!("always {}", promise.name);
+            match judge(history) {
+                Judgement::Holds => {}
+                Judgement::Violated { reason, operation, core } => {
+                    let broken = Broken::new(FailureKind::Safety, name, &reason, reason.clone());
+                    return Some(Broken { operation, core, ..broken });
+                }
+                Judgement::Unknown(why) => {
+                    let broken = Broken::new(FailureKind::Safety, name, "unknown", why);
+                    return Some(Broken { unknown: true, ..broken });
+                }
+            }
+        }
+        None
+    }
+
+    fn report(self, plan: FaultPlan, broken: Option<Broken>) -> Report {
+        let fired: Vec<_> = self.nemesis.fired().collect();
+        let Some(world) = &self.world else {
+            unreachable!("nodes that panic as they start leave a world without them")
+        };
+        let history = world.clients().history();
+        let completed = history.completed() as u64;
+        let indeterminate = history
+            .operations
+            .iter()
+            .filter(|operation| matches!(operation.outcome, Outcome::Indeterminate))
+            .count() as u64;
+        let conclusion = match broken {
+            Some(broken) if broken.unknown => {
+                Conclusion::Vacuous(format!("{}: {}", broken.promise, broken.explanation))
+            }
+            Some(broken) => Conclusion::Failed(Box::new(self.failure(&plan, broken))),
+            None if completed == 0 => Conclusion::Vacuous("no operation completed".to_owned()),
+            None => match fired.iter().find(|(_, fired)| !fired) {
+                Some((class, _)) => {
+                    Conclusion::Vacuous(format!("a planned {} had no effect", class.name()))
+                }
+                None => Conclusion::Passed,
+            },
+        };
+        Report {
+            scenario: self.scenario.name,
+            seed: self.trial.seed,
+            hash: world.hash(),
+            events: world.trace().count(),
+            ended: world.now(),
+            counters: *world.counters(),
+            completed,
+            indeterminate,
+            marks: world.marks().to_vec(),
+            plan,
+            fired,
+            conclusion,
+            trace: world.trace().events().cloned().collect(),
+            draws: world.draws().log().to_vec(),
+        }
+    }
+
+    fn failure(&self, plan: &FaultPlan, broken: Broken) -> Failure {
+        let world = self.world();
+        let crowd = world.clients();
+        let mut shown = broken.core.clone();
+        shown.extend(broken.operation.filter(|one| !shown.contains(one)));
+        shown.sort_unstable();
+        let operations = shown
+            .iter()
+            .map(|index| {
+                let operation = &crowd.history().operations[*index];
+                let call = Time::from_nanos(operation.call);
+                let end = match &operation.outcome {
+                    Outcome::Ok { returned, output } => {
+                        format!("{} = {output:?}", Time::from_nanos(*returned))
+                    }
+                    Outcome::Failed { returned } => {
+                        format!("{} = failed", Time::from_nanos(*returned))
+                    }
+                    Outcome::Indeterminate => "? = no answer".to_owned(),
+                };
+                let mark = if Some(*index) == broken.operation { ">" } else { " " };
+                let name = crowd.name(*index);
+                format!("{mark} {name} {:?}   {call} .. {end}", operation.input)
+            })
+            .collect();
+        let name = self.scenario.name;
+        let seed = self.trial.seed;
+        let kind = broken.kind;
+        Failure {
+            kind,
+            scenario: name,
+            seed,
+            fingerprint: format!("{}: {}: {}", kind.name(), broken.promise, broken.shape),
+            promise: broken.promise,
+            explanation: broken.explanation,
+            operations,
+            event: world.trace().count(),
+            at: world.now(),
+            hash: world.hash(),
+            faults: plan.entries.iter().map(ToString::to_string).collect(),
+            replay: format!("seedfall replay {name} --seed {}", seed.0),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The scenario: every assumption of a test, written out.
+
+use crate::plan::Swarm;
+use crate::promise::Promise;
+use seedfall_net::{Delay, LinkModel};
+use seedfall_sim::{ClientId, Draw, Duration, NodeId, Protocol, SystemModel};
+use std::fmt;
+
+/// One situation to be tested: a model, a cluster, a workload, faults and promises.
+///
+/// It is a struct literal with every field written, and there is no `Default`: an assumption that was forgotten is a
+/// compile error. `P` is the protocol, `I` and `O` what an operation of its clients asks and answers.
+pub struct Scenario<P: Protocol, I, O> {
+    /// The name by which it is run: lower-case words with hyphens.
+    pub name: &'static str,
+    /// What happens, in a sentence or two.
+    pub story: &'static str,
+    /// What the run may assume; the nemesis keeps within it.
+    pub model: SystemModel,
+    /// Who takes part, over which wire.
+    pub cluster: Cluster,
+    /// The protocol's own parameters.
+    pub config: P::Config,
+    /// What the clients do.
+    pub workload: Workload<P, I, O>,
+    /// What the nemesis may draw.
+    pub faults: Swarm,
+    /// How long the run takes, at most.
+    pub horizon: Horizon,
+    /// What must hold.
+    pub promises: Vec<Promise<P, I, O>>,
+    /// Whether the promises are expected to hold.
+    pub expect: Expect,
+}
+
+/// Who takes part, over which wire.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// How many nodes; at least one.
+    pub nodes: usize,
+    /// How many clients; at least one, or nobody asks and every run is vacuous.
+    pub clients: usize,
+    /// How every link behaves when nothing disturbs it.
+    pub link: LinkModel,
+}
+
+/// What the clients do: each runs one operation after the other.
+pub struct Workload<P: Protocol, I, O> {
+    /// Operations of each client while the faults last.
+    pub operations: u32,
+    /// Operations of each client after the faults stopped: these must complete.
+    pub closing: u32,
+    /// How long a client waits between two operations.
+    pub think: Delay,
+    /// How long it waits for an answer before it asks another node.
+    pub patience: Duration,
+    /// How often it asks before it gives up, and the outcome stays indeterminate.
+    pub attempts: u32,
+    /// Draws the input of an operation.
+    pub generate: fn(OperationId, &mut Draw) -> I,
+    /// Puts it in the protocol's words.
+    pub request: fn(OperationId, &I) -> P::Request,
+    /// Reads the protocol's answer.
+    pub reply: fn(P::Response) -> Reply<O>,
+}
+
+// By hand: a derive would ask for `P: Copy`, and all that is copied are numbers and functions.
+impl<P: Protocol, I, O> Clone for Workload<P, I, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: Protocol, I, O> Copy for Workload<P, I, O> {}
+
+/// An operation of the workload. Its number counts from zero at each client, and does not change when other operations
+/// are left out.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(deny_unknown_fields)]
+pub struct OperationId {
+    /// Whose operation.
+    pub client: ClientId,
+    /// Which of that client's.
+    pub number: u32,
+}
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.client, self.number)
+    }
+}
+
+/// What an answer of the protocol means to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply<O> {
+    /// The operation took effect.
+    Done(O),
+    /// The operation certainly did not happen, and never will.
+    Failed,
+    /// This node cannot help; perhaps that one can.
+    Elsewhere(Option<NodeId>),
+}
+
+/// How long a run takes, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// Faults happen until then; at that instant the last of them ends.
+    pub faults: Duration,
+    /// From then on, every `eventually` must hold within this long.
+    pub settle: Duration,
+    /// A run with more events than this is stuck in a busy loop.
+    pub events: u64,
+}
+
+/// Whether the promises of a scenario are expected to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// They hold: a broken one is a bug.
+    Holds,
+    /// The protocol is known not to keep a promise, and the sweep fails if it does not find that out: a negative
+    /// control, which shows that the simulator and the checker can see.
+    Violation,
+}
