@@ -413,3 +413,145 @@ pub(crate) fn dependency(kind: u32) -> Dependency {
         _ => Dependency::RealTime,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transactions::generate::Random;
+    use crate::transactions::graph::Edges;
+    use crate::transactions::report::Report;
+
+    const NODES: u32 = 5;
+
+    /// Every simple cycle of a small graph, as kinds of its edges.
+    fn all_cycles(rows: &[(u32, u32, u32)]) -> Vec<Vec<u32>> {
+        fn extend(
+            rows: &[(u32, u32, u32)],
+            path: &mut Vec<u32>,
+            kinds: &mut Vec<u32>,
+            found: &mut Vec<Vec<u32>>,
+        ) {
+            let (start, last) = (path[0], path[path.len() - 1]);
+            for &(from, to, kind) in rows.iter().filter(|row| row.0 == last) {
+                kinds.push(kind);
+                if to == start {
+                    found.push(kinds.clone());
+                } else if start < to && !path.contains(&to) {
+                    path.push(to);
+                    extend(rows, path, kinds, found);
+                    path.pop();
+                }
+                kinds.pop();
+                debug_assert!(from == last);
+            }
+        }
+        let mut found = Vec::new();
+        for start in 0..NODES {
+            extend(rows, &mut vec![start], &mut Vec::new(), &mut found);
+        }
+        found
+    }
+
+    #[test]
+    fn components_and_searches_agree_with_all_simple_cycles() {
+        let mut random = Random::new(21);
+        let mut violated = 0;
+        for _ in 0..4_000 {
+            let mut rows = Vec::new();
+            let mut edges = Edges::new(NODES);
+            for _ in 0..2 + random.below(9) {
+                let (from, to) = (random.below(5) as u32, random.below(5) as u32);
+                let kind = random.below(5) as u32;
+                if from != to {
+                    edges.push(from, to, kind);
+                    rows.push((from, to, kind));
+                }
+            }
+            let graph = edges.build();
+            let named: Vec<(Anomaly, Scope, usize)> = all_cycles(&rows)
+                .into_iter()
+                .map(|kinds| (classify(&kinds), kinds.len()))
+                .map(|((anomaly, scope), len)| (anomaly, scope, len))
+                .collect();
+            for level in Level::ALL {
+                let mut cycles = Cycles::new(&graph, u64::MAX);
+                cycles.search(level);
+                let forbidden = |(a, s, _): &&(Anomaly, Scope, usize)| level.forbids(*a, *s);
+                let expected = named.iter().any(|cycle| forbidden(&cycle));
+                let found = cycles.found.iter().any(|(a, s, _)| level.forbids(*a, *s));
+                assert_eq!(found, expected, "{level:?} {rows:?} {:?}", cycles.found);
+                violated += u32::from(found);
+                for (anomaly, scope, cycle) in &cycles.found {
+                    assert_eq!((*anomaly, *scope), classify(&cycle.kinds));
+                    let same = named.iter().filter(|(a, s, _)| (a, s) == (anomaly, scope));
+                    let shortest = same.map(|(_, _, len)| *len).min();
+                    assert!(shortest <= Some(cycle.kinds.len()), "{rows:?} {cycle:?}");
+                }
+                let least = |a: Anomaly| {
+                    named.iter().filter(|n| n.0 == a && n.1 == Scope::Data).map(|n| n.2).min()
+                };
+                for anomaly in [Anomaly::G0, Anomaly::G1c, Anomaly::GSingle] {
+                    let shown = cycles
+                        .found
+                        .iter()
+                        .filter(|(a, s, _)| (*a, *s) == (anomaly, Scope::Data))
+                        .map(|(_, _, cycle)| cycle.kinds.len())
+                        .min();
+                    if level.forbids(anomaly, Scope::Data) {
+                        assert_eq!(shown, least(anomaly), "{level:?} {anomaly:?} {rows:?}");
+                    }
+                }
+            }
+        }
+        assert!(5_000 < violated);
+    }
+
+    #[test]
+    fn a_fan_leads_from_each_source_to_each_target_but_itself() {
+        let mut random = Random::new(22);
+        for _ in 0..200 {
+            let pick = |random: &mut Random| -> Vec<u32> {
+                (0..40).filter(|_| random.percent(60)).collect()
+            };
+            let (sources, targets) = (pick(&mut random), pick(&mut random));
+            let mut edges = Edges::new(40);
+            let rows: Vec<(u32, u32)> = sources.iter().map(|source| (*source, RW)).collect();
+            edges.fan(&rows, &targets);
+            assert!(edges.len() <= 6 * (sources.len() + targets.len()));
+            let graph = edges.build();
+            for &source in &sources {
+                let mut reached = Vec::new();
+                let mut stack: Vec<u32> = graph.successors(source).map(|(head, _)| head).collect();
+                while let Some(node) = stack.pop() {
+                    if graph.is_transaction(node) {
+                        reached.push(node);
+                    } else {
+                        stack.extend(graph.successors(node).map(|(head, _)| head));
+                    }
+                }
+                reached.sort_unstable();
+                let expected: Vec<u32> =
+                    targets.iter().copied().filter(|target| *target != source).collect();
+                assert_eq!(reached, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_spent_allowance_still_shows_a_cycle_and_says_so() {
+        let mut edges = Edges::new(6);
+        for node in 0..6 {
+            edges.push(node, (node + 1) % 6, WW);
+        }
+        edges.push(4, 3, WW);
+        let graph = edges.build();
+        let mut cycles = Cycles::new(&graph, 1);
+        cycles.search(Level::Serializable);
+        assert_eq!(cycles.found.len(), 1);
+        assert!(!cycles.found[0].2.is_shortest);
+        let mut cycles = Cycles::new(&graph, u64::MAX);
+        cycles.search(Level::Serializable);
+        assert_eq!(cycles.found[0].2.kinds.len(), 2);
+        assert!(Report::FINDINGS_MAX > cycles.found.len());
+    }
+}

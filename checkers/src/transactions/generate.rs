@@ -47,7 +47,7 @@ pub enum Isolation {
     StrictSerializable,
     /// Reads from one instant, writes at a later one; the first of two writers of a key commits.
     Snapshot,
-    /// Each read at an instant of its own; writes at commit.
+    /// Each read at an instant of its own, then all writes at one.
     ReadCommitted,
 }
 
@@ -203,7 +203,11 @@ impl<'s> Store<'s> {
 
     fn begin(&mut self, process: u32) -> Running {
         let steps = 1 + self.random.below(self.shape.micros_max);
-        let plan = (0..steps).map(|_| self.plan()).collect();
+        let mut plan: Vec<Planned> = (0..steps).map(|_| self.plan()).collect();
+        if self.shape.isolation == Isolation::ReadCommitted {
+            // Without locks a transaction cannot know where its own appends will land.
+            plan.sort_by_key(|planned| matches!(planned, Planned::Write(..)));
+        }
         let fate = self.random.below(100);
         let (failed, silent) = (self.shape.failed_percent, self.shape.indeterminate_percent);
         let fate = if fate < failed {

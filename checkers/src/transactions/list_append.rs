@@ -1,4 +1,4 @@
-//! Inference for lists (Kingsbury and Alvaro, Elle, VLDB 2020, section 4): a read shows the whole
+//! Inference for lists (Kingsbury and Alvaro, Elle, VLDB 2020): a read shows the whole
 //! order of the appends before it, so the longest read of a key is its version order.
 //!
 //! *Deviation*: an append that nobody saw, of a transaction that surely committed, comes after
@@ -12,6 +12,10 @@ use crate::transactions::writes::{Writes, is_intermediate};
 
 /// A version without a committed writer.
 const NO_ONE: u32 = u32::MAX;
+/// A write that no read shows.
+const UNSEEN: u32 = u32::MAX;
+/// A write that only a diverged read shows.
+const ASIDE: u32 = u32::MAX - 1;
 
 /// The order of the versions of every key, as its longest read tells.
 pub(crate) struct Versions {
@@ -20,8 +24,9 @@ pub(crate) struct Versions {
     writers: Vec<u32>,
     /// Whether its writer overwrote it itself.
     intermediate: Vec<bool>,
-    /// Whether a write was seen, by its place in [`Writes`].
-    seen: Vec<bool>,
+    /// Where each write stands in the longest read of its key, by its place in [`Writes`];
+    /// [`UNSEEN`], or [`ASIDE`] if only a diverged read shows it.
+    position: Vec<u32>,
     /// Whether a version of the key is unwritten or of a failed transaction.
     is_tainted: Vec<bool>,
 }
@@ -45,17 +50,18 @@ impl Versions {
             starts: vec![0],
             writers: Vec::new(),
             intermediate: Vec::new(),
-            seen: vec![false; writes.len()],
+            position: vec![UNSEEN; writes.len()],
             is_tainted: vec![false; history.keys()],
         };
         for (key, list) in (0u32..).zip(&history.longest) {
             let mut twice = None;
-            for &value in list {
+            for (at, &value) in (0u32..).zip(list) {
                 let place = writes.find(key, value);
                 let writer = place.map_or(NO_ONE, |place| writes.row(place).transaction);
                 if let Some(place) = place {
-                    twice = if versions.seen[place] { Some(value) } else { twice };
-                    versions.seen[place] = true;
+                    let position = &mut versions.position[place];
+                    twice = if *position == UNSEEN { twice } else { Some(value) };
+                    *position = at;
                 }
                 let effective = writer != NO_ONE && committed[writer as usize];
                 versions.is_tainted[key as usize] |= !effective;
@@ -111,7 +117,8 @@ pub(crate) fn infer(
     for (list, (reader, op)) in history.diverged.iter().zip(diverged_reads(history)) {
         judge_diverged(history, writes, reader, op, report);
         list.iter().filter_map(|value| writes.find(op.key, *value)).for_each(|place| {
-            versions.seen[place] = true;
+            let position = &mut versions.position[place];
+            *position = if *position == UNSEEN { ASIDE } else { *position };
         });
     }
     write_edges(history, &versions, edges);
@@ -165,7 +172,7 @@ fn unseen_writers(
     for key in 0..history.keys() as u32 {
         let start = writes.start(key);
         for (at, row) in writes.of_key(key).iter().enumerate() {
-            if !versions.seen[start + at] && committed[row.transaction as usize] {
+            if versions.position[start + at] == UNSEEN && committed[row.transaction as usize] {
                 unseen.push((key, row.transaction));
             }
         }
@@ -191,9 +198,16 @@ impl Inference<'_> {
             match op.kind {
                 OpKind::Prefix(len) => {
                     self.prefix(transaction, op.key, len, edges, report);
-                    self.update(transaction, &ops[at + 1..], op.key, len);
+                    self.update(transaction, &ops[at + 1..], op.key, len, report);
                 }
                 OpKind::Diverged(_) => {
+                    for later in ops[at + 1..].iter().filter(|later| later.key == op.key) {
+                        if let OpKind::Write(value) = later.kind
+                            && self.history.list(*op).contains(&value)
+                        {
+                            note_future(self.history, transaction, op.key, value, report);
+                        }
+                    }
                     let last = self.history.list(*op).last();
                     let writer = last.and_then(|last| self.writes.writer(op.key, *last));
                     if let Some(writer) =
@@ -230,8 +244,16 @@ impl Inference<'_> {
     }
 
     /// Remembers a read-modify-write whose append did not land right behind what it read.
-    fn update(&mut self, transaction: u32, later: &[Op], key: u32, len: u32) {
-        let writes = later.iter().any(|op| op.key == key && matches!(op.kind, OpKind::Write(_)));
+    fn update(&mut self, transaction: u32, later: &[Op], key: u32, len: u32, report: &mut Report) {
+        let mut writes = false;
+        for op in later.iter().filter(|op| op.key == key) {
+            let OpKind::Write(value) = op.kind else { continue };
+            writes = true;
+            let position = self.writes.find(key, value).map(|place| self.versions.position[place]);
+            if position.is_some_and(|position| position < len) {
+                note_future(self.history, transaction, key, value, report);
+            }
+        }
         if !writes {
             return;
         }
@@ -278,6 +300,19 @@ impl Inference<'_> {
             });
         }
     }
+}
+
+fn note_future(
+    history: &TransactionHistory,
+    transaction: u32,
+    key: u32,
+    value: u32,
+    report: &mut Report,
+) {
+    report.note(Anomaly::Internal, &[transaction], || {
+        let (key, value) = (history.names.key(key), history.names.value(value));
+        format!("T{transaction} read {value} in key {key} before it appended that itself")
+    });
 }
 
 fn reads_then_writes(history: &TransactionHistory, transaction: u32, key: u32, len: u32) -> bool {

@@ -1,4 +1,4 @@
-//! Inference for registers (Kingsbury and Alvaro, Elle, VLDB 2020, section 5).
+//! Inference for registers (Kingsbury and Alvaro, Elle, VLDB 2020).
 //!
 //! A read does not show the versions before it, so less follows: the initial state comes before
 //! every written version, and what a transaction read comes right before what it then wrote to the
@@ -86,8 +86,13 @@ impl Inference<'_> {
                 format!("T{reader} read key {name} as {shown}, of the failed T{writer}")
             });
         }
+        if writer == reader {
+            return report.note(Anomaly::Internal, &[reader], || {
+                format!("T{reader} read key {name} as {shown}, before it wrote that itself")
+            });
+        }
         edges.push(writer, reader, WR);
-        if writer != reader && is_intermediate(self.history, writer, key, value) {
+        if is_intermediate(self.history, writer, key, value) {
             report.note(Anomaly::G1b, &[reader, writer], || {
                 format!("T{reader} read key {name} as {shown}, which T{writer} itself overwrote")
             });

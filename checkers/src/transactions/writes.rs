@@ -115,7 +115,7 @@ pub(crate) fn is_intermediate(
 }
 
 /// Which transactions took effect: those that say so, and the indeterminate ones that some `Ok`
-/// transaction saw (Kingsbury and Alvaro, Elle, VLDB 2020, section 4.2.3). An indeterminate one that
+/// transaction saw (Kingsbury and Alvaro, Elle, VLDB 2020). An indeterminate one that
 /// nobody saw may never have happened, so it constrains nothing.
 pub(crate) fn committed(history: &TransactionHistory, writes: &Writes) -> Vec<bool> {
     let mut committed: Vec<bool> =
