@@ -16,6 +16,16 @@ pub struct SystemModel {
     pub timing: Timing,
 }
 
+impl SystemModel {
+    /// What a replicated database usually assumes: messages may be lost, nodes crash and come back, and delays are
+    /// bounded most of the time.
+    pub const USUAL: Self = Self {
+        links: Links::FairLoss,
+        nodes: Nodes::CrashRecovery,
+        timing: Timing::PartiallySynchronous,
+    };
+}
+
 /// What the wire may do to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Links {
