@@ -2,7 +2,9 @@
 
 use crate::run::Runnable;
 
+pub mod copied_register;
+
 /// Every built-in scenario.
 pub fn all() -> Vec<Box<dyn Runnable>> {
-    vec![]
+    vec![Box::new(copied_register::scenario())]
 }

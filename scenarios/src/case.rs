@@ -198,21 +198,34 @@ impl Case {
         path: &Path,
         scenarios: &'a [Box<dyn Runnable>],
     ) -> Result<(Self, &'a dyn Runnable), CaseError> {
+        let text =
+            fs::read_to_string(path).map_err(|error| CaseError::Io(path.to_owned(), error))?;
+        Self::parse(path, &text, scenarios)
+    }
+
+    /// As [`Case::load`], from text that was read from `path`.
+    ///
+    /// # Errors
+    /// Anything that keeps the case from being run.
+    pub fn parse<'a>(
+        path: &Path,
+        text: &str,
+        scenarios: &'a [Box<dyn Runnable>],
+    ) -> Result<(Self, &'a dyn Runnable), CaseError> {
         let at = || path.to_owned();
-        let text = fs::read_to_string(path).map_err(|error| CaseError::Io(at(), error))?;
         if text.trim().is_empty() {
             return Err(CaseError::Empty(at()));
         }
         // The version first: a newer case may have fields that this build does not know.
         let value: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| CaseError::Malformed(at(), error))?;
+            serde_json::from_str(text).map_err(|error| CaseError::Malformed(at(), error))?;
         if let Some(version) = value.get("seedfall_case").and_then(serde_json::Value::as_u64)
             && version != u64::from(VERSION)
         {
             return Err(CaseError::Version(at(), version));
         }
         let case: Self =
-            serde_json::from_str(&text).map_err(|error| CaseError::Malformed(at(), error))?;
+            serde_json::from_str(text).map_err(|error| CaseError::Malformed(at(), error))?;
         let scenario = find(scenarios, &case.scenario)
             .map_err(|near| CaseError::Scenario(at(), case.scenario.clone(), near))?;
         case.plan.check(&scenario.frame()).map_err(|error| CaseError::Plan(at(), error))?;

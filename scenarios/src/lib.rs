@@ -7,8 +7,13 @@
 //! - [`plan`]: fault plans as data, and the swarm that draws them within the model;
 //! - [`run`]: one run; [`report`]: what it came to; [`mod@sweep`]: many runs;
 //! - [`case`]: a failing run, kept;
+//! - [`arbitrary`]: plans from bytes and as proptest strategies;
 //! - [`testing`]: the door for `cargo test`.
 
+// The built-in scenarios name this crate as a user's would.
+extern crate self as seedfall;
+
+pub mod arbitrary;
 pub mod builtin;
 pub mod case;
 #[cfg(feature = "cli")]
@@ -39,3 +44,8 @@ pub use seedfall_checkers as checkers;
 pub use seedfall_net as net;
 pub use seedfall_protocols as protocols;
 pub use seedfall_sim as sim;
+
+/// The code of README.md, compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -457,7 +457,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             at: world.now(),
             hash: world.hash(),
             faults: plan.entries.iter().map(ToString::to_string).collect(),
-            replay: format!("seedfall replay {name} --seed {}", seed.0),
+            replay: format!("cargo run --release -- replay {name} --seed {}", seed.0),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::plan::Swarm;
 use crate::promise::Promise;
-use seedfall_net::{Delay, LinkModel};
+use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_sim::{ClientId, Draw, Duration, NodeId, Protocol, SystemModel};
 use std::fmt;
 
@@ -44,6 +44,15 @@ pub struct Cluster {
     pub link: LinkModel,
 }
 
+impl Cluster {
+    /// A local network: 1 to 10 ms a message, nothing lost or doubled unless the nemesis does it, order free.
+    pub const fn lan(nodes: usize, clients: usize) -> Self {
+        let delay = Delay::Uniform { min: Duration::millis(1), max: Duration::millis(10) };
+        let link = LinkModel { delay, loss: 0, duplicate: 0, order: Order::Free };
+        Self { nodes, clients, link }
+    }
+}
+
 /// What the clients do: each runs one operation after the other.
 pub struct Workload<P: Protocol, I, O> {
     /// Operations of each client while the faults last.
@@ -62,6 +71,27 @@ pub struct Workload<P: Protocol, I, O> {
     pub request: fn(OperationId, &I) -> P::Request,
     /// Reads the protocol's answer.
     pub reply: fn(P::Response) -> Reply<O>,
+}
+
+impl<P: Protocol, I, O> Workload<P, I, O> {
+    /// Ten operations of each client and one closing one, 10 to 100 ms apart; after 200 ms without an answer a client
+    /// asks again, three times in all.
+    pub const fn short(
+        generate: fn(OperationId, &mut Draw) -> I,
+        request: fn(OperationId, &I) -> P::Request,
+        reply: fn(P::Response) -> Reply<O>,
+    ) -> Self {
+        Self {
+            operations: 10,
+            closing: 1,
+            think: Delay::Uniform { min: Duration::millis(10), max: Duration::millis(100) },
+            patience: Duration::millis(200),
+            attempts: 3,
+            generate,
+            request,
+            reply,
+        }
+    }
 }
 
 // By hand: a derive would ask for `P: Copy`, and all that is copied are numbers and functions.
@@ -112,6 +142,12 @@ pub struct Horizon {
     pub settle: Duration,
     /// A run with more events than this is stuck in a busy loop.
     pub events: u64,
+}
+
+impl Horizon {
+    /// A second of faults, and ten to recover.
+    pub const SHORT: Self =
+        Self { faults: Duration::secs(1), settle: Duration::secs(10), events: 100_000 };
 }
 
 /// Whether the promises of a scenario are expected to hold.

@@ -193,7 +193,7 @@ pub fn sweep(
         loop {
             let first = next.fetch_add(BLOCK, Ordering::Relaxed);
             let late = sweep.time.is_some_and(|time| started.elapsed() >= time);
-            if first >= sweep.seeds.end || late {
+            if first >= sweep.seeds.end || first > stop_after.load(Ordering::Relaxed) || late {
                 break;
             }
             let (seeds, events) = (own.seeds, own.events);
@@ -204,7 +204,6 @@ pub fn sweep(
                 let report = scenario.run(&Trial::of(Seed(seed)));
                 if matches!(report.conclusion, Conclusion::Failed(_)) && !sweep.keep_going {
                     stop_after.fetch_min(seed, Ordering::Relaxed);
-                    next.store(sweep.seeds.end, Ordering::Relaxed);
                 }
                 own.add(report);
             }

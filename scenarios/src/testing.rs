@@ -4,7 +4,7 @@
 //! others, `SEEDFALL_CASE=file.json` replays a case.
 
 use crate::case::{Case, Replayed};
-use crate::report::Conclusion;
+use crate::report::{Conclusion, Failure};
 use crate::run::{Runnable, Trial};
 use crate::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall_sim::Seed;
@@ -62,8 +62,11 @@ pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), Str
             Err(format!("{}: vacuous after {} seeds: {why}", scenario.name(), summary.seeds))
         }
         Meaning::Broken(_) => Err(summary.failures.first().map_or_else(String::new, |failure| {
-            let seed = failure.seed.0;
-            format!("{failure}\n  as a test  SEEDFALL_SEED={seed} cargo test\n")
+            // The test harness names its threads after the tests.
+            let thread = std::thread::current();
+            let test = thread.name().unwrap_or_default();
+            let replay = format!("SEEDFALL_SEED={} cargo test {test}", failure.seed.0);
+            Failure { replay, ..failure.clone() }.to_string()
         })),
     }
 }

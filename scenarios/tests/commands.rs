@@ -1,0 +1,181 @@
+//! The commands, as a person or a script meets them: output, exit codes, and what bad input gets.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn seedfall(args: &[&str]) -> Output {
+    seedfall_in(Path::new("."), args)
+}
+
+fn seedfall_in(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_seedfall"))
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .expect("the binary was built for this test")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Bad input: exit code 2, a message that says all of `expected`, no backtrace.
+#[track_caller]
+fn refused(output: &Output, expected: &[&str]) {
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    for word in expected {
+        assert!(message.contains(word), "`{word}` is missing in:\n{message}");
+    }
+    assert!(!message.contains("panicked") && !message.contains("backtrace"), "{message}");
+}
+
+#[test]
+fn a_second_process_runs_the_same_runs() {
+    let golden = fs::read_to_string("../tests/golden/hashes.txt").expect("the golden hashes");
+    let output = seedfall(&["hash", "raft-kv", "--seeds", "0..10"]);
+    assert_eq!(output.status.code(), Some(0));
+    let expected: Vec<&str> = golden.lines().filter(|line| line.starts_with("raft-kv ")).collect();
+    assert_eq!(out(&output).lines().collect::<Vec<_>>(), expected);
+    assert_eq!(expected.len(), 10);
+}
+
+#[test]
+fn the_environment_does_not_reach_a_run() {
+    let hash = |name: &str, value: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_seedfall"))
+            .args(["hash", "raft-kv-3", "--seeds", "5"])
+            .env(name, value)
+            .output()
+            .expect("the binary was built for this test");
+        out(&output)
+    };
+    assert_eq!(hash("TZ", "Asia/Tokyo"), hash("LANG", "de_DE"));
+    assert!(!hash("RUST_LOG", "trace").is_empty());
+}
+
+#[test]
+fn help_teaches_every_command() {
+    let help = out(&seedfall(&["--help"]));
+    for word in ["list", "sweep", "replay", "trace", "hash", "planted", "Exit codes", "Examples"] {
+        assert!(help.contains(word), "{word}:\n{help}");
+    }
+    for command in ["list", "sweep", "replay", "trace", "hash", "planted"] {
+        assert_eq!(seedfall(&[command, "--help"]).status.code(), Some(0));
+    }
+}
+
+#[test]
+fn list_names_every_scenario_and_its_promises() {
+    let text = out(&seedfall(&["list"]));
+    assert!(text.contains("raft-kv") && text.contains("always linearizable"), "{text}");
+    let lines = out(&seedfall(&["list", "--json"]));
+    for line in lines.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).expect("a JSON object a line");
+        assert!(value["scenario"].is_string() && value["promises"].is_array());
+    }
+}
+
+#[test]
+fn a_clean_sweep_ends_with_zero_and_says_what_it_means() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = seedfall_in(folder.path(), &["sweep", "raft-kv-3", "--seeds", "0..40"]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("holds") && text.contains("rule of three"), "{text}");
+    let output = seedfall_in(folder.path(), &["sweep", "raft-kv-3", "--seeds", "40", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&out(&output)).expect("one JSON object");
+    assert_eq!((value["seeds"].as_u64(), value["failed"].as_u64()), (Some(40), Some(0)));
+}
+
+#[test]
+fn a_negative_control_is_found_kept_and_replayed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = seedfall_in(folder.path(), &["sweep", "copied-register", "--seeds", "200"]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(0), "a violation that must be found: {text}");
+    assert!(text.contains("violated, as it should"), "{text}");
+    let kept = text.lines().find_map(|line| line.trim().strip_prefix("kept in"));
+    let kept = kept.expect("the failing run is kept").trim();
+    let replay = seedfall_in(folder.path(), &["replay", kept]);
+    assert_eq!(replay.status.code(), Some(1), "{}", out(&replay));
+    assert!(out(&replay).contains("equal to each other and to the case"), "{}", out(&replay));
+}
+
+#[test]
+fn a_trace_is_lines_or_json() {
+    let text = out(&seedfall(&["trace", "raft-kv-3", "--seed", "1"]));
+    assert!(text.lines().count() > 100 && text.contains("n1 starts"), "{text}");
+    let json = out(&seedfall(&["trace", "raft-kv-3", "--seed", "1", "--json"]));
+    assert_eq!(json.lines().count(), text.lines().count());
+    let first = json.lines().next().expect("there are events");
+    let value: serde_json::Value = serde_json::from_str(first).expect("a JSON object a line");
+    assert_eq!(value["kind"], "start");
+}
+
+#[test]
+fn logs_carry_virtual_time_and_node() {
+    let text = out(&seedfall(&["replay", "raft-kv-3", "--seed", "1", "--log", "debug"]));
+    let logged = text.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next().is_some_and(|at| at.ends_with('s'))
+            && words.next().is_some_and(|actor| actor.starts_with('n'))
+            && words.next() == Some("DEBUG")
+    });
+    assert!(logged, "{text}");
+}
+
+#[test]
+fn wrong_words_are_refused_with_a_hint() {
+    refused(&seedfall(&["sweep", "raft-vk"]), &["unknown scenario `raft-vk`", "raft-kv"]);
+    refused(&seedfall(&["replay", "raft-kv"]), &["needs a seed"]);
+    refused(
+        &seedfall(&["replay", "raft-kv", "--seed", "x"]),
+        &["`x` is not a seed", "whole number"],
+    );
+    refused(&seedfall(&["sweep", "raft-kv", "--seeds", "9..3"]), &["runs backwards", "A..B"]);
+    refused(&seedfall(&["sweep", "raft-kv", "--seeds", "a..b"]), &["is not a range"]);
+    refused(&seedfall(&["sweep", "raft-kv", "--time", "5"]), &["not a span of time"]);
+    refused(&seedfall(&["swep"]), &["swep"]);
+    refused(&seedfall(&["planted", "/nowhere/at/all"]), &["/nowhere/at/all"]);
+}
+
+#[test]
+fn bad_cases_are_refused_with_file_and_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = folder.path().join("good.json");
+    let good_name = good.to_str().expect("a path of text");
+    let save = ["replay", "raft-kv-3", "--seed", "2", "--save", good_name];
+    assert_eq!(seedfall(&save).status.code(), Some(0));
+    let text = fs::read_to_string(&good).expect("the case was written");
+    assert_eq!(seedfall(&["replay", good_name]).status.code(), Some(0));
+
+    let bad = folder.path().join("bad.json");
+    let bad_name = bad.to_str().expect("a path of text");
+    let check = |text: &str, expected: &[&str]| {
+        fs::write(&bad, text).expect("a file");
+        refused(&seedfall(&["replay", bad_name]), &[&["bad.json"], expected].concat());
+        assert_eq!(fs::read_to_string(&bad).expect("still there"), text, "nothing is overwritten");
+    };
+    check("", &["empty"]);
+    check(&text[..text.len() / 2], &["cut short", "line"]);
+    check("[1, 2]", &["not a case"]);
+    check(
+        &text.replace("\"seedfall_case\": 1", "\"seedfall_case\": 99"),
+        &["version 99", "version 1"],
+    );
+    check(
+        &text.replace("\"raft-kv-3\"", "\"raft-kv-4\""),
+        &["unknown scenario `raft-kv-4`", "did you mean"],
+    );
+    check(&text.replace("\"seed\"", "\"seeed\""), &["unknown field `seeed`", "line"]);
+    check(&text.replace("\"seed\": 2", "\"seed\": -2"), &["line"]);
+    check(&text.replace("\"hash\": \"0x", "\"hash\": \"zz"), &["not a trace hash"]);
+    refused(&seedfall(&["replay", "not/there.json"]), &["not/there.json"]);
+    // Another seed under the old hash: the replay says where the two runs part.
+    check(
+        &text.replace("\"seed\": 2", "\"seed\": 3"),
+        &["does not replay the case", "part at event"],
+    );
+}

@@ -1,0 +1,50 @@
+//! The fuzz bodies over a fixed corpus, and over random bytes.
+
+use crate::root;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::fs;
+
+/// Feeds every file of a folder of the corpus to a body; there must be some.
+fn over_corpus(name: &str, body: fn(&[u8])) {
+    let folder = root().join("fuzz/corpus").join(name);
+    let mut files: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|file| file.expect("a readable folder").path())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} is empty", folder.display());
+    for file in files {
+        body(&fs::read(&file).expect("a readable file"));
+    }
+}
+
+#[test]
+fn cases_of_the_corpus_are_refused_or_run() {
+    over_corpus("case", seedfall_fuzz::case);
+}
+
+#[test]
+fn plans_of_the_corpus_leave_raft_safe() {
+    over_corpus("plan", seedfall_fuzz::plan);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_plan_leaves_raft_safe(bytes in vec(any::<u8>(), 8..120)) {
+        seedfall_fuzz::plan(&bytes);
+    }
+
+    /// A case with a bit flipped or its end cut off is refused or run, and never panics.
+    #[test]
+    fn a_damaged_case_is_refused_or_run(cut in 0_usize..20_000, at in any::<usize>(), flip in 0_u8..8) {
+        let good = fs::read(root().join("fuzz/corpus/case/good.json")).expect("kept in the corpus");
+        let mut bytes = good[..cut.min(good.len())].to_vec();
+        if let Some(last) = bytes.len().checked_sub(1) {
+            bytes[at % (last + 1)] ^= 1 << flip;
+        }
+        seedfall_fuzz::case(&bytes);
+    }
+}

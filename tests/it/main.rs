@@ -1,0 +1,23 @@
+//! The integration tests, in one binary.
+//!
+//! - `replay`: the replay contract, proved;
+//! - `properties`: the engine's parts against naive models;
+//! - `planted`: every planted bug still applies;
+//! - `corpus`: the fuzz bodies over a fixed corpus;
+//! - `regressions`: kept cases;
+//! - `tidy`: rules of STYLE.md that a program can check.
+
+mod corpus;
+mod planted;
+mod properties;
+mod regressions;
+mod replay;
+mod tidy;
+
+use std::path::PathBuf;
+
+/// The root of the project.
+fn root() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    own.parent().expect("the package lies in the workspace").to_owned()
+}

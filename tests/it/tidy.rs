@@ -1,0 +1,96 @@
+//! Rules of STYLE.md that a program can check; each failure says file, line and what to do.
+
+use crate::root;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const WIDEST: usize = 120;
+const LONGEST: usize = 620;
+
+/// Every Rust file of the project, with its path from the root.
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() {
+                if path.file_name().is_some_and(|name| name != "target" && name != ".git") {
+                    walk(&path, found);
+                }
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), &mut found);
+    found.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("readable text");
+        (path.strip_prefix(root()).expect("below the root").to_owned(), text)
+    };
+    found.into_iter().map(read).collect()
+}
+
+fn check(what: &str, wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "{what}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let bare = |(path, text): (PathBuf, String)| {
+        let first = text.lines().find(|line| !line.starts_with("#!["));
+        let said = first.is_some_and(|line| line.starts_with("//!"));
+        (!said).then(|| path.display().to_string())
+    };
+    check("a file begins with `//!`", sources().into_iter().filter_map(bare).collect());
+}
+
+#[test]
+fn lines_and_files_are_short() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let path = path.display();
+        for (index, line) in text.lines().enumerate() {
+            if line.chars().count() > WIDEST {
+                wrong.push(format!("{path}:{}: wider than {WIDEST}: break it", index + 1));
+            }
+        }
+        let lines = text.lines().count();
+        if lines > LONGEST {
+            wrong.push(format!("{path}: {lines} lines, more than {LONGEST}: split it"));
+        }
+    }
+    check("lines and files are short", wrong);
+}
+
+/// What the simulated crates must not name: each would let the machine into a run.
+const ABSENT: [(&str, &[&str]); 4] = [
+    ("sim/src", &["std::fs", "std::net", "std::thread", "std::env", "thread_local!", "static mut"]),
+    ("net/src", &["std::fs", "std::net", "std::thread", "std::env", "seedfall_protocols"]),
+    ("checkers/src", &["std::thread", "std::env", "std::net", "seedfall_sim"]),
+    ("protocols/src", &["std::fs", "std::net", "std::thread", "std::env", "seedfall_net", "rand"]),
+];
+
+#[test]
+fn what_must_be_absent_is_absent() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        for (folder, words) in ABSENT {
+            if !path.starts_with(folder) {
+                continue;
+            }
+            for (index, line) in text.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                let named = |word: &&&str| {
+                    code.split(|c: char| !c.is_alphanumeric() && !"_:!".contains(c))
+                        .any(|token| token == **word || token.starts_with(&format!("{}::", **word)))
+                };
+                if let Some(word) = words.iter().find(named) {
+                    let place = format!("{}:{}", path.display(), index + 1);
+                    wrong.push(format!("{place}: names {word}: {folder} must not"));
+                }
+            }
+        }
+    }
+    check("what must be absent is absent", wrong);
+}
