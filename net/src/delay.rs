@@ -1,6 +1,6 @@
 //! How long a message is under way.
 
-use seedfall_sim::draw::{exponential, scale};
+use seedfall_sim::draw::scale;
 use seedfall_sim::{ALWAYS, Draw, Duration, Ppm};
 
 /// A distribution of delays, sampled in integers so that every machine gets the same one. One word of a draw is
@@ -39,12 +39,12 @@ pub enum Delay {
 
 impl Delay {
     /// One delay.
-    #[inline]
+    #[inline(always)]
     pub fn sample(&self, draw: &mut Draw) -> Duration {
         match *self {
             Self::Fixed(delay) => delay,
             Self::Uniform { min, max } => min + scale((max - min).as_nanos(), draw.word()),
-            Self::Exponential { min, mean } => min + exponential(mean, draw.word()),
+            Self::Exponential { min, mean } => min + draw.exponential(mean),
             Self::Bimodal { usual, rare, rare_ppm } => {
                 bimodal(usual, rare, rare_ppm, draw.word(), draw.is_nominal())
             }

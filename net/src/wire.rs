@@ -186,7 +186,7 @@ impl Wire {
 }
 
 impl Network for Wire {
-    #[inline]
+    #[inline(always)]
     fn fate(&mut self, now: Time, from: Address, to: Address, mut draw: Draw) -> Fate {
         let at = self.at(from, to);
         let link = &mut self.links[at];

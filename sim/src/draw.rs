@@ -100,7 +100,7 @@ impl Draw {
     ///
     /// # Panics
     /// If all four words are used: ask for a second draw instead.
-    #[inline]
+    #[inline(always)]
     pub fn word(&mut self) -> u32 {
         let word = self.words[usize::from(self.next)];
         self.next += 1;
@@ -116,7 +116,7 @@ impl Draw {
 
     /// At most one of several exclusive things, each with its own probability in a million; a nominal draw says none
     /// unless the answer is certain.
-    #[inline]
+    #[inline(always)]
     pub fn one_of<const N: usize>(&mut self, ppm: [Ppm; N]) -> Option<usize> {
         let mut at = ((u64::from(self.word()) * u64::from(ALWAYS)) >> 32) as Ppm;
         if self.nominal {
@@ -139,7 +139,7 @@ impl Draw {
     }
 
     /// Uniform over the range, or its middle; an empty range gives its start.
-    #[inline]
+    #[inline(always)]
     pub fn duration(&mut self, range: Range<Duration>) -> Duration {
         let width = (range.end - range.start).as_nanos();
         range.start + scale(width, self.word())
@@ -201,27 +201,21 @@ const LOG2: [u32; 257] = {
     table
 };
 
-/// One site's stream, with the ordinal of its next draw.
+/// How many draws a stream makes ready at once: four blocks of `ChaCha8`, which it computes side by side.
+const BATCH: usize = 16;
+
+/// One site's stream: the next draws, and the ordinal of the first of them that is not used.
 #[derive(Clone, Debug)]
 struct Stream {
-    rng: ChaCha8Rng,
     next: u64,
+    batch: [[u32; 4]; BATCH],
 }
 
-impl Stream {
-    #[inline]
-    fn draw(&mut self) -> Draw {
-        let ordinal = self.next;
-        self.next += 1;
-        next_draw(&mut self.rng, ordinal)
-    }
-}
-
+/// The words of the draw before which the generator stands.
 #[inline]
-fn next_draw(rng: &mut ChaCha8Rng, ordinal: u64) -> Draw {
+fn words(rng: &mut ChaCha8Rng) -> [u32; 4] {
     let (low, high) = (rng.next_u64(), rng.next_u64());
-    let words = [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32];
-    Draw { words, next: 0, nominal: false, ordinal }
+    [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]
 }
 
 /// Clusters up to this many addresses keep their link streams in a table, larger ones in a tree.
@@ -238,6 +232,8 @@ pub struct Draws {
     sparse: BTreeMap<Site, u32>,
     streams: Vec<Stream>,
     overrides: BTreeMap<DrawAddress, Override>,
+    /// True if there are no overrides and no log.
+    is_plain: bool,
     overridden: u64,
     log: Option<Vec<(DrawAddress, [u32; 4])>>,
 }
@@ -255,6 +251,7 @@ impl Draws {
             sparse: BTreeMap::new(),
             streams: Vec::new(),
             overrides: BTreeMap::new(),
+            is_plain: true,
             overridden: 0,
             log: None,
         }
@@ -263,12 +260,14 @@ impl Draws {
     /// Replaces the draws at these addresses.
     pub fn with_overrides(mut self, overrides: BTreeMap<DrawAddress, Override>) -> Self {
         self.overrides = overrides;
+        self.is_plain = self.overrides.is_empty() && self.log.is_none();
         self
     }
 
     /// From here on keeps every draw made, for [`Draws::log`].
     pub fn keep_log(&mut self) {
         self.log = Some(Vec::new());
+        self.is_plain = false;
     }
 
     /// The draws made since [`Draws::keep_log`], in order.
@@ -282,23 +281,26 @@ impl Draws {
     }
 
     /// The next draw of a site.
-    #[inline]
+    #[inline(always)]
     pub fn draw(&mut self, site: Site) -> Draw {
-        let stream = match self.dense_index(site) {
-            Some(index) if self.dense[index] != 0 => self.dense[index],
-            index => self.stream(site, index),
-        };
-        let draw = self.streams[stream as usize - 1].draw();
-        if self.overrides.is_empty() && self.log.is_none() {
-            return draw;
+        let dense = self.dense_index(site);
+        let known = dense.and_then(|index| self.dense.get(index)).map_or(0, |stream| *stream);
+        let stream = if known == 0 { self.stream(site, dense) } else { known } as usize - 1;
+        let ordinal = self.streams[stream].next;
+        let at = ordinal as usize % BATCH;
+        if at == 0 {
+            self.refill(stream, site, ordinal);
         }
-        self.revise(DrawAddress { site, ordinal: draw.ordinal }, draw)
+        let stream = &mut self.streams[stream];
+        stream.next = ordinal + 1;
+        let words = stream.batch[at];
+        self.revised(DrawAddress { site, ordinal }, words)
     }
 
     /// The draw at an address, which need not be the next one of its site.
     pub fn at(&mut self, site: Site, ordinal: u64) -> Draw {
-        let draw = next_draw(&mut self.source(site, ordinal), ordinal);
-        self.revise(DrawAddress { site, ordinal }, draw)
+        let words = words(&mut self.source(site, ordinal));
+        self.revised(DrawAddress { site, ordinal }, words)
     }
 
     /// A choice among `count` things that happen at the instant `nanos`; `taken` were chosen there before.
@@ -316,6 +318,7 @@ impl Draws {
         self.overridden
     }
 
+    #[inline(always)]
     fn dense_index(&self, site: Site) -> Option<usize> {
         if self.dense.is_empty() {
             return None;
@@ -335,13 +338,25 @@ impl Draws {
         if let Some(stream) = self.sparse.get(&site) {
             return *stream;
         }
-        self.streams.push(Stream { rng: self.source(site, 0), next: 0 });
+        self.streams.push(Stream { next: 0, batch: [[0; 4]; BATCH] });
         let stream = self.streams.len() as u32;
         match dense {
             Some(index) => self.dense[index] = stream,
             None => drop(self.sparse.insert(site, stream)),
         }
         stream
+    }
+
+    /// Makes the next draws of a stream ready.
+    #[cold]
+    fn refill(&mut self, stream: usize, site: Site, ordinal: u64) {
+        let mut bytes = [0; BATCH * 16];
+        self.source(site, ordinal).fill_bytes(&mut bytes);
+        let (words, _) = bytes.as_chunks::<4>();
+        let batch = self.streams[stream].batch.as_flattened_mut();
+        for (place, word) in batch.iter_mut().zip(words) {
+            *place = u32::from_le_bytes(*word);
+        }
     }
 
     /// A generator that stands before the draw with this ordinal.
@@ -356,21 +371,29 @@ impl Draws {
         rng
     }
 
-    /// What becomes of a draw under the overrides; notes it in the log.
+    /// The draw at an address, whose words are these unless it is overridden.
+    #[inline(always)]
+    fn revised(&mut self, address: DrawAddress, words: [u32; 4]) -> Draw {
+        let (words, nominal) =
+            if self.is_plain { (words, false) } else { self.revise(address, words) };
+        Draw { words, next: 0, nominal, ordinal: address.ordinal }
+    }
+
+    /// What becomes of a draw under the overrides, and whether it is nominal; notes it in the log.
     #[cold]
-    fn revise(&mut self, address: DrawAddress, mut draw: Draw) -> Draw {
-        if let Some(revision) = self.overrides.get(&address) {
-            draw.words = match revision {
+    fn revise(&mut self, address: DrawAddress, mut words: [u32; 4]) -> ([u32; 4], bool) {
+        let revision = self.overrides.get(&address);
+        if let Some(revision) = revision {
+            words = match revision {
                 Override::Nominal => Draw::NOMINAL.words,
                 Override::Words(words) => *words,
             };
-            draw.nominal = matches!(revision, Override::Nominal);
             self.overridden = fold(fold(self.overridden, address.site.stream()), address.ordinal);
         }
         if let Some(log) = &mut self.log {
-            log.push((address, draw.words));
+            log.push((address, words));
         }
-        draw
+        (words, revision == Some(&Override::Nominal))
     }
 }
 

@@ -1,9 +1,14 @@
-//! The event queue: a hierarchical timing wheel on whole nanoseconds.
+//! The event queue: a short sorted list of what comes soon, and behind it a hierarchical timing wheel.
 //!
-//! Eleven levels of 64 slots cover all of `u64` (Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987,
-//! scheme 7). An entry waits at the level of the highest bit in which its time differs from the present and moves down
-//! as that time comes near. Push, cancel and pop are O(1) and do not depend on how much is pending; entries of one
-//! instant come out as one group, from which the caller chooses.
+//! Most clusters have a few dozen events pending, and then all of them stand in the list, `near`: sorted by time, a
+//! push is a short insertion and a pop takes the last. When it grows past [`NEAR_MAX`], its later half moves to the wheel;
+//! when it runs dry, the first slot of the wheel refills it.
+//!
+//! The wheel counts whole nanoseconds. Eleven levels of 64 slots cover all of `u64` (Varghese and Lauck, "Hashed and
+//! Hierarchical Timing Wheels", 1987, scheme 7). An entry waits at the level of the highest bit in which its time differs
+//! from `base` and moves down as that time comes near. So push, cancel and pop are O(1) however much is pending.
+//!
+//! Entries of one instant come out as one group, in the order of their pushes, from which the caller chooses.
 
 use crate::time::Time;
 
@@ -16,17 +21,29 @@ const SLOTS: usize = 64;
 const BITS: u32 = SLOTS.trailing_zeros();
 /// The end of a list. Entry numbers count from one, so that empty lists are zeroed memory.
 const NONE: u32 = 0;
-/// The "slot" of an entry that left the wheel to wait in `ready`.
+/// The "slot" of an entry that waits in `near`.
+const NEAR: u16 = u16::MAX - 1;
+/// The "slot" of an entry that waits in `ready`.
 const READY: u16 = u16::MAX;
+/// How long `near` may grow.
+const NEAR_MAX: usize = 32;
+/// A slot with no more entries than this is sorted into `near`; a fuller one moves down a level of the wheel.
+const NEAR_FILL: usize = 4;
 
-#[derive(Clone, Debug)]
-struct Entry<E> {
+/// Where an entry waits.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
     time: u64,
     prev: u32,
     next: u32,
     slot: u16,
-    /// `None`: free, or cancelled while it waited in `ready`.
-    event: Option<E>,
+}
+
+/// One entry of `near`.
+#[derive(Clone, Copy, Debug)]
+struct Near {
+    time: u64,
+    id: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,35 +55,46 @@ struct List {
 /// Pending events, by time.
 #[derive(Clone, Debug)]
 pub struct Queue<E> {
-    /// No pending time is earlier, and every entry's level is relative to it.
-    base: u64,
-    entries: Vec<Entry<E>>,
+    /// The instant of the last pop; nothing earlier is pending.
+    now: u64,
+    /// How many were chosen from that instant.
+    chosen: u32,
     /// The first of the free entries, linked by `next`.
     free: u32,
-    /// A list for each slot of each level.
-    slots: Vec<List>,
+    entries: Vec<Entry>,
+    /// The event of each entry. `None`: free, or cancelled while it waited in `ready`.
+    events: Vec<Option<E>>,
+    /// Everything pending before `near_end`, the earliest last; of one instant, the first pushed last.
+    near: Vec<Near>,
+    near_end: u64,
+    /// Entries of the instant `now`, one of which is to be chosen; may hold cancelled ones.
+    ready: Vec<u32>,
+    /// Every level of the wheel is relative to this: at most `near_end`, and no time in the wheel is earlier.
+    base: u64,
     /// Which slots of a level are not empty.
     occupied: [u64; LEVELS],
     /// Which levels are not empty.
     levels: u16,
-    /// Entries of the instant `base`, one of which is to be chosen; may hold cancelled ones.
-    ready: Vec<u32>,
-    /// How many were chosen from the present instant.
-    chosen: u32,
+    /// A list for each slot of each level; made when the wheel is first used.
+    slots: Vec<List>,
     len: usize,
 }
 
 impl<E> Default for Queue<E> {
     fn default() -> Self {
         Self {
-            base: 0,
-            entries: Vec::new(),
+            now: 0,
+            chosen: 0,
             free: NONE,
-            slots: vec![List::default(); LEVELS * SLOTS],
+            entries: Vec::new(),
+            events: Vec::new(),
+            near: Vec::new(),
+            near_end: u64::MAX,
+            ready: Vec::new(),
+            base: 0,
             occupied: [0; LEVELS],
             levels: 0,
-            ready: Vec::new(),
-            chosen: 0,
+            slots: Vec::new(),
             len: 0,
         }
     }
@@ -84,33 +112,48 @@ impl<E> Queue<E> {
     }
 
     /// Adds an event. A time before the last pop counts as the time of the last pop.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, time: Time, event: E) -> Handle {
-        let time = time.as_nanos().max(self.base);
-        let entry = Entry { time, prev: NONE, next: NONE, slot: 0, event: Some(event) };
-        let id = if self.free == NONE {
+        let time = time.as_nanos().max(self.now);
+        let entry = Entry { time, prev: NONE, next: NONE, slot: NEAR };
+        let id = self.free;
+        if id == NONE {
             self.entries.push(entry);
-            self.entries.len() as u32
+            self.events.push(Some(event));
         } else {
-            let id = self.free;
-            self.free = self.entry(id).next;
-            *self.entry_mut(id) = entry;
-            id
-        };
+            let at = id as usize - 1;
+            self.free = self.entries[at].next;
+            self.entries[at] = entry;
+            self.events[at] = Some(event);
+        }
+        let id = if id == NONE { self.entries.len() as u32 } else { id };
         self.len += 1;
-        self.link(id, time);
+        if time == self.now && !self.ready.is_empty() {
+            self.entry_mut(id).slot = READY;
+            self.ready.push(id);
+        } else if time < self.near_end {
+            self.insert_near(time, id);
+            if self.near.len() > NEAR_MAX {
+                self.spill();
+            }
+        } else {
+            self.link(id, time);
+        }
         Handle(id)
     }
 
     /// Removes a pending event. The handle must be of an event that neither was popped nor cancelled.
     #[inline]
     pub fn cancel(&mut self, handle: Handle) -> Option<E> {
-        let event = self.entry_mut(handle.0).event.take()?;
+        let Handle(id) = handle;
+        let event = self.events[id as usize - 1].take()?;
         self.len -= 1;
-        if self.entry(handle.0).slot != READY {
-            self.unlink(handle.0);
-            self.release(handle.0);
+        match self.entry(id).slot {
+            READY => return Some(event),
+            NEAR => self.remove_near(id),
+            _ => self.unlink(id),
         }
+        self.release(id);
         Some(event)
     }
 
@@ -122,116 +165,187 @@ impl<E> Queue<E> {
         limit: Time,
         choose: impl FnMut(u64, u32, usize) -> usize,
     ) -> Option<(Time, E)> {
-        let limit = limit.as_nanos();
-        if !self.ready.is_empty() && self.base <= limit {
-            return self.pop_ready(limit, choose);
-        }
-        self.pop_wheel(limit, choose)
+        let id = self.first(limit.as_nanos(), choose)?;
+        Some((Time::from_nanos(self.now), self.take(id)))
     }
 
-    fn pop_wheel(
-        &mut self,
-        limit: u64,
-        choose: impl FnMut(u64, u32, usize) -> usize,
-    ) -> Option<(Time, E)> {
-        loop {
-            if self.levels == 0 {
-                return None;
-            }
-            let level = self.levels.trailing_zeros() as usize;
-            let slot = self.occupied[level].trailing_zeros() as usize;
-            let index = level * SLOTS + slot;
-            let List { head, tail } = self.slots[index];
-            let shift = level as u32 * BITS;
-            let start = if level == 0 {
-                self.base & !(SLOTS as u64 - 1) | slot as u64
-            } else {
-                // The bits above this level are the base's, this level's are the slot's, those below are zero.
-                let above = self.base.checked_shr(shift + BITS).unwrap_or(0);
-                let above = above.checked_shl(shift + BITS).unwrap_or(0);
-                above | ((slot as u64) << shift)
-            };
-            if head == tail {
-                // Alone in the first slot of the lowest level: nothing is earlier, and nothing is due with it.
-                let time = self.entry(head).time;
-                if time > limit {
-                    return None;
-                }
-                if time > self.base {
-                    self.advance(time);
-                }
-                self.empty(level, slot);
-                self.chosen += 1;
-                return Some((Time::from_nanos(time), self.take(head)));
-            }
-            if start > limit {
-                return None;
-            }
-            if start > self.base {
-                self.advance(start);
-            }
-            self.empty(level, slot);
-            if level == 0 {
-                self.collect(head);
-                return self.pop_ready(limit, choose);
-            }
-            self.cascade(head);
-        }
-    }
-
-    /// Chooses from `ready`, after adding to it what has since been pushed for the same instant.
-    #[cold]
-    fn pop_ready(
+    /// The entry that is to be popped, in no list any more.
+    #[inline]
+    fn first(
         &mut self,
         limit: u64,
         mut choose: impl FnMut(u64, u32, usize) -> usize,
-    ) -> Option<(Time, E)> {
-        let slot = (self.base % SLOTS as u64) as usize;
-        if self.occupied[0] & (1 << slot) != 0 {
-            let head = self.slots[slot].head;
-            self.empty(0, slot);
-            self.collect(head);
+    ) -> Option<u32> {
+        if !self.ready.is_empty() && self.now <= limit {
+            let id = self.choose_ready(&mut choose);
+            if id.is_some() {
+                return id;
+            }
         }
+        if self.near.is_empty() {
+            self.refill(limit);
+        }
+        let (&Near { time, id }, others) = self.near.split_last()?;
+        if time > limit {
+            return None;
+        }
+        if time > self.now {
+            self.now = time;
+            self.chosen = 0;
+        }
+        if others.last().is_some_and(|other| other.time == time) {
+            self.collect();
+            return self.choose_ready(&mut choose);
+        }
+        self.near.pop();
+        self.chosen += 1;
+        Some(id)
+    }
+
+    /// Chooses from `ready`; `None` if everything there was cancelled.
+    #[cold]
+    fn choose_ready(&mut self, choose: &mut impl FnMut(u64, u32, usize) -> usize) -> Option<u32> {
         for at in (0..self.ready.len()).rev() {
             let id = self.ready[at];
-            if self.entry(id).event.is_none() {
+            if self.events[id as usize - 1].is_none() {
                 self.ready.remove(at);
                 self.release(id);
             }
         }
         let picked = match self.ready.len() {
-            0 => return self.pop_wheel(limit, choose),
+            0 => return None,
             1 => 0,
-            count => choose(self.base, self.chosen, count),
+            count => choose(self.now, self.chosen, count),
         };
         self.chosen += 1;
-        let id = self.ready.swap_remove(picked);
-        Some((Time::from_nanos(self.base), self.take(id)))
+        Some(self.ready.swap_remove(picked))
+    }
+
+    /// Moves the entries of the instant `now` from `near` to `ready`.
+    fn collect(&mut self) {
+        while let Some(&Near { time, id }) = self.near.last() {
+            if time != self.now {
+                return;
+            }
+            self.near.pop();
+            self.entry_mut(id).slot = READY;
+            self.ready.push(id);
+        }
+    }
+
+    /// Puts an entry into `near`, behind those of the same instant.
+    #[inline]
+    fn insert_near(&mut self, time: u64, id: u32) {
+        let near = &mut self.near;
+        let mut at = near.len();
+        near.push(Near { time, id });
+        while at > 0 && near[at - 1].time <= time {
+            near[at] = near[at - 1];
+            at -= 1;
+        }
+        near[at] = Near { time, id };
+    }
+
+    /// Takes a pending entry out of `near`.
+    fn remove_near(&mut self, id: u32) {
+        let time = self.entry(id).time;
+        let first = self.near.partition_point(|near| near.time > time);
+        let offset = self.near[first..].iter().position(|near| near.id == id);
+        self.near.remove(first + offset.expect("an entry marked NEAR is in `near`"));
+    }
+
+    /// Moves the later half of `near` to the wheel. Entries of one instant stay together, if need be in the wheel.
+    #[cold]
+    fn spill(&mut self) {
+        let half = self.near.len() / 2;
+        let rest = self.near[half..].iter().position(|near| near.time < self.near[half - 1].time);
+        let cut = rest.map_or(self.near.len(), |rest| half + rest);
+        self.near_end = self.near[cut - 1].time;
+        for at in (0..cut).rev() {
+            let Near { time, id } = self.near[at];
+            self.link(id, time);
+        }
+        self.near.drain(..cut);
+    }
+
+    /// Fills the empty `near` from the first slot of the wheel, unless that begins after `limit`.
+    #[cold]
+    fn refill(&mut self, limit: u64) {
+        loop {
+            if self.levels == 0 {
+                self.near_end = u64::MAX;
+                return;
+            }
+            let level = self.levels.trailing_zeros();
+            let slot = self.occupied[level as usize].trailing_zeros() as usize;
+            let shift = level * BITS;
+            // The bits above this level are the base's, this level's are the slot's, those below are zero.
+            let above = self.base.checked_shr(shift + BITS).unwrap_or(0);
+            let above = above.checked_shl(shift + BITS).unwrap_or(0);
+            let start = above | ((slot as u64) << shift);
+            if start > limit {
+                return;
+            }
+            self.base = start;
+            // Nothing is pending before the slot. No-op where `near` reached into it.
+            self.near_end = self.near_end.max(start);
+            let head = self.slots[level as usize * SLOTS + slot].head;
+            self.empty(level as usize, slot);
+            if level == 0 || self.is_short(head) {
+                self.sort_into_near(head);
+                self.near_end = start.saturating_add(1 << shift);
+                return;
+            }
+            self.cascade(head);
+        }
+    }
+
+    /// True if a list has at most [`NEAR_FILL`] entries.
+    fn is_short(&self, mut id: u32) -> bool {
+        for _ in 0..NEAR_FILL {
+            id = self.entry(id).next;
+            if id == NONE {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Moves a list to the empty `near`.
+    fn sort_into_near(&mut self, mut id: u32) {
+        while id != NONE {
+            let entry = self.entry_mut(id);
+            entry.slot = NEAR;
+            let Entry { time, next, .. } = *entry;
+            self.near.push(Near { time, id });
+            id = next;
+        }
+        if self.near.len() > 1 {
+            // The list is in the order of pushes, and the sort is stable.
+            self.near.reverse();
+            self.near.sort_by_key(|near| std::cmp::Reverse(near.time));
+        }
     }
 
     #[inline]
-    fn advance(&mut self, base: u64) {
-        self.base = base;
-        self.chosen = 0;
-    }
-
-    #[inline]
-    fn entry(&self, id: u32) -> &Entry<E> {
+    fn entry(&self, id: u32) -> &Entry {
         &self.entries[id as usize - 1]
     }
 
     #[inline]
-    fn entry_mut(&mut self, id: u32) -> &mut Entry<E> {
+    fn entry_mut(&mut self, id: u32) -> &mut Entry {
         &mut self.entries[id as usize - 1]
     }
 
-    /// Appends an entry to the list where its time belongs.
-    #[inline]
+    /// Appends an entry to the list of the wheel where its time belongs.
     fn link(&mut self, id: u32, time: u64) {
         // The level of the highest differing bit; the `| 1` puts the present itself on level 0.
         let level = (63 - ((time ^ self.base) | 1).leading_zeros()) / BITS;
         let slot = (time >> (level * BITS)) as usize % SLOTS;
         let index = level as usize * SLOTS + slot;
+        if self.slots.is_empty() {
+            self.slots = vec![List::default(); LEVELS * SLOTS];
+        }
         let tail = self.slots[index].tail;
         let entry = self.entry_mut(id);
         (entry.prev, entry.next, entry.slot) = (tail, NONE, index as u16);
@@ -272,16 +386,6 @@ impl<E> Queue<E> {
         }
     }
 
-    /// Moves a list of one instant to `ready`.
-    fn collect(&mut self, mut id: u32) {
-        while id != NONE {
-            self.ready.push(id);
-            let entry = self.entry_mut(id);
-            entry.slot = READY;
-            id = entry.next;
-        }
-    }
-
     /// Moves the entries of a list to lower levels, now that the base has reached their slot.
     fn cascade(&mut self, mut id: u32) {
         while id != NONE {
@@ -295,9 +399,9 @@ impl<E> Queue<E> {
     #[inline]
     fn take(&mut self, id: u32) -> E {
         self.len -= 1;
-        let event = self.entry_mut(id).event.take();
+        let event = self.events[id as usize - 1].take();
         self.release(id);
-        event.expect("a linked entry holds an event: only `cancel` empties one, and unlinks it")
+        event.expect("only `cancel` empties an entry, and takes it out of its list")
     }
 
     #[inline]

@@ -124,6 +124,21 @@ impl Trace {
     /// Adds an event; `text` is asked only if it is kept.
     #[inline]
     pub(crate) fn record(&mut self, event: Event, text: impl FnOnce() -> String) {
+        self.fold(&event);
+        if self.is_kept() {
+            self.keep(event, text);
+        }
+    }
+
+    /// True if more than the hash is kept: then each [`Trace::fold`] is followed by a [`Trace::keep`].
+    #[inline]
+    pub(crate) fn is_kept(&self) -> bool {
+        self.recording != Recording::Hash
+    }
+
+    /// Adds an event to the hash.
+    #[inline(always)]
+    pub(crate) fn fold(&mut self, event: &Event) {
         let who = (event.kind as u64) << 48
             | event.actor.code() << 32
             | event.peer.code() << 16
@@ -131,13 +146,11 @@ impl Trace {
             | (event.ordinal & 0xFFFF);
         self.hash = fold(fold(fold(self.hash, event.at.as_nanos()), who), event.digest);
         self.count += 1;
-        if self.recording != Recording::Hash {
-            self.keep(event, text);
-        }
     }
 
+    /// Keeps an event, which is in the hash already.
     #[cold]
-    fn keep(&mut self, event: Event, text: impl FnOnce() -> String) {
+    pub(crate) fn keep(&mut self, event: Event, text: impl FnOnce() -> String) {
         let text = match self.recording {
             Recording::Hash => return,
             Recording::Ring(limit) => {

@@ -9,39 +9,37 @@ use crate::id::{Address, ClientId, NodeId, RequestId};
 use crate::network::{Fate, Network};
 use crate::node::{CrashPoint, EffectKind};
 use crate::protocol::{Context, Effect, Protocol};
+use crate::time::Duration;
 use crate::timers::Pending;
 use crate::trace::{Event, Kind};
 use std::mem;
 
 impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// A packet reaches its receiver.
+    #[inline(always)]
     pub(super) fn arrive(&mut self, packet: Packet<P>) {
-        let Packet { from, to, ordinal, digest, ref body } = packet;
-        let event = |kind, at, ordinal| Event { at, kind, actor: to, peer: from, ordinal, digest };
+        let Packet { from, to, ordinal, digest, .. } = packet;
         if let Err(why) = self.network.admit(self.now, from, to) {
-            self.counters.dropped += 1;
-            let event =
-                Event { actor: from, peer: to, ..event(Kind::Drop, self.now, ordinal.into()) };
-            self.trace.record(event, || format!("({why}) {}", body.text()));
-            return;
+            return self.refuse(packet, why);
         }
         if let Some(node) = to.node() {
-            let slot = &mut self.nodes[node.index()];
-            if slot.state.is_none() {
-                self.counters.lost += 1;
-                let event = event(Kind::Lost, self.now, ordinal.into());
-                self.trace.record(event, || format!("(down) {}", body.text()));
-                return;
-            }
-            if slot.paused {
-                self.counters.deferred += 1;
-                slot.backlog.push(Due::Arrival(packet));
-                return;
+            let slot = &self.nodes[node.index()];
+            if slot.state.is_none() || slot.paused {
+                return self.miss(node, packet);
             }
         }
         self.counters.delivered += 1;
-        self.trace.record(event(body.kinds().1, self.now, ordinal.into()), || body.text());
-        match (packet.body, to.node(), from.node()) {
+        let event = Event {
+            at: self.now,
+            kind: packet.body.kinds().1,
+            actor: to,
+            peer: from,
+            ordinal: ordinal.into(),
+            digest,
+        };
+        self.trace.fold(&event);
+        let body = if self.trace.is_kept() { self.keep(event, packet.body) } else { packet.body };
+        match (body, to.node(), from.node()) {
             (Body::Message(message), Some(node), Some(from)) => {
                 self.call(node, |state, ctx| state.on_message(from, message, ctx));
             }
@@ -55,6 +53,43 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             }
             (body, ..) => unreachable!("{} does not travel from {from} to {to}", body.text()),
         }
+    }
+
+    /// Keeps a folded event, whose contents are a message.
+    #[cold]
+    #[inline(never)]
+    fn keep(&mut self, event: Event, body: Body<P>) -> Body<P> {
+        self.trace.keep(event, || body.text());
+        body
+    }
+
+    /// A packet is not let in by the network.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self, packet: Packet<P>, why: &'static str) {
+        let Packet { from, to, ordinal, digest, .. } = packet;
+        let ordinal = ordinal.into();
+        let event =
+            Event { at: self.now, kind: Kind::Drop, actor: from, peer: to, ordinal, digest };
+        self.lose(event, packet, why);
+    }
+
+    /// A packet reaches a node that is down or paused.
+    #[cold]
+    #[inline(never)]
+    fn miss(&mut self, node: NodeId, packet: Packet<P>) {
+        let slot = &mut self.nodes[node.index()];
+        if slot.state.is_some() {
+            self.counters.deferred += 1;
+            slot.backlog.push(Due::Arrival(packet));
+            return;
+        }
+        self.counters.lost += 1;
+        let Packet { from, to, ordinal, digest, .. } = packet;
+        let ordinal = ordinal.into();
+        let event =
+            Event { at: self.now, kind: Kind::Lost, actor: to, peer: from, ordinal, digest };
+        self.trace.record(event, || format!("(down) {}", packet.body.text()));
     }
 
     /// A node's timer rings.
@@ -86,29 +121,36 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// Applies the effects of a handler in their order, as far as an armed crash lets them.
     #[inline]
     pub(super) fn apply(&mut self, node: NodeId) {
-        let mut effects = mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
-            let Some(point) = self.nodes[node.index()].armed else {
-                self.perform(node, effect);
-                continue;
-            };
-            let kind = EffectKind::of(&effect);
-            if kind.is_some_and(|kind| point == CrashPoint::Before(kind)) {
-                self.counters.crashes_inside += 1;
-                self.crash(node);
-                break;
-            }
-            self.perform(node, effect);
-            if kind.is_some_and(|kind| point == CrashPoint::After(kind)) {
-                self.counters.crashes_inside += 1;
-                self.crash(node);
-                break;
-            }
+        // From the end, which is where a vector gives without shifting.
+        self.effects.reverse();
+        if !self.effects.is_empty() && self.nodes[node.index()].armed.is_some() {
+            return self.apply_armed(node);
         }
-        self.effects = effects;
+        while let Some(effect) = self.effects.pop() {
+            self.perform(node, effect);
+        }
     }
 
-    #[inline]
+    /// Applies the reversed effects of a handler until they come to the point where a crash is armed.
+    #[cold]
+    fn apply_armed(&mut self, node: NodeId) {
+        while let Some(effect) = self.effects.pop() {
+            let (kind, armed) = (EffectKind::of(&effect), self.nodes[node.index()].armed);
+            let is_at = |point: fn(EffectKind) -> CrashPoint| {
+                kind.is_some_and(|kind| armed == Some(point(kind)))
+            };
+            if !is_at(CrashPoint::Before) {
+                self.perform(node, effect);
+            }
+            if is_at(CrashPoint::Before) || is_at(CrashPoint::After) {
+                self.counters.crashes_inside += 1;
+                self.crash(node);
+                self.effects.clear();
+            }
+        }
+    }
+
+    #[inline(always)]
     fn perform(&mut self, node: NodeId, effect: Effect<P>) {
         let me = node.into();
         match effect {
@@ -119,7 +161,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             Effect::Broadcast(message) => self.broadcast(node, &message),
             Effect::Respond(request, response) => {
                 let body = Body::Response(request, response);
-                self.transmit(me, request.client.into(), body.digest(), body);
+                self.transmit_apart(me, request.client.into(), body.digest(), body);
             }
             Effect::Append(record) => {
                 self.counters.appended += 1;
@@ -160,33 +202,66 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     }
 
     /// Hands a message to the network and schedules what becomes of it.
-    #[inline]
+    #[inline(always)]
     fn transmit(&mut self, from: Address, to: Address, digest: u64, body: Body<P>) {
+        // Only where nothing borrows the body can it go from the handler to the queue in registers.
+        if self.trace.is_kept() {
+            self.transmit_kept(from, to, digest, body);
+        } else {
+            self.route(from, to, digest, body, false);
+        }
+    }
+
+    /// As [`World::transmit`], where the caller is too rare to have a copy of it.
+    #[inline(never)]
+    fn transmit_apart(&mut self, from: Address, to: Address, digest: u64, body: Body<P>) {
+        self.transmit(from, to, digest, body);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn transmit_kept(&mut self, from: Address, to: Address, digest: u64, body: Body<P>) {
+        self.route(from, to, digest, body, true);
+    }
+
+    #[inline(always)]
+    fn route(&mut self, from: Address, to: Address, digest: u64, body: Body<P>, kept: bool) {
         let draw = self.draws.draw(Site::Link(from, to));
         let ordinal = draw.ordinal();
         let fate = self.network.fate(self.now, from, to, draw);
         let event =
             Event { at: self.now, kind: body.kinds().0, actor: from, peer: to, ordinal, digest };
         self.counters.sent += 1;
-        self.trace.record(event, || body.text());
+        self.trace.fold(&event);
+        if kept {
+            self.trace.keep(event, || body.text());
+        }
         let packet = Packet { from, to, ordinal: ordinal as u32, digest, body };
         match fate {
             Fate::Deliver(after) => {
                 self.queue.push(self.now + after, Due::Arrival(packet));
             }
-            Fate::Duplicate(first, second) => {
-                self.counters.duplicated += 1;
-                let event = Event { kind: Kind::Duplicate, ..event };
-                self.trace.record(event, || packet.body.text());
-                self.queue.push(self.now + first, Due::Arrival(packet.clone()));
-                self.queue.push(self.now + second, Due::Arrival(packet));
-            }
-            Fate::Drop(why) => {
-                self.counters.dropped += 1;
-                let event = Event { kind: Kind::Drop, ..event };
-                self.trace.record(event, || format!("({why}) {}", packet.body.text()));
-            }
+            Fate::Duplicate(first, second) => self.duplicate(event, packet, first, second),
+            Fate::Drop(why) => self.lose(event, packet, why),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn duplicate(&mut self, event: Event, packet: Packet<P>, first: Duration, second: Duration) {
+        self.counters.duplicated += 1;
+        self.trace.record(Event { kind: Kind::Duplicate, ..event }, || packet.body.text());
+        self.queue.push(self.now + first, Due::Arrival(packet.clone()));
+        self.queue.push(self.now + second, Due::Arrival(packet));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lose(&mut self, event: Event, packet: Packet<P>, why: &'static str) {
+        self.counters.dropped += 1;
+        self.trace.record(Event { kind: Kind::Drop, ..event }, move || {
+            format!("({why}) {}", packet.body.text())
+        });
     }
 
     /// Runs one handler of the clients, and what it wants done.
@@ -203,7 +278,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             match effect {
                 ClientEffect::Request(to, number, body) => {
                     let body = Body::Request(RequestId { client, number }, body);
-                    self.transmit(client.into(), to.into(), body.digest(), body);
+                    self.transmit_apart(client.into(), to.into(), body.digest(), body);
                 }
                 ClientEffect::SetTimer(timer, after) => {
                     let timers = &mut self.client_timers[client.index()];
