@@ -174,14 +174,18 @@ impl Raft {
         let Role::Leader(leader) = &mut self.role else {
             return ctx.ignore("append reply: does not lead any more");
         };
-        // Whatever the outcome, the follower knew no larger term when the round reached it.
+        if outcome == Outcome::Deposed {
+            // It answers a message of an earlier term of ours, whose rounds were other rounds: it confirms nothing.
+            return ctx.ignore("append reply: deposed, and elected again since");
+        }
+        // Matched or not, the follower was in this term when the round reached it.
         let progress = &mut leader.progress[from.index()];
         progress.round = progress.round.max(round);
         assert!(progress.round <= leader.round, "a round that was never started");
         match outcome {
             Outcome::Matched(index) => self.on_matched(from, index, ctx),
             Outcome::Conflict { term, first } => self.on_conflict(from, term, first, ctx),
-            Outcome::Deposed => ctx.ignore("append reply: deposed, and elected again since"),
+            Outcome::Deposed => unreachable!("returned above"),
         }
         self.answer_reads(ctx);
     }
