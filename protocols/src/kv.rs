@@ -1,8 +1,9 @@
-//! A key-value store as a deterministic state machine: equal commands in equal order give equal stores and
-//! equal answers.
+//! A key-value store as a deterministic state machine: equal commands in equal order give equal
+//! stores and equal answers.
 //!
-//! It exists to be replicated, so it is small, and everything in it is cheap to clone and to hash: a text of up to
-//! 23 bytes lies inside its [`Text`], a longer one is shared. It knows nothing of clients, sessions or logs.
+//! It exists to be replicated, so it is small, and everything in it is cheap to clone and to hash:
+//! a text of up to 23 bytes lies inside its [`Text`], a longer one is shared. It knows nothing of
+//! clients, sessions or logs.
 //!
 //! ```
 //! use seedfall_protocols::kv::{Answer, Command, Store};

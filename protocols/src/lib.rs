@@ -3,8 +3,9 @@
 //! - [`raft`]: a replicated log with a strong leader, after Ongaro and Ousterhout;
 //! - [`kv`]: the key-value state machine that a replicated log drives.
 //!
-//! What is absent: no network, clock, thread, file or random generator. All that a protocol can do is in its
-//! [`Context`](seedfall_sim::Context), so the same value runs simulated, is searched, and runs for real.
+//! What is absent: no network, clock, thread, file or random generator. All that a protocol can do
+//! is in its [`Context`](seedfall_sim::Context), so the same value runs simulated, is searched, and
+//! runs for real.
 
 pub mod kv;
 pub mod raft;

@@ -1,21 +1,24 @@
-//! Raft (Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm*, extended version, 2014;
-//! client interaction after Ongaro's dissertation, 2014, chapter 6): a log, replicated by an elected leader.
+//! Raft (Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm*, extended
+//! version, 2014; client interaction after Ongaro's dissertation, 2014, chapter 6): a log,
+//! replicated by an elected leader.
 //!
-//! *Problem.* Clients ask a cluster of `n` servers to read and change a key-value store. The cluster behaves as
-//! one copy of it, each command takes effect once, and it goes on while any majority can talk.
+//! *Problem.* Clients ask a cluster of `n` servers to read and change a key-value store. The
+//! cluster behaves as one copy of it, each command takes effect once, and it goes on while any
+//! majority can talk.
 //!
-//! *Model.* Links `FairLoss` (messages are lost, doubled, late, reordered, never altered); nodes `CrashRecovery`, any
-//! number for safety, fewer than `n / 2` down at a time for progress; timing `Asynchronous` for safety,
-//! `PartiallySynchronous` for progress. No clock is trusted for safety.
+//! *Model.* Links `FairLoss` (messages are lost, doubled, late, reordered, never altered); nodes
+//! `CrashRecovery`, any number for safety, fewer than `n / 2` down at a time for progress; timing
+//! `Asynchronous` for safety, `PartiallySynchronous` for progress. No clock is trusted for safety.
 //!
-//! *Idea.* Time is cut into terms, and a server votes once in a term, so a term has at most one leader (5.2). Only
-//! the leader adds entries; it sends them with the index and term of the entry before, and a follower that has
-//! no such entry refuses, so logs that agree anywhere agree up to there (5.3). An entry is committed once
-//! a majority stores it; a server votes only for a log at least as good as its own, so every later leader
-//! has every committed entry (5.4.1). Entries of older terms are never committed by counting, only by what
-//! follows them (5.4.2). Every server applies the committed entries in order. Commands carry a session and a
-//! number, remembered by the state machine itself, so a retry is answered and not repeated (6.3). A read is
-//! answered from the leader's own state once a majority has confirmed, after the read came in, that the leader still
+//! *Idea.* Time is cut into terms, and a server votes once in a term, so a term has at most one
+//! leader (5.2). Only the leader adds entries; it sends them with the index and term of the entry
+//! before, and a follower that has no such entry refuses, so logs that agree anywhere agree up to
+//! there (5.3). An entry is committed once a majority stores it; a server votes only for a log at
+//! least as good as its own, so every later leader has every committed entry (5.4.1). Entries of
+//! older terms are never committed by counting, only by what follows them (5.4.2). Every server
+//! applies the committed entries in order. Commands carry a session and a number, remembered by the
+//! state machine itself, so a retry is answered and not repeated (6.3). A read is answered from the
+//! leader's own state once a majority has confirmed, after the read came in, that the leader still
 //! leads (6.4).
 //!
 //! *Properties* (Figure 3), each guarded by [`invariants`] while a run goes on:
@@ -24,34 +27,40 @@
 //! - S3 Log Matching: logs with the same index and term at one entry are equal up to it.
 //! - S4 Leader Completeness: a committed entry is in the logs of the leaders of all later terms.
 //! - S5 State Machine Safety: no two servers apply different entries at one index.
-//! - S6 The store is linearizable, each command taking effect once (checked on the history of the clients).
-//! - L1 With a majority up and connected for a while, a leader is elected and requests are answered.
+//! - S6 The store is linearizable, each command taking effect once (checked on the history of the
+//!   clients).
+//! - L1 With a majority up and connected for a while, a leader is elected and requests are
+//!   answered.
 //!
 //! *Messages*
 //!
 //! | name | from | to | meaning |
 //! |---|---|---|---|
-//! | [`RequestVote`](Message::RequestVote) | candidate | all | "vote for me in this term; my log ends here" |
+//! | [`RequestVote`](Message::RequestVote) | candidate | all | "vote for me; my log ends here" |
 //! | [`VoteReply`](Message::VoteReply) | any | candidate | yes or no |
-//! | [`AppendEntries`](Message::AppendEntries) | leader | followers | entries after a known one; none: a heartbeat |
-//! | [`AppendReply`](Message::AppendReply) | any | leader | how far the logs agree, or where they part |
+//! | [`AppendEntries`](Message::AppendEntries) | leader | followers | entries, or a heartbeat |
+//! | [`AppendReply`](Message::AppendReply) | any | leader | how far the logs agree |
 //!
 //! *Deviations*
-//! - Replies may be lost like everything else; nothing is retried as such. The next heartbeat or election does it.
-//! - The leader moves `nextIndex` past what it sends at once (dissertation 10.2.2, pipelining); a refusal sets it back.
-//! - A refusal says where the follower's conflicting term begins (end of 5.3, there called optional).
-//! - Appends carry the number of a heartbeat round, and replies return it: that is how 6.4's "round of heartbeats" is
-//!   told from older ones.
-//! - A session opens with its client's first command and never expires (6.3 registers and expires them). A client has
-//!   one command under way at a time.
+//! - Replies may be lost like everything else; nothing is retried as such. The next heartbeat or
+//!   election does it.
+//! - The leader moves `nextIndex` past what it sends at once (dissertation 10.2.2, pipelining); a
+//!   refusal sets it back.
+//! - A refusal says where the follower's conflicting term begins (end of 5.3, there called
+//!   optional).
+//! - Appends carry the number of a heartbeat round, and replies return it: that is how 6.4's "round
+//!   of heartbeats" is told from older ones.
+//! - A session opens with its client's first command and never expires (6.3 registers and expires
+//!   them). A client has one command under way at a time.
 //! - The timeout is drawn anew when a term or an election begins, not at every heartbeat.
 //! - Not here: snapshots (section 7), membership changes (section 6), pre-vote, leases.
 //!
 //! *What a client must do.* Number its commands upwards; send one ([`Request`]) to any node; on
-//! [`NotLeader`](Response::NotLeader) or silence send the same command under the same sequence again, to the hinted
-//! leader or anyone; go on to the next command and a higher sequence after [`Done`](Response::Done). A command
-//! given up after silence may still take effect, until the client's next command does. A read needs no
-//! sequence; it is answered at most once and may be repeated freely.
+//! [`NotLeader`](Response::NotLeader) or silence send the same command under the same sequence
+//! again, to the hinted leader or anyone; go on to the next command and a higher sequence after
+//! [`Done`](Response::Done). A command given up after silence may still take effect, until the
+//! client's next command does. A read needs no sequence; it is answered at most once and may be
+//! repeated freely.
 //!
 //! *Reading map*
 //!
@@ -208,8 +217,8 @@ pub enum Record {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Request {
-    /// The number of the command in its client's session: equal in a retry, higher in the next command. Reads do
-    /// not use it.
+    /// The number of the command in its client's session: equal in a retry, higher in the next
+    /// command. Reads do not use it.
     pub sequence: u64,
     /// What the client wants.
     pub command: kv::Command,

@@ -1,5 +1,5 @@
-//! Client interaction (section 8; dissertation sections 6.2 to 6.4): commands through the log, once each; reads
-//! without the log, never stale.
+//! Client interaction (section 8; dissertation sections 6.2 to 6.4): commands through the log, once
+//! each; reads without the log, never stale.
 
 use super::log::Entry;
 use super::state::{Read, Role};
@@ -8,8 +8,8 @@ use crate::kv;
 use seedfall_sim::{Context, RequestId};
 
 impl Raft {
-    /// 8: clients speak to the leader; whoever is asked instead says who that is. The answer comes when
-    /// the entry is applied.
+    /// 8: clients speak to the leader; whoever is asked instead says who that is. The answer comes
+    /// when the entry is applied.
     pub(super) fn on_command(
         &mut self,
         request: RequestId,
@@ -40,8 +40,9 @@ impl Raft {
         self.advance_commit(ctx);
     }
 
-    /// 6.4, steps 1 to 3: note how far the log is committed, and ask whether this server still leads. The question must
-    /// leave after the read came in: an older answer could be older than another leader's writes.
+    /// 6.4, steps 1 to 3: note how far the log is committed, and ask whether this server still
+    /// leads. The question must leave after the read came in: an older answer could be older than
+    /// another leader's writes.
     pub(super) fn on_read(
         &mut self,
         request: RequestId,
@@ -74,8 +75,8 @@ impl Raft {
         self.replicate(ctx);
     }
 
-    /// 6.4, steps 3 to 5: answers the reads whose round a majority confirmed and whose index is applied. Reads that
-    /// came in meanwhile share the next round.
+    /// 6.4, steps 3 to 5: answers the reads whose round a majority confirmed and whose index is
+    /// applied. Reads that came in meanwhile share the next round.
     pub(super) fn answer_reads(&mut self, ctx: &mut Context<'_, Self>) {
         let Role::Leader(leader) = &mut self.role else { return };
         if leader.reads.is_empty() {

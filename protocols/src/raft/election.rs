@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::mem;
 
 impl Raft {
-    /// 5.2: a follower that hears from no leader for too long assumes that there is none, and stands for election.
-    /// A candidate whose election came to nothing starts another.
+    /// 5.2: a follower that hears from no leader for too long assumes that there is none, and
+    /// stands for election. A candidate whose election came to nothing starts another.
     pub(super) fn on_election_timeout(&mut self, ctx: &mut Context<'_, Self>) {
         assert!(!self.is_leader(), "a leader has no election timer");
         if self.is_candidate() {
@@ -19,7 +19,8 @@ impl Raft {
         self.durable.voted_for = Some(self.id);
         self.leader = None;
         self.role = Role::Candidate { votes: Vec::new() };
-        // The vote for oneself is a vote: asking for others before it is durable could end in voting twice.
+        // The vote for oneself is a vote: asking for others before it is durable could end in
+        // voting twice.
         self.persist_vote(ctx);
         // 5.2: a new random timeout for each election, so that a split vote does not repeat itself.
         self.draw_timeout(ctx);
@@ -32,8 +33,8 @@ impl Raft {
         self.count_vote(self.id, ctx);
     }
 
-    /// `RequestVote`, receiver (Figure 2): one vote a term, first come first served, and only for a log
-    /// that is at least as up-to-date as this one.
+    /// `RequestVote`, receiver (Figure 2): one vote a term, first come first served, and only for a
+    /// log that is at least as up-to-date as this one.
     pub(super) fn on_request_vote(
         &mut self,
         from: NodeId,
@@ -96,8 +97,8 @@ impl Raft {
         last >= (self.durable.log.last_term(), self.durable.log.last_index())
     }
 
-    /// 5.2: the winner tells everybody at once. 8: it begins with an entry of its own term, without which it could
-    /// not know what is committed.
+    /// 5.2: the winner tells everybody at once. 8: it begins with an entry of its own term, without
+    /// which it could not know what is committed.
     fn become_leader(&mut self, ctx: &mut Context<'_, Self>) {
         assert_eq!(self.durable.voted_for, Some(self.id), "a leader voted for itself");
         tracing::debug!(node = %self.id, term = self.durable.term.0, "leads");
@@ -118,7 +119,8 @@ impl Raft {
         self.advance_commit(ctx);
     }
 
-    /// 5.1: a server that sees a larger term adopts it, and follows. Nothing is sent under a term before it is durable.
+    /// 5.1: a server that sees a larger term adopts it, and follows. Nothing is sent under a term
+    /// before it is durable.
     pub(super) fn become_follower(&mut self, term: Term, ctx: &mut Context<'_, Self>) {
         assert!(term > self.durable.term, "terms grow");
         self.durable.term = term;

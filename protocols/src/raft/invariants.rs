@@ -1,19 +1,259 @@
 //! Figure 3, watched from outside while a run goes on.
+//!
+//! The work of one look is in proportion to what changed since the last look at that server, and
+//! nothing when nothing changed: logs are compared by the digests that stand beside their entries.
+//!
+//! One thing is asked for beyond Figure 3, called *Durability* here: an entry that a server knew to
+//! be committed never leaves its log, crash or no crash. Raft gives it (an entry is durable before
+//! it is counted), and without it the rest of Figure 3 hangs by luck.
 
-use super::Raft;
+use super::log::{LogIndex, Term};
+use super::{Log, Raft};
 use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::BTreeMap;
 
 /// Watches the servers of one run.
 #[derive(Clone, Debug, Default)]
-pub struct Invariants {}
+pub struct Invariants {
+    servers: Vec<Seen>,
+    /// Who was seen to lead which term.
+    leaders: BTreeMap<Term, NodeId>,
+    entries: Entries,
+    /// Everything ever seen committed, from the first entry on.
+    committed: Vec<Committed>,
+    /// The digest of all answers after that many entries, where a server was seen to have applied
+    /// so many.
+    answers: Vec<Option<u64>>,
+}
 
 /// A watcher that has seen nothing yet.
 pub fn invariants() -> Invariants {
     Invariants::default()
 }
 
+/// A server as it was when it was looked at last, maybe before a crash.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    term: Term,
+    leads: bool,
+    commit: LogIndex,
+    /// The digests of its log.
+    log: Vec<u64>,
+}
+
+/// What every log must have at some index, from some term on.
+#[derive(Clone, Copy, Debug)]
+struct Committed {
+    digest: u64,
+    /// The term in which it was committed: leaders of later terms must have it.
+    term: Term,
+    by: NodeId,
+}
+
+/// The digest of the log up to each entry ever seen: there is one for an index and a term.
+#[derive(Clone, Debug, Default)]
+struct Entries {
+    /// By index, for the term first seen there; nearly always the only one.
+    first: Vec<(Term, u64)>,
+    others: BTreeMap<(LogIndex, Term), u64>,
+}
+
 impl Monitor<Raft> for Invariants {
-    fn observe(&mut self, _node: NodeId, _state: &Raft) -> Result<(), Violation> {
+    fn observe(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
+        if self.servers.len() <= node.index() {
+            self.servers.resize_with(node.index() + 1, Seen::default);
+        }
+        let seen = &self.servers[node.index()];
+        let log = state.log();
+        let same_log = last_of(&seen.log) == (log.last_index(), log.last_digest());
+        let same_role = (seen.term, seen.leads) == (state.term(), state.is_leader());
+        if same_log && same_role && seen.commit == state.commit_index() {
+            return Ok(());
+        }
+        if !same_log {
+            self.observe_log(node, state)?;
+        }
+        if !same_role {
+            self.observe_role(node, state)?;
+        }
+        self.observe_commit(node, state)
+    }
+}
+
+impl Invariants {
+    /// Leader Append-Only, Durability and Log Matching: about the entries that are gone and those
+    /// that are new.
+    fn observe_log(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
+        let seen = &mut self.servers[node.index()];
+        let log = state.log();
+        let kept = common_prefix(&seen.log, log);
+        let lost = LogIndex(kept as u64 + 1);
+        let still_leads = seen.leads && state.is_leader() && seen.term == state.term();
+        if kept < seen.log.len() && still_leads {
+            return violated(
+                "Leader Append-Only",
+                format!("{node} leads {} and changed its entry {lost}: {log}", seen.term),
+            );
+        }
+        if lost <= seen.commit {
+            let commit = seen.commit;
+            return violated(
+                "Durability",
+                format!(
+                    "{node} knew {commit} entries to be committed and lost entry {lost}: {log}"
+                ),
+            );
+        }
+        seen.log.truncate(kept);
+        for (index, entry) in (kept + 1..).zip(&log.entries()[kept..]) {
+            let index = LogIndex(index as u64);
+            let digest = log.digest_at(index).expect("every entry has a digest");
+            if !self.entries.agree(index, entry.term, digest) {
+                return violated(
+                    "Log Matching",
+                    format!("entry {index} of {} on {node} follows another log: {log}", entry.term),
+                );
+            }
+            seen.log.push(digest);
+        }
         Ok(())
     }
+
+    /// Election Safety, and Leader Completeness of a new leader.
+    fn observe_role(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
+        let seen = &mut self.servers[node.index()];
+        (seen.term, seen.leads) = (state.term(), state.is_leader());
+        if !state.is_leader() {
+            return Ok(());
+        }
+        let term = state.term();
+        let first = *self.leaders.entry(term).or_insert(node);
+        if first != node {
+            return violated("Election Safety", format!("{first} and {node} both lead {term}"));
+        }
+        // A late winner of an old term owes nothing to what later terms have committed.
+        match self.committed.iter().rposition(|committed| committed.term < term) {
+            Some(slot) => self.has_committed(node, slot, state.log()),
+            None => Ok(()),
+        }
+    }
+
+    /// State Machine Safety of what a server newly knows to be committed, and Leader Completeness
+    /// of all leaders.
+    fn observe_commit(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
+        let seen = &mut self.servers[node.index()];
+        let (before, commit) = (seen.commit, state.commit_index());
+        // A restarted server knows of nothing committed, and learns it again.
+        seen.commit = commit;
+        let agreed = commit.0.min(self.committed.len() as u64);
+        if before < commit && agreed > 0 {
+            let committed = self.committed[agreed as usize - 1];
+            if seen.log.get(agreed as usize - 1) != Some(&committed.digest) {
+                let by = committed.by;
+                return violated(
+                    "State Machine Safety",
+                    format!(
+                        "{node} committed {commit} entries and differs from {by} by entry {agreed}: {}",
+                        state.log()
+                    ),
+                );
+            }
+        }
+        let known = self.committed.len();
+        for digest in seen.log.iter().take(commit.0 as usize).skip(known) {
+            self.committed.push(Committed { digest: *digest, term: state.term(), by: node });
+        }
+        if known < self.committed.len() {
+            self.leaders_have_committed()?;
+        }
+        self.observe_answers(node, state)
+    }
+
+    /// Leader Completeness, for leaders of later terms than an entry's commitment that were elected
+    /// before it.
+    fn leaders_have_committed(&self) -> Result<(), Violation> {
+        let slot = self.committed.len() - 1;
+        let Committed { digest, term, by } = self.committed[slot];
+        let lacks =
+            |seen: &Seen| seen.leads && seen.term > term && seen.log.get(slot) != Some(&digest);
+        match self.servers.iter().position(lacks) {
+            None => Ok(()),
+            Some(server) => violated(
+                "Leader Completeness",
+                format!(
+                    "{} leads {} without entry {}, which {by} now committed in {term}",
+                    NodeId::new(server as u16),
+                    self.servers[server].term,
+                    slot + 1,
+                ),
+            ),
+        }
+    }
+
+    /// Leader Completeness of one leader, up to one committed entry.
+    fn has_committed(&self, node: NodeId, slot: usize, log: &Log) -> Result<(), Violation> {
+        let Committed { digest, term, by } = self.committed[slot];
+        let index = LogIndex(slot as u64 + 1);
+        if log.digest_at(index) == Some(digest) {
+            return Ok(());
+        }
+        violated(
+            "Leader Completeness",
+            format!(
+                "{node} leads {} without all {index} entries that {by} committed by {term}: {log}",
+                self.servers[node.index()].term
+            ),
+        )
+    }
+
+    /// State Machine Safety to the end: equal entries, equal answers.
+    fn observe_answers(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
+        let applied = state.commit_index().0 as usize;
+        if self.answers.len() <= applied {
+            self.answers.resize(applied + 1, None);
+        }
+        let digest = state.machine().digest();
+        if *self.answers[applied].get_or_insert(digest) != digest {
+            return violated(
+                "State Machine Safety",
+                format!(
+                    "{node} answered its first {applied} entries otherwise than another server"
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Entries {
+    /// True if this digest is the one for the index and term, or the first to be seen.
+    fn agree(&mut self, index: LogIndex, term: Term, digest: u64) -> bool {
+        let slot = index.before().0 as usize;
+        match self.first.get(slot) {
+            None => {
+                assert_eq!(slot, self.first.len(), "logs are looked at from their first entry on");
+                self.first.push((term, digest));
+                true
+            }
+            Some((first, known)) if *first == term => *known == digest,
+            Some(_) => *self.others.entry((index, term)).or_insert(digest) == digest,
+        }
+    }
+}
+
+/// How many digests the log still has. Digests are chained: where one agrees, all before it do.
+fn common_prefix(seen: &[u64], log: &Log) -> usize {
+    let digests = log.digests();
+    let shorter = seen.len().min(digests.len());
+    (0..shorter).rev().find(|slot| seen[*slot] == digests[*slot]).map_or(0, |slot| slot + 1)
+}
+
+/// The length of a log and its last digest.
+fn last_of(digests: &[u64]) -> (LogIndex, u64) {
+    (LogIndex(digests.len() as u64), digests.last().copied().unwrap_or_default())
+}
+
+#[cold]
+fn violated(property: &'static str, explanation: String) -> Result<(), Violation> {
+    Err(Violation { property, explanation })
 }

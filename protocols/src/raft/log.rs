@@ -1,8 +1,8 @@
 //! The replicated log (section 5.3, Figure 6), and every piece of arithmetic on its indexes.
 //!
-//! Next to each entry stands a digest of the log up to there, so that two logs are compared by one number: equal
-//! digests at an index mean equal logs through that index. (When snapshots come, the log gets a base below which
-//! entries are gone; no other file will notice.)
+//! Next to each entry stands a digest of the log up to there, so that two logs are compared by one
+//! number: equal digests at an index mean equal logs through that index. (When snapshots come, the
+//! log gets a base below which entries are gone; no other file will notice.)
 
 use super::Submission;
 use seedfall_sim::StableHasher;
@@ -40,7 +40,8 @@ pub struct Entry {
     pub payload: Payload,
 }
 
-/// Consecutive entries on their way to a follower, shared by all copies of the message; none for a heartbeat.
+/// Consecutive entries on their way to a follower, shared by all copies of the message; none for a
+/// heartbeat.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Entries(Option<Arc<[Entry]>>);
@@ -128,9 +129,15 @@ impl Log {
         slot(index).map_or(Some(0), |slot| self.digests.get(slot).copied())
     }
 
-    /// The digests at the indexes after `index`, in order.
-    pub fn digests_after(&self, index: LogIndex) -> &[u64] {
-        self.digests.get(index.0 as usize..).unwrap_or_default()
+    /// The digest of the whole log; zero if it is empty.
+    #[inline]
+    pub fn last_digest(&self) -> u64 {
+        self.digests.last().copied().unwrap_or_default()
+    }
+
+    /// The digest at each index, from the first.
+    pub fn digests(&self) -> &[u64] {
+        &self.digests
     }
 
     /// Every entry, from the first.
@@ -152,8 +159,7 @@ impl Log {
     pub(super) fn push(&mut self, entry: Entry) -> LogIndex {
         // Terms in a log never decrease: a leader appends its own term, the largest it knows.
         assert!(entry.term >= self.last_term(), "an entry of {} in {self}", entry.term);
-        let before = self.digests.last().copied().unwrap_or_default();
-        self.digests.push(StableHasher::hash(&(before, &entry)));
+        self.digests.push(StableHasher::hash(&(self.last_digest(), &entry)));
         self.entries.push(entry);
         self.last_index()
     }

@@ -1,4 +1,5 @@
-//! Log replication (sections 5.3 and 5.4.2): how entries travel, when they are committed, and who applies them.
+//! Log replication (sections 5.3 and 5.4.2): how entries travel, when they are committed, and who
+//! applies them.
 
 use super::log::{Entries, Entry, LogIndex, Term};
 use super::state::{Applied, Role};
@@ -6,13 +7,15 @@ use super::{Message, Outcome, Raft, Record, Response, Timer, is_majority};
 use seedfall_sim::{Context, NodeId};
 
 impl Raft {
-    /// 5.2: a leader speaks often enough that nobody stands against it. What was lost is sent again here.
+    /// 5.2: a leader speaks often enough that nobody stands against it. What was lost is sent again
+    /// here.
     pub(super) fn on_heartbeat_timeout(&mut self, ctx: &mut Context<'_, Self>) {
         ctx.set_timer(Timer::Heartbeat, self.config.heartbeat_interval);
         self.start_round(ctx);
     }
 
-    /// Adds an entry to the leader's own log, durably: from here on the leader counts as one that stores it.
+    /// Adds an entry to the leader's own log, durably: from here on the leader counts as one that
+    /// stores it.
     pub(super) fn append_own(&mut self, entry: Entry, ctx: &mut Context<'_, Self>) -> LogIndex {
         assert!(self.is_leader(), "only a leader creates entries");
         assert_eq!(entry.term, self.durable.term, "a leader creates entries of its own term");
@@ -50,7 +53,8 @@ impl Raft {
         ctx.send(to, message);
     }
 
-    /// The message that carries the entries from `next` on, as many as fit, and the place after them.
+    /// The message that carries the entries from `next` on, as many as fit, and the place after
+    /// them.
     fn append_from(&self, next: LogIndex) -> (Message, LogIndex) {
         let Role::Leader(leader) = &self.role else {
             unreachable!("only a leader replicates");
@@ -77,8 +81,8 @@ impl Raft {
         }
     }
 
-    /// `AppendEntries`, receiver (Figure 2): refuse without the entry before, remove what conflicts, store what
-    /// is new, learn what is committed, and only then say so.
+    /// `AppendEntries`, receiver (Figure 2): refuse without the entry before, remove what
+    /// conflicts, store what is new, learn what is committed, and only then say so.
     #[expect(clippy::too_many_arguments, reason = "Figure 2 lists as many")]
     pub(super) fn on_append_entries(
         &mut self,
@@ -175,7 +179,8 @@ impl Raft {
             return ctx.ignore("append reply: does not lead any more");
         };
         if outcome == Outcome::Deposed {
-            // It answers a message of an earlier term of ours, whose rounds were other rounds: it confirms nothing.
+            // It answers a message of an earlier term of ours, whose rounds were other rounds: it
+            // confirms nothing.
             return ctx.ignore("append reply: deposed, and elected again since");
         }
         // Matched or not, the follower was in this term when the round reached it.

@@ -1,5 +1,5 @@
-//! What a server knows (Figure 2, "State"): what survives a crash, what does not, what belongs to a role; and the
-//! state machine that the log drives.
+//! What a server knows (Figure 2, "State"): what survives a crash, what does not, what belongs to a
+//! role; and the state machine that the log drives.
 
 use super::log::{Entry, Log, LogIndex, Payload, Term};
 use super::{Record, Submission};
@@ -7,7 +7,8 @@ use crate::kv;
 use seedfall_sim::{ClientId, NodeId, RequestId, StableHasher};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Persistent state on all servers: forgetting any of it would break an answer given before the crash.
+/// Persistent state on all servers: forgetting any of it would break an answer given before the
+/// crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Durable {
     /// The latest term seen (`currentTerm`).
@@ -91,8 +92,9 @@ pub(super) struct Read {
 
 /// What the log drives: the store, and the sessions that make a retried command take effect once.
 ///
-/// Both are functions of the applied entries alone, so they are equal on all servers that applied as many
-/// (dissertation section 6.3: a session table beside the state machine would be forgotten with the leader).
+/// Both are functions of the applied entries alone, so they are equal on all servers that applied
+/// as many (dissertation section 6.3: a session table beside the state machine would be forgotten
+/// with the leader).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Machine {
     store: kv::Store,
