@@ -3,8 +3,13 @@
 use crate::run::Runnable;
 
 pub mod copied_register;
+pub mod raft_kv;
 
 /// Every built-in scenario.
 pub fn all() -> Vec<Box<dyn Runnable>> {
-    vec![Box::new(copied_register::scenario())]
+    vec![
+        Box::new(raft_kv::five()),
+        Box::new(raft_kv::three()),
+        Box::new(copied_register::scenario()),
+    ]
 }

@@ -49,7 +49,8 @@ impl Nemesis {
         self.agenda.get(self.next).map(|(at, ..)| *at)
     }
 
-    /// For each entry of the plan, its class and whether it had an effect.
+    /// For each entry of the plan, its class and whether its class had an effect while it lasted: entries of one class
+    /// that overlap share what they did.
     pub(crate) fn fired(&self) -> impl Iterator<Item = (Class, bool)> {
         self.plan.entries.iter().map(|entry| entry.fault.class()).zip(self.fired.iter().copied())
     }

@@ -396,33 +396,40 @@ impl Drawing<'_> {
         // Not in the first twentieth, before anything runs, and not in the last fifth, where little is left to disturb.
         let at = draw.duration(faults.scale(1, 20)..faults.scale(4, 5));
         let longest = faults - at;
-        let lasts = log_span(faults.scale(1, 20)..faults.scale(1, 2), draw.word());
+        let lasts = log_span(faults.scale(1, 10)..faults.scale(1, 2), draw.word());
         let lasts = if longest < lasts { longest } else { lasts };
         let node = NodeId::new(draw.below(self.frame.nodes as u32) as u16);
-        let fault = match class {
+        let faults = match class {
             Class::Clog => self.clog(node),
-            Class::Partition => Fault::Wire(Disturbance::Partition(self.partition(node))),
-            Class::Crash => Fault::Crash { node, point: self.crash_point() },
-            _ => Fault::Pause { node },
+            Class::Partition => vec![Fault::Wire(Disturbance::Partition(self.partition(node)))],
+            Class::Crash => vec![Fault::Crash { node, point: self.crash_point() }],
+            _ => vec![Fault::Pause { node }],
         };
-        let idle = match &fault {
-            Fault::Wire(Disturbance::Partition(one)) => one.is_idle(self.frame.nodes),
-            Fault::Wire(Disturbance::Clog { from, to }) => from == to,
-            // A node that is down cannot crash, nor be paused: such an entry would have no effect.
-            fault => self.plan.iter().any(|other| {
-                held(&other.fault) == held(fault)
-                    && other.at < at + lasts
-                    && at < other.at + other.lasts
-            }),
-        };
-        if !idle {
-            self.plan.push(Entry { at, lasts, fault });
+        for fault in faults {
+            let idle = match &fault {
+                Fault::Wire(Disturbance::Partition(one)) => one.is_idle(self.frame.nodes),
+                Fault::Wire(_) => false,
+                // A node that is down cannot crash, nor be paused: such an entry would have no effect.
+                fault => self.plan.iter().any(|other| {
+                    held(&other.fault) == held(fault)
+                        && other.at < at + lasts
+                        && at < other.at + other.lasts
+                }),
+            };
+            if !idle {
+                self.plan.push(Entry { at, lasts, fault });
+            }
         }
     }
 
-    fn clog(&mut self, from: NodeId) -> Fault {
-        let to = NodeId::new(self.draw().below(self.frame.nodes as u32) as u16);
-        Fault::Wire(Disturbance::Clog { from: from.into(), to: to.into() })
+    /// Every link into a node, or every link out of it: a single link may well be silent.
+    fn clog(&mut self, node: NodeId) -> Vec<Fault> {
+        let inward = self.draw().below(2) == 1;
+        let others = NodeId::all(self.frame.nodes).filter(|other| *other != node);
+        let links = others.map(|other| if inward { (other, node) } else { (node, other) });
+        links
+            .map(|(from, to)| Fault::Wire(Disturbance::Clog { from: from.into(), to: to.into() }))
+            .collect()
     }
 
     /// One of the shapes that the studies of real partition failures name; a single isolated node comes most often

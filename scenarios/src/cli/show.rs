@@ -131,7 +131,7 @@ pub(super) fn details(scenario: &dyn Runnable, summary: &Summary) -> String {
     )];
     for (class, (planned, fired)) in &summary.fired {
         lines.push(format!(
-            "  fault      {:<42} planned in {:>5.1} % of runs, took effect in {:>5.1} %",
+            "  fault      {:<78} planned in {:>5.1} % of runs, took effect in {:>5.1} %",
             class.name(),
             share(*planned),
             share(*fired)
@@ -144,10 +144,10 @@ pub(super) fn details(scenario: &dyn Runnable, summary: &Summary) -> String {
         } else {
             String::new()
         };
-        lines.push(format!("  sometimes  {mark:<42} in {:>5.1} % of runs{warning}", share(runs)));
+        lines.push(format!("  sometimes  {mark:<78} in {:>5.1} % of runs{warning}", share(runs)));
     }
     for (why, runs) in &summary.vacuous_because {
-        lines.push(format!("  vacuous    {why:<42} {} runs, not counted", count(*runs)));
+        lines.push(format!("  vacuous    {why:<78} {} runs, not counted", count(*runs)));
     }
     lines.join("\n")
 }

@@ -52,7 +52,6 @@ pub(super) fn sweep(
         let (summary, meaning) = one(*scenario, args, time, json);
         swept.push((*scenario, summary, meaning));
     }
-    let _ = std::panic::take_hook();
     if json {
         for (scenario, summary, meaning) in &swept {
             show::line(&show::sweep_json(*scenario, summary, meaning).to_string());
@@ -65,6 +64,7 @@ pub(super) fn sweep(
             keep(*scenario, failure, &args.save_to, json)?;
         }
     }
+    let _ = std::panic::take_hook();
     Ok(swept
         .iter()
         .map(|(.., meaning)| code_of_meaning(meaning))
