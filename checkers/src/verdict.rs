@@ -85,11 +85,12 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {
     /// The operation at whose response the history stopped being correct: every event before that
-    /// response can be explained, the response cannot. Index into the history.
+    /// response can be explained, the response cannot. Index into the history. (If the history is
+    /// too hard to say, a later operation of the core.)
     pub operation: u32,
     /// The operations that contradict each other, in call order; they include `operation` whenever
-    /// it takes part. The contradiction stands even if every other operation took effect whenever
-    /// it suited, or never.
+    /// it takes part. The contradiction stands even if every other operation took effect at any
+    /// time after its call, or never, and answered anything.
     pub core: Vec<u32>,
     /// The span of time that the core covers: its first call and its last response.
     pub window: (u64, u64),

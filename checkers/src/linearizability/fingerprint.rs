@@ -82,3 +82,74 @@ impl Seen {
         self.table = table;
     }
 }
+
+/// A map from a key of 128 bits to a number, emptied in constant time, never iterated.
+///
+/// Keys are compared by their mixed 64 bits only: users compare what they find with what they seek.
+pub(crate) struct Heads {
+    /// Mixed key, round in which it was set, number.
+    table: Vec<(u64, u32, u32)>,
+    round: u32,
+    len: usize,
+}
+
+impl Heads {
+    pub(crate) fn new() -> Self {
+        Self { table: vec![(0, 0, 0); 64], round: 1, len: 0 }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+        self.round += 1;
+        if self.round == u32::MAX {
+            self.table.fill((0, 0, 0));
+            self.round = 1;
+        }
+    }
+
+    /// The number set for a key in this round, or `u32::MAX`.
+    pub(crate) fn get(&self, key: u128) -> u32 {
+        let mixed = Self::mixed(key);
+        let (_, round, number) = self.table[self.slot(mixed)];
+        if round == self.round { number } else { u32::MAX }
+    }
+
+    pub(crate) fn set(&mut self, key: u128, number: u32) {
+        let mixed = Self::mixed(key);
+        let slot = self.slot(mixed);
+        if self.table[slot].1 != self.round {
+            self.len += 1;
+        }
+        self.table[slot] = (mixed, self.round, number);
+        if self.len * 2 > self.table.len() {
+            self.grow();
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.table.len() * size_of::<(u64, u32, u32)>()) as u64
+    }
+
+    fn mixed(key: u128) -> u64 {
+        mix(key as u64 ^ mix((key >> 64) as u64))
+    }
+
+    /// Where the key is, or the free slot where it would go.
+    fn slot(&self, mixed: u64) -> usize {
+        let mask = self.table.len() - 1;
+        let mut slot = mixed as usize & mask;
+        while self.table[slot].1 == self.round && self.table[slot].0 != mixed {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    fn grow(&mut self) {
+        let bigger = vec![(0, 0, 0); self.table.len() * 2];
+        let old = std::mem::replace(&mut self.table, bigger);
+        for entry in old.into_iter().filter(|(_, round, _)| *round == self.round) {
+            let slot = self.slot(entry.0);
+            self.table[slot] = entry;
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! States and operations as small integers: what the searches run on.
 
 use super::part::Part;
-use crate::history::{History, Outcome};
+use crate::history::History;
 use crate::interner::Interner;
 use crate::models::Model;
 
@@ -13,6 +13,10 @@ pub(crate) trait Machine {
     fn step(&mut self, state: u32, position: u32) -> Option<u32>;
     /// Whether the operation changes no state in which it can take effect.
     fn is_pure(&self, position: u32) -> bool;
+    /// Operations of one class are interchangeable: equal certainty, equal steps in every state.
+    fn class(&self, position: u32) -> u32 {
+        position
+    }
     /// Bytes held, roughly.
     fn bytes(&self) -> u64;
 }
@@ -37,10 +41,8 @@ impl<'a, M: Model> ModelMachine<'a, M> {
     fn output(&self, position: u32) -> (&'a M::Input, Option<&'a M::Output>) {
         let span = self.part.spans[position as usize];
         let operation = &self.history.operations[span.index as usize];
-        match &operation.outcome {
-            Outcome::Ok { output, .. } => (&operation.input, Some(output)),
-            Outcome::Failed { .. } | Outcome::Indeterminate => (&operation.input, None),
-        }
+        let output = if span.known { operation.outcome.output() } else { None };
+        (&operation.input, output)
     }
 }
 

@@ -2,20 +2,24 @@
 //!
 //! Herlihy and Wing, *Linearizability: a correctness condition for concurrent objects* (1990).
 
+mod breadth_first;
 mod depth_first;
+mod fast;
 mod fingerprint;
 mod machine;
 mod part;
+mod register_machine;
+mod schedule;
+#[cfg(test)]
+mod tests;
+mod zones;
 
-use depth_first::{Found, Spent, search};
-use machine::ModelMachine;
 use part::{Part, split};
+use schedule::{Outcome, Schedule};
 
 use crate::history::History;
 use crate::models::Model;
-use crate::verdict::{
-    Budget, Certificate, Exhausted, Limit, Path, Reason, Statistics, Verdict, Witness,
-};
+use crate::verdict::{Budget, Certificate, Exhausted, Limit, Statistics, Verdict, Witness};
 
 /// Judges whether `history` is linearizable with respect to `model`.
 ///
@@ -46,47 +50,46 @@ pub fn linearizable<M: Model>(
     }
     let parts = split(model, history);
     statistics.partitions = parts.len() as u32;
-    let mut orders = Vec::with_capacity(parts.len());
-    let mut exhausted = None;
-    for part in &parts {
-        let mut machine = ModelMachine::new(model, history, part);
-        let mut spent = Spent::default();
-        let found = search(part, &mut machine, budget, &mut spent);
-        statistics.configurations += spent.configurations;
-        statistics.bytes = statistics.bytes.max(spent.bytes);
-        match found {
-            Found::Order(order) => orders.push(indices(part, &order)),
-            Found::Stuck { operation, prefix } => {
-                statistics.decided[Path::DepthFirst as usize] += 1;
-                return Verdict::Violated(witness(part, operation, &prefix, statistics));
-            }
-            Found::OutOf(limit) => exhausted = Some(limit),
+    let mut schedule = Schedule { model, history, budget, statistics };
+    let outcomes = match schedule.run(&parts) {
+        Ok(outcomes) => outcomes,
+        Err((number, outcome)) => {
+            return verdict_of(&parts[number], outcome, schedule.statistics);
         }
-        statistics.decided[Path::DepthFirst as usize] += 1;
+    };
+    let statistics = schedule.statistics;
+    let mut orders = Vec::with_capacity(parts.len());
+    for (part, outcome) in parts.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Order(order) => orders.push(indices(part, &order)),
+            other => return verdict_of(part, other, statistics),
+        }
     }
-    match exhausted {
-        Some(limit) => Verdict::Unknown(Exhausted { limit, statistics }),
-        None => Verdict::Holds(Certificate { orders, statistics }),
+    Verdict::Holds(Certificate { orders, statistics })
+}
+
+fn verdict_of(part: &Part, outcome: Outcome, statistics: Statistics) -> Verdict {
+    match outcome {
+        Outcome::Order(order) => {
+            Verdict::Holds(Certificate { orders: vec![indices(part, &order)], statistics })
+        }
+        Outcome::OutOf(limit) => Verdict::Unknown(Exhausted { limit, statistics }),
+        Outcome::Violated { operation, core, prefix, reason } => {
+            let spans = core.iter().map(|op| part.spans[*op as usize]);
+            let start = spans.clone().map(|span| span.call).min().unwrap_or(0);
+            let end = spans.filter(|span| span.known).map(|span| span.ret).max().unwrap_or(start);
+            Verdict::Violated(Witness {
+                operation: part.spans[operation as usize].index,
+                core: indices(part, &core),
+                window: (start, end),
+                prefix: indices(part, &prefix),
+                reason,
+                statistics,
+            })
+        }
     }
 }
 
 fn indices(part: &Part, positions: &[u32]) -> Vec<u32> {
     positions.iter().map(|position| part.spans[*position as usize].index).collect()
-}
-
-/// A witness from a search that failed: everything called before the response that cannot be
-/// explained, except what the shortest window does not need.
-fn witness(part: &Part, operation: u32, prefix: &[u32], statistics: Statistics) -> Witness {
-    let last = part.spans[operation as usize];
-    let core: Vec<u32> =
-        part.spans.iter().filter(|s| s.call <= last.ret).map(|s| s.index).collect();
-    let first = part.spans.first().map_or(last.call, |span| span.call);
-    Witness {
-        operation: last.index,
-        core,
-        window: (first, last.ret),
-        prefix: indices(part, prefix),
-        reason: Reason::NoOrder,
-        statistics,
-    }
 }

@@ -31,6 +31,24 @@ impl Part {
         self.spans.len()
     }
 
+    /// What could be known just before the response of an operation: later calls are left out,
+    /// later responses are unknown. Second: the position here of each operation there.
+    pub(crate) fn before_response(&self, operation: u32) -> (Self, Vec<u32>) {
+        let end = self.spans[operation as usize].ret;
+        let mut before = Self::default();
+        let mut positions = Vec::new();
+        for (position, span) in self.spans.iter().enumerate() {
+            if span.call > end {
+                break;
+            }
+            let known = span.known && (span.ret, position as u32) < (end, operation);
+            let ret = if known { span.ret } else { u64::MAX };
+            before.spans.push(Span { known, ret, ..*span });
+            positions.push(position as u32);
+        }
+        (before, positions)
+    }
+
     /// The calls and the known responses in order of time, a call before a response of equal
     /// stamp (intervals are closed). An event is `position << 1 | is_response`.
     pub(crate) fn events(&self) -> Vec<u32> {

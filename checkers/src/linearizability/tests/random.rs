@@ -1,0 +1,95 @@
+//! Seeded histories: correct ones, correct ones with one lie, and noise.
+
+use crate::history::{History, Operation, Outcome};
+use crate::models::Model;
+
+/// `SplitMix64`: enough randomness for tests, the same everywhere.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    pub(crate) fn percent(&mut self, p: u64) -> bool {
+        self.below(100) < p
+    }
+}
+
+/// How a history is made.
+pub(crate) struct Shape {
+    pub(crate) operations: usize,
+    pub(crate) clients: u64,
+    /// Percentage of operations whose answer never comes.
+    pub(crate) unknown: u64,
+    /// Percentage of answers replaced by a plausible other one.
+    pub(crate) lies: u64,
+    /// Stamps go up by less than this: small values make ties.
+    pub(crate) gap: u64,
+}
+
+/// A run of a correct object by clients that take turns at random, and what they saw. `ask` makes
+/// the n-th input; `answer` computes the output in a state; `lie` replaces one.
+pub(crate) fn history<M: Model>(
+    random: &mut Random,
+    shape: &Shape,
+    model: &M,
+    mut ask: impl FnMut(&mut Random, u64) -> M::Input,
+    answer: impl Fn(&M::State, &M::Input) -> M::Output,
+    mut lie: impl FnMut(&mut Random, &M::Input) -> M::Output,
+) -> History<M::Input, M::Output> {
+    let mut state = model.initial();
+    let mut time = 0;
+    // Per client: the open operation, and its answer once it took effect.
+    let mut open: Vec<Option<(usize, Option<M::Output>)>> = Vec::new();
+    open.resize_with(shape.clients as usize, || None);
+    let mut history = History { operations: Vec::new() };
+    let mut asked = 0;
+    while history.len() < shape.operations || open.iter().any(Option::is_some) {
+        time += random.below(shape.gap);
+        let client = random.below(shape.clients) as usize;
+        match open[client].take() {
+            None if history.len() < shape.operations => {
+                let input = ask(random, asked);
+                asked += 1;
+                history.operations.push(Operation {
+                    client: client as u32,
+                    call: time,
+                    input,
+                    outcome: Outcome::Indeterminate,
+                });
+                open[client] = Some((history.len() - 1, None));
+            }
+            None => {}
+            Some((index, None)) => {
+                if random.percent(shape.unknown) {
+                    // Lost: it happens now, or never.
+                    if random.percent(50) {
+                        let input = &history.operations[index].input;
+                        state = model.step(&state, input, None).unwrap_or(state);
+                    }
+                    continue;
+                }
+                let input = &history.operations[index].input;
+                let mut output = answer(&state, input);
+                state = model.step(&state, input, Some(&output)).expect("a correct answer");
+                if random.percent(shape.lies) {
+                    output = lie(random, input);
+                }
+                open[client] = Some((index, Some(output)));
+            }
+            Some((index, Some(output))) => {
+                history.operations[index].outcome = Outcome::Ok { returned: time, output };
+            }
+        }
+    }
+    history
+}
