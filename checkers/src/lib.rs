@@ -9,6 +9,7 @@ pub mod linearizability;
 pub mod models;
 pub mod transactions;
 pub mod verdict;
+pub mod weak;
 
 pub use history::{History, HistoryError, Operation, Outcome};
 pub use linearizability::linearizable;

@@ -36,7 +36,7 @@ const FAILED: Outcome<()> = Outcome::Failed { returned: 100 };
 fn history(transactions: &[(Outcome<()>, &[Micro])]) -> TransactionHistory {
     let mut history = TransactionHistory::new();
     for (process, (outcome, micros)) in (0u32..).zip(transactions) {
-        history.push(process, 0, outcome, micros).unwrap();
+        history.push(process, 0, outcome, micros).expect("times go forward");
     }
     history
 }
@@ -47,7 +47,8 @@ fn ok(transactions: &[&[Micro]]) -> TransactionHistory {
 
 /// The anomaly is found, and breaks the given level and no weaker one of the data-only levels.
 fn assert_breaks(history: &TransactionHistory, anomaly: Anomaly, weakest: Level) -> Report {
-    let report = check(history, Level::StrictSerializable).unwrap();
+    let judge = |level| check(history, level).expect("values are unique");
+    let report = judge(Level::StrictSerializable);
     assert!(report.of(anomaly).next().is_some(), "no {anomaly:?} in {report}");
     for level in [
         Level::ReadUncommitted,
@@ -56,7 +57,7 @@ fn assert_breaks(history: &TransactionHistory, anomaly: Anomaly, weakest: Level)
         Level::Serializable,
     ] {
         let expected = if level < weakest { Status::Holds } else { Status::Violated };
-        assert_eq!(check(history, level).unwrap().status(), expected, "{level:?} {report}");
+        assert_eq!(judge(level).status(), expected, "{level:?} {report}");
     }
     report
 }
@@ -336,7 +337,8 @@ fn changed(
     for t in 0..history.len() as u32 {
         let (mut micros, mut outcome) = (history.transaction(t), history.outcome(t));
         change(t, &mut micros, &mut outcome);
-        copy.push(history.process(t), history.call(t), &outcome, &micros).unwrap();
+        let pushed = copy.push(history.process(t), history.call(t), &outcome, &micros);
+        pushed.expect("the times are those of a history");
     }
     copy
 }

@@ -24,19 +24,19 @@
 //! # Ok::<(), seedfall_checkers::transactions::HistoryError>(())
 //! ```
 
-mod cycles;
+pub(crate) mod cycles;
 mod explain;
 pub mod generate;
-mod graph;
+pub(crate) mod graph;
 mod history;
 mod internal;
 mod list_append;
-mod order;
-mod report;
+pub(crate) mod order;
+pub(crate) mod report;
 mod rw_register;
 pub mod timestamps;
 pub mod weak;
-mod writes;
+pub(crate) mod writes;
 
 pub use graph::Dependency;
 pub use history::{DataType, HistoryError, Micro, TransactionHistory};

@@ -30,19 +30,26 @@ pub(crate) fn process(history: &TransactionHistory, committed: &[bool], edges: &
 /// another was called: a transaction enters the chain at its return and leaves it at its call. Any
 /// two transactions in real-time order are then one step apart, so witnesses are shorter too.
 pub(crate) fn real_time(history: &TransactionHistory, committed: &[bool], edges: &mut Edges) {
-    let ids = || (0..history.len() as u32).filter(|t| committed[*t as usize]);
-    let mut calls: Vec<u32> = ids().collect();
-    if !calls.is_sorted_by_key(|t| history.call[*t as usize]) {
-        calls.sort_by_key(|t| history.call[*t as usize]);
+    let rows = (0..history.len() as u32).filter(|t| committed[*t as usize]).map(|t| {
+        let ended = history.status[t as usize] == Status::Ok;
+        (t, history.call[t as usize], ended.then_some(history.returned[t as usize]))
+    });
+    time_chain(rows, edges);
+}
+
+/// Real-time order of `(node, call, return)`; a node without a return precedes nothing.
+pub(crate) fn time_chain(rows: impl Iterator<Item = (u32, u64, Option<u64>)>, edges: &mut Edges) {
+    let mut calls: Vec<(u64, u32)> = Vec::new();
+    let mut returns: Vec<(u64, u32)> = Vec::new();
+    for (node, call, returned) in rows {
+        calls.push((call, node));
+        returns.extend(returned.map(|returned| (returned, node)));
     }
-    let ended = |t: &u32| history.status[*t as usize] == Status::Ok;
-    let mut returns: Vec<(u64, u32)> =
-        ids().filter(ended).map(|t| (history.returned[t as usize], t)).collect();
+    calls.sort_unstable();
     returns.sort_unstable();
     let mut returns = returns.into_iter().peekable();
     let mut now: Option<u32> = None;
-    for transaction in calls {
-        let call = history.call[transaction as usize];
+    for (call, node) in calls {
         let mut fresh = true;
         while let Some((_, earlier)) = returns.next_if(|(returned, _)| *returned < call) {
             if fresh {
@@ -58,7 +65,7 @@ pub(crate) fn real_time(history: &TransactionHistory, committed: &[bool], edges:
             }
         }
         if let Some(tick) = now {
-            edges.push(tick, transaction, PASS);
+            edges.push(tick, node, PASS);
         }
     }
 }

@@ -65,19 +65,19 @@ fn force(
 }
 
 /// For every node, how many transactions of each session of a block are in its past.
-struct Clocks {
+pub(crate) struct Clocks {
     first: usize,
     width: usize,
     rows: Vec<u32>,
 }
 
 impl Clocks {
-    fn new(sessions: &Sessions, order: &[u32], first: usize, width: usize) -> Self {
+    pub(crate) fn new(sessions: &Sessions, order: &[u32], first: usize, width: usize) -> Self {
         // The initial state has a row of zeros: nothing is in its past.
         let mut clocks = Self { first, width, rows: vec![0; width * sessions.nodes() as usize] };
         for &node in order {
-            if sessions.position(node) != 0 {
-                clocks.join(sessions, node - 1, node);
+            if let Some(before) = sessions.predecessor(node) {
+                clocks.join(sessions, before, node);
             }
             for read in sessions.reads(node) {
                 if read.writer != sessions.initial() {
@@ -88,7 +88,7 @@ impl Clocks {
         clocks
     }
 
-    fn row(&self, node: u32) -> &[u32] {
+    pub(crate) fn row(&self, node: u32) -> &[u32] {
         let start = node as usize * self.width;
         &self.rows[start..start + self.width]
     }
@@ -114,22 +114,22 @@ impl Clocks {
 }
 
 /// Who wrote a key, session by session.
-struct WritersByKey {
-    key_starts: Vec<u32>,
-    groups: Vec<Group>,
-    positions: Vec<u32>,
+pub(crate) struct WritersByKey {
+    pub(crate) key_starts: Vec<u32>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) positions: Vec<u32>,
 }
 
 /// The writers of one key in one session: a range of `positions`, the first of them repeated here.
-struct Group {
-    session: u32,
+pub(crate) struct Group {
+    pub(crate) session: u32,
     first: u32,
-    start: u32,
-    end: u32,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
 }
 
 impl WritersByKey {
-    fn new(sessions: &Sessions) -> Self {
+    pub(crate) fn new(sessions: &Sessions) -> Self {
         let mut starts = vec![0u32; sessions.keys + 1];
         for node in 0..sessions.transactions() {
             sessions.writes(node).iter().for_each(|key| starts[*key as usize + 1] += 1);
@@ -168,42 +168,34 @@ impl WritersByKey {
 }
 
 /// An order that respects sessions and write-read pairs; `None` if they form a cycle.
-fn causal_order(sessions: &Sessions) -> Option<Vec<u32>> {
+pub(crate) fn causal_order(sessions: &Sessions) -> Option<Vec<u32>> {
     let transactions = sessions.transactions() as usize;
     // Per node: how many causes are not placed yet, and a linked list of the readers that wait.
     let mut waiting_for = vec![0u32; transactions];
     let mut head = vec![u32::MAX; transactions];
     let mut links: Vec<(u32, u32)> = Vec::new();
     for node in 0..transactions as u32 {
-        for read in sessions.reads(node) {
-            if read.writer != sessions.initial() {
-                waiting_for[node as usize] += 1;
-                links.push((node, head[read.writer as usize]));
-                head[read.writer as usize] = links.len() as u32 - 1;
-            }
+        let writers = sessions.reads(node).iter().map(|read| read.writer);
+        let causes = writers.filter(|writer| *writer != sessions.initial());
+        for cause in causes.chain(sessions.predecessor(node)) {
+            waiting_for[node as usize] += 1;
+            links.push((node, head[cause as usize]));
+            head[cause as usize] = links.len() as u32 - 1;
         }
-        waiting_for[node as usize] += u32::from(sessions.position(node) != 0);
     }
     let mut order: Vec<u32> = Vec::with_capacity(transactions);
     let mut ready: Vec<u32> =
         (0..transactions as u32).rev().filter(|node| waiting_for[*node as usize] == 0).collect();
     while let Some(node) = ready.pop() {
         order.push(node);
-        let mut release = |other: u32| {
-            waiting_for[other as usize] -= 1;
-            if waiting_for[other as usize] == 0 {
-                ready.push(other);
-            }
-        };
         let mut at = head[node as usize];
         while at != u32::MAX {
-            let (reader, next) = links[at as usize];
-            release(reader);
+            let (effect, next) = links[at as usize];
+            waiting_for[effect as usize] -= 1;
+            if waiting_for[effect as usize] == 0 {
+                ready.push(effect);
+            }
             at = next;
-        }
-        let next = node + 1;
-        if (next as usize) < transactions && sessions.position(next) != 0 {
-            release(next);
         }
     }
     (order.len() == transactions).then_some(order)

@@ -160,7 +160,7 @@ fn reached_from(sessions: &Sessions, start: u32) -> Vec<bool> {
         let mut grew = false;
         for node in 0..sessions.transactions() {
             let after_start = |other: u32| other == start || reached[other as usize];
-            let follows = sessions.position(node) != 0 && after_start(node - 1)
+            let follows = sessions.predecessor(node).is_some_and(after_start)
                 || sessions.reads(node).iter().any(|read| after_start(read.writer));
             if follows && !reached[node as usize] {
                 reached[node as usize] = true;

@@ -13,9 +13,9 @@
 //! Causal consistency here is the convergent kind: all sessions agree on one commit order. Indeterminate
 //! transactions that some transaction read from count as committed; the others do not count.
 
-mod causal;
+pub(crate) mod causal;
 mod infer;
-mod sessions;
+pub(crate) mod sessions;
 
 use crate::transactions::cycles::any_cycle;
 use crate::transactions::graph::{Edges, Mask, Masked, PROCESS, WR, WW, components};

@@ -22,6 +22,8 @@ pub(crate) struct Sessions {
     /// Where each session starts; one more entry ends the last.
     pub(crate) starts: Vec<u32>,
     pub(crate) session: Vec<u32>,
+    /// The node of another session that precedes the first of each; none for most.
+    parent: Vec<Option<u32>>,
     read_ends: Vec<u32>,
     reads: Vec<Read>,
     write_ends: Vec<u32>,
@@ -37,13 +39,26 @@ impl Sessions {
         committed: &[bool],
         report: &mut Report,
     ) -> Self {
-        let mut dense: FxHashMap<u32, u32> = FxHashMap::default();
+        // Per process: its session, and its last transaction.
+        let mut dense: FxHashMap<u32, (u32, u32)> = FxHashMap::default();
+        let mut parents: Vec<Option<u32>> = Vec::new();
         let mut index: Vec<u32> = Vec::new();
         let mut session_of: Vec<u32> = vec![0; history.len()];
         for transaction in (0..history.len() as u32).filter(|t| committed[*t as usize]) {
-            let next = dense.len() as u32;
-            session_of[transaction as usize] =
-                *dense.entry(history.process[transaction as usize]).or_insert(next);
+            let process = history.process[transaction as usize];
+            let before = dense.get(&process).copied();
+            let next = parents.len() as u32;
+            // An indeterminate transaction may take effect after its process went on: it starts a
+            // session of its own, behind what its process did before.
+            let detached = history.status[transaction as usize] == Status::Indeterminate;
+            let (session, _) = before.filter(|_| !detached).unwrap_or((next, transaction));
+            if session == next {
+                parents.push(before.filter(|_| detached).map(|(_, last)| last));
+            }
+            if !detached {
+                dense.insert(process, (session, transaction));
+            }
+            session_of[transaction as usize] = session;
             index.push(transaction);
         }
         index.sort_by_key(|transaction| session_of[*transaction as usize]);
@@ -59,8 +74,10 @@ impl Sessions {
             session.push(mine);
         }
         starts.push(index.len() as u32);
+        let parent = parents.iter().map(|p| p.map(|p| node_of[p as usize])).collect();
         let mut sessions = Self {
             index,
+            parent,
             starts,
             session,
             read_ends: Vec::new(),
@@ -148,6 +165,15 @@ impl Sessions {
         node - self.starts[self.session[node as usize] as usize]
     }
 
+    /// What directly precedes a node by session order, if anything but the initial state does.
+    pub(crate) fn predecessor(&self, node: u32) -> Option<u32> {
+        if self.position(node) == 0 {
+            self.parent[self.session[node as usize] as usize]
+        } else {
+            Some(node - 1)
+        }
+    }
+
     /// External reads in the order they were made.
     pub(crate) fn reads(&self, node: u32) -> &[Read] {
         row(&self.read_ends, &self.reads, node)
@@ -167,8 +193,7 @@ impl Sessions {
     /// Session order and write-read pairs.
     pub(crate) fn base_edges(&self, edges: &mut Edges) {
         for node in 0..self.transactions() {
-            let first = self.position(node) == 0;
-            edges.push(if first { self.initial() } else { node - 1 }, node, PROCESS);
+            edges.push(self.predecessor(node).unwrap_or(self.initial()), node, PROCESS);
             for read in self.reads(node) {
                 if read.writer != self.initial() {
                     edges.push(read.writer, node, WR);
