@@ -16,8 +16,8 @@ pub fn case(bytes: &[u8]) {
     }
 }
 
-/// Any fault plan leaves a three-node Raft safe and lets it recover: the first eight bytes are the seed, the others
-/// the plan.
+/// Any fault plan leaves a three-node Raft safe and lets it recover: the first eight bytes are the
+/// seed, the others the plan.
 pub fn plan(bytes: &[u8]) {
     let Some((seed, plan)) = bytes.split_first_chunk::<8>() else { return };
     let scenarios = seedfall::builtin::all();

@@ -1,7 +1,8 @@
 //! Plans and trials from bytes, for fuzzers, and as strategies, for `proptest!` users.
 //!
-//! Eight bytes are one plan entry, and any bytes are a plan that fits its frame: leaving a block out leaves one fault
-//! out, so a fuzzer's trimming and proptest's shrinking both make the plan smaller.
+//! Eight bytes are one plan entry, and any bytes are a plan that fits its frame: leaving a block
+//! out leaves one fault out, so a fuzzer's trimming and proptest's shrinking both make the plan
+//! smaller.
 
 use crate::plan::{Entry, Fault, FaultPlan, Frame};
 use seedfall_net::{Disturbance, Partition};
@@ -84,7 +85,8 @@ pub mod strategy {
         vec(any::<[u8; 8]>(), 0..=most).prop_map(move |blocks| plan_from_blocks(&blocks, &frame))
     }
 
-    /// Workloads: the operations of a scenario that are left out; they shrink towards leaving none out.
+    /// Workloads: the operations of a scenario that are left out; they shrink towards leaving none
+    /// out.
     pub fn skip(scenario: &dyn Runnable) -> impl Strategy<Value = BTreeSet<OperationId>> + use<> {
         let operations = scenario.operations();
         vec(any::<bool>(), operations.len()).prop_map(move |skipped| {

@@ -1,8 +1,9 @@
 //! Case files: a failing run, kept so that it can be replayed for ever.
 //!
-//! A case holds what decides the run (scenario, seed, plan, what was left out, what was overridden) and what it came to
-//! (fingerprint, trace hash, and sixteen bits of the running hash after every event). A replay that comes to
-//! something else says so, and names the first event at which the two runs part.
+//! A case holds what decides the run (scenario, seed, plan, what was left out, what was overridden)
+//! and what it came to (fingerprint, trace hash, and sixteen bits of the running hash after every
+//! event). A replay that comes to something else says so, and names the first event at which the
+//! two runs part.
 
 use crate::plan::FaultPlan;
 use crate::report::{Conclusion, Report};
@@ -129,7 +130,8 @@ impl std::error::Error for CaseError {}
 pub enum Replayed {
     /// The same run, event for event.
     Same,
-    /// Another run. Says at which event, counted from one, the two part, and what happened there now.
+    /// Another run. Says at which event, counted from one, the two part, and what happened there
+    /// now.
     Parted {
         /// The first event that differs.
         event: u64,
@@ -236,7 +238,8 @@ impl Case {
         Ok((case, scenario))
     }
 
-    /// Writes the case, whole or not at all: to a temporary file beside it, which then takes its name.
+    /// Writes the case, whole or not at all: to a temporary file beside it, which then takes its
+    /// name.
     ///
     /// # Errors
     /// The file cannot be written; what stood there before is untouched.

@@ -28,7 +28,8 @@ use std::time::Duration;
 
 /// Deterministic simulation testing: one seed, one run, one verdict.
 ///
-/// Without a command, every scenario is swept for about 20 seconds in all, and a table says what came of it.
+/// Without a command, every scenario is swept for about 20 seconds in all, and a table says what
+/// came of it.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
@@ -61,7 +62,8 @@ enum Command {
     Trace(OneRun),
     /// Prints the trace hash of each seed: equal hashes mean equal runs, event for event.
     Hash(HashArgs),
-    /// Plants bugs (patches) in a copy of a project, one by one, and counts the seeds until each is found.
+    /// Plants bugs (patches) in a copy of a project, one by one, and counts the seeds until each is
+    /// found.
     Planted(planted::PlantedArgs),
 }
 
@@ -128,7 +130,8 @@ impl<E: std::fmt::Display> From<E> for Problem {
     }
 }
 
-/// Runs the command that the arguments ask for, over these scenarios. The exit code says what came of it.
+/// Runs the command that the arguments ask for, over these scenarios. The exit code says what came
+/// of it.
 pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {

@@ -7,7 +7,8 @@ use seedfall_sim::{Clients, Duration, NodeId, Protocol, Time, World};
 /// What is to be done at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// An entry ends. Ends come before the beginnings of the same instant, so that a crash may follow a restart.
+    /// An entry ends. Ends come before the beginnings of the same instant, so that a crash may
+    /// follow a restart.
     End,
     /// An entry begins.
     Begin,
@@ -49,8 +50,8 @@ impl Nemesis {
         self.agenda.get(self.next).map(|(at, ..)| *at)
     }
 
-    /// For each entry of the plan, its class and whether its class had an effect while it lasted: entries of one class
-    /// that overlap share what they did.
+    /// For each entry of the plan, its class and whether its class had an effect while it lasted:
+    /// entries of one class that overlap share what they did.
     pub(crate) fn fired(&self) -> impl Iterator<Item = (Class, bool)> {
         self.plan.entries.iter().map(|entry| entry.fault.class()).zip(self.fired.iter().copied())
     }

@@ -8,8 +8,8 @@ use seedfall_sim::{
 use std::fmt;
 use std::ops::Range;
 
-/// Everything that goes wrong in one run. An entry begins and ends, so that a crash and its restart, a partition and its
-/// healing are one thing, to be kept or left out together.
+/// Everything that goes wrong in one run. An entry begins and ends, so that a crash and its
+/// restart, a partition and its healing are one thing, to be kept or left out together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct FaultPlan {
@@ -39,8 +39,8 @@ pub enum Fault {
     Crash {
         /// Which.
         node: NodeId,
-        /// Where in a handler; without it, between two events. If the handler never comes to this point
-        /// within half of the entry's time, the node crashes there and then.
+        /// Where in a handler; without it, between two events. If the handler never comes to this
+        /// point within half of the entry's time, the node crashes there and then.
         point: Option<CrashPoint>,
     },
     /// A node stops as if its machine were frozen, and goes on when the entry ends.
@@ -97,7 +97,8 @@ impl Class {
         }
     }
 
-    /// Whether a model permits it: a nemesis may not do what the protocol was promised would not happen.
+    /// Whether a model permits it: a nemesis may not do what the protocol was promised would not
+    /// happen.
     pub fn permitted_by(self, model: SystemModel) -> bool {
         match self {
             Self::Loss | Self::Duplicate | Self::Partition => model.links != Links::Reliable,
@@ -236,7 +237,8 @@ pub struct Frame {
 }
 
 impl FaultPlan {
-    /// The budget guard: a plan may do only what the model permits, to those who are there, until faults must stop.
+    /// The budget guard: a plan may do only what the model permits, to those who are there, until
+    /// faults must stop.
     ///
     /// # Errors
     /// The first entry that does not fit, and why.
@@ -289,8 +291,9 @@ fn strangers(fault: &Fault, frame: &Frame) -> Option<Address> {
 
 /// What a nemesis may draw, at most. Zero switches a class off for good.
 ///
-/// Each seed switches each class off with probability one half (swarm testing: Groce et al., ISSTA 2012: some bugs show
-/// only when another fault is absent) and draws how bad the others are over orders of magnitude.
+/// Each seed switches each class off with probability one half (swarm testing: Groce et al., ISSTA
+/// 2012: some bugs show only when another fault is absent) and draws how bad the others are over
+/// orders of magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Swarm {
     /// Highest probability of loss, in a million.
@@ -314,8 +317,8 @@ impl Swarm {
     pub const NONE: Self =
         Self { loss: 0, duplicate: 0, reorder: 0, clogs: 0, partitions: 0, crashes: 0, pauses: 0 };
 
-    /// Everything that can go wrong with links, nodes and time, at the rates of the fault catalogues of
-    /// `TigerBeetle` and Jepsen.
+    /// Everything that can go wrong with links, nodes and time, at the rates of the fault
+    /// catalogues of `TigerBeetle` and Jepsen.
     pub const ALL: Self = Self {
         loss: 300_000,
         duplicate: 200_000,
@@ -330,7 +333,8 @@ impl Swarm {
     pub fn draw(&self, seed: Seed, frame: &Frame) -> FaultPlan {
         let mut plan = Drawing { draws: Draws::new(seed, 1, 0), frame, next: 0, plan: Vec::new() };
         for class in Class::ALL {
-            // Each class has its own block of addresses, so that a change of one leaves the others' plans alone.
+            // Each class has its own block of addresses, so that a change of one leaves the others'
+            // plans alone.
             plan.next = class as u64 * 1_000;
             let (off, mut how_many) = {
                 let mut draw = plan.draw();
@@ -393,7 +397,8 @@ impl Drawing<'_> {
     fn outage(&mut self, class: Class) {
         let mut draw = self.draw();
         let faults = self.frame.faults;
-        // Not in the first twentieth, before anything runs, and not in the last fifth, where little is left to disturb.
+        // Not in the first twentieth, before anything runs, and not in the last fifth, where little
+        // is left to disturb.
         let at = draw.duration(faults.scale(1, 20)..faults.scale(4, 5));
         let longest = faults - at;
         let lasts = log_span(faults.scale(1, 10)..faults.scale(1, 2), draw.word());
@@ -409,7 +414,8 @@ impl Drawing<'_> {
             let idle = match &fault {
                 Fault::Wire(Disturbance::Partition(one)) => one.is_idle(self.frame.nodes),
                 Fault::Wire(_) => false,
-                // A node that is down cannot crash, nor be paused: such an entry would have no effect.
+                // A node that is down cannot crash, nor be paused: such an entry would have no
+                // effect.
                 fault => self.plan.iter().any(|other| {
                     held(&other.fault) == held(fault)
                         && other.at < at + lasts
@@ -432,8 +438,9 @@ impl Drawing<'_> {
             .collect()
     }
 
-    /// One of the shapes that the studies of real partition failures name; a single isolated node comes most often
-    /// (Alquraan et al., "An Analysis of Network-Partitioning Failures in Cloud Systems", OSDI 2018, finding 8).
+    /// One of the shapes that the studies of real partition failures name; a single isolated node
+    /// comes most often (Alquraan et al., "An Analysis of Network-Partitioning Failures in Cloud
+    /// Systems", OSDI 2018, finding 8).
     fn partition(&mut self, node: NodeId) -> Partition {
         let mut draw = self.draw();
         let nodes = self.frame.nodes as u32;
@@ -490,7 +497,8 @@ fn log_uniform(range: Range<u32>, word: u32) -> u32 {
     log_span(span, word).as_nanos() as u32
 }
 
-/// Log-uniform over the range, in integers: the range is cut into octaves, one is chosen, then a place in it.
+/// Log-uniform over the range, in integers: the range is cut into octaves, one is chosen, then a
+/// place in it.
 fn log_span(range: Range<Duration>, word: u32) -> Duration {
     let low = range.start.as_nanos().max(1);
     let high = range.end.as_nanos().max(low + 1);

@@ -116,7 +116,8 @@ pub fn invariants<P: Protocol, I, O, M: Monitor<P> + 'static>(
     Promise { name, kind: Kind::Invariant(Arc::new(move || Box::new(make()))) }
 }
 
-/// Always: a condition on the state of one node, checked whenever it may have changed. The error says what is wrong.
+/// Always: a condition on the state of one node, checked whenever it may have changed. The error
+/// says what is wrong.
 pub fn invariant<P: Protocol + 'static, I, O>(
     name: &'static str,
     holds: fn(NodeId, &P) -> Result<(), String>,
@@ -136,7 +137,8 @@ pub fn every_operation_completes<P: Protocol, I, O>() -> Promise<P, I, O> {
     Promise { name: "every operation completes", kind: Kind::Complete }
 }
 
-/// Eventually: the nodes (`None`: down) come to a state, after the faults stopped. The error says what is missing.
+/// Eventually: the nodes (`None`: down) come to a state, after the faults stopped. The error says
+/// what is missing.
 pub fn eventually<P: Protocol, I, O>(
     name: &'static str,
     judge: impl Fn(&[Option<&P>]) -> Result<(), String> + Send + Sync + 'static,
@@ -144,7 +146,8 @@ pub fn eventually<P: Protocol, I, O>(
     Promise { name, kind: Kind::Eventually(Arc::new(judge)) }
 }
 
-/// Sometimes: over a whole sweep, the protocol calls `Context::reach` (or `Context::ignore`) with these very words.
+/// Sometimes: over a whole sweep, the protocol calls `Context::reach` (or `Context::ignore`) with
+/// these very words.
 pub fn sometimes<P: Protocol, I, O>(mark: &'static str) -> Promise<P, I, O> {
     Promise { name: mark, kind: Kind::Sometimes(mark) }
 }

@@ -135,7 +135,8 @@ where
     fn run(&self, trial: &Trial) -> Report {
         let plan = trial.plan.clone().unwrap_or_else(|| self.plan(trial.seed));
         if let Err(error) = plan.check(&self.frame()) {
-            // Plans from outside are checked where they are read; a drawn one that does not fit is our own bug.
+            // Plans from outside are checked where they are read; a drawn one that does not fit is
+            // our own bug.
             panic!("the plan does not fit scenario {}: {error}", self.name);
         }
         let mut run = Run {
@@ -262,7 +263,8 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         self.world = Some(world);
     }
 
-    /// Everything that is due at `limit` or before. True if the run is over: nothing is left to be done.
+    /// Everything that is due at `limit` or before. True if the run is over: nothing is left to be
+    /// done.
     fn advance(&mut self, limit: Time) -> Result<bool, Broken> {
         while let Some(step) = self.step(limit) {
             if let Some(node) = step.actor.node() {
@@ -311,7 +313,8 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         Ok(())
     }
 
-    /// Whether every `eventually` about the nodes holds; looked at now and then, since a look may be costly.
+    /// Whether every `eventually` about the nodes holds; looked at now and then, since a look may
+    /// be costly.
     fn settled(&mut self) -> bool {
         let now = self.world().now();
         if now < self.settled_check {

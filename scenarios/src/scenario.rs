@@ -8,8 +8,9 @@ use std::fmt;
 
 /// One situation to be tested: a model, a cluster, a workload, faults and promises.
 ///
-/// It is a struct literal with every field written, and there is no `Default`: an assumption that was forgotten is a
-/// compile error. `P` is the protocol, `I` and `O` what an operation of its clients asks and answers.
+/// It is a struct literal with every field written, and there is no `Default`: an assumption that
+/// was forgotten is a compile error. `P` is the protocol, `I` and `O` what an operation of its
+/// clients asks and answers.
 pub struct Scenario<P: Protocol, I, O> {
     /// The name by which it is run: lower-case words with hyphens.
     pub name: &'static str,
@@ -45,7 +46,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A local network: 1 to 10 ms a message, nothing lost or doubled unless the nemesis does it, order free.
+    /// A local network: 1 to 10 ms a message, nothing lost or doubled unless the nemesis does it,
+    /// order free.
     pub const fn lan(nodes: usize, clients: usize) -> Self {
         let delay = Delay::Uniform { min: Duration::millis(1), max: Duration::millis(10) };
         let link = LinkModel { delay, loss: 0, duplicate: 0, order: Order::Free };
@@ -74,8 +76,8 @@ pub struct Workload<P: Protocol, I, O> {
 }
 
 impl<P: Protocol, I, O> Workload<P, I, O> {
-    /// Ten operations of each client and one closing one, 10 to 100 ms apart; after 200 ms without an answer a client
-    /// asks again, three times in all.
+    /// Ten operations of each client and one closing one, 10 to 100 ms apart; after 200 ms without
+    /// an answer a client asks again, three times in all.
     pub const fn short(
         generate: fn(OperationId, &mut Draw) -> I,
         request: fn(OperationId, &I) -> P::Request,
@@ -103,8 +105,8 @@ impl<P: Protocol, I, O> Clone for Workload<P, I, O> {
 
 impl<P: Protocol, I, O> Copy for Workload<P, I, O> {}
 
-/// An operation of the workload. Its number counts from zero at each client, and does not change when other operations
-/// are left out.
+/// An operation of the workload. Its number counts from zero at each client, and does not change
+/// when other operations are left out.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -155,7 +157,7 @@ impl Horizon {
 pub enum Expect {
     /// They hold: a broken one is a bug.
     Holds,
-    /// The protocol is known not to keep a promise, and the sweep fails if it does not find that out: a negative
-    /// control, which shows that the simulator and the checker can see.
+    /// The protocol is known not to keep a promise, and the sweep fails if it does not find that
+    /// out: a negative control, which shows that the simulator and the checker can see.
     Violation,
 }

@@ -61,7 +61,8 @@ pub struct Summary {
 /// How many failures a summary keeps.
 const FAILURES_KEPT: usize = 8;
 
-/// From how many seeds on a sweep must have reached every `sometimes` and fired every class of fault.
+/// From how many seeds on a sweep must have reached every `sometimes` and fired every class of
+/// fault.
 pub const COVERAGE_FROM: u64 = 500;
 
 /// What a sweep means.
@@ -170,10 +171,12 @@ impl Summary {
 /// Seeds that a thread takes at a time.
 const BLOCK: u64 = 16;
 
-/// Runs a scenario over many seeds. `progress` is told, from any thread, how many runs and events were added.
+/// Runs a scenario over many seeds. `progress` is told, from any thread, how many runs and events
+/// were added.
 ///
-/// Unless told to keep going, the sweep ends with the first failure, and all lower seeds have been run: the failure
-/// that it reports first is the one with the lowest seed, whatever the number of threads.
+/// Unless told to keep going, the sweep ends with the first failure, and all lower seeds have been
+/// run: the failure that it reports first is the one with the lowest seed, whatever the number of
+/// threads.
 pub fn sweep(
     scenario: &dyn Runnable,
     sweep: &Sweep,
@@ -209,7 +212,8 @@ pub fn sweep(
             }
             progress(own.seeds - seeds, own.events - events);
         }
-        // A poisoned lock means that a thread panicked outside a run; its own panic is the one to report.
+        // A poisoned lock means that a thread panicked outside a run; its own panic is the one to
+        // report.
         total.lock().unwrap_or_else(std::sync::PoisonError::into_inner).merge(own);
     };
     std::thread::scope(|scope| {

@@ -1,7 +1,7 @@
 //! The `cargo test` door: a test names a scenario, and many seeds are run.
 //!
-//! The environment says which: `SEEDFALL_SEED=17` replays one seed, `SEEDFALL_SEEDS=0..5000` (or a count) sweeps
-//! others, `SEEDFALL_CASE=file.json` replays a case.
+//! The environment says which: `SEEDFALL_SEED=17` replays one seed, `SEEDFALL_SEEDS=0..5000` (or a
+//! count) sweeps others, `SEEDFALL_CASE=file.json` replays a case.
 
 use crate::case::{Case, Replayed};
 use crate::report::{Conclusion, Failure};
@@ -17,7 +17,8 @@ pub const DEFAULT_SEEDS: u64 = 500;
 /// Runs a scenario as a test: over [`DEFAULT_SEEDS`] seeds, or as the environment says.
 ///
 /// # Panics
-/// With the failure and the line that replays it if a promise is broken, and with the reason if the runs prove nothing.
+/// With the failure and the line that replays it if a promise is broken, and with the reason if the
+/// runs prove nothing.
 #[track_caller]
 pub fn check(scenario: impl Runnable + 'static) {
     #[expect(
@@ -74,7 +75,8 @@ pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), Str
 /// Replays a case file: the run must be the stored one, event for event, and break nothing.
 ///
 /// # Errors
-/// What keeps the case from being read, the event at which the replay parts from it, or what was broken.
+/// What keeps the case from being read, the event at which the replay parts from it, or what was
+/// broken.
 pub fn check_case(scenarios: &[Box<dyn Runnable>], path: &Path) -> Result<(), String> {
     let (case, scenario) = Case::load(path, scenarios).map_err(|error| error.to_string())?;
     let report = scenario.run(&case.trial());

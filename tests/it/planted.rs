@@ -1,4 +1,5 @@
-//! Every planted bug still applies. That each is found is the business of `seedfall planted`, which builds them.
+//! Every planted bug still applies. That each is found is the business of `seedfall planted`, which
+//! builds them.
 
 use crate::root;
 use seedfall::builtin;

@@ -1,4 +1,5 @@
-//! Kept cases: each is replayed, must be the run that was stored, event for event, and must break nothing.
+//! Kept cases: each is replayed, must be the run that was stored, event for event, and must break
+//! nothing.
 
 use crate::root;
 use seedfall::{builtin, testing};
@@ -14,9 +15,7 @@ fn every_kept_case_replays_and_passes() {
         .collect();
     cases.sort();
     let scenarios = builtin::all();
-    let broken: Vec<String> = cases
-        .iter()
-        .filter_map(|path| testing::check_case(&scenarios, path).err())
-        .collect();
+    let broken: Vec<String> =
+        cases.iter().filter_map(|path| testing::check_case(&scenarios, path).err()).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }

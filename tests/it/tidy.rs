@@ -4,7 +4,7 @@ use crate::root;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const WIDEST: usize = 120;
+const WIDEST: usize = 100;
 const LONGEST: usize = 620;
 
 /// Every Rust file of the project, with its path from the root.

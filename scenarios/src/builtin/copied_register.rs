@@ -1,9 +1,10 @@
 //! A negative control: a register that is copied to every node, and is not linearizable.
 //!
-//! Story: a node that is asked to write stores the value, tells the others, and answers at once. Until the others have
-//! heard of it, a client that asks them reads the past; two concurrent writes may even end up in different orders on
-//! different nodes, for good. It looks like replication, and it is what asynchronous replication gives. A simulator
-//! and a checker that do not see this see nothing, so the sweep fails if this promise is *kept*.
+//! Story: a node that is asked to write stores the value, tells the others, and answers at once.
+//! Until the others have heard of it, a client that asks them reads the past; two concurrent writes
+//! may even end up in different orders on different nodes, for good. It looks like replication, and
+//! it is what asynchronous replication gives. A simulator and a checker that do not see this see
+//! nothing, so the sweep fails if this promise is *kept*.
 
 use seedfall::checkers::models::{Register, RegisterInput, RegisterOutput};
 use seedfall::sim::{Context, NodeId, Protocol, RequestId, SystemModel};

@@ -1,10 +1,11 @@
 //! Raft as a key-value store, under everything that its model permits.
 //!
-//! Story: clients read and change three keys of a replicated store, each value written once. Messages are lost, doubled
-//! and late; links jam; nodes are cut off alone, in groups, one way, in pairs or in a ring; nodes freeze, crash between
-//! any two effects, lose what they did not sync, and come back. Then all that stops, and every client asks twice more.
-//! Guards: S1 to S5 of the paper while the run goes on, linearizability at its end, and recovery.
-//! Catches: the patches of `tests/planted/`.
+//! Story: clients read and change three keys of a replicated store, each value written once.
+//! Messages are lost, doubled and late; links jam; nodes are cut off alone, in groups, one way, in
+//! pairs or in a ring; nodes freeze, crash between any two effects, lose what they did not sync,
+//! and come back. Then all that stops, and every client asks twice more. Guards: S1 to S5 of the
+//! paper while the run goes on, linearizability at its end, and recovery. Catches: the patches of
+//! `tests/planted/`.
 
 use crate::promise::{every_operation_completes, invariants, linearizable, sometimes};
 use crate::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
@@ -34,7 +35,8 @@ pub fn five() -> Scenario<Raft, Input, Output> {
     }
 }
 
-/// Three nodes, short, one entry a message: the episodes in which most bugs of Raft show, at many a second.
+/// Three nodes, short, one entry a message: the episodes in which most bugs of Raft show, at many a
+/// second.
 pub fn three() -> Scenario<Raft, Input, Output> {
     Scenario {
         name: "raft-kv-3",

@@ -11,14 +11,16 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// From here on prints what is logged at `level` or above. Without it, logging costs one comparison.
+/// From here on prints what is logged at `level` or above. Without it, logging costs one
+/// comparison.
 pub(super) fn show(level: &str) -> Result<(), Problem> {
     let level: LevelFilter = level.parse()?;
     tracing_subscriber::registry().with(VirtualTime.with_filter(level)).try_init()?;
     Ok(())
 }
 
-/// Prints an event with the time and actor of the span around it: `1.204388s n3 INFO becomes leader term=4`.
+/// Prints an event with the time and actor of the span around it: `1.204388s n3 INFO becomes leader
+/// term=4`.
 struct VirtualTime;
 
 /// The fields of a span or event, as text.

@@ -158,7 +158,8 @@ struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the copy equal to the project, touching only what differs, so that builds stay incremental.
+    /// Makes the copy equal to the project, touching only what differs, so that builds stay
+    /// incremental.
     fn restore(&self) -> Result<(), Problem> {
         mirror(&self.project, &self.copy)
     }

@@ -1,4 +1,5 @@
-//! What people see: styles, tables, numbers. Colour goes to terminals only; `anstream` strips it elsewhere.
+//! What people see: styles, tables, numbers. Colour goes to terminals only; `anstream` strips it
+//! elsewhere.
 
 use crate::report::Failure;
 use crate::run::Runnable;
