@@ -59,8 +59,7 @@
 //! [`NotLeader`](Response::NotLeader) or silence send the same command under the same sequence
 //! again, to the hinted leader or anyone; go on to the next command and a higher sequence after
 //! [`Done`](Response::Done). A command given up after silence may still take effect, until the
-//! client's next command does. A read needs no sequence; it is answered at most once and may be
-//! repeated freely.
+//! client's next command does. A read needs no sequence and may be repeated freely.
 //!
 //! *Reading map*
 //!

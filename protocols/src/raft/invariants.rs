@@ -153,7 +153,7 @@ impl Invariants {
                 return violated(
                     "State Machine Safety",
                     format!(
-                        "{node} committed {commit} entries and differs from {by} by entry {agreed}: {}",
+                        "{node} committed {commit} entries, but not as {by} up to {agreed}: {}",
                         state.log()
                     ),
                 );
