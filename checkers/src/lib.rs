@@ -7,9 +7,12 @@ pub mod history;
 mod interner;
 pub mod linearizability;
 pub mod models;
+#[cfg(feature = "io")]
+pub mod readers;
 pub mod transactions;
 pub mod verdict;
 pub mod weak;
+pub mod workloads;
 
 pub use history::{History, HistoryError, Operation, Outcome};
 pub use linearizability::linearizable;

@@ -169,7 +169,7 @@ impl Facts {
 
     /// Whether `read` returns one of the last `k` values before it in the order.
     fn returns_recent(&self, order: &[usize], read: usize, k: usize) -> bool {
-        let place = order.iter().position(|at| *at == read).unwrap();
+        let place = order.iter().position(|at| *at == read).expect("it is in");
         let mut recent: Vec<Option<usize>> = order[..place]
             .iter()
             .rev()
@@ -451,7 +451,7 @@ fn guarantees_hold(facts: &Facts, guarantees: &[Guarantee]) -> bool {
     let all: Vec<usize> = (0..facts.n).filter(|at| facts.is_write[*at]).collect();
     facts.strange.is_empty()
         && facts.order_exists(&all, &|_, _| false, &|order| {
-            let place = |write: usize| order.iter().position(|at| *at == write).unwrap();
+            let place = |write: usize| order.iter().position(|at| *at == write).expect("all are");
             let latest = |read: usize| {
                 let shown = shows(read);
                 let mut same = shown.iter().filter(|at| facts.key[**at] == facts.key[read]);
