@@ -118,6 +118,13 @@ pub struct OperationId {
     pub number: u32,
 }
 
+impl OperationId {
+    /// A number that no other operation of the run has, and that is not zero: a value to write.
+    pub const fn unique(self) -> u64 {
+        ((self.number as u64) << 16) + self.client.index() as u64 + 1
+    }
+}
+
 impl fmt::Display for OperationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.client, self.number)

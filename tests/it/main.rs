@@ -5,14 +5,17 @@
 //! - `planted`: every planted bug still applies;
 //! - `corpus`: the fuzz bodies over a fixed corpus;
 //! - `regressions`: kept cases;
+//! - `verdicts`: each way in which a run can end; `door`: the `cargo test` door;
 //! - `tidy`: rules of STYLE.md that a program can check.
 
 mod corpus;
+mod door;
 mod planted;
 mod properties;
 mod regressions;
 mod replay;
 mod tidy;
+mod verdicts;
 
 use std::path::PathBuf;
 

@@ -53,11 +53,7 @@ pub fn scenario() -> Scenario<Copied, RegisterInput<u64>, RegisterOutput<u64>> {
         workload: Workload::short(
             |operation, draw| match draw.below(2) {
                 0 => RegisterInput::Read,
-                // Two clients, so every value is written once.
-                _ => {
-                    let client = operation.client.index() as u64;
-                    RegisterInput::Write(u64::from(operation.number) * 2 + client + 1)
-                }
+                _ => RegisterInput::Write(operation.unique()),
             },
             |_, input| input.clone(),
             Reply::Done,
