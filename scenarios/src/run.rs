@@ -260,6 +260,9 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         if self.trial.log_draws {
             world.draws_mut().keep_log();
         }
+        for (node, clock) in NodeId::all(cluster.nodes).zip(cluster.clocks) {
+            world.set_clock(node, *clock);
+        }
         self.world = Some(world);
     }
 

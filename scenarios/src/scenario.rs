@@ -3,7 +3,7 @@
 use crate::plan::Swarm;
 use crate::promise::Promise;
 use seedfall_net::{Delay, LinkModel, Order};
-use seedfall_sim::{ClientId, Draw, Duration, NodeId, Protocol, SystemModel};
+use seedfall_sim::{ClientId, Clock, Draw, Duration, NodeId, Protocol, SystemModel};
 use std::fmt;
 
 /// One situation to be tested: a model, a cluster, a workload, faults and promises.
@@ -43,6 +43,8 @@ pub struct Cluster {
     pub clients: usize,
     /// How every link behaves when nothing disturbs it.
     pub link: LinkModel,
+    /// The clocks of the first nodes, set as the run begins; those of the others show virtual time.
+    pub clocks: &'static [Clock],
 }
 
 impl Cluster {
@@ -51,7 +53,7 @@ impl Cluster {
     pub const fn lan(nodes: usize, clients: usize) -> Self {
         let delay = Delay::Uniform { min: Duration::millis(1), max: Duration::millis(10) };
         let link = LinkModel { delay, loss: 0, duplicate: 0, order: Order::Free };
-        Self { nodes, clients, link }
+        Self { nodes, clients, link, clocks: &[] }
     }
 }
 

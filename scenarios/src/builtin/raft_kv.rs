@@ -14,7 +14,7 @@ use seedfall_checkers::models::{Kv, KvInput, KvOutput};
 use seedfall_net::Delay;
 use seedfall_protocols::kv::{Answer, Command};
 use seedfall_protocols::raft::{self, Config, Raft, Request, Response};
-use seedfall_sim::{Draw, Duration, SystemModel};
+use seedfall_sim::{Clock, Draw, Duration, SystemModel};
 
 type Input = KvInput<&'static str, String>;
 type Output = KvOutput<String>;
@@ -25,7 +25,7 @@ pub fn five() -> Scenario<Raft, Input, Output> {
         name: "raft-kv",
         story: "Five Raft nodes keep three keys for four clients, under every fault of the model.",
         model: SystemModel::USUAL,
-        cluster: Cluster::lan(5, 4),
+        cluster: Cluster { clocks: &CLOCKS, ..Cluster::lan(5, 4) },
         config: Config { max_entries_per_append: 4, ..CONFIG },
         workload: WORKLOAD,
         faults: Swarm::ALL,
@@ -47,6 +47,14 @@ pub fn three() -> Scenario<Raft, Input, Output> {
         ..five()
     }
 }
+
+/// One clock is an hour ahead, one runs fast and one slow by the 5 % that a hostile machine reaches: no
+/// promise of Raft rests on a clock.
+const CLOCKS: [Clock; 3] = [
+    Clock { offset_nanos: Duration::secs(3_600).as_nanos(), drift_ppm: 0 },
+    Clock { offset_nanos: 0, drift_ppm: 50_000 },
+    Clock { offset_nanos: 0, drift_ppm: -50_000 },
+];
 
 /// The timeouts of the paper's section 9.3.
 const CONFIG: Config = Config {
