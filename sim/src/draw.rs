@@ -10,7 +10,7 @@ use crate::id::{Address, ClientId, NodeId};
 use crate::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// What decides a run.
@@ -232,7 +232,9 @@ pub struct Draws {
     sparse: BTreeMap<Site, u32>,
     streams: Vec<Stream>,
     overrides: BTreeMap<DrawAddress, Override>,
-    /// True if there are no overrides and no log.
+    /// The draws of links, nodes and disks that are still random; `None`: all.
+    random: Option<BTreeSet<DrawAddress>>,
+    /// True if there are no overrides, everything is random, and there is no log.
     is_plain: bool,
     overridden: u64,
     log: Option<Vec<(DrawAddress, [u32; 4])>>,
@@ -251,6 +253,7 @@ impl Draws {
             sparse: BTreeMap::new(),
             streams: Vec::new(),
             overrides: BTreeMap::new(),
+            random: None,
             is_plain: true,
             overridden: 0,
             log: None,
@@ -260,8 +263,15 @@ impl Draws {
     /// Replaces the draws at these addresses.
     pub fn with_overrides(mut self, overrides: BTreeMap<DrawAddress, Override>) -> Self {
         self.overrides = overrides;
-        self.is_plain = self.overrides.is_empty() && self.log.is_none();
+        self.is_plain = self.overrides.is_empty() && self.is_plain;
         self
+    }
+
+    /// From here on every draw of a link, a node or a disk is nominal, but for these: what is left of a
+    /// run when all that does not matter was made dull.
+    pub fn calm(&mut self, random: BTreeSet<DrawAddress>) {
+        self.random = Some(random);
+        self.is_plain = false;
     }
 
     /// From here on keeps every draw made, for [`Draws::log`].
@@ -382,18 +392,25 @@ impl Draws {
     /// What becomes of a draw under the overrides, and whether it is nominal; notes it in the log.
     #[cold]
     fn revise(&mut self, address: DrawAddress, mut words: [u32; 4]) -> ([u32; 4], bool) {
-        let revision = self.overrides.get(&address);
+        let calm = match address.site {
+            Site::Link(..) | Site::Node(_) | Site::Disk(_) => {
+                self.random.as_ref().is_some_and(|random| !random.contains(&address))
+            }
+            Site::Tie | Site::Client(_) | Site::Plan => false,
+        };
+        let calm = calm.then_some(Override::Nominal);
+        let revision = self.overrides.get(&address).copied().or(calm);
         if let Some(revision) = revision {
             words = match revision {
                 Override::Nominal => Draw::NOMINAL.words,
-                Override::Words(words) => *words,
+                Override::Words(words) => words,
             };
             self.overridden = fold(fold(self.overridden, address.site.stream()), address.ordinal);
         }
         if let Some(log) = &mut self.log {
             log.push((address, words));
         }
-        (words, revision == Some(&Override::Nominal))
+        (words, revision == Some(Override::Nominal))
     }
 }
 
@@ -457,6 +474,20 @@ mod tests {
         assert_ne!(plain.draw(link(0, 1)), revised.draw(link(0, 1)));
         assert_ne!(revised.overridden(), 0);
         assert_eq!(plain.draw(link(0, 1)), revised.draw(link(0, 1)));
+    }
+
+    #[test]
+    fn a_calm_run_is_dull_but_for_what_is_named() {
+        let kept = DrawAddress { site: link(0, 1), ordinal: 1 };
+        let mut plain = Draws::new(Seed(7), 3, 0);
+        let mut calm = plain.clone();
+        calm.calm(BTreeSet::from([kept]));
+        for ordinal in 0..3 {
+            let (plain, calm) = (plain.draw(link(0, 1)), calm.draw(link(0, 1)));
+            assert_eq!(plain == calm, ordinal == 1);
+            assert_eq!(calm.is_nominal(), ordinal != 1);
+        }
+        assert_eq!(plain.draw(Site::Plan), calm.draw(Site::Plan), "other sites stay as they are");
     }
 
     #[test]
