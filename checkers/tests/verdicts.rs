@@ -1,0 +1,113 @@
+//! Every history with a known verdict gets that verdict.
+//!
+//! Porcupine's own data is not kept here (it is Porcupine's): set `SEEDFALL_PORCUPINE_DIR` to a folder
+//! with its converted logs and an `expected.json` to judge those too.
+#![cfg(feature = "io")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use seedfall_checkers::readers::{Format, Limits, ModelName, RawHistory, Typed, read};
+use seedfall_checkers::verdict::Path as Way;
+use seedfall_checkers::{Budget, Verdict};
+use serde_json::Value;
+
+fn unpack(path: &Path) -> Vec<u8> {
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut bytes = Vec::new();
+    MultiGzDecoder::new(file).read_to_end(&mut bytes).expect("gzip");
+    bytes
+}
+
+fn data(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn typed(history: &RawHistory, model: &str) -> Typed {
+    let model = ModelName::from_name(model).unwrap_or_else(|| panic!("no model {model}"));
+    history.interpret(model).unwrap_or_else(|error| panic!("{model}: {error}"))
+}
+
+/// Judges one history a line; returns how many partitions each way decided.
+fn lines(name: &str) -> BTreeMap<&'static str, u32> {
+    let mut ways = BTreeMap::new();
+    let bytes = unpack(&data(name));
+    for line in BufReader::new(&bytes[..]).lines() {
+        let told: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
+        let ops = told["ops"].as_array().expect("ops");
+        let text: Vec<String> = ops.iter().map(Value::to_string).collect();
+        let text = text.join("\n");
+        let raw = read(Format::JsonLines, text.as_bytes(), Limits::DEFAULT).expect("good");
+        let verdict = typed(&raw, told["model"].as_str().expect("model")).check(Budget::DEFAULT);
+        check(&format!("{name} {}", told["id"]), &verdict, &told["linearizable"]);
+        for way in Way::ALL {
+            *ways.entry(way.name()).or_insert(0) += verdict.statistics().decided_by(way);
+        }
+    }
+    ways
+}
+
+fn check(name: &str, verdict: &Verdict, expected: &Value) {
+    assert!(!matches!(verdict, Verdict::Unknown(_)), "{name}: {verdict}");
+    assert_eq!(Value::Bool(verdict.holds()), *expected, "{name}: {verdict}");
+}
+
+fn files(folder: &Path) -> u32 {
+    let expected = std::fs::read_to_string(folder.join("expected.json")).expect("expected.json");
+    let expected: BTreeMap<String, Value> = serde_json::from_str(&expected).expect("JSON");
+    let mut checked = 0;
+    for (name, told) in &expected {
+        let mut path = folder.join(name);
+        if !name.ends_with(".gz") {
+            path = folder.join(format!("{name}.gz"));
+        }
+        if !path.exists() {
+            continue;
+        }
+        let bytes = unpack(&path);
+        let raw = read(Format::JsonLines, &bytes[..], Limits::DEFAULT).expect("good");
+        let verdict = typed(&raw, told["model"].as_str().expect("model")).check(Budget::DEFAULT);
+        check(name, &verdict, &told["linearizable"]);
+        checked += 1;
+    }
+    checked
+}
+
+#[test]
+fn small_histories() {
+    for name in ["small.jsonl.gz", "small_kv.jsonl.gz", "small_unique.jsonl.gz"] {
+        lines(name);
+    }
+}
+
+#[test]
+fn medium_histories() {
+    let ways = lines("medium.jsonl.gz");
+    for way in ["zones", "depth-first", "breadth-first"] {
+        assert!(ways[way] > 0, "{way} decided nothing: {ways:?}");
+    }
+}
+
+#[test]
+fn generated_histories() {
+    assert_eq!(files(&data("generated")), 17);
+}
+
+#[test]
+fn porcupines_histories() {
+    // A variable only chooses data: nothing that is judged depends on it.
+    #[expect(clippy::disallowed_methods, reason = "where the data lies, not what it says")]
+    let folder = std::env::var("SEEDFALL_PORCUPINE_DIR");
+    match folder {
+        Ok(folder) => {
+            let checked = files(Path::new(&folder));
+            eprintln!("judged {checked} of Porcupine's histories");
+            assert!(checked > 0, "{folder} holds none of the files that its expected.json names");
+        }
+        Err(_) => eprintln!("SKIPPED: SEEDFALL_PORCUPINE_DIR is not set"),
+    }
+}
