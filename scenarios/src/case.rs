@@ -40,6 +40,9 @@ pub struct Case {
     /// Draws decided otherwise than by the seed.
     #[serde(default)]
     pub overrides: Vec<Overridden>,
+    /// The draws that stay random, all others of links, nodes and disks being nominal; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random: Option<Vec<DrawAddress>>,
     /// What the run came to.
     pub expect: Expected,
 }
@@ -158,6 +161,7 @@ impl Case {
             overrides: overrides
                 .map(|(draw, value)| Overridden { draw: *draw, value: *value })
                 .collect(),
+            random: trial.random.as_ref().map(|random| random.iter().copied().collect()),
             expect: Expected {
                 fingerprint,
                 hash: format!("{:#018x}", report.hash),
@@ -173,6 +177,7 @@ impl Case {
             plan: Some(self.plan.clone()),
             skip: self.skip.iter().copied().collect(),
             overrides: self.overrides.iter().map(|one| (one.draw, one.value)).collect(),
+            random: self.random.as_ref().map(|random| random.iter().copied().collect()),
             recording: Recording::Full,
             ..Trial::of(Seed(self.seed))
         }

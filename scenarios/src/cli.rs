@@ -17,6 +17,7 @@ mod sweeps;
 use crate::case::find;
 use crate::report::{Conclusion, FailureKind};
 use crate::run::Runnable;
+use crate::shrink::DEFAULT_RUNS;
 use crate::sweep::Meaning;
 use crate::testing::{parse_seed, parse_seeds};
 use clap::{Args, Parser, Subcommand};
@@ -48,6 +49,7 @@ Examples:
   seedfall                                   sweep everything for 20 seconds
   seedfall sweep raft-kv --seeds 0..10000    these seeds
   seedfall replay raft-kv --seed 17          one run, told
+  seedfall shrink raft-kv --seed 17          a failing run made small, and its story
   seedfall trace raft-kv --seed 17 | less    every event of it";
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +60,8 @@ enum Command {
     Sweep(SweepArgs),
     /// Runs one seed, or a stored case, and tells what it came to.
     Replay(ReplayArgs),
+    /// Makes a failing run small, and tells its story.
+    Shrink(ShrinkArgs),
     /// Prints every event of one run.
     Trace(OneRun),
     /// Prints the trace hash of each seed: equal hashes mean equal runs, event for event.
@@ -113,6 +117,21 @@ struct ReplayArgs {
 }
 
 #[derive(Debug, Args)]
+struct ShrinkArgs {
+    /// The scenario (with --seed), or the file of a case.
+    target: String,
+    /// The seed.
+    #[arg(long, value_parser = parse_seed)]
+    seed: Option<u64>,
+    /// How many runs it may take.
+    #[arg(long, default_value_t = DEFAULT_RUNS, value_name = "N")]
+    runs: u64,
+    /// Keep the small run as a case in this file.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct HashArgs {
     /// The scenario.
     name: String,
@@ -139,6 +158,7 @@ pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
         Some(Command::List) => inspect::list(scenarios, cli.json),
         Some(Command::Sweep(args)) => sweeps::sweep(scenarios, &args, cli.json),
         Some(Command::Replay(args)) => inspect::replay(scenarios, &args, cli.json),
+        Some(Command::Shrink(args)) => inspect::shrink(scenarios, &args, cli.json),
         Some(Command::Trace(args)) => inspect::trace(scenarios, &args, cli.json),
         Some(Command::Hash(args)) => inspect::hash(scenarios, &args, cli.json),
         Some(Command::Planted(args)) => planted::planted(&args, cli.json),

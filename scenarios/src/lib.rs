@@ -6,6 +6,7 @@
 //! - [`promise`]: what must hold always, eventually, sometimes;
 //! - [`plan`]: fault plans as data, and the swarm that draws them within the model;
 //! - [`run`]: one run; [`report`]: what it came to; [`mod@sweep`]: many runs;
+//! - [`mod@shrink`]: from a failing run to a story;
 //! - [`case`]: a failing run, kept;
 //! - [`arbitrary`]: plans from bytes and as proptest strategies;
 //! - [`testing`]: the door for `cargo test`.
@@ -27,6 +28,7 @@ pub mod promise;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
 pub mod sweep;
 pub mod testing;
 

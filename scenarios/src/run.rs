@@ -27,6 +27,9 @@ pub struct Trial {
     pub skip: BTreeSet<OperationId>,
     /// Draws to be decided otherwise than by the seed.
     pub overrides: BTreeMap<DrawAddress, Override>,
+    /// The draws of links, nodes and disks that stay random once the run has begun, all others being nominal; `None`:
+    /// all.
+    pub random: Option<BTreeSet<DrawAddress>>,
     /// How much of the trace to keep.
     pub recording: Recording,
     /// Whether to keep the draws.
@@ -43,6 +46,7 @@ impl Trial {
             plan: None,
             skip: BTreeSet::new(),
             overrides: BTreeMap::new(),
+            random: None,
             recording: Recording::Hash,
             log_draws: false,
             spans: false,
@@ -64,7 +68,7 @@ pub trait Runnable: Send + Sync {
     fn sometimes(&self) -> Vec<&'static str>;
     /// What a fault plan must fit into.
     fn frame(&self) -> Frame;
-    /// The operations of its workload.
+    /// The operations of its workload, those after the faults included.
     fn operations(&self) -> Vec<OperationId>;
     /// The faults that a seed draws.
     fn plan(&self, seed: Seed) -> FaultPlan;
@@ -118,7 +122,7 @@ where
     }
 
     fn operations(&self) -> Vec<OperationId> {
-        let numbers = 0..self.workload.operations;
+        let numbers = 0..self.workload.operations + self.workload.closing;
         let clients = 0..self.cluster.clients as u16;
         let of = |client| seedfall_sim::ClientId::new(client);
         clients
@@ -257,6 +261,9 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         };
         let wire = Wire::new(cluster.nodes, cluster.clients, cluster.link);
         let mut world = World::new(setup, config.clone(), wire, crowd);
+        if let Some(random) = &self.trial.random {
+            world.draws_mut().calm(random.clone());
+        }
         if self.trial.log_draws {
             world.draws_mut().keep_log();
         }

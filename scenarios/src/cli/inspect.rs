@@ -1,10 +1,13 @@
 //! `seedfall list`, `replay`, `trace` and `hash`.
 
-use super::{HashArgs, OneRun, Problem, ReplayArgs, code_of_conclusion, logs, scenario, show};
+use super::{
+    HashArgs, OneRun, Problem, ReplayArgs, ShrinkArgs, code_of_conclusion, logs, scenario, show,
+};
 use crate::case::{Case, Replayed};
 use crate::report::{Conclusion, Report};
 use crate::run::{Runnable, Trial};
 use crate::scenario::Expect;
+use crate::shrink;
 use seedfall_sim::{Entry, Recording, Seed};
 use serde_json::json;
 use std::path::Path;
@@ -93,30 +96,70 @@ fn entry_json(index: usize, entry: &Entry) -> serde_json::Value {
     })
 }
 
+/// What a person names to be run: a scenario and a seed, or the file of a case.
+fn target<'a>(
+    scenarios: &'a [Box<dyn Runnable>],
+    command: &str,
+    target: &str,
+    seed: Option<u64>,
+) -> Result<(Option<Case>, &'a dyn Runnable, Trial), Problem> {
+    if let Some(seed) = seed {
+        let scenario = scenario(scenarios, target)?;
+        let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(seed)) };
+        return Ok((None, scenario, trial));
+    }
+    if Path::new(target).exists() || target.contains(['/', '.']) {
+        let (case, scenario) = Case::load(Path::new(target), scenarios)?;
+        let trial = case.trial();
+        return Ok((Some(case), scenario, trial));
+    }
+    scenario(scenarios, target)?;
+    Err(Problem(format!(
+        "`{command} {target}` needs a seed: `{command} {target} --seed 17`, or the file of a case"
+    )))
+}
+
+/// `shrink`.
+pub(super) fn shrink(
+    scenarios: &[Box<dyn Runnable>],
+    args: &ShrinkArgs,
+    json: bool,
+) -> Result<u8, Problem> {
+    let (_, scenario, trial) = target(scenarios, "shrink", &args.target, args.seed)?;
+    std::panic::set_hook(Box::new(|_| {}));
+    let shrunk = shrink::shrink(scenario, &trial, args.runs);
+    let _ = std::panic::take_hook();
+    let Some(shrunk) = shrunk else {
+        return Err(Problem(format!("{}: this run does not fail", args.target)));
+    };
+    if let Some(path) = &args.save {
+        Case::of(&shrunk.trial, &shrunk.report, "").save(path)?;
+    }
+    if json {
+        let value = json!({
+            "run": report_json(&shrunk.report, None),
+            "story": shrink::story(&shrunk),
+            "runs": shrunk.runs,
+            "events": [shrunk.before.events, shrunk.after.events],
+            "delivered": [shrunk.before.delivered, shrunk.after.delivered],
+            "faults": [shrunk.before.faults, shrunk.after.faults],
+            "operations": [shrunk.before.operations, shrunk.after.operations],
+            "draws": [shrunk.before.draws, shrunk.after.draws],
+        });
+        show::line(&value.to_string());
+    } else {
+        show::story(&shrunk);
+    }
+    Ok(code_of_conclusion(&shrunk.report.conclusion))
+}
+
 /// `replay`: a seed or a case, run twice, compared, told.
 pub(super) fn replay(
     scenarios: &[Box<dyn Runnable>],
     args: &ReplayArgs,
     json: bool,
 ) -> Result<u8, Problem> {
-    let (case, scenario, trial) = match args.seed {
-        Some(seed) => {
-            let scenario = scenario(scenarios, &args.target)?;
-            (None, scenario, Trial { recording: Recording::Full, ..Trial::of(Seed(seed)) })
-        }
-        None if Path::new(&args.target).exists() || args.target.contains(['/', '.']) => {
-            let (case, scenario) = Case::load(Path::new(&args.target), scenarios)?;
-            let trial = case.trial();
-            (Some(case), scenario, trial)
-        }
-        None => {
-            scenario(scenarios, &args.target)?;
-            let name = &args.target;
-            return Err(Problem(format!(
-                "`replay {name}` needs a seed: `replay {name} --seed 17`, or the file of a case"
-            )));
-        }
-    };
+    let (case, scenario, trial) = target(scenarios, "replay", &args.target, args.seed)?;
     if let Some(level) = &args.log {
         logs::show(level)?;
     }

@@ -4,6 +4,7 @@
 use crate::report::Failure;
 use crate::run::Runnable;
 use crate::scenario::Expect;
+use crate::shrink::{self, Shrunk};
 use crate::sweep::{COVERAGE_FROM, Meaning, Summary};
 use anstyle::{AnsiColor, Style};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
@@ -151,6 +152,20 @@ pub(super) fn details(scenario: &dyn Runnable, summary: &Summary) -> String {
         lines.push(format!("  vacuous    {why:<78} {} runs, not counted", count(*runs)));
     }
     lines.join("\n")
+}
+
+/// A shrunk failure and its story.
+pub(super) fn story(shrunk: &Shrunk) {
+    let Some(failure) = shrunk.failure() else { return };
+    let told = failure.to_string();
+    let (first, rest) = told.split_once('\n').unwrap_or((&told, ""));
+    line(&styled(BAD, first));
+    line(rest);
+    line(&format!("  shrunk to  {}", shrunk.summary()));
+    line("  story");
+    for told in shrink::story(shrunk) {
+        line(&told);
+    }
 }
 
 /// A sweep for machines.

@@ -5,9 +5,9 @@ use crate::case::Case;
 use crate::report::Failure;
 use crate::run::{Runnable, Trial};
 use crate::scenario::Expect;
+use crate::shrink::{DEFAULT_RUNS, shrink};
 use crate::sweep::{Meaning, Summary, Sweep, all_cores, sweep as run_sweep};
 use indicatif::{ProgressBar, ProgressStyle};
-use seedfall_sim::Recording;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -155,7 +155,7 @@ fn tell(swept: &[Swept<'_>]) {
     }
 }
 
-/// Tells a failure and keeps it as a case.
+/// Makes a failing run small, tells its story, and keeps it as a case.
 fn keep(
     scenario: &dyn Runnable,
     failure: &Failure,
@@ -163,18 +163,15 @@ fn keep(
     json: bool,
 ) -> Result<(), Problem> {
     let path = folder.join(format!("{}-{}.json", scenario.name(), failure.seed.0));
-    let trial = Trial { recording: Recording::Full, ..Trial::of(failure.seed) };
-    let report = scenario.run(&trial);
-    Case::of(&trial, &report, "").save(&path)?;
+    let shrunk = shrink(scenario, &Trial::of(failure.seed), DEFAULT_RUNS).ok_or_else(|| {
+        Problem("two runs of one seed differ: the protocol is not a value".into())
+    })?;
+    Case::of(&shrunk.trial, &shrunk.report, "").save(&path)?;
     if json {
         return Ok(());
     }
     show::line("");
-    let told = failure.to_string();
-    let (first, rest) = told.split_once('\n').unwrap_or((&told, ""));
-    let style = if scenario.expect() == Expect::Violation { show::GOOD } else { show::BAD };
-    show::line(&show::styled(style, first));
-    show::line(rest);
+    show::story(&shrunk);
     show::line(&format!("  kept in    {}", path.display()));
     Ok(())
 }
