@@ -244,11 +244,14 @@ fn build(history: &[Small]) -> TransactionHistory {
 fn all_seen(history: &[Small]) -> bool {
     history.iter().filter(|small| !matches!(small.outcome, Outcome::Failed { .. })).all(|small| {
         small.micros.iter().all(|micro| match micro {
-            Micro::Append { key: k, value: v } => history.iter().filter(|s| is_ok(s)).any(|other| {
-                other.micros.iter().any(|micro| {
-                    matches!(micro, Micro::ReadList { key, values } if key == k && values.contains(v))
+            Micro::Append { key: k, value: v } => {
+                history.iter().filter(|s| is_ok(s)).any(|other| {
+                    other.micros.iter().any(|micro| {
+                        matches!(micro,
+                        Micro::ReadList { key, values } if key == k && values.contains(v))
+                    })
                 })
-            }),
+            }
             _ => true,
         })
     })

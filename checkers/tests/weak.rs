@@ -1,5 +1,5 @@
-//! Small random histories of registers, judged twice: by each model's checker and by its definition,
-//! with every order tried. Textbook histories stand below.
+//! Small random histories of registers, judged twice: by each model's checker and by its
+//! definition, with every order tried. Textbook histories stand below.
 
 use std::collections::BTreeSet;
 

@@ -2,15 +2,20 @@
 //!
 //! Edges do not carry their key: a graph has millions of them and a witness a handful.
 
-use crate::transactions::cycles::{Cycle, classify, dependency, pattern};
+use crate::transactions::cycles::{Cycle, dependency, pattern};
 use crate::transactions::graph::Dependency;
 use crate::transactions::history::{DataType, Op, OpKind, TransactionHistory};
-use crate::transactions::report::{Finding, Step};
+use crate::transactions::report::{Anomaly, Finding, Scope, Step, names};
 
 /// A finding with every edge of the cycle explained.
-pub(crate) fn finding(history: &TransactionHistory, cycle: &Cycle) -> Finding {
-    let (anomaly, scope) = classify(&cycle.kinds);
-    let len = cycle.transactions.len();
+pub(crate) fn finding(
+    history: &TransactionHistory,
+    anomaly: Anomaly,
+    scope: Scope,
+    cycle: &Cycle,
+) -> Finding {
+    // No edges: the cycle is known to exist, and was not singled out within the allowance.
+    let len = cycle.kinds.len();
     let steps: Vec<Step> = (0..len)
         .map(|at| {
             let (from, to) = (cycle.transactions[at], cycle.transactions[(at + 1) % len]);
@@ -19,6 +24,10 @@ pub(crate) fn finding(history: &TransactionHistory, cycle: &Cycle) -> Finding {
         })
         .collect();
     let mut explanation = String::new();
+    if steps.is_empty() {
+        let names = names(&cycle.transactions);
+        explanation = format!("a cycle runs through a component that holds {names}");
+    }
     for (at, step) in steps.iter().enumerate() {
         let (start, end) = match (at, at + 1 == len) {
             (_, true) => ("But ", ": a cycle."),
@@ -92,8 +101,8 @@ fn list(
                         "T{from} appended {first} to key {key} and T{to} appended {second} after it"
                     )),
                     (_, None) => Some(format!(
-                        "T{from} appended {first} to key {key}, which was read without the {second} \
-                         that T{to} appended"
+                        "T{from} appended {first} to key {key}, which was read so, without the \
+                         {second} that T{to} appended"
                     )),
                 }
             }
@@ -139,7 +148,10 @@ fn register(
                 let (first, second) = (history.names.value(first), history.names.value(second));
                 Some(match read.map(|op| op.kind) {
                     Some(OpKind::Read(Some(seen))) if history.names.value(seen) == first => {
-                        format!("T{to} read the {first} that T{from} wrote to key {key}, then wrote {second}")
+                        format!(
+                            "T{to} read key {key} as the {first} that T{from} wrote, then wrote \
+                             {second}"
+                        )
                     }
                     _ => format!(
                         "T{from} wrote {first} to key {key} before T{to} wrote {second} to it"

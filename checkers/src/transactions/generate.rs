@@ -9,7 +9,8 @@ use crate::history::Outcome;
 use crate::transactions::history::{DataType, HistoryError, Micro, TransactionHistory};
 use crate::transactions::timestamps::Stamp;
 
-/// The generator `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014): small, seeded, equal everywhere.
+/// The generator `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014): small, seeded, equal
+/// everywhere.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 

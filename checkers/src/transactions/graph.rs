@@ -282,8 +282,8 @@ impl Components {
     }
 }
 
-/// Strongly connected components in one pass (Tarjan 1972, in the form of Pearce 2016 that needs one
-/// number per node), without recursion.
+/// Strongly connected components in one pass (Tarjan 1972, in the form of Pearce 2016 that needs
+/// one number per node), without recursion.
 pub(crate) fn components(arrows: &impl Arrows) -> Components {
     let nodes = arrows.nodes();
     let mut search = Tarjan {

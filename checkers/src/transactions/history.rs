@@ -2,7 +2,8 @@
 //!
 //! Keys and values become small numbers, and every list read becomes a length: reads of one key are
 //! prefixes of its longest read unless the system reordered appends, so the longest is stored once
-//! and only a read that departs from it is kept in full. A million transactions fit in about 100 MB.
+//! and only a read that departs from it is kept in full. A million transactions fit in about 100
+//! MB.
 
 use std::fmt;
 

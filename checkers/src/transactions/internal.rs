@@ -4,18 +4,22 @@
 use crate::transactions::history::{Op, OpKind, TransactionHistory};
 use crate::transactions::report::{Anomaly, Report};
 
-/// Checks every committed transaction on its own.
+/// Checks every committed transaction on its own, in time linear in its steps: each step knows the
+/// step of the same key before it, and a walk back ends at the first read.
 pub(crate) fn check(history: &TransactionHistory, committed: &[bool], report: &mut Report) {
-    let mut last = LastTouch { stamp: vec![u32::MAX; history.keys()] };
+    // Per key: the transaction that touched it last, and at which step.
+    let mut last = vec![(NONE, 0u32); history.keys()];
+    let mut before: Vec<u32> = Vec::new();
     for transaction in 0..history.len() as u32 {
         let ops = history.ops(transaction);
         if !committed[transaction as usize] || ops.len() < 2 {
             continue;
         }
-        for (at, op) in ops.iter().enumerate() {
-            // The walk back from a read ends at the first earlier touch of its key: skipped in one
-            // step when there is none.
-            if last.visit(op.key, transaction) && !agrees(history, &ops[..at], *op) {
+        before.clear();
+        for (at, op) in (0u32..).zip(ops) {
+            let touched = std::mem::replace(&mut last[op.key as usize], (transaction, at));
+            before.push(if touched.0 == transaction { touched.1 } else { NONE });
+            if touched.0 == transaction && !agrees(history, ops, &before, at) {
                 report
                     .note(Anomaly::Internal, &[transaction], || explain(history, transaction, *op));
             }
@@ -23,51 +27,32 @@ pub(crate) fn check(history: &TransactionHistory, committed: &[bool], report: &m
     }
 }
 
-/// Whether the transaction touched a key before.
-struct LastTouch {
-    stamp: Vec<u32>,
-}
+const NONE: u32 = u32::MAX;
 
-impl LastTouch {
-    fn visit(&mut self, key: u32, transaction: u32) -> bool {
-        let key = key as usize;
-        let before = self.stamp[key] == transaction;
-        self.stamp[key] = transaction;
-        before
-    }
-}
-
-fn agrees(history: &TransactionHistory, earlier: &[Op], op: Op) -> bool {
-    match op.kind {
-        OpKind::Read(seen) => register_agrees(earlier, op.key, seen),
-        OpKind::Prefix(_) | OpKind::Diverged(_) => list_agrees(history, earlier, op),
-        OpKind::Write(_) | OpKind::Unread => true,
-    }
-}
-
-fn register_agrees(earlier: &[Op], key: u32, seen: Option<u32>) -> bool {
-    for op in earlier.iter().rev().filter(|op| op.key == key) {
-        match op.kind {
-            OpKind::Write(value) => return seen == Some(value),
-            OpKind::Read(value) => return seen == value,
-            OpKind::Prefix(_) | OpKind::Diverged(_) | OpKind::Unread => {}
-        }
-    }
-    true
-}
-
-/// A list read ends with the transaction's appends since its last read, and starts with that read.
-fn list_agrees(history: &TransactionHistory, earlier: &[Op], read: Op) -> bool {
-    let mut rest = history.list(read);
-    for op in earlier.iter().rev().filter(|op| op.key == read.key) {
-        match op.kind {
-            OpKind::Write(value) => match rest.split_last() {
+/// Whether a read ends with the transaction's own writes since its last read of the key, and starts
+/// with that read.
+fn agrees(history: &TransactionHistory, ops: &[Op], before: &[u32], read: u32) -> bool {
+    let op = ops[read as usize];
+    let mut rest = match op.kind {
+        OpKind::Prefix(_) | OpKind::Diverged(_) => history.list(op),
+        OpKind::Read(_) => &[],
+        OpKind::Write(_) | OpKind::Unread => return true,
+    };
+    let mut at = before[read as usize];
+    while at != NONE {
+        match (op.kind, ops[at as usize].kind) {
+            (OpKind::Read(seen), OpKind::Write(value)) => return seen == Some(value),
+            (OpKind::Read(seen), OpKind::Read(value)) => return seen == value,
+            (_, OpKind::Write(value)) => match rest.split_last() {
                 Some((last, init)) if *last == value => rest = init,
                 Some(_) | None => return false,
             },
-            OpKind::Prefix(_) | OpKind::Diverged(_) => return rest == history.list(*op),
-            OpKind::Read(_) | OpKind::Unread => {}
+            (_, OpKind::Prefix(_) | OpKind::Diverged(_)) => {
+                return rest == history.list(ops[at as usize]);
+            }
+            (_, OpKind::Read(_) | OpKind::Unread) => {}
         }
+        at = before[at as usize];
     }
     true
 }

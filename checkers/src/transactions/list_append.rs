@@ -7,8 +7,8 @@
 
 use crate::transactions::graph::{Edges, RW, WR, WW};
 use crate::transactions::history::{Op, OpKind, Status, TransactionHistory};
-use crate::transactions::report::{Anomaly, Report};
-use crate::transactions::writes::{Writes, is_intermediate};
+use crate::transactions::report::{Anomaly, Report, names};
+use crate::transactions::writes::{Row, Writes};
 
 /// A version without a committed writer.
 const NO_ONE: u32 = u32::MAX;
@@ -22,18 +22,26 @@ pub(crate) struct Versions {
     starts: Vec<u32>,
     /// Who wrote each version.
     writers: Vec<u32>,
+    /// Who wrote it, or if nobody did for good, the next one.
+    following: Vec<u32>,
     /// Whether its writer overwrote it itself.
     intermediate: Vec<bool>,
     /// Where each write stands in the longest read of its key, by its place in [`Writes`];
     /// [`UNSEEN`], or [`ASIDE`] if only a diverged read shows it.
     position: Vec<u32>,
-    /// Whether a version of the key is unwritten or of a failed transaction.
-    is_tainted: Vec<bool>,
+    /// Of each key, the first version that nobody wrote, and the first of a failed transaction.
+    unwritten: Vec<u32>,
+    failed: Vec<u32>,
 }
 
 impl Versions {
     fn writers(&self, key: u32) -> &[u32] {
         &self.writers[self.starts[key as usize] as usize..self.starts[key as usize + 1] as usize]
+    }
+
+    /// The writer of the first version at or behind a place that a committed transaction wrote.
+    fn following(&self, key: u32, at: u32) -> u32 {
+        self.following[(self.starts[key as usize] + at) as usize]
     }
 
     fn is_intermediate(&self, key: u32, at: usize) -> bool {
@@ -49,30 +57,49 @@ impl Versions {
         let mut versions = Self {
             starts: vec![0],
             writers: Vec::new(),
+            following: Vec::new(),
             intermediate: Vec::new(),
             position: vec![UNSEEN; writes.len()],
-            is_tainted: vec![false; history.keys()],
+            unwritten: vec![NO_ONE; history.keys()],
+            failed: vec![NO_ONE; history.keys()],
         };
         for (key, list) in (0u32..).zip(&history.longest) {
             let mut twice = None;
             for (at, &value) in (0u32..).zip(list) {
                 let place = writes.find(key, value);
-                let writer = place.map_or(NO_ONE, |place| writes.row(place).transaction);
+                let row = place.map(|place| writes.row(place));
+                let writer = row.map_or(NO_ONE, Row::transaction);
                 if let Some(place) = place {
                     let position = &mut versions.position[place];
                     twice = if *position == UNSEEN { twice } else { Some(value) };
                     *position = at;
                 }
                 let effective = writer != NO_ONE && committed[writer as usize];
-                versions.is_tainted[key as usize] |= !effective;
+                if !effective {
+                    let column = match row {
+                        None => &mut versions.unwritten,
+                        Some(_) => &mut versions.failed,
+                    };
+                    column[key as usize] = column[key as usize].min(at);
+                }
                 versions.writers.push(if effective { writer } else { NO_ONE });
                 versions
                     .intermediate
-                    .push(effective && is_intermediate(history, writer, key, value));
+                    .push(row.is_some_and(|row| effective && row.is_intermediate()));
+            }
+            let mut next = NO_ONE;
+            versions.following.resize(versions.writers.len(), NO_ONE);
+            for at in (versions.starts[key as usize] as usize..versions.writers.len()).rev() {
+                let writer = versions.writers[at];
+                next = if writer == NO_ONE { next } else { writer };
+                versions.following[at] = next;
             }
             versions.starts.push(versions.writers.len() as u32);
             if let Some(value) = twice {
-                let reader = reader_of(history, key, list.len() as u32);
+                let reader = match report.has_room(Anomaly::Duplicates) {
+                    true => reader_of(history, key, list.len() as u32),
+                    false => 0,
+                };
                 note_duplicate(history, reader, key, value, report);
             }
         }
@@ -130,6 +157,8 @@ pub(crate) fn infer(
         has_unseen: vec![false; history.keys()],
         tail_readers: Vec::new(),
         updates: Vec::new(),
+        later: vec![(NO_ONE, UNSEEN); history.keys()],
+        scanned: 0,
     };
     unseen.iter().for_each(|(key, _)| inference.has_unseen[*key as usize] = true);
     for transaction in 0..history.len() as u32 {
@@ -172,8 +201,8 @@ fn unseen_writers(
     for key in 0..history.keys() as u32 {
         let start = writes.start(key);
         for (at, row) in writes.of_key(key).iter().enumerate() {
-            if versions.position[start + at] == UNSEEN && committed[row.transaction as usize] {
-                unseen.push((key, row.transaction));
+            if versions.position[start + at] == UNSEEN && committed[row.transaction() as usize] {
+                unseen.push((key, row.transaction()));
             }
         }
     }
@@ -189,35 +218,69 @@ struct Inference<'h> {
     tail_readers: Vec<(u32, u32)>,
     /// `(key, version, transaction)`: read that version, wrote the key, and is not next to it.
     updates: Vec<(u32, u32, u32)>,
+    /// Per key: the transaction at hand if it writes the key further on, and the first place at
+    /// which one of these writes stands in the key's order.
+    later: Vec<(u32, u32)>,
+    /// Steps looked at again in search of the other side of a lost update.
+    scanned: u64,
 }
 
+/// How many steps may be looked at again; beyond, lost updates show as cycles only.
+const SCANNED_MAX: u64 = 100_000_000;
+
 impl Inference<'_> {
+    /// Walks a transaction backwards, so that a read knows the writes after it.
     fn transaction(&mut self, transaction: u32, edges: &mut Edges, report: &mut Report) {
         let ops = self.history.ops(transaction);
-        for (at, op) in ops.iter().enumerate() {
+        for (at, op) in ops.iter().enumerate().rev() {
+            let later = self.later[op.key as usize];
+            let writes_later = later.0 == transaction;
             match op.kind {
+                OpKind::Write(value) => {
+                    let place = self.writes.find(op.key, value);
+                    let position = place.map_or(UNSEEN, |place| self.versions.position[place]);
+                    let first = if writes_later { later.1.min(position) } else { position };
+                    self.later[op.key as usize] = (transaction, first);
+                }
                 OpKind::Prefix(len) => {
                     self.prefix(transaction, op.key, len, edges, report);
-                    self.update(transaction, &ops[at + 1..], op.key, len, report);
+                    if writes_later {
+                        self.update(transaction, op.key, len);
+                    }
+                    if writes_later && later.1 < len {
+                        let value = self.history.longest[op.key as usize][later.1 as usize];
+                        note_future(self.history, transaction, op.key, value, report);
+                    }
                 }
                 OpKind::Diverged(_) => {
-                    for later in ops[at + 1..].iter().filter(|later| later.key == op.key) {
-                        if let OpKind::Write(value) = later.kind
-                            && self.history.list(*op).contains(&value)
-                        {
-                            note_future(self.history, transaction, op.key, value, report);
-                        }
-                    }
-                    let last = self.history.list(*op).last();
-                    let writer = last.and_then(|last| self.writes.writer(op.key, *last));
-                    if let Some(writer) =
-                        writer.filter(|w| self.history.status[*w as usize] != Status::Failed)
-                    {
-                        edges.push(writer, transaction, WR);
-                    }
+                    let after = if writes_later { &ops[at + 1..] } else { &[] };
+                    self.diverged(transaction, *op, after, edges, report);
                 }
-                OpKind::Write(_) | OpKind::Read(_) | OpKind::Unread => {}
+                OpKind::Read(_) | OpKind::Unread => {}
             }
+        }
+    }
+
+    fn diverged(
+        &self,
+        reader: u32,
+        read: Op,
+        after: &[Op],
+        edges: &mut Edges,
+        report: &mut Report,
+    ) {
+        let list = self.history.list(read);
+        for later in after.iter().filter(|later| later.key == read.key) {
+            if let OpKind::Write(value) = later.kind
+                && list.contains(&value)
+            {
+                note_future(self.history, reader, read.key, value, report);
+            }
+        }
+        let writer = list.last().and_then(|last| self.writes.writer(read.key, *last));
+        if let Some(writer) = writer.filter(|w| self.history.status[*w as usize] != Status::Failed)
+        {
+            edges.push(writer, reader, WR);
         }
     }
 
@@ -233,39 +296,33 @@ impl Inference<'_> {
                 note_intermediate(self.history, reader, writer, key, len, report);
             }
         }
-        match rest.iter().find(|writer| **writer != NO_ONE) {
-            Some(writer) => edges.push(reader, *writer, RW),
-            None if self.has_unseen[key as usize] => self.tail_readers.push((key, reader)),
-            None => {}
+        let next = if rest.is_empty() { NO_ONE } else { self.versions.following(key, len) };
+        match next {
+            _ if next != NO_ONE => edges.push(reader, next, RW),
+            _ if self.has_unseen[key as usize] => self.tail_readers.push((key, reader)),
+            _ => {}
         }
-        if self.versions.is_tainted[key as usize] {
-            note_tainted(self.history, self.writes, reader, key, len, report);
+        for first in [&self.versions.unwritten, &self.versions.failed] {
+            if first[key as usize] < len {
+                let value = self.history.longest[key as usize][first[key as usize] as usize];
+                note_bad_element(self.history, self.writes, reader, key, value, report);
+            }
         }
     }
 
     /// Remembers a read-modify-write whose append did not land right behind what it read.
-    fn update(&mut self, transaction: u32, later: &[Op], key: u32, len: u32, report: &mut Report) {
-        let mut writes = false;
-        for op in later.iter().filter(|op| op.key == key) {
-            let OpKind::Write(value) = op.kind else { continue };
-            writes = true;
-            let position = self.writes.find(key, value).map(|place| self.versions.position[place]);
-            if position.is_some_and(|position| position < len) {
-                note_future(self.history, transaction, key, value, report);
-            }
-        }
-        if !writes {
+    fn update(&mut self, transaction: u32, key: u32, len: u32) {
+        let next = self.versions.writers(key).get(len as usize).copied();
+        if next == Some(transaction) {
             return;
         }
-        match self.versions.writers(key).get(len as usize) {
-            Some(next) if *next == transaction => {}
-            Some(next) => {
-                self.updates.push((key, len, transaction));
-                if *next != NO_ONE && reads_then_writes(self.history, *next, key, len) {
-                    self.updates.push((key, len, *next));
-                }
+        self.updates.push((key, len, transaction));
+        let next = next.filter(|next| *next != NO_ONE && self.scanned < SCANNED_MAX);
+        if let Some(next) = next {
+            self.scanned += self.history.ops(next).len() as u64;
+            if reads_then_writes(self.history, next, key, len) {
+                self.updates.push((key, len, next));
             }
-            None => self.updates.push((key, len, transaction)),
         }
     }
 
@@ -292,10 +349,9 @@ impl Inference<'_> {
             let transactions: Vec<u32> = group.iter().map(|update| update.2).collect();
             let (key, len) = (self.history.names.key(group[0].0), group[0].1);
             report.note(Anomaly::LostUpdate, &transactions, || {
-                let names: Vec<String> = transactions.iter().map(|t| format!("T{t}")).collect();
                 format!(
                     "{} all read key {key} with {len} elements and then appended to it",
-                    names.join(", ")
+                    names(&transactions)
                 )
             });
         }
@@ -338,20 +394,7 @@ fn note_intermediate(
     });
 }
 
-/// Names each version in a read that no committed transaction wrote.
-fn note_tainted(
-    history: &TransactionHistory,
-    writes: &Writes,
-    reader: u32,
-    key: u32,
-    len: u32,
-    report: &mut Report,
-) {
-    for &value in &history.longest[key as usize][..len as usize] {
-        note_bad_element(history, writes, reader, key, value, report);
-    }
-}
-
+/// Names a version in a read that no committed transaction wrote.
 fn note_bad_element(
     history: &TransactionHistory,
     writes: &Writes,
@@ -385,7 +428,10 @@ fn judge_diverged(
     let list = history.list(op);
     let longest = &history.longest[op.key as usize];
     let split = list.iter().zip(longest).take_while(|(a, b)| a == b).count();
-    let other = reader_of(history, op.key, split as u32 + 1);
+    let other = match report.has_room(Anomaly::IncompatibleOrder) {
+        true => reader_of(history, op.key, split as u32 + 1),
+        false => 0,
+    };
     report.note(Anomaly::IncompatibleOrder, &[reader, other], || {
         let (key, at) = (history.names.key(op.key), split + 1);
         let here = history.names.value(list[split]);
@@ -401,11 +447,12 @@ fn judge_diverged(
         note_bad_element(history, writes, reader, op.key, value, report);
     }
     if let Some(&value) = list.last()
-        && let Some(writer) = writes.writer(op.key, value)
-        && writer != reader
-        && history.status[writer as usize] != Status::Failed
-        && is_intermediate(history, writer, op.key, value)
+        && let Some(row) = writes.find(op.key, value).map(|at| writes.row(at))
+        && row.transaction() != reader
+        && row.is_intermediate()
+        && history.status[row.transaction() as usize] != Status::Failed
     {
+        let writer = row.transaction();
         let key = history.names.key(op.key);
         report.note(Anomaly::G1b, &[reader, writer], || {
             let value = history.names.value(value);
@@ -422,7 +469,7 @@ fn note_dirty_updates(
     report: &mut Report,
 ) {
     for key in 0..history.keys() as u32 {
-        if !versions.is_tainted[key as usize] {
+        if versions.failed[key as usize] == NO_ONE {
             continue;
         }
         let mut dirty: Option<(u32, u32)> = None;

@@ -1,9 +1,9 @@
 //! Transactions: which isolation level does a history keep?
 //!
-//! [`check`] infers dependencies from what transactions read and wrote and looks for the cycles that
-//! a level forbids (Adya 1999; Elle, VLDB 2020). [`weak`] decides read committed, read atomic and
-//! causal consistency of registers exactly (AWDIT, PLDI 2025). [`timestamps`] replays the order that
-//! the system itself claims.
+//! [`check`] infers dependencies from what transactions read and wrote and looks for the cycles
+//! that a level forbids (Adya 1999; Elle, VLDB 2020). [`weak`] decides read committed, read atomic
+//! and causal consistency of registers exactly (AWDIT, PLDI 2025). [`timestamps`] replays the order
+//! that the system itself claims.
 //!
 //! ```
 //! use seedfall_checkers::Outcome;
@@ -90,8 +90,8 @@ pub fn check_with(
     let graph = edges.build();
     let mut cycles = Cycles::new(&graph, allowance);
     cycles.search(level);
-    for (_, _, cycle) in &cycles.found {
-        report.findings.push(explain::finding(history, cycle));
+    for (anomaly, scope, cycle) in &cycles.found {
+        report.findings.push(explain::finding(history, *anomaly, *scope, cycle));
     }
     for (count, cycles) in report.counts.iter_mut().zip(cycles.counts) {
         *count += cycles;

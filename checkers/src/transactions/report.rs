@@ -96,7 +96,8 @@ pub enum Scope {
 /// A textbook shape that a cycle may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pattern {
-    /// Two transactions, each of which read what the other then overwrote (Berenson et al. 1995, A5B).
+    /// Two transactions, each of which read what the other then overwrote (Berenson et al. 1995,
+    /// A5B).
     WriteSkew,
     /// Two readers saw two independent writes in opposite orders (Sovran et al., SOSP 2011).
     LongFork,
@@ -336,9 +337,23 @@ impl Report {
         }
     }
 
+    /// Whether a finding of this kind would still be kept.
+    pub(crate) fn has_room(&self, anomaly: Anomaly) -> bool {
+        self.counts[anomaly as usize] < Self::FINDINGS_MAX as u64
+    }
+
     pub(crate) fn sort(&mut self) {
         self.findings.sort_by_key(|finding| (finding.anomaly, finding.scope));
     }
+}
+
+/// The first few transactions of a list, for a sentence.
+pub(crate) fn names(transactions: &[u32]) -> String {
+    let mut names: Vec<String> = transactions.iter().take(8).map(|t| format!("T{t}")).collect();
+    if names.len() < transactions.len() {
+        names.push(format!("and {} more", transactions.len() - names.len()));
+    }
+    names.join(", ")
 }
 
 impl fmt::Display for Report {

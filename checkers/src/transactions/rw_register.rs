@@ -3,13 +3,13 @@
 //! A read does not show the versions before it, so less follows: the initial state comes before
 //! every written version, and what a transaction read comes right before what it then wrote to the
 //! same key. What does not follow is not claimed: no false alarm, but anomalies can be missed where
-//! transactions write without reading. [`crate::transactions::timestamps`] misses nothing, given the
-//! system's own order.
+//! transactions write without reading. [`crate::transactions::timestamps`] misses nothing, given
+//! the system's own order.
 
 use crate::transactions::graph::{Edges, RW, WR, WW};
 use crate::transactions::history::{Op, OpKind, Status, TransactionHistory};
-use crate::transactions::report::{Anomaly, Report};
-use crate::transactions::writes::{Writes, is_intermediate};
+use crate::transactions::report::{Anomaly, Report, names};
+use crate::transactions::writes::Writes;
 
 /// No version: the initial state, or no known successor.
 const NONE: u32 = u32::MAX;
@@ -39,15 +39,16 @@ pub(crate) fn infer(
         initial_readers: Vec::new(),
         committed,
     };
+    let mut accesses = Accesses::default();
     for transaction in 0..history.len() as u32 {
         if history.status[transaction as usize] == Status::Ok {
-            inference.reads(transaction, edges, report);
+            inference.reads(&mut accesses, transaction, edges, report);
         }
         if committed[transaction as usize] {
-            inference.updates(transaction);
+            inference.updates(&mut accesses, transaction);
         }
     }
-    inference.follow(edges, report);
+    inference.follow(&mut accesses, edges, report);
     inference.initial(edges);
 }
 
@@ -64,23 +65,28 @@ struct Inference<'h> {
 }
 
 impl Inference<'_> {
-    fn reads(&mut self, reader: u32, edges: &mut Edges, report: &mut Report) {
-        for (key, access) in accesses(self.history.ops(reader)) {
-            match access.read {
-                None => {}
-                Some(None) => self.initial_readers.push((key, reader)),
-                Some(Some(value)) => self.read(reader, key, value, edges, report),
-            }
-        }
+    fn reads(
+        &mut self,
+        accesses: &mut Accesses,
+        reader: u32,
+        edges: &mut Edges,
+        report: &mut Report,
+    ) {
+        accesses.each(self.history.ops(reader), |key, access| match access.read {
+            None => {}
+            Some(None) => self.initial_readers.push((key, reader)),
+            Some(Some(value)) => self.read(reader, key, value, edges, report),
+        });
     }
 
     fn read(&self, reader: u32, key: u32, value: u32, edges: &mut Edges, report: &mut Report) {
         let (name, shown) = (self.history.names.key(key), self.history.names.value(value));
-        let Some(writer) = self.writes.writer(key, value) else {
+        let Some(row) = self.writes.find(key, value).map(|at| self.writes.row(at)) else {
             return report.note(Anomaly::Unwritten, &[reader], || {
                 format!("T{reader} read key {name} as {shown}, which nobody wrote")
             });
         };
+        let writer = row.transaction();
         if self.history.status[writer as usize] == Status::Failed {
             return report.note(Anomaly::G1a, &[reader, writer], || {
                 format!("T{reader} read key {name} as {shown}, of the failed T{writer}")
@@ -92,43 +98,43 @@ impl Inference<'_> {
             });
         }
         edges.push(writer, reader, WR);
-        if is_intermediate(self.history, writer, key, value) {
+        if row.is_intermediate() {
             report.note(Anomaly::G1b, &[reader, writer], || {
                 format!("T{reader} read key {name} as {shown}, which T{writer} itself overwrote")
             });
         }
     }
 
-    fn updates(&mut self, transaction: u32) {
-        for (key, access) in accesses(self.history.ops(transaction)) {
-            let (Some(read), Some(write)) = (access.read, access.write) else { continue };
+    fn updates(&mut self, accesses: &mut Accesses, transaction: u32) {
+        accesses.each(self.history.ops(transaction), |key, access| {
+            let (Some(read), Some(write)) = (access.read, access.write) else { return };
             let before = match read {
                 None => NONE,
                 Some(value) => match self.writes.find(key, value) {
                     Some(place) => place as u32,
-                    None => continue,
+                    None => return,
                 },
             };
             self.updates.push((key, before, transaction));
             if let Some(place) = self.writes.find(key, write) {
                 self.before[place] = before;
             }
-        }
+        });
     }
 
     /// Versions that follow each other: write-write edges, read-write edges, lost updates, circles.
-    fn follow(&mut self, edges: &mut Edges, report: &mut Report) {
+    fn follow(&mut self, accesses: &mut Accesses, edges: &mut Edges, report: &mut Report) {
         // Reads of each version, as (place, reader), and its direct successors, as (place, writer).
         let mut readers = Vec::new();
         for reader in 0..self.history.len() as u32 {
             if self.history.status[reader as usize] == Status::Ok {
-                for (key, access) in accesses(self.history.ops(reader)) {
+                accesses.each(self.history.ops(reader), |key, access| {
                     if let Some(Some(value)) = access.read
                         && let Some(place) = self.writes.find(key, value)
                     {
                         readers.push((place as u32, reader));
                     }
-                }
+                });
             }
         }
         readers.sort_unstable();
@@ -142,7 +148,7 @@ impl Inference<'_> {
             if before == NONE {
                 continue; // The initial state comes before all versions: see `initial`.
             }
-            let writer = self.writes.row(before as usize).transaction;
+            let writer = self.writes.row(before as usize).transaction();
             let first = readers.partition_point(|reader| reader.0 < before);
             let sources: Vec<(u32, u32)> = readers[first..]
                 .iter()
@@ -165,7 +171,6 @@ impl Inference<'_> {
     ) {
         let transactions: Vec<u32> = group.iter().map(|update| update.2).collect();
         report.note(Anomaly::LostUpdate, &transactions, || {
-            let names: Vec<String> = transactions.iter().map(|t| format!("T{t}")).collect();
             let seen = if before == NONE {
                 "in its initial state".to_owned()
             } else {
@@ -173,7 +178,7 @@ impl Inference<'_> {
                 format!("as {}", self.history.names.value(value))
             };
             let key = self.history.names.key(key);
-            format!("{} all read key {key} {seen} and then wrote it", names.join(", "))
+            format!("{} all read key {key} {seen} and then wrote it", names(&transactions))
         });
     }
 
@@ -195,7 +200,7 @@ impl Inference<'_> {
                 circle.push(self.writes.row(next as usize));
                 next = self.before[next as usize];
             }
-            let writers: Vec<u32> = circle.iter().map(|row| row.transaction).collect();
+            let writers: Vec<u32> = circle.iter().map(|row| row.transaction()).collect();
             report.note(Anomaly::CyclicVersions, &writers, || {
                 let values = circle.iter().map(|row| self.history.names.value(row.value));
                 format!(
@@ -214,7 +219,7 @@ impl Inference<'_> {
             let rows = self.writes.of_key(group[0].0);
             let mut targets: Vec<u32> = rows
                 .iter()
-                .map(|row| row.transaction)
+                .map(|row| row.transaction())
                 .filter(|writer| self.committed[*writer as usize])
                 .collect();
             targets.sort_unstable();
@@ -224,21 +229,30 @@ impl Inference<'_> {
     }
 }
 
-/// The external read and the last write of each key that a transaction touches.
-fn accesses(ops: &[Op]) -> impl Iterator<Item = (u32, Access)> + '_ {
-    let first = move |at: &usize| !ops[..*at].iter().any(|op| op.key == ops[*at].key);
-    (0..ops.len()).filter(first).map(move |at| {
-        let key = ops[at].key;
-        let mut access = Access { read: None, write: None };
-        for op in ops[at..].iter().filter(|op| op.key == key) {
-            match op.kind {
-                OpKind::Read(seen) if access.read.is_none() && access.write.is_none() => {
-                    access.read = Some(seen);
+/// The external read and the last write of each key that a transaction touches, by key.
+#[derive(Default)]
+struct Accesses {
+    /// `(key, place)` of each step; kept to spare an allocation a transaction.
+    places: Vec<(u32, u32)>,
+}
+
+impl Accesses {
+    fn each(&mut self, ops: &[Op], mut visit: impl FnMut(u32, Access)) {
+        self.places.clear();
+        self.places.extend(ops.iter().zip(0u32..).map(|(op, at)| (op.key, at)));
+        self.places.sort_unstable();
+        for group in self.places.chunk_by(|a, b| a.0 == b.0) {
+            let mut access = Access { read: None, write: None };
+            for (_, at) in group {
+                match ops[*at as usize].kind {
+                    OpKind::Read(seen) if access.read.is_none() && access.write.is_none() => {
+                        access.read = Some(seen);
+                    }
+                    OpKind::Write(value) => access.write = Some(value),
+                    OpKind::Read(_) | OpKind::Prefix(_) | OpKind::Diverged(_) | OpKind::Unread => {}
                 }
-                OpKind::Write(value) => access.write = Some(value),
-                OpKind::Read(_) | OpKind::Prefix(_) | OpKind::Diverged(_) | OpKind::Unread => {}
             }
+            visit(group[0].0, access);
         }
-        (key, access)
-    })
+    }
 }

@@ -6,9 +6,9 @@
 //! itself), EXT (a read sees the last commit before the snapshot), NOCONFLICT (no two overlapping
 //! transactions write one key), SESSION (a process does not go back).
 //!
-//! A finding here refutes the claimed order, which is a bug report of its own; it does not prove that
-//! clients could see the difference. [`Monitor`] is the online form: it judges each transaction as it
-//! commits and forgets what no open snapshot can see.
+//! A finding here refutes the claimed order, which is a bug report of its own; it does not prove
+//! that clients could see the difference. [`Monitor`] is the online form: it judges each
+//! transaction as it commits and forgets what no open snapshot can see.
 
 use rustc_hash::FxHashMap;
 

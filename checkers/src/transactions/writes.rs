@@ -10,23 +10,43 @@ pub(crate) struct Writes {
     rows: Vec<Row>,
 }
 
+/// One write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Row {
     pub(crate) value: u32,
-    pub(crate) transaction: u32,
+    /// The transaction, and in the highest bit whether it overwrote this itself.
+    packed: u32,
+}
+
+const INTERMEDIATE: u32 = 1 << 31;
+
+impl Row {
+    pub(crate) fn transaction(self) -> u32 {
+        self.packed & !INTERMEDIATE
+    }
+
+    /// Whether this write is overwritten by its own transaction.
+    pub(crate) fn is_intermediate(self) -> bool {
+        self.packed & INTERMEDIATE != 0
+    }
 }
 
 impl Writes {
     pub(crate) fn new(history: &TransactionHistory) -> Result<Self, HistoryError> {
         let mut starts = vec![0u32; history.keys() + 1];
-        each_write(history, |key, _| starts[key as usize + 1] += 1);
+        each_write(history, |key, _, _| starts[key as usize + 1] += 1);
         for key in 0..history.keys() {
             starts[key + 1] += starts[key];
         }
         let mut next = starts.clone();
-        let mut rows = vec![Row { value: 0, transaction: 0 }; starts[history.keys()] as usize];
-        each_write(history, |key, row| {
-            rows[next[key as usize] as usize] = row;
+        let mut rows = vec![Row { value: 0, packed: 0 }; starts[history.keys()] as usize];
+        each_write(history, |key, value, transaction| {
+            let at = next[key as usize] as usize;
+            // Rows of a key are filled transaction by transaction, so its last write is right here.
+            if starts[key as usize] < next[key as usize] && rows[at - 1].packed == transaction {
+                rows[at - 1].packed |= INTERMEDIATE;
+            }
+            rows[at] = Row { value, packed: transaction };
             next[key as usize] += 1;
         });
         for key in 0..history.keys() {
@@ -38,8 +58,8 @@ impl Writes {
                 return Err(HistoryError::DuplicateWrite {
                     key: history.names.key(key as u32),
                     value: history.names.value(pair[0].value),
-                    first: pair[0].transaction,
-                    second: pair[1].transaction,
+                    first: pair[0].transaction(),
+                    second: pair[1].transaction(),
                 });
             }
         }
@@ -67,7 +87,7 @@ impl Writes {
     }
 
     pub(crate) fn writer(&self, key: u32, value: u32) -> Option<u32> {
-        self.find(key, value).map(|at| self.rows[at].transaction)
+        self.find(key, value).map(|at| self.rows[at].transaction())
     }
 
     pub(crate) fn start(&self, key: u32) -> usize {
@@ -83,35 +103,14 @@ impl Writes {
     }
 }
 
-fn each_write(history: &TransactionHistory, mut visit: impl FnMut(u32, Row)) {
+fn each_write(history: &TransactionHistory, mut visit: impl FnMut(u32, u32, u32)) {
     for transaction in 0..history.len() as u32 {
         for op in history.ops(transaction) {
             if let OpKind::Write(value) = op.kind {
-                visit(op.key, Row { value, transaction });
+                visit(op.key, value, transaction);
             }
         }
     }
-}
-
-/// Whether this write is overwritten by its own transaction.
-pub(crate) fn is_intermediate(
-    history: &TransactionHistory,
-    transaction: u32,
-    key: u32,
-    value: u32,
-) -> bool {
-    let mut passed = false;
-    for op in history.ops(transaction) {
-        if let OpKind::Write(written) = op.kind
-            && op.key == key
-        {
-            if passed {
-                return true;
-            }
-            passed = written == value;
-        }
-    }
-    false
 }
 
 /// Which transactions took effect: those that say so, and the indeterminate ones that some `Ok`

@@ -68,7 +68,8 @@ pub(crate) enum Role {
     Read(Option<u32>),
     /// A write that certainly happened, or that somebody saw.
     Write,
-    /// A read that told nothing, a failed operation, or a write that nobody saw and nobody confirmed.
+    /// A read that told nothing, a failed operation, or a write that nobody saw and nobody
+    /// confirmed.
     Nothing,
 }
 
@@ -182,8 +183,8 @@ impl<'h> Accesses<'h> {
 
     /// The operations of each client in the order of their calls, clients by first appearance.
     ///
-    /// An indeterminate write may take effect after its client went on, so it ends a row of its own:
-    /// the operations before it are its past, and it is in the past of none by session order.
+    /// An indeterminate write may take effect after its client went on, so it ends a row of its
+    /// own: the operations before it are its past, and it is in the past of none by session order.
     pub(crate) fn sessions(&self) -> Vec<Session> {
         let mut place: FxHashMap<u32, usize> = FxHashMap::default();
         let mut rows: Vec<Session> = Vec::new();

@@ -4,12 +4,12 @@
 //! CO is session order and reads-from, closed under transitivity.
 //!
 //! - *CC* (weak causal consistency) forbids `CyclicCO`, `ThinAirRead`, `WriteCOInitRead` (a read of
-//!   the initial state with a write of the key in its past) and `WriteCORead` (a read from `w1` with
-//!   a `w2` of the key between `w1` and the read).
-//! - *`CCv`* (causal convergence) adds `CyclicCF`: CO and CF have a cycle, where `w1` CF `w2` if `w1`
-//!   is in the past of a read from `w2`. In near-linear time, by `transactions::weak`.
-//! - *CM* (causal memory) adds to CC `WriteHBInitRead` and `CyclicHB`, where HB of a session grows CO
-//!   by ordering `w1` before `w2` whenever `w1` is in the HB-past of one of its reads from `w2`.
+//!   the initial state with a write of the key in its past) and `WriteCORead` (a read from `w1`
+//!   with a `w2` of the key between `w1` and the read).
+//! - *`CCv`* (causal convergence) adds `CyclicCF`: CO and CF have a cycle, where `w1` CF `w2` if
+//!   `w1` is in the past of a read from `w2`. In near-linear time, by `transactions::weak`.
+//! - *CM* (causal memory) adds to CC `WriteHBInitRead` and `CyclicHB`, where HB of a session grows
+//!   CO by ordering `w1` before `w2` whenever `w1` is in the HB-past of one of its reads from `w2`.
 
 use crate::transactions::graph::{PROCESS, WR};
 use crate::transactions::report::{Level, Report as Anomalies};
@@ -33,6 +33,9 @@ pub enum Causal {
 }
 
 impl Causal {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Weak, Self::Memory, Self::Convergent];
+
     /// The name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -41,6 +44,12 @@ impl Causal {
             Self::Memory => "causal-memory",
             Self::Convergent => "causal-convergent",
         }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -132,7 +141,8 @@ impl Layout {
 }
 
 /// CC: for each read and session, the latest write of the key in the read's past must not be behind
-/// the one it read. Earlier ones need no look: if `w1` is before one of them it is before the latest.
+/// the one it read. Earlier ones need no look: if `w1` is before one of them it is before the
+/// latest.
 fn weak(accesses: &Accesses<'_>, report: &mut Report) -> Result<(), HistoryError> {
     let layout = Layout::new(accesses)?;
     let sessions = &layout.sessions;

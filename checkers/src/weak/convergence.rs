@@ -1,9 +1,9 @@
 //! Eventual convergence of replicas (Shapiro et al., *Conflict-free replicated data types*, 2011).
 //!
 //! Judged when the run is quiet: faults stopped, every message delivered. *Eventual delivery*: what
-//! one correct replica delivered all delivered. *Strong convergence*: replicas that delivered the same
-//! updates have the same state, at any moment. *Durability*: an update that a client was told is done
-//! was delivered by every correct replica; one that failed by none.
+//! one correct replica delivered all delivered. *Strong convergence*: replicas that delivered the
+//! same updates have the same state, at any moment. *Durability*: an update that a client was told
+//! is done was delivered by every correct replica; one that failed by none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +21,8 @@ pub struct Replica {
     pub digest: u64,
 }
 
-/// Checks quiet, correct replicas against the updates that clients sent; an operation's input is the
-/// identity of its update.
+/// Checks quiet, correct replicas against the updates that clients sent; an operation's input is
+/// the identity of its update.
 #[must_use]
 pub fn convergence(updates: &History<u64, ()>, replicas: &[Replica]) -> Report {
     let mut report = Report { examined: replicas.len() as u64, ..Report::default() };

@@ -1,8 +1,8 @@
 //! Models of single reads and writes that are weaker than linearizability, one a file.
 //!
-//! All take a [`RegisterHistory`] whose values are written once per key. What is indeterminate counts
-//! if somebody read it, and may then take effect at any time after its call; otherwise it counts for
-//! nothing. What failed never happened: reading it is a read out of thin air.
+//! All take a [`RegisterHistory`] whose values are written once per key. What is indeterminate
+//! counts if somebody read it, and may then take effect at any time after its call; otherwise it
+//! counts for nothing. What failed never happened: reading it is a read out of thin air.
 //!
 //! | model | function | source |
 //! |---|---|---|
@@ -11,7 +11,7 @@
 //! | causal consistency CC, CM, CCv | [`causal`] | Bouajjani et al. 2017 |
 //! | session guarantees | [`session_guarantees`] | Terry et al. 1994 |
 //! | regular, safe registers | [`regular`], [`safe`] | Lamport 1986 |
-//! | k-atomicity, staleness | [`k_atomic`], [`staleness_time`] | Aiyer et al. 2005, Golab et al. 2011 |
+//! | k-atomicity, staleness | [`k_atomic`], [`staleness_time`] | Aiyer 2005, Golab 2011 |
 //! | eventual convergence | [`convergence`] | Shapiro et al. 2011 |
 
 mod accesses;

@@ -1,11 +1,11 @@
 //! Real-time order: writes take effect in the order in which they ran, for everybody.
 //!
-//! `RealTime` of Viotti and Vukolić (*Consistency in non-transactional distributed storage systems*,
-//! 2016) together with convergent causal consistency: one order of all operations respects causality,
-//! the order that reads force, and real time (real-time causal consistency, Mahajan, Alvisi and
-//! Dahlin 2011). Weaker than linearizable: a read may still miss a write that ended before it began,
-//! if nothing it knows of tells it so; stronger than causal: an order of writes that contradicts the
-//! clock is found even if nobody carried word of it.
+//! `RealTime` of Viotti and Vukolić (*Consistency in non-transactional distributed storage
+//! systems*, 2016) together with convergent causal consistency: one order of all operations
+//! respects causality, the order that reads force, and real time (real-time causal consistency,
+//! Mahajan, Alvisi and Dahlin 2011). Weaker than linearizable: a read may still miss a write that
+//! ended before it began, if nothing it knows of tells it so; stronger than causal: an order of
+//! writes that contradicts the clock is found even if nobody carried word of it.
 
 use crate::transactions::cycles::any_cycle;
 use crate::transactions::graph::{Edges, Mask, Masked, PROCESS, TIME, WR, WW, components};

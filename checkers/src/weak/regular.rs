@@ -7,8 +7,8 @@
 //!
 //! *Safe*: as regular for a read that overlaps no write of its key; any other may return anything.
 //!
-//! One sweep a key, O(n log n). An unconfirmed write overlaps everything after its call and replaces
-//! nothing for certain.
+//! One sweep a key, O(n log n). An unconfirmed write overlaps everything after its call and
+//! replaces nothing for certain.
 
 use crate::weak::accesses::{Accesses, DuplicateWrite, KeyAccesses, RegisterHistory, Role};
 use crate::weak::report::Report;

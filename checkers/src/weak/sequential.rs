@@ -1,13 +1,13 @@
 //! Sequential consistency (Lamport, *How to make a multiprocessor computer that correctly executes
-//! multiprocess programs*, 1979): one order of all operations that respects each client's order and in
-//! which each read returns the latest write.
+//! multiprocess programs*, 1979): one order of all operations that respects each client's order and
+//! in which each read returns the latest write.
 //!
-//! NP-complete even with unique values (Gibbons and Korach 1997), so in three steps: convergent causal
-//! consistency is necessary and refutes most broken histories in near-linear time; small histories are
-//! then saturated (Zennou, Bouajjani, Enea and Erradi, *Gradual consistency checking*, CAV 2019): what
-//! every order must contain is added until nothing changes; last a search with a budget, that places
-//! only writes, for a read is placed as soon as its value is current, and a value may be replaced only
-//! when all its reads are placed.
+//! NP-complete even with unique values (Gibbons and Korach 1997), so in three steps: convergent
+//! causal consistency is necessary and refutes most broken histories in near-linear time; small
+//! histories are then saturated (Zennou, Bouajjani, Enea and Erradi, *Gradual consistency
+//! checking*, CAV 2019): what every order must contain is added until nothing changes; last a
+//! search with a budget, that places only writes, for a read is placed as soon as its value is
+//! current, and a value may be replaced only when all its reads are placed.
 
 use rustc_hash::FxHashSet;
 

@@ -6,13 +6,15 @@
 //!
 //! - *read your writes*: the client's earlier writes are in it;
 //! - *monotonic reads*: what the client's earlier reads returned is in it;
-//! - *monotonic writes*: with a write, the earlier writes of its client are in it, ordered before it;
-//! - *writes follow reads*: with a write, what its client had read before is in it, ordered before it.
+//! - *monotonic writes*: with a write, the earlier writes of its client are in it, ordered before
+//!   it;
+//! - *writes follow reads*: with a write, what its client had read before is in it, ordered before
+//!   it.
 //!
-//! A history keeps a set of guarantees if one order of all writes, the same for everyone, makes each
-//! read return the latest of the writes of its key that it shows. Ask for one guarantee or several:
-//! together they forbid more than each alone. (Read your writes alone does not mind if a client's two
-//! writes take effect in the other order: that is for monotonic writes to forbid.)
+//! A history keeps a set of guarantees if one order of all writes, the same for everyone, makes
+//! each read return the latest of the writes of its key that it shows. Ask for one guarantee or
+//! several: together they forbid more than each alone. (Read your writes alone does not mind if a
+//! client's two writes take effect in the other order: that is for monotonic writes to forbid.)
 //!
 //! With unique values this is a cycle search. The sets are built write by write and counted against
 //! the budget; with monotonic reads they only grow, so the work is at most writes times clients.
@@ -53,6 +55,12 @@ impl Guarantee {
             Self::MonotonicWrites => "monotonic-writes",
             Self::WritesFollowReads => "writes-follow-reads",
         }
+    }
+
+    /// The guarantee of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|guarantee| guarantee.name() == name)
     }
 }
 

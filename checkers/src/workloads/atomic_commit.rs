@@ -1,5 +1,5 @@
-//! Atomic commit: AC1 to AC5 of Bernstein, Hadzilacos and Goodman (*Concurrency control and recovery
-//! in database systems*, 1987, section 7.3), by name.
+//! Atomic commit: AC1 to AC5 of Bernstein, Hadzilacos and Goodman (*Concurrency control and
+//! recovery in database systems*, 1987, section 7.3), by name.
 //!
 //! - **AC1** all processes that reach a decision reach the same one;
 //! - **AC2** a process cannot reverse its decision;
@@ -40,9 +40,9 @@ pub struct Participant {
     pub decisions: Vec<Decision>,
 }
 
-/// Judges one transaction. `had_failures`: whether any failure, timeouts included, took effect, which
-/// excuses from AC4. `is_quiet`: whether all failures were repaired and the run went on long enough,
-/// which calls for AC5. Breaches name processes as their operations.
+/// Judges one transaction. `had_failures`: whether any failure, timeouts included, took effect,
+/// which excuses from AC4. `is_quiet`: whether all failures were repaired and the run went on long
+/// enough, which calls for AC5. Breaches name processes as their operations.
 #[must_use]
 pub fn atomic_commit(participants: &[Participant], had_failures: bool, is_quiet: bool) -> Report {
     let mut report = Report { examined: participants.len() as u64, ..Report::default() };

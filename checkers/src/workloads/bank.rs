@@ -1,7 +1,8 @@
 //! Bank: transfers between accounts, and reads of all balances at once (Jepsen's `bank` workload).
 //!
 //! Under snapshot isolation money is neither made nor lost: every read shows the same total, all
-//! accounts, and, if the bank forbids it, no debt. It does not see a read that is stale but balanced.
+//! accounts, and, if the bank forbids it, no debt. It does not see a read that is stale but
+//! balanced.
 
 use std::collections::BTreeMap;
 

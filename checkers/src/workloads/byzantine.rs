@@ -1,9 +1,10 @@
 //! Byzantine agreement (Lamport, Shostak and Pease, *The Byzantine generals problem*, 1982).
 //!
-//! Only correct processes are bound. With a commander: **IC1** all correct lieutenants decide the same
-//! value; **IC2** if the commander is correct, that is the commander's value. Without one, as
+//! Only correct processes are bound. With a commander: **IC1** all correct lieutenants decide the
+//! same value; **IC2** if the commander is correct, that is the commander's value. Without one, as
 //! consensus: **agreement**, and **validity** (if all correct processes propose one value, it is
-//! decided). Both: **integrity** (nobody decides twice) and, when the run went quiet, **termination**.
+//! decided). Both: **integrity** (nobody decides twice) and, when the run went quiet,
+//! **termination**.
 
 use crate::weak::Report;
 

@@ -2,8 +2,8 @@
 //! `counter`).
 //!
 //! When a read ends, the least that it may show is the sum of all increments confirmed before it
-//! began and of all decrements called before it ended; the most is the reverse. Sound for any mix of
-//! deltas; incomplete: a value inside the bounds need not be one that any order gives.
+//! began and of all decrements called before it ended; the most is the reverse. Sound for any mix
+//! of deltas; incomplete: a value inside the bounds need not be one that any order gives.
 
 use crate::history::{History, Outcome};
 use crate::weak::Report;

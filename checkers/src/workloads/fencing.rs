@@ -1,11 +1,11 @@
-//! Mutual exclusion with fencing tokens (Lampson and Redell 1980 for the lock; tokens as in Burrows,
-//! *The Chubby lock service*, OSDI 2006, section 2.4, there called sequencers).
+//! Mutual exclusion with fencing tokens (Lampson and Redell 1980 for the lock; tokens as in
+//! Burrows, *The Chubby lock service*, OSDI 2006, section 2.4, there called sequencers).
 //!
 //! A lock or lease hands each holder a token, greater than all before it; the resource refuses any
 //! token smaller than the greatest it has seen. Then a holder that is paused past its lease does no
 //! harm. Rules: *mutual-exclusion* (two clients certainly held it at once), *token-order* (a later
-//! grant with no greater token), *stale-token* (the resource accepted a token smaller than one before),
-//! *unknown-token* (a token used by somebody it was not given to).
+//! grant with no greater token), *stale-token* (the resource accepted a token smaller than one
+//! before), *unknown-token* (a token used by somebody it was not given to).
 
 use std::collections::BTreeMap;
 
@@ -38,9 +38,9 @@ pub struct ResourceWrite {
     pub is_accepted: bool,
 }
 
-/// Judges one lock and its resource, in O(n log n). `is_exclusive`: whether two certain holds at once
-/// are a breach; for a lease on drifting clocks they are not, and only the tokens protect. Breaches
-/// name holds, or resource writes for *stale-token* and *unknown-token*, by index.
+/// Judges one lock and its resource, in O(n log n). `is_exclusive`: whether two certain holds at
+/// once are a breach; for a lease on drifting clocks they are not, and only the tokens protect.
+/// Breaches name holds, or resource writes for *stale-token* and *unknown-token*, by index.
 #[must_use]
 pub fn fencing(holds: &[Hold], writes: &[ResourceWrite], is_exclusive: bool) -> Report {
     let mut report = Report { examined: (holds.len() + writes.len()) as u64, ..Report::default() };

@@ -1,11 +1,12 @@
 //! An append-only log with offsets, as in Jepsen's `kafka` workload, for one partition at a time.
 //!
 //! Offsets tell the total order, so each rule is one pass: a value has one offset and an offset one
-//! value (*inconsistent-offset*, *duplicate*); a poll returns offsets that rise (*nonmonotonic-poll*)
-//! and, within what it covers, skips nothing that anyone saw (*lost-in-poll*); a confirmed send is
-//! seen by someone if anyone polled beyond it (*lost-write*); sends of one client that do not overlap
-//! get rising offsets (*nonmonotonic-send*); what failed is seen by nobody (*aborted-read*), what was
-//! never sent neither (*unexpected*). It does not judge how far a consumer lags.
+//! value (*inconsistent-offset*, *duplicate*); a poll returns offsets that rise
+//! (*nonmonotonic-poll*) and, within what it covers, skips nothing that anyone saw
+//! (*lost-in-poll*); a confirmed send is seen by someone if anyone polled beyond it (*lost-write*);
+//! sends of one client that do not overlap get rising offsets (*nonmonotonic-send*); what failed is
+//! seen by nobody (*aborted-read*), what was never sent neither (*unexpected*). It does not judge
+//! how far a consumer lags.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Long fork (Jepsen's workload for parallel snapshot isolation; Sovran et al., SOSP 2011).
 //!
 //! Each key is written once, alone; reads cover a whole group of keys at once. Under snapshot
-//! isolation the reads of a group form a chain: of any two, one has seen all that the other saw. Two
-//! reads of which each misses what the other has are a long fork.
+//! isolation the reads of a group form a chain: of any two, one has seen all that the other saw.
+//! Two reads of which each misses what the other has are a long fork.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use crate::weak::Report;
 /// Checks reads of groups of keys: the input of an operation names the keys read (none for a write,
 /// which is not looked at), the output tells for each whether it was there.
 ///
-/// Reads are grouped by their keys. Sorted by how much they saw, each must contain the one before it,
-/// so the cost is O(n log n) comparisons of neighbours.
+/// Reads are grouped by their keys. Sorted by how much they saw, each must contain the one before
+/// it, so the cost is O(n log n) comparisons of neighbours.
 #[must_use]
 pub fn long_fork(history: &History<Vec<u64>, Vec<bool>>) -> Report {
     let mut report = Report::default();

@@ -1,8 +1,8 @@
 //! Checks of one workload or one kind of protocol each, by its own rules and in near-linear time.
 //!
-//! They ask less than a general model and therefore decide long histories that no search could; what
-//! each cannot see stands in its header. All return a [`Report`] whose breaches carry the name of the
-//! rule. A report that examined nothing is vacuous: look at [`Report::examined`].
+//! They ask less than a general model and therefore decide long histories that no search could;
+//! what each cannot see stands in its header. All return a [`Report`] whose breaches carry the name
+//! of the rule. A report that examined nothing is vacuous: look at [`Report::examined`].
 //!
 //! | workload | function |
 //! |---|---|

@@ -3,8 +3,8 @@
 //!
 //! An element is *known* from the moment its add is confirmed or a read that shows it ends. It is
 //! *lost* if some read that begins later misses it and none shows it after that one; *stale* if it
-//! shows again, which only a linearizable set forbids. An element nobody added, or whose add failed,
-//! must never show. O(n log n) in what all reads show together.
+//! shows again, which only a linearizable set forbids. An element nobody added, or whose add
+//! failed, must never show. O(n log n) in what all reads show together.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Total queue: what goes in comes out, once (Jepsen's `total-queue`).
 //!
-//! The run must end with a drain, so that nothing is left inside. Order is not looked at. An enqueue
-//! that failed must not come out; one that is unconfirmed may (then it was *recovered*); a dequeue
-//! that is unconfirmed may have taken one element with it, so each excuses one loss.
+//! The run must end with a drain, so that nothing is left inside. Order is not looked at. An
+//! enqueue that failed must not come out; one that is unconfirmed may (then it was *recovered*); a
+//! dequeue that is unconfirmed may have taken one element with it, so each excuses one loss.
 
 use std::collections::BTreeMap;
 

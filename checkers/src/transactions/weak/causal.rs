@@ -3,9 +3,9 @@
 use crate::transactions::graph::{Edges, WW};
 use crate::transactions::weak::sessions::Sessions;
 
-/// Adds, for each version read and each session, an edge from the latest transaction of that session
-/// that wrote the key and is in the reader's past. Earlier ones follow by session order; one that is
-/// in the past of the version's writer follows anyway and is left out.
+/// Adds, for each version read and each session, an edge from the latest transaction of that
+/// session that wrote the key and is in the reader's past. Earlier ones follow by session order;
+/// one that is in the past of the version's writer follows anyway and is left out.
 ///
 /// If causality itself has a cycle nothing is added: that cycle is the answer.
 pub(crate) fn infer(sessions: &Sessions, block: usize, edges: &mut Edges) {

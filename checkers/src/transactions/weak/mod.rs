@@ -1,17 +1,19 @@
 //! Read committed, read atomic and causal consistency of registers, decided exactly.
 //!
 //! Definitions by one commit order (Biswas and Enea, OOPSLA 2019, figure 2): if `t3` reads `x` from
-//! `t1`, and `t2` writes `x` and stands in a level's relation to `t3`, then `t2` commits before `t1`.
-//! A history keeps the level if session order, write-read pairs and those forced edges have no cycle.
-//! The relation is, for read committed, "`t3` read from `t2` earlier"; for read atomic, "`t2` is
-//! before `t3` in its session, or `t3` reads from it"; for causal consistency its transitive closure.
+//! `t1`, and `t2` writes `x` and stands in a level's relation to `t3`, then `t2` commits before
+//! `t1`. A history keeps the level if session order, write-read pairs and those forced edges have
+//! no cycle. The relation is, for read committed, "`t3` read from `t2` earlier"; for read atomic,
+//! "`t2` is before `t3` in its session, or `t3` reads from it"; for causal consistency its
+//! transitive closure.
 //!
 //! Only a minimal set of edges is inferred (Møldrup and Pavlogiannis, AWDIT, PLDI 2025): O(n^1.5)
 //! for the first two, O(n k) for causal consistency with `k` sessions. The vector clocks of the
 //! latter are computed for a block of sessions at a time, so memory grows with `n`, not with `n k`.
 //!
-//! Causal consistency here is the convergent kind: all sessions agree on one commit order. Indeterminate
-//! transactions that some transaction read from count as committed; the others do not count.
+//! Causal consistency here is the convergent kind: all sessions agree on one commit order.
+//! Indeterminate transactions that some transaction read from count as committed; the others do not
+//! count.
 
 pub(crate) mod causal;
 mod infer;
@@ -47,6 +49,12 @@ impl WeakLevel {
             Self::ReadAtomic => "read-atomic",
             Self::Causal => "causal",
         }
+    }
+
+    /// The level of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
     }
 }
 

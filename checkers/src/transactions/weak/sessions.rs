@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use crate::transactions::graph::{Edges, PROCESS, WR};
 use crate::transactions::history::{OpKind, Status, TransactionHistory};
 use crate::transactions::report::{Anomaly, Report};
-use crate::transactions::writes::{Writes, is_intermediate};
+use crate::transactions::writes::Writes;
 
 /// An external read: which key, from which node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -223,12 +223,13 @@ fn judge(
     report: &mut Report,
 ) -> Option<u32> {
     let (name, shown) = (history.names.key(key), history.names.value(value));
-    let Some(writer) = writes.writer(key, value) else {
+    let Some(row) = writes.find(key, value).map(|at| writes.row(at)) else {
         report.note(Anomaly::Unwritten, &[reader], || {
             format!("T{reader} read key {name} as {shown}, which nobody wrote")
         });
         return None;
     };
+    let writer = row.transaction();
     if history.status[writer as usize] == Status::Failed {
         report.note(Anomaly::G1a, &[reader, writer], || {
             format!("T{reader} read key {name} as {shown}, of the failed T{writer}")
@@ -241,7 +242,7 @@ fn judge(
         });
         return None;
     }
-    if is_intermediate(history, writer, key, value) {
+    if row.is_intermediate() {
         report.note(Anomaly::G1b, &[reader, writer], || {
             format!("T{reader} read key {name} as {shown}, which T{writer} itself overwrote")
         });
