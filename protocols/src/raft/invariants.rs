@@ -3,9 +3,10 @@
 //! The work of one look is in proportion to what changed since the last look at that server, and
 //! nothing when nothing changed: logs are compared by the digests that stand beside their entries.
 //!
-//! One thing is asked for beyond Figure 3, called *Durability* here: an entry that a server knew to
-//! be committed never leaves its log, crash or no crash. Raft gives it (an entry is durable before
-//! it is counted), and without it the rest of Figure 3 hangs by luck.
+//! One thing is asked for beyond Figure 3, called *Durability* here: a server that stores a committed
+//! entry keeps it, crash or no crash. Raft gives it: what a server acknowledged is durable, and no
+//! leader since has another entry in that place. (Up to the term of the commitment, a server may
+//! still lose the entry to an older leader's message; it was not among those who were counted.)
 
 use super::log::{LogIndex, Term};
 use super::{Log, Raft};
@@ -95,13 +96,14 @@ impl Invariants {
                 format!("{node} leads {} and changed its entry {lost}: {log}", seen.term),
             );
         }
-        if lost <= seen.commit {
-            let commit = seen.commit;
+        if let (Some(old), Some(committed)) = (seen.log.get(kept), self.committed.get(kept))
+            && *old == committed.digest
+            && committed.term <= state.term()
+        {
+            let Committed { term, by, .. } = committed;
             return violated(
                 "Durability",
-                format!(
-                    "{node} knew {commit} entries to be committed and lost entry {lost}: {log}"
-                ),
+                format!("{node} lost entry {lost}, which {by} had committed by {term}: {log}"),
             );
         }
         seen.log.truncate(kept);

@@ -79,6 +79,9 @@ fn a_retry_at_a_new_leader_takes_effect_once() {
     bench.elect(N1, &all);
     bench.act(N1, |server| server.request(1, append("k", "v")));
     bench.settle(&all);
+    bench.act(N1, Server::heartbeat);
+    bench.settle(&all);
+    assert_eq!(bench.at(N2).value("k"), Some("v"), "a follower has applied it");
     bench.elect(N2, &all);
     bench.act(N2, |server| server.request(1, append("k", "v")));
     bench.settle(&all);

@@ -102,10 +102,29 @@ fn a_server_that_loses_a_committed_entry_breaks_durability() {
     assert_eq!(sees(&mut watcher, &server), None);
     let mut journal = server.journal.clone();
     journal.pop();
-    assert_eq!(sees(&mut watcher, &Server::recovered(N2, 3, journal.clone())), None);
-    assert_eq!(sees(&mut watcher, &server), None, "and the uncommitted one came back");
+    let shorter = Server::recovered(N2, 3, journal.clone());
+    assert_eq!(sees(&mut watcher, &shorter), None, "entry 2 is not committed");
+    assert_eq!(sees(&mut watcher, &server), None, "and came back");
     journal.pop();
     assert_eq!(sees(&mut watcher, &Server::recovered(N2, 3, journal)), Some("Durability"));
+    let mut watcher = raft::invariants();
+    assert_eq!(sees(&mut watcher, &server), None);
+    assert_eq!(sees(&mut watcher, &committed(N1, 1, &[1, 1])), None);
+    let elsewhere = Server::with_log(N2, 3, 2, &[1]);
+    assert_eq!(sees(&mut watcher, &elsewhere), Some("Durability"), "committed, as N1 knew");
+}
+
+/// Figure 8 with a delay: N2 got the entry of term 2, but follows a leader of term 3 that lacks it, while
+/// others commit it in term 4. The leader of term 3 may still take it from N2.
+#[test]
+fn a_server_that_was_not_counted_may_lose_its_copy() {
+    let mut watcher = raft::invariants();
+    let mut late = Server::with_log(N2, 3, 3, &[1, 2]);
+    assert_eq!(sees(&mut watcher, &late), None);
+    assert_eq!(sees(&mut watcher, &committed(N1, 3, &[1, 2])), None);
+    late.deliver(N3, append_entries(3, (1, 1), &[3], 0));
+    assert_eq!(late.terms(), [1, 3]);
+    assert_eq!(sees(&mut watcher, &late), None);
 }
 
 /// A crash may take what no server was told of, a restarted server begins to learn again what is

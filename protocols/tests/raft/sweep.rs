@@ -4,6 +4,7 @@
 
 use crate::support::{append, get};
 use seedfall_protocols::kv::Answer;
+use seedfall_protocols::raft::log::Term;
 use seedfall_protocols::raft::{self, Config, Raft, Request, Response};
 use seedfall_sim::{
     Address, ClientContext, ClientId, Clients, CrashPoint, Draw, Draws, Duration, EffectKind, Fate,
@@ -212,6 +213,11 @@ struct Run {
     world: World<Raft, Wire, Crowd>,
     invariants: raft::Invariants,
     broken: Option<String>,
+    /// In some runs a new leader is cut off as soon as it leads, or a little later: how many events
+    /// remain to it, drawn anew for each. Figure 8 needs two such leaders in a row.
+    hunt: Option<Draws>,
+    hunted: Option<(u32, NodeId)>,
+    newest: Term,
 }
 
 impl Run {
@@ -238,7 +244,9 @@ impl Run {
             overrides: BTreeMap::new(),
         };
         let world = World::new(setup, config, wire, Crowd::new(nodes, clients, 60));
-        Self { world, invariants: raft::invariants(), broken: None }
+        let hunt = seed.is_multiple_of(2).then(|| Draws::new(Seed(!seed), nodes, 0));
+        let (invariants, newest) = (raft::invariants(), Term::default());
+        Self { world, invariants, broken: None, hunt, hunted: None, newest }
     }
 
     fn go(&mut self, span: Duration) {
@@ -246,8 +254,43 @@ impl Run {
         while self.broken.is_none() && !self.world.clients().is_done() {
             let Some(step) = self.world.step_until(limit) else { break };
             self.look(step.actor);
+            self.chase(step.actor);
         }
         self.world.advance(limit);
+    }
+
+    /// Cuts a new leader off from the others, after a few events.
+    fn chase(&mut self, actor: Address) {
+        let Some(draws) = &mut self.hunt else { return };
+        if let Some(node) = actor.node()
+            && let Some(state) = self.world.node(node)
+            && state.is_leader()
+            && state.term() > self.newest
+        {
+            self.newest = state.term();
+            let mut draw = draws.draw(Site::Plan);
+            let life = if draw.chance(300_000) { 0 } else { draw.below(40) };
+            self.hunted = draw.chance(700_000).then_some((life, node));
+        }
+        match self.hunted {
+            Some((0, node)) => {
+                self.hunted = None;
+                self.isolate(node);
+            }
+            Some((life, node)) => self.hunted = Some((life - 1, node)),
+            None => {}
+        }
+    }
+
+    /// Cuts one node off from the others, and connects all others.
+    fn isolate(&mut self, node: NodeId) {
+        let nodes = self.world.node_count();
+        let cut = &mut self.world.network_mut().cut;
+        cut.clear();
+        for other in NodeId::all(nodes).filter(|other| *other != node) {
+            cut.push((node.into(), other.into()));
+            cut.push((other.into(), node.into()));
+        }
     }
 
     fn look(&mut self, actor: Address) {
@@ -318,6 +361,7 @@ impl Run {
     }
 
     fn heal(&mut self) {
+        self.hunt = None;
         for node in NodeId::all(self.world.node_count()) {
             self.world.disarm_crash(node);
         }
@@ -363,7 +407,8 @@ fn sweep(nodes: usize) {
     let mut marks: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut crashes, mut inside, mut delivered) = (0, 0, 0);
     for seed in seeds() {
-        let (world, wrong) = run(seed, nodes);
+        let outcome = std::panic::catch_unwind(|| run(seed, nodes));
+        let Ok((world, wrong)) = outcome else { panic!("{nodes} nodes, seed {seed}: see above") };
         if let Some(wrong) = wrong {
             panic!("{nodes} nodes, seed {seed}: {wrong}");
         }
