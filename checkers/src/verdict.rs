@@ -75,7 +75,8 @@ impl Verdict {
 pub struct Certificate {
     /// One order per partition, each a list of operation indices; an indeterminate operation that
     /// appears took effect there, one that does not never did. By locality (Herlihy and Wing 1990,
-    /// section 3) orders per object make an order of the whole.
+    /// section 3) orders per object make an order of the whole. Empty for a queue, stack or priority
+    /// queue that a monitoring algorithm decided: it proves that no forbidden pattern occurs.
     pub orders: Vec<Vec<u32>>,
     /// What the check did.
     pub statistics: Statistics,
@@ -85,12 +86,12 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {
     /// The operation at whose response the history stopped being correct: every event before that
-    /// response can be explained, the response cannot. Index into the history. (If the history is
-    /// too hard to say, a later operation of the core.)
+    /// response can be explained, the response cannot, as far as its partition is concerned. Index
+    /// into the history. (If the history is too hard to say, a later operation of the core.)
     pub operation: u32,
     /// The operations that contradict each other, in call order; they include `operation` whenever
     /// it takes part. The contradiction stands even if every other operation took effect at any
-    /// time after its call, or never, and answered anything.
+    /// time after its call, or never, as long as it answered what it did.
     pub core: Vec<u32>,
     /// The span of time that the core covers: its first call and its last response.
     pub window: (u64, u64),

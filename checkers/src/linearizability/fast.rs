@@ -1,7 +1,7 @@
 //! The algorithms for particular structures, behind one door.
 
 use super::part::Part;
-use super::zones;
+use super::{membership, priority_queue, queue, stack, zones};
 use crate::models::Abstraction;
 use crate::verdict::{Path, Reason};
 
@@ -10,6 +10,8 @@ use crate::verdict::{Path, Reason};
 pub(crate) enum Fast {
     /// An order that explains everything.
     Order(Vec<u32>),
+    /// There is an order: no pattern forbids one. The algorithm does not make it.
+    Consistent,
     /// A contradiction between these operations.
     Contradiction { core: Vec<u32>, reason: Reason },
     /// The algorithm does not cover this history.
@@ -20,6 +22,11 @@ pub(crate) enum Fast {
 pub(crate) fn decide(part: &Part, abstraction: &Abstraction<'_>) -> Option<(Path, Fast)> {
     match abstraction {
         Abstraction::Register(view) => Some((Path::Zones, zones::decide(part, view))),
-        _ => None,
+        Abstraction::Membership(steps) => Some((Path::Set, membership::decide(part, steps))),
+        Abstraction::Queue(steps) => Some((Path::Queue, queue::decide(part, steps))),
+        Abstraction::Stack(steps) => Some((Path::Stack, stack::decide(part, steps))),
+        Abstraction::PriorityQueue(steps) => {
+            Some((Path::PriorityQueue, priority_queue::decide(part, steps)))
+        }
     }
 }

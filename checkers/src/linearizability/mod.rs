@@ -3,13 +3,19 @@
 //! Herlihy and Wing, *Linearizability: a correctness condition for concurrent objects* (1990).
 
 mod breadth_first;
+mod containers;
 mod depth_first;
 mod fast;
 mod fingerprint;
 mod machine;
+mod membership;
 mod part;
+mod priority_queue;
+mod queue;
 mod register_machine;
 mod schedule;
+mod segment_tree;
+mod stack;
 #[cfg(test)]
 mod tests;
 mod zones;

@@ -113,6 +113,10 @@ impl<'a, M: Model> Schedule<'a, M> {
                 self.decided(path);
                 Some(Outcome::Order(order))
             }
+            Fast::Consistent => {
+                self.decided(path);
+                Some(Outcome::Order(Vec::new()))
+            }
             Fast::Contradiction { core, reason } => {
                 let outcome = self.pinpoint(part, core, reason)?;
                 self.decided(path);
@@ -153,6 +157,7 @@ impl<'a, M: Model> Schedule<'a, M> {
                     continue;
                 }
                 Some((_, Fast::Order(order))) => back(order),
+                Some((_, Fast::Consistent)) => Vec::new(),
                 Some((_, Fast::NotApplicable)) | None => match self.search_aside(&before) {
                     Outcome::Order(order) => back(order),
                     Outcome::OutOf(_) => Vec::new(),

@@ -72,7 +72,9 @@ impl ModelName {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let name = match name {
-            "register-cas" | "cas-register" | "register-unique" | "register-cas-unique" => "register",
+            "register-cas" | "cas-register" | "register-unique" | "register-cas-unique" => {
+                "register"
+            }
             "mutex" => "lock",
             "priority-queue" => "pqueue",
             other => other,

@@ -5,53 +5,52 @@ use crate::models::Model;
 
 /// Whether some order of the operations explains the history. For a dozen operations at most.
 pub(crate) fn linearizable<M: Model>(model: &M, history: &History<M::Input, M::Output>) -> bool {
-    let ops: Vec<usize> = (0..history.len())
+    let all: Vec<u32> = (0..history.len() as u32).collect();
+    is_explained(model, history, &all)
+}
+
+/// The same if only the operations of `core` must take effect, and in time: the others may take
+/// effect at any time after their call, or never, but answer what they answered.
+pub(crate) fn is_explained<M: Model>(
+    model: &M,
+    history: &History<M::Input, M::Output>,
+    core: &[u32],
+) -> bool {
+    let mut left: Vec<usize> = (0..history.len())
         .filter(|i| !matches!(history.operations[*i].outcome, Outcome::Failed { .. }))
         .collect();
-    explains(model, history, &model.initial(), &ops)
+    // One key after the other: the state of a model is that of one key.
+    while let Some(&first) = left.first() {
+        let key = |i: usize| model.partition(&history.operations[i].input);
+        let (here, others): (Vec<usize>, _) = left.iter().partition(|i| key(**i) == key(first));
+        if !explains(model, history, core, &model.initial(), &here) {
+            return false;
+        }
+        left = others;
+    }
+    true
 }
 
 fn explains<M: Model>(
     model: &M,
     history: &History<M::Input, M::Output>,
+    core: &[u32],
     state: &M::State,
     left: &[usize],
 ) -> bool {
     let op = |i: usize| &history.operations[i];
-    if left.iter().all(|i| op(*i).outcome.returned().is_none()) {
+    let end = |i: usize| op(i).outcome.returned().filter(|_| core.contains(&(i as u32)));
+    if left.iter().all(|i| end(*i).is_none()) {
         return true;
     }
     left.iter().any(|i| {
-        let first = left.iter().all(|j| op(*j).outcome.returned().is_none_or(|r| r >= op(*i).call));
+        let first = left.iter().all(|j| end(*j).is_none_or(|r| r >= op(*i).call));
         let rest: Vec<usize> = left.iter().copied().filter(|j| j != i).collect();
         first
             && model
                 .step(state, &op(*i).input, op(*i).outcome.output())
-                .is_some_and(|after| explains(model, history, &after, &rest))
+                .is_some_and(|after| explains(model, history, core, &after, &rest))
     })
-}
-
-/// The history in which only the operations of `core` are constrained: the others may take effect
-/// at any time after their call or never, and those that change nothing are left out.
-pub(crate) fn relaxed<M: Model>(
-    model: &M,
-    history: &History<M::Input, M::Output>,
-    core: &[u32],
-) -> History<M::Input, M::Output>
-where
-    History<M::Input, M::Output>: Clone,
-{
-    let mut relaxed = history.clone();
-    for (index, operation) in relaxed.operations.iter_mut().enumerate() {
-        if core.contains(&(index as u32)) {
-            continue;
-        }
-        let pure = model.is_pure(&operation.input, operation.outcome.output());
-        let never = matches!(operation.outcome, Outcome::Failed { .. }) || pure;
-        operation.outcome =
-            if never { Outcome::Failed { returned: 0 } } else { Outcome::Indeterminate };
-    }
-    relaxed
 }
 
 /// What was known just before an operation responded.

@@ -1,5 +1,6 @@
 //! Every algorithm against brute force, and against one another.
 
 mod brute;
+mod containers;
 mod random;
 mod registers;

@@ -1,0 +1,141 @@
+//! A stack with distinct values, in O(n log n).
+//!
+//! Decrease and conquer, in the manner of Lee and Mathur, *Efficient decrease-and-conquer
+//! linearizability monitoring* (2025), derived here from its statement:
+//!
+//! - A value whose push and pop overlap can be pushed and popped in one instant: it is left out.
+//! - At an instant that no certain stay covers the stack may be empty: what lies before and after
+//!   are judged apart.
+//! - Between two such instants some value lies at the bottom all the time: its push comes first and
+//!   its pop last. Any value that can be that may be that (moving it there keeps the others nested);
+//!   without it the rest is judged again.
+//!
+//! Segment trees over the values (by the response of the push) and over time (how many certain stays
+//! cover it) make each removal and each split logarithmic.
+
+use super::containers::{self, Stay};
+use super::fast::Fast;
+use super::part::Part;
+use super::segment_tree::{Coverage, Maximum};
+use crate::models::abstraction::ContainerStep;
+use crate::verdict::Reason;
+
+/// Decides a stack part.
+pub(crate) fn decide(part: &Part, steps: &[ContainerStep]) -> Fast {
+    let all = match containers::gather(part, steps) {
+        Ok(all) => all,
+        Err(answer) => return answer,
+    };
+    let mut stays: Vec<Stay> =
+        all.stays.iter().filter(|stay| stay.certain().is_some()).copied().collect();
+    stays.sort_unstable_by_key(|stay| (stay.insert_ret, stay.insert));
+    if let Some(core) = Peeling::new(&stays).run() {
+        return Fast::Contradiction { core, reason: Reason::WrongOrder };
+    }
+    match containers::check_empty(part, &all) {
+        Ok(()) => Fast::Consistent,
+        Err(answer) => answer,
+    }
+}
+
+/// Values from `first` to `end`, excluded, none of whose certain stays reaches outside.
+type Range = (usize, usize);
+
+struct Peeling<'a> {
+    stays: &'a [Stay],
+    /// First and last slot of each certain stay.
+    slots: Vec<(usize, usize)>,
+    coverage: Coverage,
+    /// Over the values that are left: the earliest push response, negated, ...
+    push_ret: Maximum,
+    /// ... and the latest pop call.
+    pop_call: Maximum,
+    /// Over those not known to be able to come first: the earliest push call, negated.
+    push_call: Maximum,
+    /// Over those that can come first: the latest pop response.
+    pop_ret: Maximum,
+}
+
+impl<'a> Peeling<'a> {
+    fn new(stays: &'a [Stay]) -> Self {
+        // Instants and the gaps between them take turns as slots, so that an open interval leaves
+        // its own ends free.
+        let mut instants: Vec<u64> =
+            stays.iter().flat_map(|stay| [stay.insert_ret, stay.remove_call]).collect();
+        instants.sort_unstable();
+        instants.dedup();
+        let slot = |time: u64| instants.partition_point(|other| *other < time) * 2;
+        let slots: Vec<(usize, usize)> = stays
+            .iter()
+            .map(|stay| (slot(stay.insert_ret) + 1, slot(stay.remove_call) - 1))
+            .collect();
+        let mut coverage = Coverage::new(instants.len() * 2);
+        for &(first, last) in &slots {
+            coverage.add(first, last, 1);
+        }
+        let maximum = |of: fn(&Stay) -> u64| Maximum::new(stays.iter().map(of));
+        Self {
+            stays,
+            slots,
+            coverage,
+            push_ret: maximum(|stay| u64::MAX - stay.insert_ret),
+            pop_call: maximum(|stay| stay.remove_call),
+            push_call: maximum(|stay| u64::MAX - stay.insert_call),
+            pop_ret: Maximum::new(stays.iter().map(|_| 0)),
+        }
+    }
+
+    /// The operations of values none of which can be at the bottom, if there are such.
+    fn run(mut self) -> Option<Vec<u32>> {
+        let mut ranges: Vec<Range> = vec![(0, self.stays.len())];
+        while let Some((first, end)) = ranges.pop() {
+            let Some((_, lowest)) = self.push_ret.of(first, end) else { continue };
+            let from = self.slots[lowest].0;
+            let Some((_, highest)) = self.pop_call.of(first, end) else { continue };
+            let to = self.slots[highest].1;
+            if let Some(free) = self.coverage.zero(from, to) {
+                let split = first + self.slots[first..end].partition_point(|slot| slot.0 < free);
+                ranges.push((split, end));
+                ranges.push((first, split));
+                continue;
+            }
+            let Some(bottom) = self.bottom(first, end) else {
+                return Some(self.left(first, end));
+            };
+            self.remove(bottom);
+            ranges.push((first, end));
+        }
+        None
+    }
+
+    /// A value whose push can come first and whose pop last.
+    fn bottom(&mut self, first: usize, end: usize) -> Option<usize> {
+        let (earliest, _) = self.push_ret.of(first, end)?;
+        while let Some((call, value)) = self.push_call.of(first, end)
+            && call >= earliest
+        {
+            // It can come first, and always will: the earliest response only grows.
+            self.push_call.clear(value);
+            self.pop_ret.set(value, self.stays[value].remove_ret);
+        }
+        let (latest, _) = self.pop_call.of(first, end)?;
+        let (ret, value) = self.pop_ret.of(first, end)?;
+        (ret >= latest).then_some(value)
+    }
+
+    fn remove(&mut self, value: usize) {
+        let (first, last) = self.slots[value];
+        self.coverage.add(first, last, -1);
+        for tree in [&mut self.push_ret, &mut self.pop_call, &mut self.push_call, &mut self.pop_ret]
+        {
+            tree.clear(value);
+        }
+    }
+
+    fn left(&self, first: usize, end: usize) -> Vec<u32> {
+        let left = (first..end).filter(|value| self.push_ret.of(*value, value + 1).is_some());
+        let mut core: Vec<u32> = left.flat_map(|value| self.stays[value].operations()).collect();
+        core.sort_unstable();
+        core
+    }
+}
