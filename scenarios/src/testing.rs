@@ -6,10 +6,14 @@
 use crate::case::{Case, Replayed};
 use crate::report::{Conclusion, Failure};
 use crate::run::{Runnable, Trial};
+use crate::shrink::{shrink, story};
 use crate::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall_sim::Seed;
 use std::ops::Range;
 use std::path::Path;
+
+/// How many runs a failing test spends on making the failure small: a second or two.
+const SHRINK_RUNS: u64 = 5_000;
 
 /// How many seeds a test runs if the environment does not say otherwise.
 pub const DEFAULT_SEEDS: u64 = 500;
@@ -67,7 +71,14 @@ pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), Str
             let thread = std::thread::current();
             let test = thread.name().unwrap_or_default();
             let replay = format!("SEEDFALL_SEED={} cargo test {test}", failure.seed.0);
-            Failure { replay, ..failure.clone() }.to_string()
+            let told = Failure { replay, ..failure.clone() }.to_string();
+            match shrink(scenario, &Trial::of(failure.seed), SHRINK_RUNS) {
+                Some(small) => {
+                    let story = story(&small).join("\n");
+                    format!("{told}\n  shrunk to  {}\n{story}", small.summary())
+                }
+                None => format!("{told}\nand two runs of this seed differ: the run is not a value"),
+            }
         })),
     }
 }

@@ -37,6 +37,7 @@ fn a_failure_prints_what_broke_and_the_line_that_replays_it() {
     let seed = text.split("SEEDFALL_SEED=").nth(1).and_then(|rest| rest.split(' ').next());
     let seed = seed.unwrap_or_else(|| panic!("a line to paste:\n{text}"));
     assert!(text.contains("cargo test door::a_test_of_a_user"), "{text}");
+    assert!(text.contains("shrunk to  0 faults"), "and the story:\n{text}");
     assert!(text.contains("always linearizable") && text.contains("hash       0x"), "{text}");
     let (passed, again) = child(&[("SEEDFALL_SEED", seed)]);
     assert!(!passed);

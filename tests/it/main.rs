@@ -6,6 +6,7 @@
 //! - `corpus`: the fuzz bodies over a fixed corpus;
 //! - `regressions`: kept cases;
 //! - `verdicts`: each way in which a run can end; `door`: the `cargo test` door;
+//! - `shrinking`: what a shrunk run promises;
 //! - `tidy`: rules of STYLE.md that a program can check.
 
 mod corpus;
@@ -14,6 +15,7 @@ mod planted;
 mod properties;
 mod regressions;
 mod replay;
+mod shrinking;
 mod tidy;
 mod verdicts;
 
