@@ -191,6 +191,14 @@ fn duplicate_elements_and_incompatible_orders_elle_2020() {
 }
 
 #[test]
+fn appends_of_one_transaction_keep_their_order() {
+    let reversed = ok(&[&[append(1, 1), append(1, 2)], &[list(1, &[2, 1])]]);
+    assert_breaks(&reversed, Anomaly::IncompatibleOrder, Level::ReadUncommitted);
+    let missing = ok(&[&[append(1, 1), append(1, 2)], &[list(1, &[2])]]);
+    assert_breaks(&missing, Anomaly::IncompatibleOrder, Level::ReadUncommitted);
+}
+
+#[test]
 fn values_out_of_thin_air() {
     let lists = ok(&[&[list(1, &[7])]]);
     assert_breaks(&lists, Anomaly::Unwritten, Level::ReadUncommitted);

@@ -162,7 +162,8 @@ pub(crate) fn infer(
     };
     unseen.iter().for_each(|(key, _)| inference.has_unseen[*key as usize] = true);
     for transaction in 0..history.len() as u32 {
-        if history.status[transaction as usize] == Status::Ok {
+        // Of a committed transaction that is not `Ok` only the writes are known.
+        if committed[transaction as usize] {
             inference.transaction(transaction, edges, report);
         }
     }
@@ -239,6 +240,10 @@ impl Inference<'_> {
                 OpKind::Write(value) => {
                     let place = self.writes.find(op.key, value);
                     let position = place.map_or(UNSEEN, |place| self.versions.position[place]);
+                    if writes_later && later.1 < ASIDE && position != ASIDE && later.1 < position {
+                        let other = self.history.longest[op.key as usize][later.1 as usize];
+                        note_reversed(self.history, transaction, op.key, [value, other], report);
+                    }
                     let first = if writes_later { later.1.min(position) } else { position };
                     self.later[op.key as usize] = (transaction, first);
                 }
@@ -356,6 +361,23 @@ impl Inference<'_> {
             });
         }
     }
+}
+
+fn note_reversed(
+    history: &TransactionHistory,
+    transaction: u32,
+    key: u32,
+    [earlier, later]: [u32; 2],
+    report: &mut Report,
+) {
+    report.note(Anomaly::IncompatibleOrder, &[transaction], || {
+        let (earlier, later) = (history.names.value(earlier), history.names.value(later));
+        let key = history.names.key(key);
+        format!(
+            "T{transaction} appended {earlier} and then {later} to key {key}, which was read with \
+             {later} and without {earlier} before it"
+        )
+    });
 }
 
 fn note_future(
