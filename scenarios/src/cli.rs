@@ -8,6 +8,7 @@
 //! }
 //! ```
 
+mod check;
 mod inspect;
 mod logs;
 mod planted;
@@ -66,6 +67,8 @@ enum Command {
     Trace(OneRun),
     /// Prints the trace hash of each seed: equal hashes mean equal runs, event for event.
     Hash(HashArgs),
+    /// Judges a history from a file: linearizability, weaker models, transactions.
+    Check(check::CheckArgs),
     /// Plants bugs (patches) in a copy of a project, one by one, and counts the seeds until each is
     /// found.
     Planted(planted::PlantedArgs),
@@ -161,6 +164,7 @@ pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
         Some(Command::Shrink(args)) => inspect::shrink(scenarios, &args, cli.json),
         Some(Command::Trace(args)) => inspect::trace(scenarios, &args, cli.json),
         Some(Command::Hash(args)) => inspect::hash(scenarios, &args, cli.json),
+        Some(Command::Check(args)) => check::check(&args, cli.json),
         Some(Command::Planted(args)) => planted::planted(&args, cli.json),
     };
     match done {

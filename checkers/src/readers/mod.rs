@@ -8,6 +8,7 @@ mod datum;
 mod edn;
 mod interpret;
 mod json_lines;
+mod judge;
 mod pairing;
 mod porcupine;
 
@@ -17,6 +18,7 @@ use std::io::BufRead;
 pub use datum::Datum;
 pub use interpret::{ModelName, Typed};
 pub use json_lines::{VERSION, write};
+pub use judge::{Judgement, Promise, judge};
 
 /// How much a reader accepts before it gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

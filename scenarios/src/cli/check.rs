@@ -1,0 +1,135 @@
+//! `seedfall check`: judges a history from a file, with no engine in sight.
+
+use super::{Problem, show};
+use clap::Args;
+use seedfall_checkers::Budget;
+use seedfall_checkers::readers::{Format, Judgement, Limits, Promise, RawHistory, judge, read};
+use seedfall_checkers::weak::Status;
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(after_help = after_help())]
+pub(super) struct CheckArgs {
+    /// The history; `-` is standard input.
+    file: PathBuf,
+    /// The promise to judge it by, or `auto`: what its operations fit.
+    #[arg(long, default_value = "auto", value_name = "NAME")]
+    model: String,
+    /// The format; without it, it is guessed from the beginning of the file.
+    #[arg(long, value_parser = ["json-lines", "edn", "jepsen-log"])]
+    format: Option<String>,
+    /// How many configurations a search may expand before it says that it does not know.
+    #[arg(long, default_value_t = Budget::DEFAULT.configurations, value_name = "N")]
+    budget: u64,
+}
+
+fn after_help() -> String {
+    let mut text = String::from(
+        "Exit codes: 0 holds, 1 violated, 2 bad input, 6 unknown within the budget.\n\nPromises:\n",
+    );
+    for (name, meaning) in Promise::NAMES {
+        text.push_str(&format!("  {name:<34} {meaning}\n"));
+    }
+    text
+}
+
+/// Judges a file.
+pub(super) fn check(args: &CheckArgs, json: bool) -> Result<u8, Problem> {
+    let file = args.file.display();
+    let at = |error: &dyn std::fmt::Display| Problem(format!("{file}: {error}"));
+    let mut input: Box<dyn BufRead> = if args.file.as_os_str() == "-" {
+        Box::new(BufReader::new(std::io::stdin()))
+    } else {
+        Box::new(BufReader::new(File::open(&args.file).map_err(|error| at(&error))?))
+    };
+    let start = input.fill_buf().map_err(|error| at(&error))?;
+    if start.is_empty() {
+        return Err(at(&"the file is empty; expected a history"));
+    }
+    let format = match args.format.as_deref() {
+        Some("json-lines") => Format::JsonLines,
+        Some("edn") => Format::Edn,
+        Some(_) => Format::JepsenLog,
+        None => Format::detect(start).ok_or_else(|| {
+            let expected = "json-lines, edn or jepsen-log; say which with --format";
+            at(&format!("looks like no known format; expected {expected}"))
+        })?,
+    };
+    let history = read(format, input, Limits::DEFAULT).map_err(|error| at(&error))?;
+    let promise = choose(&args.model, &history).map_err(|error| at(&error))?;
+    let judgement = judge(&history, promise, Budget::configurations(args.budget))
+        .map_err(|error| at(&error))?;
+    tell(&history, promise, &judgement, json);
+    Ok(match judgement.status {
+        Status::Holds => 0,
+        Status::Violated => 1,
+        Status::Unknown => 6,
+    })
+}
+
+/// The promise that is asked for, or the one that fits.
+fn choose(name: &str, history: &RawHistory) -> Result<Promise, String> {
+    if name != "auto" {
+        return Promise::from_name(name).ok_or_else(|| {
+            let near = Promise::NAMES
+                .iter()
+                .map(|(known, _)| (strsim::damerau_levenshtein(known, name), *known))
+                .min()
+                .map_or("", |(_, known)| known);
+            format!("unknown promise `{name}`; did you mean `{near}`? `check --help` lists all")
+        });
+    }
+    if let Some(promise) = history.model.as_deref().and_then(Promise::from_name) {
+        return Ok(promise);
+    }
+    let fitting = Promise::fitting(history);
+    match fitting.as_slice() {
+        [] => Err("its operations fit no model; say which with --model".to_owned()),
+        [promise, ..] => Ok(*promise),
+    }
+}
+
+fn tell(history: &RawHistory, promise: Promise, judgement: &Judgement, json: bool) {
+    let word = match judgement.status {
+        Status::Holds => "holds",
+        Status::Violated => "violated",
+        Status::Unknown => "unknown",
+    };
+    if json {
+        let counters: serde_json::Map<_, _> = judgement
+            .counters
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), json!(count)))
+            .collect();
+        let lines: Vec<u64> =
+            judgement.operations.iter().map(|index| history.operations[*index].line).collect();
+        let value = json!({
+            "promise": promise.name(),
+            "verdict": word,
+            "operations": history.operations.len(),
+            "evidence": judgement.evidence,
+            "lines": lines,
+            "counters": counters,
+        });
+        show::line(&value.to_string());
+        return;
+    }
+    let style = match judgement.status {
+        Status::Holds => show::GOOD,
+        Status::Violated => show::BAD,
+        Status::Unknown => show::DULL,
+    };
+    show::line(&format!("{}: {}", promise.name(), show::styled(style, word)));
+    for line in &judgement.evidence {
+        show::line(&format!("  {line}"));
+    }
+    let counters: Vec<String> = judgement
+        .counters
+        .iter()
+        .map(|(name, count)| format!("{} {name}", show::count(*count)))
+        .collect();
+    show::line(&format!("  ({})", counters.join(", ")));
+}
