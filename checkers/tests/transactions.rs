@@ -5,8 +5,8 @@ use seedfall_checkers::transactions::generate::{Generated, Isolation, Random, Sh
 use seedfall_checkers::transactions::timestamps::{self, Axiom, Promise};
 use seedfall_checkers::transactions::weak::{self, Relation, WeakLevel};
 use seedfall_checkers::transactions::{
-    Anomaly, DataType, Dependency, HistoryError, Level, Micro, Pattern, Report, Scope, Status,
-    TransactionHistory, check, check_with,
+    Anomaly, DataType, Dependency, HistoryError, Level, Micro, OrderError, Pattern, Report, Scope,
+    Status, TransactionHistory, check, check_with, serial_order, verify_cycle, verify_order,
 };
 
 fn append(key: u64, value: u64) -> Micro {
@@ -496,6 +496,44 @@ fn weak_levels_show_their_cycles() {
     let status = |level| weak::check(&relayed, level).unwrap().status();
     assert_eq!(status(WeakLevel::ReadAtomic), Status::Holds);
     assert_eq!(status(WeakLevel::Causal), Status::Violated);
+}
+
+#[test]
+fn certificates_of_large_histories_verify_and_forged_ones_do_not() {
+    let shape = Shape {
+        failed_percent: 5,
+        indeterminate_percent: 5,
+        ..Shape::usual(DataType::List, Isolation::StrictSerializable, 3_000)
+    };
+    let history = generate(&shape, 8).unwrap().history;
+    let level = Level::StrictSerializable;
+    let mut order = serial_order(&history, level).unwrap().unwrap();
+    assert_eq!(verify_order(&history, &order, level.scope()), Ok(()));
+    let last = order.pop().unwrap();
+    assert_eq!(verify_order(&history, &order, level.scope()), Err(OrderError::Missing(last)));
+    order.push(order[0]);
+    assert_eq!(verify_order(&history, &order, level.scope()), Err(OrderError::Stray(order[0])));
+    order.pop();
+    order.insert(0, last);
+    assert!(verify_order(&history, &order, level.scope()).is_err());
+    let mut apart = TransactionHistory::new();
+    for time in [0, 2] {
+        let ended = Outcome::Ok { returned: time + 1, output: () };
+        apart.push(7, time, &ended, &[append(time, 1), list(time, &[1])]).unwrap();
+    }
+    assert_eq!(verify_order(&apart, &[1, 0], Scope::Data), Ok(()));
+    assert_eq!(verify_order(&apart, &[1, 0], Scope::Process), Err(OrderError::OutOfOrder(0)));
+    assert_eq!(verify_order(&apart, &[1, 0], Scope::RealTime), Err(OrderError::OutOfOrder(0)));
+    assert_eq!(verify_order(&apart, &[0, 1], Scope::RealTime), Ok(()));
+
+    let shape = Shape::usual(DataType::Register, Isolation::ReadCommitted, 500);
+    let history = generate(&shape, 8).unwrap().history;
+    let report = check(&history, level).unwrap();
+    let mut cycles = report.findings.into_iter().filter(|finding| !finding.steps.is_empty());
+    let mut finding = cycles.next().unwrap();
+    assert!(verify_cycle(&history, &finding) && cycles.all(|f| verify_cycle(&history, &f)));
+    finding.steps.pop();
+    assert!(!verify_cycle(&history, &finding));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use seedfall_checkers::Outcome;
 use seedfall_checkers::transactions::generate::Random;
 use seedfall_checkers::transactions::weak::{self, WeakLevel};
 use seedfall_checkers::transactions::{
-    DataType, Level, Micro, Scope, Status, TransactionHistory, check,
+    DataType, Level, Micro, Report, Scope, Status, TransactionHistory, check, serial_order,
+    verify_cycle, verify_order,
 };
 
 /// One transaction of a small history.
@@ -257,6 +258,21 @@ fn all_seen(history: &[Small]) -> bool {
     })
 }
 
+/// A verdict comes with a proof: an order that replays, or cycles whose edges are there.
+fn assert_certified(transactions: &TransactionHistory, report: &Report) {
+    let order = serial_order(transactions, report.level).expect("values are unique");
+    if report.status() == Status::Holds {
+        let order = order.expect("no cycle");
+        assert_eq!(verify_order(transactions, &order, report.level.scope()), Ok(()));
+    } else if let Some(order) = order {
+        // No cycle: then something else is wrong, and no order can hide it.
+        assert!(verify_order(transactions, &order, report.level.scope()).is_err(), "{report}");
+    }
+    for finding in report.findings.iter().filter(|finding| !finding.steps.is_empty()) {
+        assert!(verify_cycle(transactions, finding), "{report}");
+    }
+}
+
 const SNAPSHOTS: [Level; 3] = [
     Level::SnapshotIsolation,
     Level::StrongSessionSnapshotIsolation,
@@ -296,6 +312,7 @@ fn lists_are_serializable_exactly_if_an_order_exists() {
             let report = check(&transactions, level).unwrap();
             assert_eq!(report.status() == Status::Holds, holds, "{history:#?}\n{report}");
             tally.count(holds);
+            assert_certified(&transactions, &report);
         }
     }
     tally.assert_both(4_000);
@@ -356,6 +373,9 @@ fn registers_that_are_read_before_each_write_are_decided_exactly() {
             let report = check(&transactions, level).unwrap();
             assert_eq!(report.status() == Status::Holds, possible, "{history:#?}\n{report}");
             tally.count(possible);
+            if Level::Serializable <= level {
+                assert_certified(&transactions, &report);
+            }
         }
     }
     tally.assert_both(4_000);

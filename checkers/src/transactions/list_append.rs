@@ -69,13 +69,15 @@ impl Versions {
                 let place = writes.find(key, value);
                 let row = place.map(|place| writes.row(place));
                 let writer = row.map_or(NO_ONE, Row::transaction);
-                if let Some(place) = place {
-                    let position = &mut versions.position[place];
-                    twice = if *position == UNSEEN { twice } else { Some(value) };
-                    *position = at;
+                // A second copy tells nothing of the order: it is noted and stepped over.
+                let is_copy = place.is_some_and(|place| versions.position[place] != UNSEEN);
+                match place {
+                    _ if is_copy => twice = Some(value),
+                    Some(place) => versions.position[place] = at,
+                    None => {}
                 }
-                let effective = writer != NO_ONE && committed[writer as usize];
-                if !effective {
+                let effective = !is_copy && writer != NO_ONE && committed[writer as usize];
+                if !effective && !is_copy {
                     let column = match row {
                         None => &mut versions.unwritten,
                         Some(_) => &mut versions.failed,

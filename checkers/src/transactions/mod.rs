@@ -24,6 +24,7 @@
 //! # Ok::<(), seedfall_checkers::transactions::HistoryError>(())
 //! ```
 
+mod certificate;
 pub(crate) mod cycles;
 mod explain;
 pub mod generate;
@@ -38,16 +39,17 @@ pub mod timestamps;
 pub mod weak;
 pub(crate) mod writes;
 
+pub use certificate::{OrderError, serial_order, verify_cycle, verify_order};
 pub use graph::Dependency;
 pub use history::{DataType, HistoryError, Micro, TransactionHistory};
 pub use report::{Anomaly, Counters, Finding, Level, Pattern, Report, Scope, Status, Step};
 
 use cycles::Cycles;
-use graph::Edges;
+use graph::{Edges, Graph};
 use writes::Writes;
 
 /// How many edges the search for short witnesses looks at, unless told otherwise.
-pub const ALLOWANCE: u64 = 20_000_000;
+pub const ALLOWANCE: u64 = 5_000_000;
 
 /// Checks a history of lists or registers against a level.
 ///
@@ -68,26 +70,7 @@ pub fn check_with(
     allowance: u64,
 ) -> Result<Report, HistoryError> {
     let mut report = Report::new(level);
-    let writes = Writes::new(history)?;
-    let committed = writes::committed(history, &writes);
-    let mut edges = Edges::new(history.len() as u32);
-    match history.data_type() {
-        Some(DataType::List) => {
-            list_append::infer(history, &writes, &committed, &mut edges, &mut report);
-        }
-        Some(DataType::Register) => {
-            rw_register::infer(history, &writes, &committed, &mut edges, &mut report);
-        }
-        None => {}
-    }
-    internal::check(history, &committed, &mut report);
-    if Scope::Process <= level.scope() {
-        order::process(history, &committed, &mut edges);
-    }
-    if level.scope() == Scope::RealTime {
-        order::real_time(history, &committed, &mut edges);
-    }
-    let graph = edges.build();
+    let (graph, committed) = infer(history, level, &mut report)?;
     let mut cycles = Cycles::new(&graph, allowance);
     cycles.search(level);
     for (anomaly, scope, cycle) in &cycles.found {
@@ -105,4 +88,33 @@ pub fn check_with(
     };
     report.sort();
     Ok(report)
+}
+
+/// All that data and order imply, as a graph; notes what is wrong without a cycle. Also tells which
+/// transactions took effect.
+fn infer(
+    history: &TransactionHistory,
+    level: Level,
+    report: &mut Report,
+) -> Result<(Graph, Vec<bool>), HistoryError> {
+    let writes = Writes::new(history)?;
+    let committed = writes::committed(history, &writes);
+    let mut edges = Edges::new(history.len() as u32);
+    match history.data_type() {
+        Some(DataType::List) => {
+            list_append::infer(history, &writes, &committed, &mut edges, report);
+        }
+        Some(DataType::Register) => {
+            rw_register::infer(history, &writes, &committed, &mut edges, report);
+        }
+        None => {}
+    }
+    internal::check(history, &committed, report);
+    if Scope::Process <= level.scope() {
+        order::process(history, &committed, &mut edges);
+    }
+    if level.scope() == Scope::RealTime {
+        order::real_time(history, &committed, &mut edges);
+    }
+    Ok((edges.build(), committed))
 }

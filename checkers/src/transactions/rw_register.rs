@@ -111,6 +111,7 @@ impl Inference<'_> {
             let before = match read {
                 None => NONE,
                 Some(value) => match self.writes.find(key, value) {
+                    Some(place) if self.writes.row(place).transaction() == transaction => return,
                     Some(place) => place as u32,
                     None => return,
                 },
