@@ -4,16 +4,26 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::FxHasher;
 
+/// A free slot.
+const FREE: u64 = u64::MAX;
+
 /// Gives equal values equal numbers, counting from 0, without keeping a second copy as a map would.
 pub(crate) struct Interner<T> {
     values: Vec<T>,
-    /// Open addressing over `values`; `u32::MAX` is free. Never iterated.
-    table: Vec<u32>,
+    /// Open addressing over `values`: 32 bits of hash, which also choose the slot, and the number.
+    /// So neither growing nor most of the probing touches a value. Never iterated in hash order.
+    table: Vec<u64>,
+    /// The entries used last, so that what is asked again soon costs no trip to a large table.
+    /// Empty while the table is small.
+    recent: Vec<u64>,
 }
+
+/// Entries used last that are remembered, once there are more values than that.
+const RECENT: usize = 2_048;
 
 impl<T: Hash + Eq> Interner<T> {
     pub(crate) fn new() -> Self {
-        Self { values: Vec::new(), table: vec![u32::MAX; 16] }
+        Self { values: Vec::new(), table: vec![FREE; 16], recent: Vec::new() }
     }
 
     pub(crate) fn get(&self, number: u32) -> &T {
@@ -30,53 +40,63 @@ impl<T: Hash + Eq> Interner<T> {
 
     /// The number of `value`, which is kept if it is new.
     pub(crate) fn intern(&mut self, value: T) -> u32 {
-        let slot = match self.find(&value) {
-            Ok(number) => return number,
-            Err(slot) => slot,
-        };
+        let hash = Self::hash(&value);
+        let near = hash as usize & (RECENT - 1);
+        if let Some(entry) = self.recent.get(near)
+            && entry >> 32 == hash
+            && self.values.get(*entry as u32 as usize) == Some(&value)
+        {
+            return *entry as u32;
+        }
+        let mask = self.table.len() - 1;
+        let mut slot = hash as usize & mask;
+        loop {
+            let entry = self.table[slot];
+            if entry == FREE {
+                break;
+            }
+            let number = entry as u32;
+            if entry >> 32 == hash && self.values[number as usize] == value {
+                if let Some(recent) = self.recent.get_mut(near) {
+                    *recent = entry;
+                }
+                return number;
+            }
+            slot = (slot + 1) & mask;
+        }
         let number = self.values.len() as u32;
         self.values.push(value);
-        self.table[slot] = number;
+        self.table[slot] = hash << 32 | u64::from(number);
+        if let Some(recent) = self.recent.get_mut(near) {
+            *recent = self.table[slot];
+        }
         if self.values.len() * 2 > self.table.len() {
             self.grow();
         }
         number
     }
 
-    /// The number of `value`, or the slot where it would go.
-    pub(crate) fn find(&self, value: &T) -> Result<u32, usize> {
-        let mask = self.table.len() - 1;
-        let mut slot = Self::home(value) & mask;
-        loop {
-            let number = self.table[slot];
-            if number == u32::MAX {
-                return Err(slot);
-            }
-            if self.values[number as usize] == *value {
-                return Ok(number);
-            }
-            slot = (slot + 1) & mask;
-        }
-    }
-
-    fn home(value: &T) -> usize {
+    /// 32 bits.
+    fn hash(value: &T) -> u64 {
         let mut hasher = FxHasher::default();
         value.hash(&mut hasher);
-        // Fx leaves its entropy in the high bits for short keys.
         let hash = hasher.finish();
-        (hash ^ (hash >> 32)) as usize
+        (hash ^ (hash >> 32)) & u64::from(u32::MAX)
     }
 
     fn grow(&mut self) {
-        let mut table = vec![u32::MAX; self.table.len() * 2];
+        let mut table = vec![FREE; self.table.len() * 4];
         let mask = table.len() - 1;
-        for (number, value) in self.values.iter().enumerate() {
-            let mut slot = Self::home(value) & mask;
-            while table[slot] != u32::MAX {
+        for entry in self.table.drain(..).filter(|entry| *entry != FREE) {
+            let mut slot = (entry >> 32) as usize & mask;
+            while table[slot] != FREE {
                 slot = (slot + 1) & mask;
             }
-            table[slot] = number as u32;
+            table[slot] = entry;
         }
         self.table = table;
+        if self.values.len() > RECENT && self.recent.is_empty() {
+            self.recent = vec![FREE; RECENT];
+        }
     }
 }

@@ -26,15 +26,21 @@ pub(crate) fn decide(part: &Part, steps: &[ContainerStep]) -> Fast {
 /// One sweep: for each value in the order in which its insertion was called, the latest removal
 /// among the values that were inside before.
 fn check_pairs(all: &Stays) -> Result<(), Fast> {
-    let mut by_call: Vec<&Stay> = all.stays.iter().collect();
-    let mut by_ret = by_call.clone();
-    // Equal stamps are concurrent: their order does not matter.
-    by_call.sort_by_key(|stay| stay.insert_call);
-    by_ret.sort_by_key(|stay| stay.insert_ret);
-    let mut before = by_ret.into_iter().peekable();
+    // Equal stamps are concurrent: their order does not matter. Keys are copied beside the numbers,
+    // so that sorting does not run through the stays.
+    let by = |of: fn(&Stay) -> u64| {
+        let keyed = all.stays.iter().enumerate().map(|(at, stay)| (of(stay), at as u32));
+        let mut keyed: Vec<(u64, u32)> = keyed.collect();
+        keyed.sort();
+        keyed
+    };
+    let by_call = by(|stay| stay.insert_call);
+    let mut before = by(|stay| stay.insert_ret).into_iter().peekable();
     let mut latest: Option<&Stay> = None;
-    for stay in by_call {
-        while let Some(other) = before.next_if(|other| other.insert_ret < stay.insert_call) {
+    for (call, at) in by_call {
+        let stay = &all.stays[at as usize];
+        while let Some((_, other)) = before.next_if(|(ret, _)| *ret < call) {
+            let other = &all.stays[other as usize];
             if latest.is_none_or(|latest| other.remove_call > latest.remove_call) {
                 latest = Some(other);
             }

@@ -29,6 +29,9 @@ use crate::verdict::{Budget, Limit, Path, Reason, Statistics};
 /// Parts up to this many operations are searched before anything is set up for them.
 const TINY: usize = 24;
 
+/// Parts up to this many operations are judged again to find the very response that breaks them.
+const EXACT: usize = 1 << 17;
+
 /// What became of a part. Operations are positions in it.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
@@ -146,6 +149,9 @@ impl<'a, M: Model> Schedule<'a, M> {
             // Without a response there is no contradiction: then the search shall judge.
             let operation = last?;
             end = rank(operation);
+            if part.len() > EXACT {
+                return Some(Outcome::Violated { operation, core, prefix: Vec::new(), reason });
+            }
             let (before, positions) = part.before_response(operation);
             let fast = self.abstraction(&before).and_then(|view| fast::decide(&before, &view));
             let back = |ops: Vec<u32>| -> Vec<u32> {

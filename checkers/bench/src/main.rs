@@ -1,0 +1,172 @@
+//! Linearizability checkers side by side, in one command: `cargo run --release`.
+//!
+//! Check only, input in memory, one core; processor time, the best of a few runs. Peers are given a few
+//! seconds each in a process of their own, because neither can be asked to stop.
+
+mod loads;
+mod peers;
+
+use std::io::Read;
+
+use seedfall_checkers::models::{PriorityQueue, Queue, Register, Set, Stack};
+use seedfall_checkers::readers::{Format, Limits, ModelName, Typed, read};
+use seedfall_checkers::{Budget, Verdict, linearizable};
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("peer") => peers::child(arguments.collect()),
+        Some("small") => small(),
+        Some("zones") => zones(),
+        _ => {
+            targets();
+            corpora();
+            peers::table();
+        }
+    }
+}
+
+/// What one run of the simulator would hand over: 40 operations of 4 clients on a few keys.
+fn small() {
+    let history = loads::keys((1, 40, 4, 5), 3);
+    measure("kv, 40 operations, 3 keys (one simulated run)", "20 us", || {
+        linearizable(&loads::store(), &history, Budget::DEFAULT)
+    });
+}
+
+/// The first target alone, for a profiler.
+fn zones() {
+    let history = loads::register((1, 1_000_000, 100, 5), 0, None, true);
+    let model = Register { initial: None };
+    for _ in 0..5 {
+        measure("register unique 1e6 c100 u5 ok", "100 ms", || {
+            linearizable(&model, &history, Budget::DEFAULT)
+        });
+    }
+}
+
+/// Seconds of processor that this thread has used: steady on a shared machine, unlike a clock.
+pub fn cpu_seconds() -> f64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let nanos: u64 = told.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+    nanos as f64 / 1e9
+}
+
+/// Seconds for one check: the best of three rounds, each long enough for the kernel's accounting.
+fn best_of<T>(check: impl Fn() -> T) -> (f64, T) {
+    let mut best = f64::INFINITY;
+    let mut last = check();
+    for _ in 0..3 {
+        let start = cpu_seconds();
+        let mut count = 0;
+        while count == 0 || (cpu_seconds() - start < 0.05 && count < 100_000) {
+            last = check();
+            count += 1;
+        }
+        best = best.min((cpu_seconds() - start) / f64::from(count));
+        if best > 1.0 {
+            break;
+        }
+    }
+    (best, last)
+}
+
+fn measure(name: &str, target: &str, check: impl Fn() -> Verdict) {
+    let (best, verdict) = best_of(&check);
+    let answer = match &verdict {
+        Verdict::Holds(_) => "holds".to_owned(),
+        Verdict::Violated(witness) => format!("violated, core {}", witness.core.len()),
+        Verdict::Unknown(_) => "UNKNOWN".to_owned(),
+    };
+    let spent = verdict.statistics();
+    println!(
+        "| {name} | {target} | {:.3} ms | {answer} | {} configurations, {} KB |",
+        best * 1e3,
+        spent.configurations,
+        spent.bytes / 1024
+    );
+}
+
+fn targets() {
+    println!("| load | target | measured | verdict | spent |\n|---|---|---|---|---|");
+    small();
+    let model = Register { initial: None };
+    let budget = Budget::DEFAULT;
+    let million = 1_000_000;
+    let mut history = loads::register((1, million, 100, 5), 0, None, true);
+    measure("register unique 1e6 c100 u5 ok", "100 ms", || linearizable(&model, &history, budget));
+    loads::plant_stale_read(&mut history);
+    measure("register unique 1e6 c100 u5 bad", "100 ms", || linearizable(&model, &history, budget));
+    let history = loads::register((1, million, 100, 5), 20, None, true);
+    measure("the same with 20% cas", "150 ms", || linearizable(&model, &history, budget));
+    let history = loads::keys((1, million, 100, 5), 1_000);
+    let store = loads::store();
+    measure("1e6 on 1000 keys c100 u5", "100 ms", || linearizable(&store, &history, budget));
+    for (n, clients, unknown, target) in [
+        (1_000, 20, 0, "300 ms"),
+        (1_000, 20, 5, "300 ms"),
+        (10_000, 10, 5, "1000 ms"),
+        (10_000, 20, 0, "5000 ms"),
+    ] {
+        let history = loads::register((1, n, clients, unknown), 20, Some(5), false);
+        let name = format!("5 values, 20% cas, {n} c{clients} u{unknown}");
+        measure(&name, target, || linearizable(&model, &history, budget));
+    }
+    for clients in [2, 3, 5, 20, 100] {
+        let mut history = loads::register((1, 1_000, clients, 5), 0, None, true);
+        loads::plant_stale_read(&mut history);
+        let name = format!("one stale read in 1e3 c{clients} u5");
+        measure(&name, "1 ms", || linearizable(&model, &history, budget));
+    }
+    let history = loads::queue(million, 20);
+    measure("queue 1e6 c20", "100 ms", || linearizable(&Queue::new(), &history, budget));
+    let history = loads::set(million, 20);
+    measure("set 1e6 c20", "150 ms", || linearizable(&Set::new(), &history, budget));
+    let history = loads::stack(million, 20);
+    measure("stack 1e6 c20", "600 ms", || linearizable(&Stack::new(), &history, budget));
+    let history = loads::priority_queue(million, 20);
+    measure("pqueue 1e6 c20", "600 ms", || linearizable(&PriorityQueue::new(), &history, budget));
+}
+
+/// Porcupine's own data, where it lies on this machine.
+fn corpora() {
+    let Ok(folder) = std::env::var("SEEDFALL_PORCUPINE_DIR") else {
+        println!("\nSKIPPED: SEEDFALL_PORCUPINE_DIR is not set: no etcd and kv corpora");
+        return;
+    };
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("folder")
+        .map(|entry| entry.expect("entry").path())
+        .collect();
+    files.sort();
+    let (mut total, mut slowest, mut count) = (0.0, 0.0_f64, 0);
+    for path in files.iter().filter(|path| path.extension().is_some_and(|e| e == "gz")) {
+        let name = path.file_name().expect("name").to_string_lossy().into_owned();
+        let etcd = name.starts_with("etcd");
+        let typed = load(path, if etcd { ModelName::Register } else { ModelName::Kv });
+        if name.starts_with("kv") {
+            measure(&name, "3 / 1.5 ms", || typed.check(Budget::DEFAULT));
+            continue;
+        }
+        let (best, verdict) = best_of(|| typed.check(Budget::DEFAULT));
+        assert!(!matches!(verdict, Verdict::Unknown(_)), "{name}");
+        total += best;
+        if best > slowest {
+            slowest = best;
+        }
+        count += 1;
+    }
+    println!(
+        "| etcd, {count} files | 5 ms, slowest 0.5 | {:.3} ms, slowest {:.3} | | |",
+        total * 1e3,
+        slowest * 1e3
+    );
+}
+
+pub fn load(path: &std::path::Path, model: ModelName) -> Typed {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).expect("file");
+    flate2::read::MultiGzDecoder::new(file).read_to_end(&mut bytes).expect("gzip");
+    let raw = read(Format::JsonLines, &bytes[..], Limits::DEFAULT).expect("history");
+    raw.interpret(model).expect("model")
+}

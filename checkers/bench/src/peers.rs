@@ -1,0 +1,5 @@
+//! The peers.
+
+pub fn child(_arguments: Vec<String>) {}
+
+pub fn table() {}
