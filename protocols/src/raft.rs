@@ -21,7 +21,8 @@
 //! leader's own state once a majority has confirmed, after the read came in, that the leader still
 //! leads (6.4).
 //!
-//! *Properties* (Figure 3), each guarded by [`invariants`] while a run goes on:
+//! *Properties* (S1 to S5 are Figure 3's), guarded by [`invariants`] while a run goes on, but for S6
+//! and L1:
 //! - S1 Election Safety: at most one leader a term.
 //! - S2 Leader Append-Only: a leader never removes or overwrites its own entries.
 //! - S3 Log Matching: logs with the same index and term at one entry are equal up to it.
@@ -29,6 +30,7 @@
 //! - S5 State Machine Safety: no two servers apply different entries at one index.
 //! - S6 The store is linearizable, each command taking effect once (checked on the history of the
 //!   clients).
+//! - S7 Durability: a server that stores a committed entry keeps it, crash or no crash.
 //! - L1 With a majority up and connected for a while, a leader is elected and requests are
 //!   answered.
 //!

@@ -3,10 +3,11 @@
 //! The work of one look is in proportion to what changed since the last look at that server, and
 //! nothing when nothing changed: logs are compared by the digests that stand beside their entries.
 //!
-//! One thing is asked for beyond Figure 3, called *Durability* here: a server that stores a committed
-//! entry keeps it, crash or no crash. Raft gives it: what a server acknowledged is durable, and no
-//! leader since has another entry in that place. (Up to the term of the commitment, a server may
-//! still lose the entry to an older leader's message; it was not among those who were counted.)
+//! One thing is asked for beyond Figure 3, called *Durability* here: a server that stores a
+//! committed entry keeps it, crash or no crash. Raft gives it: what a server acknowledged is
+//! durable, and no leader since has another entry in that place. (Up to the term of the commitment,
+//! a server may still lose the entry to an older leader's message; it was not among those who were
+//! counted.)
 
 use super::log::{LogIndex, Term};
 use super::{Log, Raft};

@@ -114,8 +114,8 @@ fn a_server_that_loses_a_committed_entry_breaks_durability() {
     assert_eq!(sees(&mut watcher, &elsewhere), Some("Durability"), "committed, as N1 knew");
 }
 
-/// Figure 8 with a delay: N2 got the entry of term 2, but follows a leader of term 3 that lacks it, while
-/// others commit it in term 4. The leader of term 3 may still take it from N2.
+/// Figure 8 with a delay: N2 got the entry of term 2, but follows a leader of term 3 that lacks it,
+/// while others commit it in term 4. The leader of term 3 may still take it from N2.
 #[test]
 fn a_server_that_was_not_counted_may_lose_its_copy() {
     let mut watcher = raft::invariants();
