@@ -21,6 +21,21 @@ pub(crate) const fn fold(state: u64, word: u64) -> u64 {
     ((product >> 64) as u64 ^ product as u64).wrapping_add(MULTIPLIER)
 }
 
+/// Fewer than eight bytes as a little-endian number; those of the middle are read twice rather than one by one.
+#[inline]
+fn short(bytes: &[u8]) -> u64 {
+    let last = |count: usize| 8 * (bytes.len() - count) as u32;
+    if let (Some(head), Some(tail)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let (head, tail) = (u32::from_le_bytes(*head), u32::from_le_bytes(*tail));
+        return u64::from(head) | u64::from(tail) << last(4);
+    }
+    if let (Some(head), Some(tail)) = (bytes.first_chunk::<2>(), bytes.last_chunk::<2>()) {
+        let (head, tail) = (u16::from_le_bytes(*head), u16::from_le_bytes(*tail));
+        return u64::from(head) | u64::from(tail) << last(2);
+    }
+    bytes.first().map_or(0, |byte| u64::from(*byte))
+}
+
 /// A [`Hasher`] whose value depends on what is hashed alone, not on the process, the build or the word size.
 #[derive(Clone, Debug, Default)]
 pub struct StableHasher {
@@ -38,17 +53,17 @@ impl StableHasher {
 }
 
 impl Hasher for StableHasher {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
         let (words, tail) = bytes.as_chunks::<8>();
+        let mut state = self.state;
         for word in words {
-            self.state = fold(self.state, u64::from_le_bytes(*word));
+            state = fold(state, u64::from_le_bytes(*word));
         }
         if !tail.is_empty() {
-            let mut last = [0; 8];
-            last[..tail.len()].copy_from_slice(tail);
-            self.state = fold(self.state, u64::from_le_bytes(last));
+            state = fold(state, short(tail));
         }
-        self.state = fold(self.state, bytes.len() as u64);
+        self.state = fold(state, bytes.len() as u64);
     }
     #[inline]
     fn write_u8(&mut self, value: u8) {
@@ -132,5 +147,15 @@ mod tests {
         assert_ne!(hash(&[1, 2]), hash(&[2, 1]));
         assert_ne!(hash(&[0]), hash(&[0, 0]));
         assert_ne!(hash(&[]), hash(&[0]));
+    }
+
+    #[test]
+    fn short_texts_are_read_whole() {
+        let bytes = [1, 2, 3, 4, 5, 6, 7];
+        for length in 0..=bytes.len() {
+            let mut padded = [0; 8];
+            padded[..length].copy_from_slice(&bytes[..length]);
+            assert_eq!(short(&bytes[..length]), u64::from_le_bytes(padded), "{length}");
+        }
     }
 }

@@ -26,7 +26,7 @@ const NEAR: u16 = u16::MAX - 1;
 /// The "slot" of an entry that waits in `ready`.
 const READY: u16 = u16::MAX;
 /// How long `near` may grow.
-const NEAR_MAX: usize = 32;
+const NEAR_MAX: usize = 64;
 /// A slot with no more entries than this is sorted into `near`; a fuller one moves down a level of the wheel.
 const NEAR_FILL: usize = 4;
 
@@ -128,6 +128,32 @@ impl<E> Queue<E> {
         }
         let id = if id == NONE { self.entries.len() as u32 } else { id };
         self.len += 1;
+        self.place(id, time);
+        Handle(id)
+    }
+
+    /// Moves a pending event to another time, as if it were cancelled and pushed again. The handle must be of an event
+    /// that neither was popped nor cancelled, and is replaced by the one returned.
+    #[inline]
+    pub fn reschedule(&mut self, handle: Handle, time: Time) -> Handle {
+        let Handle(id) = handle;
+        match self.entry(id).slot {
+            READY => {
+                let event = self.cancel(handle).expect("neither popped nor cancelled");
+                return self.push(time, event);
+            }
+            NEAR => self.remove_near(id),
+            _ => self.unlink(id),
+        }
+        let time = time.as_nanos().max(self.now);
+        *self.entry_mut(id) = Entry { time, prev: NONE, next: NONE, slot: NEAR };
+        self.place(id, time);
+        handle
+    }
+
+    /// Puts an entry where its time belongs.
+    #[inline(always)]
+    fn place(&mut self, id: u32, time: u64) {
         if time == self.now && !self.ready.is_empty() {
             self.entry_mut(id).slot = READY;
             self.ready.push(id);
@@ -139,7 +165,6 @@ impl<E> Queue<E> {
         } else {
             self.link(id, time);
         }
-        Handle(id)
     }
 
     /// Removes a pending event. The handle must be of an event that neither was popped nor cancelled.

@@ -28,6 +28,12 @@ impl<T: Eq> Timers<T> {
         self.0.push((timer, pending));
     }
 
+    /// Where the timer of this value waits, if it is pending.
+    #[inline]
+    pub(crate) fn find(&mut self, timer: &T) -> Option<&mut Pending> {
+        self.0.iter_mut().find(|(other, _)| other == timer).map(|(_, pending)| pending)
+    }
+
     /// Forgets the timer of this value; says where it waited.
     #[inline]
     pub(crate) fn remove(&mut self, timer: &T) -> Option<Pending> {

@@ -25,6 +25,7 @@ impl Model {
     fn cancel(&mut self, event: u64) -> Option<u64> {
         let at = self.pending.iter().position(|(_, other)| *other == event)?;
         self.pending.remove(at);
+        self.ready.retain(|other| *other != event);
         Some(event)
     }
 
@@ -37,7 +38,6 @@ impl Model {
             (self.now, self.chosen) = (time, 0);
             self.ready.clear();
         }
-        self.ready.retain(|event| self.pending.iter().any(|(_, other)| other == event));
         if self.ready.is_empty() {
             let group = self.pending.iter().filter(|(other, _)| *other == time);
             self.ready = group.map(|(_, event)| *event).collect();
@@ -80,8 +80,16 @@ fn compare(seed: u64, steps: usize, crowd: u32) {
             event += 1;
         } else if kind < 7 && !handles.is_empty() {
             let at = draw.below(handles.len() as u32) as usize;
-            let (handle, event) = handles.swap_remove(at);
-            assert_eq!(queue.cancel(handle), model.cancel(event));
+            if kind == 5 {
+                let (handle, event) = &mut handles[at];
+                let time = model.now.saturating_add(u64::from(draw.word() >> draw.below(32)));
+                *handle = queue.reschedule(*handle, Time::from_nanos(time));
+                model.cancel(*event);
+                model.push(time, *event);
+            } else {
+                let (handle, event) = handles.swap_remove(at);
+                assert_eq!(queue.cancel(handle), model.cancel(event));
+            }
         } else {
             let limit = match draw.below(3) {
                 0 => model.now.saturating_add((draw.word() >> draw.below(32)).into()),

@@ -176,9 +176,12 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             Effect::SetTimer(timer, after) => {
                 let slot = &mut self.nodes[node.index()];
                 let at = self.now + slot.clock.until(after);
-                if let Some(Pending::Queued(handle)) = slot.timers.remove(&timer) {
-                    self.queue.cancel(handle);
+                if let Some(Pending::Queued(handle)) = slot.timers.find(&timer) {
+                    // As if cancelled and set anew, and cheaper: elections are put off at every heartbeat.
+                    *handle = self.queue.reschedule(*handle, at);
+                    return;
                 }
+                slot.timers.remove(&timer);
                 let handle = self.queue.push(at, Due::NodeTimer(node, timer.clone()));
                 slot.timers.insert(timer, Pending::Queued(handle));
             }
