@@ -335,6 +335,10 @@ impl Protocol for Raft {
         }
     }
 
+    fn is_leader(&self) -> bool {
+        Self::is_leader(self)
+    }
+
     fn on_request(&mut self, request: RequestId, body: Request, ctx: &mut Context<'_, Self>) {
         if body.command.is_read() {
             self.on_read(request, body.command, ctx);

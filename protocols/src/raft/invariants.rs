@@ -39,6 +39,8 @@ struct Seen {
     term: Term,
     leads: bool,
     commit: LogIndex,
+    /// The last digest of its log: beside the rest, as it is compared after every event.
+    last: u64,
     /// The digests of its log.
     log: Vec<u64>,
 }
@@ -67,7 +69,7 @@ impl Monitor<Raft> for Invariants {
         }
         let seen = &self.servers[node.index()];
         let log = state.log();
-        let same_log = last_of(&seen.log) == (log.last_index(), log.last_digest());
+        let same_log = seen.last == log.last_digest() && seen.log.len() == log.digests().len();
         let same_role = (seen.term, seen.leads) == (state.term(), state.is_leader());
         if same_log && same_role && seen.commit == state.commit_index() {
             return Ok(());
@@ -107,6 +109,7 @@ impl Invariants {
                 format!("{node} lost entry {lost}, which {by} had committed by {term}: {log}"),
             );
         }
+        seen.last = log.last_digest();
         seen.log.truncate(kept);
         for (index, entry) in (kept + 1..).zip(&log.entries()[kept..]) {
             let index = LogIndex(index as u64);
@@ -249,11 +252,6 @@ fn common_prefix(seen: &[u64], log: &Log) -> usize {
     let digests = log.digests();
     let shorter = seen.len().min(digests.len());
     (0..shorter).rev().find(|slot| seen[*slot] == digests[*slot]).map_or(0, |slot| slot + 1)
-}
-
-/// The length of a log and its last digest.
-fn last_of(digests: &[u64]) -> (LogIndex, u64) {
-    (LogIndex(digests.len() as u64), digests.last().copied().unwrap_or_default())
 }
 
 #[cold]
