@@ -1,8 +1,10 @@
 //! Textbook histories of registers and replicas: what each weak model allows, and how it says no.
 
+use seedfall_checkers::transactions::generate::{Isolation, Shape, generate};
+use seedfall_checkers::transactions::{DataType, Micro};
 use seedfall_checkers::weak::{
     Access, Causal, Guarantee, RegisterHistory, Replica, Status, causal, convergence, k_atomic,
-    regular, sequential, session_guarantees, staleness_time,
+    real_time, regular, safe, sequential, session_guarantees, staleness_time,
 };
 use seedfall_checkers::{History, Operation, Outcome};
 
@@ -132,4 +134,93 @@ fn replicas_converge_or_say_why() {
     assert!(convergence(&updates, &undone).breaks("durability"));
     let strange = [replica(0, &[0, 1, 2, 9], 7)];
     assert!(convergence(&updates, &strange).breaks("validity"));
+}
+
+/// A run of an atomic store: every model here must accept it.
+fn atomic_run(seed: u64, operations: u32) -> RegisterHistory {
+    let shape = Shape {
+        micros_max: 1,
+        writes_per_key: u64::MAX,
+        failed_percent: 3,
+        indeterminate_percent: 3,
+        ..Shape::usual(DataType::Register, Isolation::StrictSerializable, operations)
+    };
+    let run = generate(&shape, seed).expect("the shape is small").history;
+    let mut history = History::new();
+    for t in 0..run.len() as u32 {
+        let (input, output) = match run.transaction(t)[..] {
+            [Micro::Write { key, value }] => (Access::Write { key, value }, None),
+            [Micro::Read { key, value }] => (Access::Read { key }, value),
+            [Micro::Unread { key }] => (Access::Read { key }, None),
+            _ => continue,
+        };
+        let outcome = match run.outcome(t) {
+            Outcome::Ok { returned, .. } => Outcome::Ok { returned, output },
+            Outcome::Failed { returned } => Outcome::Failed { returned },
+            Outcome::Indeterminate => Outcome::Indeterminate,
+        };
+        let (client, call) = (run.process(t), run.call(t));
+        history.operations.push(Operation { client, call, input, outcome });
+    }
+    history.sort_by_call();
+    history
+}
+
+#[test]
+fn runs_of_an_atomic_store_raise_no_alarm_anywhere() {
+    for seed in 0..4 {
+        let history = atomic_run(seed, 700);
+        let mut reports = vec![
+            regular(&history).unwrap(),
+            safe(&history).unwrap(),
+            real_time(&history).unwrap(),
+            k_atomic(&history, 1, BUDGET).unwrap(),
+            causal(&history, Causal::Weak, BUDGET).unwrap(),
+            causal(&history, Causal::Convergent, BUDGET).unwrap(),
+            session_guarantees(&history, &Guarantee::ALL, BUDGET).unwrap(),
+        ];
+        for guarantee in Guarantee::ALL {
+            reports.push(session_guarantees(&history, &[guarantee], 100 * BUDGET).unwrap());
+        }
+        for report in reports {
+            assert!(report.holds() && 0 < report.examined, "{seed}: {report}");
+        }
+        assert_eq!(staleness_time(&history).unwrap(), Some(0));
+        for hard in [
+            sequential(&history, BUDGET).unwrap(),
+            causal(&history, Causal::Memory, BUDGET).unwrap(),
+            k_atomic(&history, 2, 1_000).unwrap(),
+        ] {
+            assert_ne!(hard.status(), Status::Violated, "{seed}: {hard}");
+        }
+        assert!(sequential(&atomic_run(seed, 200), BUDGET).unwrap().holds());
+        assert!(causal(&atomic_run(seed, 100), Causal::Memory, 10 * BUDGET).unwrap().holds());
+    }
+}
+
+#[test]
+fn one_stale_read_in_a_long_run_is_found_by_the_models_that_forbid_it() {
+    let mut found = 0;
+    for seed in 0..20 {
+        let mut history = atomic_run(seed, 800);
+        // The last read that returned a value of some age returns the key's first one instead.
+        let stale = history.operations.iter().rposition(
+            |op| matches!(op.outcome, Outcome::Ok { output: Some(value), .. } if 5 < value),
+        );
+        let Some(Outcome::Ok { output, .. }) = stale.map(|at| &mut history.operations[at].outcome)
+        else {
+            continue;
+        };
+        *output = Some(1);
+        let report = regular(&history).unwrap();
+        if report.breaks("thin-air-read") {
+            continue; // The first write of that key had failed.
+        }
+        assert_eq!(report.breached, 1, "{report}");
+        assert!(report.breaks("stale-read"));
+        assert!(!k_atomic(&history, 1, BUDGET).unwrap().holds());
+        assert!(staleness_time(&history).unwrap().is_some_and(|time| 0 < time));
+        found += 1;
+    }
+    assert!(10 < found);
 }

@@ -260,11 +260,14 @@ impl<'h> Sets<'h> {
             if !grows {
                 self.clear();
                 let mut write = if own { self.last_write[index as usize] } else { NONE };
-                while write != NONE {
+                while write != NONE && !self.is_exhausted() {
                     self.put(write);
                     let before = self.before[write as usize];
                     write = if before == NONE { NONE } else { self.last_write[before as usize] };
                 }
+            }
+            if self.is_exhausted() {
+                return; // Half a set proves nothing.
             }
             self.show(index, rule, report);
         }
@@ -282,6 +285,9 @@ impl<'h> Sets<'h> {
             return;
         };
         self.put(source);
+        if self.is_exhausted() {
+            return;
+        }
         let shown = std::mem::take(&mut self.shown[key]);
         for &write in &shown {
             self.edges.push(write, source, WW);

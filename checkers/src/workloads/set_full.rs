@@ -35,8 +35,9 @@ struct Element {
     failed: bool,
     /// When it was first known, and by which operation.
     known: Option<(u64, u32)>,
-    /// Calls of the reads that show it.
+    /// Calls of the reads that show it, and the read that did so last in the history.
     shown: Vec<u64>,
+    shown_by: Option<u32>,
 }
 
 /// Checks a growing set; the output of a read is its elements, of an add nothing.
@@ -60,7 +61,9 @@ pub fn set_full(history: &History<SetAccess, Vec<u64>>, strictness: SetFull) -> 
                 reads.push((operation.call, index));
                 for value in output {
                     let element = elements.entry(*value).or_default();
-                    element.shown.push(operation.call);
+                    if element.shown_by.replace(index) != Some(index) {
+                        element.shown.push(operation.call);
+                    }
                     element.learn(*returned, index);
                 }
                 note_repeated(index, output, &mut report);
@@ -118,24 +121,36 @@ impl Element {
         if shown == later.len() {
             return;
         }
-        let shows = |read: u32| match &history.operations[read as usize].outcome {
-            Outcome::Ok { output, .. } => output.contains(&value),
-            Outcome::Failed { .. } | Outcome::Indeterminate => false,
-        };
         let last_shown = self.shown.last().copied().unwrap_or(0);
-        let Some(missing) = later.iter().rev().find(|(_, read)| !shows(*read)) else { return };
-        if last_shown < missing.0 {
-            report.note("lost", &[by, missing.1], || {
+        if let Some(&(_, missing)) = later.last().filter(|(call, _)| last_shown < *call) {
+            report.note("lost", &[by, missing], || {
                 format!(
-                    "{value} is known by {by}, read {} misses it and none shows it again",
-                    missing.1
+                    "{value} is known by {by}, read {missing} misses it and none shows it again"
                 )
             });
         } else if strictness == SetFull::Linearizable {
-            report.note("stale", &[by, missing.1], || {
-                format!("{value} is known by {by}, and read {}, called later, misses it", missing.1)
+            let missing = self.missing(value, history, later, report);
+            report.note("stale", &[by, missing], || {
+                format!("{value} is known by {by}, and read {missing}, called later, misses it")
             });
         }
+    }
+
+    /// The first of the reads that miss the element; looked for only while breaches are kept.
+    fn missing(
+        &self,
+        value: u64,
+        history: &History<SetAccess, Vec<u64>>,
+        later: &[(u64, u32)],
+        report: &Report,
+    ) -> u32 {
+        let misses = |read: &&(u64, u32)| match &history.operations[read.1 as usize].outcome {
+            Outcome::Ok { output, .. } => !output.contains(&value),
+            Outcome::Failed { .. } | Outcome::Indeterminate => false,
+        };
+        let wanted = report.breaches.len() < Report::BREACHES_MAX;
+        let found = later.iter().filter(|_| wanted).find(misses);
+        found.map_or(0, |(_, read)| *read)
     }
 }
 
@@ -169,6 +184,51 @@ mod tests {
         assert!(judge(&twice, SetFull::Eventual).breaks("duplicated"));
         let early = [(Read, 0, &[1][..]), (Add(1), 5, &[]), (Read, 8, &[1])];
         assert!(judge(&early, SetFull::Eventual).breaks("unexpected"));
+    }
+
+    #[test]
+    fn random_histories_are_judged_by_the_definition() {
+        use crate::transactions::generate::Random;
+        let mut random = Random::new(71);
+        let mut seen = [0; 3];
+        for _ in 0..3_000 {
+            let mut history: History<SetAccess, Vec<u64>> = History::new();
+            let add = history.invoke(0, random.below(4), SetAccess::Add(1));
+            if random.percent(70) {
+                history.complete(add, history.operations[add].call + random.below(4), vec![]);
+            }
+            let copies = |random: &mut Random| vec![1; random.below(3) as usize];
+            for _ in 0..1 + random.below(4) {
+                let call = 1 + random.below(12);
+                let read = history.invoke(1, call, SetAccess::Read);
+                history.complete(read, call + random.below(3), copies(&mut random));
+            }
+            let reads: Vec<(u64, u64, bool)> = history.operations[1..]
+                .iter()
+                .map(|read| {
+                    let shows = !read.outcome.output().unwrap().is_empty();
+                    (read.call, read.outcome.returned().unwrap(), shows)
+                })
+                .collect();
+            let shown = || reads.iter().filter(|read| read.2);
+            let confirmed = history.operations[add].outcome.returned();
+            let known = shown().map(|read| read.1).chain(confirmed).min();
+            let late = |read: &&(u64, u64, bool)| !read.2 && known < Some(read.0);
+            let early = known.is_some_and(|known| known < history.operations[add].call);
+            let missing: Vec<_> = reads.iter().filter(late).filter(|_| known.is_some()).collect();
+            let lost = missing.iter().any(|m| shown().all(|read| read.0 < m.0));
+            let report = set_full(&history, SetFull::Linearizable);
+            if early {
+                assert!(report.breaks("unexpected"));
+                continue;
+            }
+            assert_eq!(report.breaks("lost"), lost, "{history:?} {report}");
+            assert_eq!(report.breaks("stale"), !lost && !missing.is_empty(), "{history:?}");
+            let eventual = set_full(&history, SetFull::Eventual);
+            assert_eq!(eventual.breaks("lost"), lost);
+            seen[usize::from(lost) + 2 * usize::from(!lost && !missing.is_empty())] += 1;
+        }
+        assert!(seen.iter().all(|seen| 100 < *seen), "{seen:?}");
     }
 
     #[test]
