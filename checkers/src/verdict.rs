@@ -95,6 +95,9 @@ pub struct Witness {
     pub core: Vec<u32>,
     /// The span of time that the core covers: its first call and its last response.
     pub window: (u64, u64),
+    /// Which answers the contradiction rests on: those that came before the response of this
+    /// operation at this time; `None`: any. (With fewer answers known, more would be allowed.)
+    pub answers_before: Option<(u64, u32)>,
     /// Operations in the longest prefix that can be explained, in the order that explains it.
     pub prefix: Vec<u32>,
     /// What kind of contradiction it is.

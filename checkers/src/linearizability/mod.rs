@@ -3,6 +3,7 @@
 //! Herlihy and Wing, *Linearizability: a correctness condition for concurrent objects* (1990).
 
 mod breadth_first;
+pub mod claimed;
 mod containers;
 mod depth_first;
 mod fast;
@@ -18,10 +19,13 @@ mod segment_tree;
 mod stack;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 mod zones;
 
+pub use claimed::{Deviation, linearizable_as_claimed};
 use part::{Part, split};
 use schedule::{Outcome, Schedule};
+pub use verify::{Evidence, Flaw, verify};
 
 use crate::history::History;
 use crate::models::Model;
@@ -80,7 +84,7 @@ fn verdict_of(part: &Part, outcome: Outcome, statistics: Statistics) -> Verdict 
             Verdict::Holds(Certificate { orders: vec![indices(part, &order)], statistics })
         }
         Outcome::OutOf(limit) => Verdict::Unknown(Exhausted { limit, statistics }),
-        Outcome::Violated { operation, core, prefix, reason } => {
+        Outcome::Violated { operation, core, prefix, reason, answers_before } => {
             let spans = core.iter().map(|op| part.spans[*op as usize]);
             let start = spans.clone().map(|span| span.call).min().unwrap_or(0);
             let end = spans.filter(|span| span.known).map(|span| span.ret).max().unwrap_or(start);
@@ -88,6 +92,10 @@ fn verdict_of(part: &Part, outcome: Outcome, statistics: Statistics) -> Verdict 
                 operation: part.spans[operation as usize].index,
                 core: indices(part, &core),
                 window: (start, end),
+                answers_before: answers_before.map(|op| {
+                    let span = part.spans[op as usize];
+                    (span.ret, span.index)
+                }),
                 prefix: indices(part, &prefix),
                 reason,
                 statistics,

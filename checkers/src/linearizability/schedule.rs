@@ -36,7 +36,14 @@ const EXACT: usize = 1 << 17;
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Order(Vec<u32>),
-    Violated { operation: u32, core: Vec<u32>, prefix: Vec<u32>, reason: Reason },
+    Violated {
+        operation: u32,
+        core: Vec<u32>,
+        prefix: Vec<u32>,
+        reason: Reason,
+        /// Answers from the response of this operation on were not used.
+        answers_before: Option<u32>,
+    },
     OutOf(Limit),
 }
 
@@ -143,6 +150,7 @@ impl<'a, M: Model> Schedule<'a, M> {
         let rank = |op: u32| (part.spans[op as usize].ret, op);
         // Responses from here on are unknown to the contradiction.
         let mut end = (u64::MAX, u32::MAX);
+        let mut answers_before = None;
         loop {
             let known = |op: &u32| part.spans[*op as usize].known && rank(*op) < end;
             let last = core.iter().copied().filter(known).max_by_key(|op| rank(*op));
@@ -150,7 +158,8 @@ impl<'a, M: Model> Schedule<'a, M> {
             let operation = last?;
             end = rank(operation);
             if part.len() > EXACT {
-                return Some(Outcome::Violated { operation, core, prefix: Vec::new(), reason });
+                let prefix = Vec::new();
+                return Some(Outcome::Violated { operation, core, prefix, reason, answers_before });
             }
             let (before, positions) = part.before_response(operation);
             let fast = self.abstraction(&before).and_then(|view| fast::decide(&before, &view));
@@ -160,6 +169,7 @@ impl<'a, M: Model> Schedule<'a, M> {
             let prefix = match fast {
                 Some((_, Fast::Contradiction { core: earlier, reason: why })) => {
                     (core, reason) = (back(earlier), why);
+                    answers_before = Some(operation);
                     continue;
                 }
                 Some((_, Fast::Order(order))) => back(order),
@@ -167,14 +177,21 @@ impl<'a, M: Model> Schedule<'a, M> {
                 Some((_, Fast::NotApplicable)) | None => match self.search_aside(&before) {
                     Outcome::Order(order) => back(order),
                     Outcome::OutOf(_) => Vec::new(),
-                    Outcome::Violated { operation, core, prefix, reason } => {
-                        let operation = positions[operation as usize];
+                    Outcome::Violated { operation: earlier, core, prefix, reason, .. } => {
+                        let answers_before = Some(operation);
+                        let operation = positions[earlier as usize];
                         let (core, prefix) = (back(core), back(prefix));
-                        return Some(Outcome::Violated { operation, core, prefix, reason });
+                        return Some(Outcome::Violated {
+                            operation,
+                            core,
+                            prefix,
+                            reason,
+                            answers_before,
+                        });
                     }
                 },
             };
-            return Some(Outcome::Violated { operation, core, prefix, reason });
+            return Some(Outcome::Violated { operation, core, prefix, reason, answers_before });
         }
     }
 
@@ -226,7 +243,9 @@ impl<'a, M: Model> Schedule<'a, M> {
                     let core = (0..part.len() as u32)
                         .filter(|op| part.spans[*op as usize].call <= end)
                         .collect();
-                    return Outcome::Violated { operation, core, prefix, reason: Reason::NoOrder };
+                    let reason = Reason::NoOrder;
+                    let answers_before = None;
+                    return Outcome::Violated { operation, core, prefix, reason, answers_before };
                 }
                 Some(Found::OutOf(out)) => limit = out,
                 None => {}

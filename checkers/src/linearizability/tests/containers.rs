@@ -4,8 +4,8 @@ use super::brute;
 use super::random::{Random, Shape, history};
 use crate::history::History;
 use crate::linearizability::fast::{self, Fast};
-use crate::linearizability::linearizable;
 use crate::linearizability::part::split;
+use crate::linearizability::{linearizable, verify};
 use crate::models::{
     Abstraction, Model, PriorityQueue, PriorityQueueInput, PriorityQueueOutput, Queue, QueueInput,
     QueueOutput, Set, SetInput, Stack, StackInput, StackOutput,
@@ -46,7 +46,10 @@ fn agree<M: Model>(
     }
     assert!(!decided || all_hold == truth, "{why}: {history:?}");
     counts[usize::from(truth) * 2 + usize::from(decided)] += 1;
-    match linearizable(model, history, Budget::DEFAULT) {
+    let verdict = linearizable(model, history, Budget::DEFAULT);
+    let evidence = verify(model, history, &verdict);
+    assert!(evidence.is_ok(), "{why}: {evidence:?} {verdict:?} {history:?}");
+    match verdict {
         Verdict::Holds(_) => assert!(truth, "{why}"),
         Verdict::Violated(witness) => {
             assert!(!truth, "{why}");

@@ -8,7 +8,7 @@ use crate::linearizability::fast::{self, Fast};
 use crate::linearizability::machine::{Machine, ModelMachine};
 use crate::linearizability::part::{Part, split};
 use crate::linearizability::register_machine::RegisterMachine;
-use crate::linearizability::{breadth_first, linearizable};
+use crate::linearizability::{breadth_first, linearizable, verify};
 use crate::models::{
     Abstraction, Kv, KvInput, KvOutput, Model, Register, RegisterInput, RegisterOutput,
 };
@@ -129,7 +129,10 @@ fn all_agree(history: &History<In, Out>, why: &str) -> (bool, bool) {
         }
         Fast::NotApplicable => {}
     }
-    match linearizable(&model, history, Budget::DEFAULT) {
+    let verdict = linearizable(&model, history, Budget::DEFAULT);
+    let evidence = verify(&model, history, &verdict);
+    assert!(evidence.is_ok(), "{why}: {evidence:?} {verdict:?} {history:?}");
+    match verdict {
         Verdict::Holds(_) => assert!(truth, "{why}"),
         Verdict::Violated(witness) => {
             assert!(!truth, "{why}");
