@@ -3,6 +3,7 @@
 //! This crate knows nothing of the engine that recorded the history: a checker sees a history and
 //! a model, nothing else. `linearizable(&model, &history, budget)` is the front door.
 
+pub mod explain;
 pub mod history;
 mod interner;
 pub mod linearizability;

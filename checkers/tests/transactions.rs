@@ -1,6 +1,5 @@
 //! Textbook anomalies, one test each; correct stores raise no alarm; broken histories are found.
 
-use seedfall_checkers::Outcome;
 use seedfall_checkers::transactions::generate::{Generated, Isolation, Random, Shape, generate};
 use seedfall_checkers::transactions::timestamps::{self, Axiom, Promise};
 use seedfall_checkers::transactions::weak::{self, Relation, WeakLevel};
@@ -8,6 +7,7 @@ use seedfall_checkers::transactions::{
     Anomaly, DataType, Dependency, HistoryError, Level, Micro, OrderError, Pattern, Report, Scope,
     Status, TransactionHistory, check, check_with, serial_order, verify_cycle, verify_order,
 };
+use seedfall_checkers::{History, Outcome};
 
 fn append(key: u64, value: u64) -> Micro {
     Micro::Append { key, value }
@@ -276,6 +276,23 @@ fn bad_input_is_named() {
     let empty = TransactionHistory::new();
     assert_eq!(check(&empty, Level::StrictSerializable).unwrap().status(), Status::Holds);
     assert_eq!(weak::check(&empty, WeakLevel::Causal).unwrap().status(), Status::Holds);
+}
+
+#[test]
+fn a_generic_history_of_transactions_is_taken_over() {
+    let mut recorded: History<Vec<Micro>, Vec<Micro>> = History::new();
+    let unread = |key| Micro::Unread { key };
+    let first = recorded.invoke(0, 0, vec![append(1, 1), unread(2)]);
+    recorded.complete(first, 5, vec![append(1, 1), list(2, &[])]);
+    recorded.invoke(1, 1, vec![unread(1), append(2, 1)]);
+    let failed = recorded.invoke(2, 2, vec![append(1, 9)]);
+    recorded.fail(failed, 3);
+    let history = TransactionHistory::from_history(&recorded).unwrap();
+    assert_eq!(history.transaction(0), [append(1, 1), list(2, &[])]);
+    assert_eq!(history.transaction(1), [unread(1), append(2, 1)]);
+    assert_eq!(history.outcome(1), Outcome::Indeterminate);
+    assert_eq!(history.outcome(2), Outcome::Failed { returned: 3 });
+    assert_eq!(check(&history, Level::StrictSerializable).unwrap().counters.committed, 1);
 }
 
 #[test]
