@@ -69,6 +69,11 @@ pub trait Protocol: Sized {
     /// A timer that this node set has rung.
     fn on_timer(&mut self, timer: Self::Timer, ctx: &mut Context<'_, Self>);
 
+    /// Whether this node leads, in whatever sense the algorithm has: what faults aim at that are meant for the leader.
+    fn is_leader(&self) -> bool {
+        false
+    }
+
     /// A client asks. The answer, if any, is [`Context::respond`], now or in a later handler.
     fn on_request(&mut self, request: RequestId, body: Self::Request, ctx: &mut Context<'_, Self>);
 }
