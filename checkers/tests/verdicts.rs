@@ -45,8 +45,8 @@ fn lines(name: &str) -> BTreeMap<&'static str, u32> {
         let text: Vec<String> = ops.iter().map(Value::to_string).collect();
         let text = text.join("\n");
         let raw = read(Format::JsonLines, text.as_bytes(), Limits::DEFAULT).expect("good");
-        let verdict = typed(&raw, told["model"].as_str().expect("model")).check(Budget::DEFAULT);
-        check(&format!("{name} {}", told["id"]), &verdict, &told["linearizable"]);
+        let typed = typed(&raw, told["model"].as_str().expect("model"));
+        let verdict = check(&format!("{name} {}", told["id"]), &typed, &told["linearizable"]);
         for way in Way::ALL {
             *ways.entry(way.name()).or_insert(0) += verdict.statistics().decided_by(way);
         }
@@ -54,9 +54,13 @@ fn lines(name: &str) -> BTreeMap<&'static str, u32> {
     ways
 }
 
-fn check(name: &str, verdict: &Verdict, expected: &Value) {
+fn check(name: &str, typed: &Typed, expected: &Value) -> Verdict {
+    let verdict = typed.check(Budget::DEFAULT);
+    let evidence = typed.verify(&verdict);
+    assert!(evidence.is_ok(), "{name}: {evidence:?}");
     assert!(!matches!(verdict, Verdict::Unknown(_)), "{name}: {verdict}");
     assert_eq!(Value::Bool(verdict.holds()), *expected, "{name}: {verdict}");
+    verdict
 }
 
 fn files(folder: &Path) -> u32 {
@@ -73,8 +77,8 @@ fn files(folder: &Path) -> u32 {
         }
         let bytes = unpack(&path);
         let raw = read(Format::JsonLines, &bytes[..], Limits::DEFAULT).expect("good");
-        let verdict = typed(&raw, told["model"].as_str().expect("model")).check(Budget::DEFAULT);
-        check(name, &verdict, &told["linearizable"]);
+        let typed = typed(&raw, told["model"].as_str().expect("model"));
+        check(name, &typed, &told["linearizable"]);
         checked += 1;
     }
     checked

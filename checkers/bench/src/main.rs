@@ -53,7 +53,7 @@ pub fn cpu_seconds() -> f64 {
 }
 
 /// Seconds for one check: the best of three rounds, each long enough for the kernel's accounting.
-fn best_of<T>(check: impl Fn() -> T) -> (f64, T) {
+pub fn best_of<T>(check: impl Fn() -> T) -> (f64, T) {
     let mut best = f64::INFINITY;
     let mut last = check();
     for _ in 0..3 {

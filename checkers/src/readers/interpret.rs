@@ -1,8 +1,9 @@
 //! From what a file says to the operations of a model.
 
 use super::{Datum, RawHistory, RawOperation, ReadError};
+use crate::explain;
 use crate::history::{History, Operation, Outcome};
-use crate::linearizability::linearizable;
+use crate::linearizability::{Evidence, Flaw, linearizable, verify};
 use crate::models::{
     Bag, BagInput, BagOutput, Counter, CounterInput, CounterOutput, Kv, KvInput, KvOutput, Lock,
     LockInput, LockOutput, Log, LogInput, LogOutput, PriorityQueue, PriorityQueueInput,
@@ -139,21 +140,72 @@ pub enum Typed {
     Log(History<LogInput<Datum>, LogOutput<Datum>>),
 }
 
+/// Applies a function to the model and the history, whatever their types.
+macro_rules! with_model {
+    ($typed:expr, |$model:ident, $history:ident| $body:expr) => {
+        match $typed {
+            Typed::Kv($model, $history) => $body,
+            Typed::Set($history) => {
+                let $model = &Set::<Datum>::new();
+                $body
+            }
+            Typed::Bag($history) => {
+                let $model = &Bag::<Datum>::new();
+                $body
+            }
+            Typed::Queue($history) => {
+                let $model = &Queue::<Datum>::new();
+                $body
+            }
+            Typed::Stack($history) => {
+                let $model = &Stack::<Datum>::new();
+                $body
+            }
+            Typed::PriorityQueue($history) => {
+                let $model = &PriorityQueue::<Datum>::new();
+                $body
+            }
+            Typed::Counter($history) => {
+                let $model = &Counter::default();
+                $body
+            }
+            Typed::Lock($history) => {
+                let $model = &Lock;
+                $body
+            }
+            Typed::Log($history) => {
+                let $model = &Log::<Datum>::new();
+                $body
+            }
+        }
+    };
+}
+
 impl Typed {
     /// Judges linearizability.
     #[must_use]
     pub fn check(&self, budget: Budget) -> Verdict {
-        match self {
-            Self::Kv(model, history) => linearizable(model, history, budget),
-            Self::Set(history) => linearizable(&Set::new(), history, budget),
-            Self::Bag(history) => linearizable(&Bag::new(), history, budget),
-            Self::Queue(history) => linearizable(&Queue::new(), history, budget),
-            Self::Stack(history) => linearizable(&Stack::new(), history, budget),
-            Self::PriorityQueue(history) => linearizable(&PriorityQueue::new(), history, budget),
-            Self::Counter(history) => linearizable(&Counter::default(), history, budget),
-            Self::Lock(history) => linearizable(&Lock, history, budget),
-            Self::Log(history) => linearizable(&Log::new(), history, budget),
-        }
+        with_model!(self, |model, history| linearizable(model, history, budget))
+    }
+
+    /// Re-checks a verdict's certificate, see [`verify`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify(&self, verdict: &Verdict) -> Result<Evidence, Flaw> {
+        with_model!(self, |model, history| verify(model, history, verdict))
+    }
+
+    /// A verdict in text, see [`explain::text`].
+    #[must_use]
+    pub fn text(&self, verdict: &Verdict) -> String {
+        with_model!(self, |_model, history| explain::text(history, verdict))
+    }
+
+    /// A verdict as a page, see [`explain::html`].
+    #[must_use]
+    pub fn html(&self, title: &str, verdict: &Verdict) -> String {
+        with_model!(self, |_model, history| explain::html(title, history, verdict))
     }
 }
 
