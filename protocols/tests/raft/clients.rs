@@ -2,7 +2,8 @@
 
 use crate::support::*;
 use seedfall_protocols::kv::{Answer, Command};
-use seedfall_protocols::raft::{Message, Response};
+use seedfall_protocols::raft::log::Term;
+use seedfall_protocols::raft::{Message, Outcome, Response};
 
 /// The latest round that the leader started, by what it sends.
 fn round_of(message: &Message) -> u64 {
@@ -146,6 +147,19 @@ fn answers_to_an_older_round_do_not_confirm_a_read() {
     assert!(server.deliver(N2, matched_in(1, 1, old)).responses().is_empty());
     assert!(server.deliver(N3, matched_in(1, 1, old)).responses().is_empty());
     assert_eq!(server.deliver(N3, matched_in(1, 1, old + 1)).responses().len(), 1);
+}
+
+/// 6.4: nor does the refusal of a message from an earlier leadership of the same server: it comes in
+/// the present term, but its round was another's. (Found by raft-kv, seed 4.)
+#[test]
+fn a_refusal_of_an_earlier_leadership_confirms_no_read() {
+    let mut server = settled_leader();
+    server.request(7, get("k"));
+    for round in [2, 3, 99] {
+        let outcome = Outcome::Deposed;
+        let reply = Message::AppendReply { term: Term(1), outcome, round };
+        assert!(server.deliver(N2, reply).responses().is_empty(), "round {round}");
+    }
 }
 
 /// 6.4: reads that come in while a round is under way share the next one.
