@@ -503,6 +503,8 @@ fn weak_levels_show_their_cycles() {
         let forced = forced.unwrap();
         assert_eq!((forced.from, forced.to), (Some(0), None));
         assert!(forced.reason.contains("T1 knew of T0"), "{}", forced.reason);
+        let text = report.to_string();
+        assert!(text.contains("T0 must commit before the initial state, because"), "{text}");
     }
     // Causality through a third transaction: only the causal level minds.
     let ended = |returned| Outcome::Ok { returned, output: () };

@@ -19,6 +19,8 @@ pub(crate) mod causal;
 mod infer;
 pub(crate) mod sessions;
 
+use std::fmt;
+
 use crate::transactions::cycles::any_cycle;
 use crate::transactions::graph::{Edges, Mask, Masked, PROCESS, WR, WW, components};
 use crate::transactions::history::{DataType, HistoryError, TransactionHistory};
@@ -108,6 +110,25 @@ impl WeakReport {
     }
 }
 
+impl fmt::Display for WeakReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = if self.status() == Status::Holds { "holds" } else { "violated" };
+        writeln!(f, "{}: {status}", self.level.name())?;
+        for (anomaly, explanation) in &self.anomalies {
+            writeln!(f, "{}: {explanation}", anomaly.name())?;
+        }
+        for step in &self.cycle {
+            let (from, to) = (name(step.from), name(step.to));
+            writeln!(f, "{from} must commit before {to}, because {}", step.reason)?;
+        }
+        Ok(())
+    }
+}
+
+fn name(transaction: Option<u32>) -> String {
+    transaction.map_or("the initial state".to_owned(), |transaction| format!("T{transaction}"))
+}
+
 /// How many sessions have their clocks in memory at once.
 pub(crate) const BLOCK: usize = 64;
 
@@ -166,7 +187,6 @@ fn step(
     kind: u32,
 ) -> WeakStep {
     let (a, b) = (sessions.index(from), sessions.index(to));
-    let name = |t: Option<u32>| t.map_or("the initial state".to_owned(), |t| format!("T{t}"));
     let (relation, reason) = match kind {
         PROCESS => (
             Relation::Session,
