@@ -2,5 +2,6 @@
 
 mod brute;
 mod containers;
+mod models;
 mod random;
 mod registers;

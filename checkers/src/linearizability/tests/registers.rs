@@ -239,3 +239,64 @@ fn register_unique(random: &mut Random, n: usize, clients: u64) -> History<In, O
         |_, _| Out::Done,
     )
 }
+
+/// Every way in which `n` operations can overlap, as calls and responses at distinct times.
+fn overlaps(n: usize) -> Vec<Vec<(u64, u64)>> {
+    let mut all = vec![vec![]];
+    for _ in 0..n {
+        let mut longer = Vec::new();
+        for spans in all {
+            // The new operation is called last; its response may fall anywhere after its call.
+            let before: Vec<(u64, u64)> = spans;
+            let later = before.len() as u64 * 2;
+            let first_call = before.last().map_or(0, |span| span.0 + 1);
+            for call in first_call..=later {
+                let shift = |time: u64| if time >= call { time + 1 } else { time };
+                let moved: Vec<(u64, u64)> =
+                    before.iter().map(|(c, r)| (shift(*c), shift(*r))).collect();
+                for ret in call + 1..=later + 1 {
+                    let again = |time: u64| if time >= ret { time + 1 } else { time };
+                    let mut spans: Vec<_> =
+                        moved.iter().map(|(c, r)| (again(*c), again(*r))).collect();
+                    spans.push((call, ret));
+                    longer.push(spans);
+                }
+            }
+        }
+        all = longer;
+    }
+    all
+}
+
+#[test]
+fn every_small_register_history_is_judged_as_brute_force_does() {
+    use crate::history::{Operation, Outcome};
+    let kinds: [(In, Option<Out>); 7] = [
+        (In::Read, Some(Out::Value(None))),
+        (In::Read, Some(Out::Value(Some(1)))),
+        (In::Read, Some(Out::Value(Some(2)))),
+        (In::Write(Some(1)), Some(Out::Done)),
+        (In::Write(Some(2)), Some(Out::Done)),
+        (In::Cas { expected: Some(1), new: Some(2) }, Some(Out::Done)),
+        (In::Write(Some(1)), None),
+    ];
+    let mut judged = 0;
+    for spans in overlaps(3) {
+        for choice in 0..kinds.len().pow(3) {
+            let operations = spans.iter().enumerate().map(|(at, &(call, returned))| {
+                let (input, output) =
+                    kinds[choice / kinds.len().pow(at as u32) % kinds.len()].clone();
+                let outcome = match output {
+                    Some(output) => Outcome::Ok { returned, output },
+                    None => Outcome::Indeterminate,
+                };
+                Operation { client: at as u32, call, input, outcome }
+            });
+            let history = History { operations: operations.collect() };
+            all_agree(&history, "exhaustive");
+            judged += 1;
+        }
+    }
+    // 1 * 3 * 5 ways to overlap.
+    assert_eq!(judged, 15 * 343);
+}
