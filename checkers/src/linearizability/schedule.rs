@@ -1,9 +1,8 @@
 //! Which algorithm judges which part, for how long.
 //!
-//! A part goes, in this order, to a short depth-first search if it is tiny, to the algorithm of its
-//! structure if it has one, and then to the two searches in turn, each with ten times the budget of
-//! its last try, over all undecided parts before any gets more: one hard key must not hide an easy
-//! violation in another. Reductions of the searches, each with the reason why it is sound:
+//! A part goes first to the algorithm of its structure, if it has one, and then to the two searches
+//! in turn, each with ten times the budget of its last try, over all undecided parts before any gets
+//! more: one hard key must not hide an easy violation in another. Reductions of the searches, each with the reason why it is sound:
 //!
 //! - R1 pure operations that fit are placed at once. Pure means: changes no state in which it fits.
 //!   (An operation that happens to leave *this* state unchanged is not enough: a write of the
@@ -25,9 +24,6 @@ use super::register_machine::RegisterMachine;
 use crate::history::History;
 use crate::models::{Abstraction, Model};
 use crate::verdict::{Budget, Limit, Path, Reason, Statistics};
-
-/// Parts up to this many operations are searched before anything is set up for them.
-const TINY: usize = 24;
 
 /// Parts up to this many operations are judged again to find the very response that breaks them.
 const EXACT: usize = 1 << 17;
@@ -103,18 +99,6 @@ impl<'a, M: Model> Schedule<'a, M> {
     }
 
     fn without_search(&mut self, part: &Part) -> Option<Outcome> {
-        if part.len() <= TINY {
-            // Most parts this small are in order: see before setting anything up.
-            let mut machine = ModelMachine::new(self.model, self.history, part);
-            let budget = Budget { configurations: self.left().min(200), ..self.budget };
-            let mut spent = Spent::default();
-            let found = depth_first::search(part, &mut machine, budget, &mut spent);
-            self.spend(spent);
-            if let Found::Order(order) = found {
-                self.decided(Path::DepthFirst);
-                return Some(Outcome::Order(order));
-            }
-        }
         let abstraction = self.abstraction(part)?;
         let (path, fast) = fast::decide(part, &abstraction)?;
         match fast {
@@ -224,7 +208,11 @@ impl<'a, M: Model> Schedule<'a, M> {
 
     fn search_on(&mut self, part: &Part, machine: &mut impl Machine, slice: u64) -> Outcome {
         let mut limit = Limit::Configurations;
-        for path in [Path::BreadthFirst, Path::DepthFirst] {
+        // Most histories are nearly in order: then depth first goes straight to an order.
+        let straight = (part.len() as u64 * 2 + 50).min(slice);
+        let tries =
+            [(Path::DepthFirst, straight), (Path::BreadthFirst, slice), (Path::DepthFirst, slice)];
+        for (path, slice) in tries {
             let budget = Budget { configurations: slice.min(self.left()), ..self.budget };
             let mut spent = Spent::default();
             let found = match path {
