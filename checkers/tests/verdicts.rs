@@ -1,7 +1,7 @@
 //! Every history with a known verdict gets that verdict.
 //!
-//! Porcupine's own data is not kept here (it is Porcupine's): set `SEEDFALL_PORCUPINE_DIR` to a folder
-//! with its converted logs and an `expected.json` to judge those too.
+//! Porcupine's own data is not kept here (it is Porcupine's): set `SEEDFALL_PORCUPINE_DIR` to a
+//! folder with its converted logs and an `expected.json` to judge those too.
 #![cfg(feature = "io")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 

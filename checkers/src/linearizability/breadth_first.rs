@@ -1,8 +1,8 @@
 //! Breadth-first search for a linearization, from response to response.
 //!
 //! Lowe, *Testing for linearizability* (2017), section 6 (just-in-time linearization): at every
-//! response, and only then, operations are placed until the one that responds is in. What remains is
-//! a frontier of configurations, none of which is worse than another:
+//! response, and only then, operations are placed until the one that responds is in. What remains
+//! is a frontier of configurations, none of which is worse than another:
 //!
 //! - pure operations that fit are placed at once, always;
 //! - of interchangeable open operations only the one with the earliest response is tried, and

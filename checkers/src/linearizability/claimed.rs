@@ -1,9 +1,9 @@
 //! The order that a system itself claims: one pass, for any model.
 //!
 //! A simulator sees more than a client: the log index or commit time of every operation. If
-//! that order explains the history, it is linearizable, whatever a search would cost. If it does not,
-//! that is no verdict yet, but a finding of its own: clients may be content while the system's own
-//! order is not a linearization. Both are reported side by side.
+//! that order explains the history, it is linearizable, whatever a search would cost. If it does
+//! not, that is no verdict yet, but a finding of its own: clients may be content while the system's
+//! own order is not a linearization. Both are reported side by side.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! What queues, stacks and priority queues have in common: values that go in once and come out once.
+//! What queues, stacks and priority queues have in common: values that go in once and come out
+//! once.
 
 use std::collections::BTreeMap;
 
@@ -180,8 +181,8 @@ pub(super) fn chain<'a>(
 
 /// Removals that found nothing although something was certainly inside all the while.
 ///
-/// Complete for queues (Henzinger, Sezgin and Vafeiadis 2013), and for stacks and priority queues as
-/// well: at an instant that no certain stay covers, every value can be on one side of it.
+/// Complete for queues (Henzinger, Sezgin and Vafeiadis 2013), and for stacks and priority queues
+/// as well: at an instant that no certain stay covers, every value can be on one side of it.
 pub(super) fn check_empty(part: &Part, all: &Stays) -> Result<(), Fast> {
     if all.empty.is_empty() {
         return Ok(());

@@ -3,9 +3,9 @@
 //! Two states, present and absent. Operations that leave the state alone fit in one of them and are
 //! placed as soon as it comes (they change nothing for the others). When nothing of that kind is
 //! left, the state must change, and the operations that can change it are interchangeable: the one
-//! that responds first goes, by exchange, an indeterminate one last. So there is never a choice, and
-//! a response that cannot be reached is a contradiction. (Abdulla et al., *Checking linearizability
-//! of container histories*, count alternations instead; this keeps the order.)
+//! that responds first goes, by exchange, an indeterminate one last. So there is never a choice,
+//! and a response that cannot be reached is a contradiction. (Abdulla et al., *Checking
+//! linearizability of container histories*, count alternations instead; this keeps the order.)
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -3,9 +3,9 @@
 //! In the manner of Lee and Mathur, *Efficient decrease-and-conquer linearizability monitoring*
 //! (2025), but by one sweep: a value may leave at an instant at which no greater value is certainly
 //! inside, and whether it does constrains nobody greater. So the history is right if and only if
-//! every removal has such an instant, after the insertion was called. (At an instant that no certain
-//! stay of greater values covers, each of them can be moved to one side: if it was removed later
-//! although it was called before, it could as well be removed now.)
+//! every removal has such an instant, after the insertion was called. (At an instant that no
+//! certain stay of greater values covers, each of them can be moved to one side: if it was removed
+//! later although it was called before, it could as well be removed now.)
 
 use super::containers::{self, Cover};
 use super::fast::Fast;

@@ -1,9 +1,9 @@
 //! A queue with distinct values, in O(n log n).
 //!
-//! Henzinger, Sezgin and Vafeiadis, *Aspect-oriented linearizability proofs* (2013): besides what one
-//! value can contradict, a complete history is wrong if and only if two values left in the other
-//! order than they came (`enq(a)` before `enq(b)`, `deq(b)` before `deq(a)` or `a` never removed), or
-//! a removal found nothing while something was certainly inside.
+//! Henzinger, Sezgin and Vafeiadis, *Aspect-oriented linearizability proofs* (2013): besides what
+//! one value can contradict, a complete history is wrong if and only if two values left in the
+//! other order than they came (`enq(a)` before `enq(b)`, `deq(b)` before `deq(a)` or `a` never
+//! removed), or a removal found nothing while something was certainly inside.
 
 use super::containers::{self, Stay, Stays};
 use super::fast::Fast;

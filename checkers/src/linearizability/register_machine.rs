@@ -1,8 +1,8 @@
 //! A register over numbered states: what the searches run on when values repeat.
 //!
 //! Values that no operation can ever tell apart from others become one dead state (R4 in the notes
-//! of `schedule`). With appends a state is alive if it is the beginning of a text that somebody saw;
-//! it is then kept as a range of the sorted texts, so that no text is ever copied.
+//! of `schedule`). With appends a state is alive if it is the beginning of a text that somebody
+//! saw; it is then kept as a range of the sorted texts, so that no text is ever copied.
 
 use super::machine::Machine;
 use super::part::Part;

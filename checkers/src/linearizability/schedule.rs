@@ -1,8 +1,9 @@
 //! Which algorithm judges which part, for how long.
 //!
 //! A part goes first to the algorithm of its structure, if it has one, and then to the two searches
-//! in turn, each with ten times the budget of its last try, over all undecided parts before any gets
-//! more: one hard key must not hide an easy violation in another. Reductions of the searches, each with the reason why it is sound:
+//! in turn, each with ten times the budget of its last try, over all undecided parts before any
+//! gets more: one hard key must not hide an easy violation in another. Reductions of the searches,
+//! each with the reason why it is sound:
 //!
 //! - R1 pure operations that fit are placed at once. Pure means: changes no state in which it fits.
 //!   (An operation that happens to leave *this* state unchanged is not enough: a write of the

@@ -7,11 +7,12 @@
 //! - At an instant that no certain stay covers the stack may be empty: what lies before and after
 //!   are judged apart.
 //! - Between two such instants some value lies at the bottom all the time: its push comes first and
-//!   its pop last. Any value that can be that may be that (moving it there keeps the others nested);
+//!   its pop last. Any value that can be that may be that (moving it there keeps the others
+//! nested);
 //!   without it the rest is judged again.
 //!
-//! Segment trees over the values (by the response of the push) and over time (how many certain stays
-//! cover it) make each removal and each split logarithmic.
+//! Segment trees over the values (by the response of the push) and over time (how many certain
+//! stays cover it) make each removal and each split logarithmic.
 
 use super::containers::{self, Stay};
 use super::fast::Fast;

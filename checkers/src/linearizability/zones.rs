@@ -1,18 +1,18 @@
 //! A register whose values are written at most once: zones, in near-linear time at any concurrency.
 //!
-//! Gibbons and Korach, *Testing shared memories* (1997), section 4: the operations on one value form
-//! a cluster, and clusters cannot interleave. A cluster's zone runs from its earliest response `f`
-//! to its latest call `s`; cluster A must come before cluster B if and only if `f(A) < s(B)`, and the
-//! history is linearizable if and only if no two clusters must each come before the other.
+//! Gibbons and Korach, *Testing shared memories* (1997), section 4: the operations on one value
+//! form a cluster, and clusters cannot interleave. A cluster's zone runs from its earliest response
+//! `f` to its latest call `s`; cluster A must come before cluster B if and only if `f(A) < s(B)`,
+//! and the history is linearizable if and only if no two clusters must each come before the other.
 //!
 //! Extended here to compare-and-set: a swap from `a` to `b` glues cluster `b` right behind cluster
 //! `a`, so the unit that moves is a *chain* of clusters, whose inner order is checked by one walk.
 //!
-//! Indeterminate operations, exactly: a write or swap whose value no certain operation depends on is
-//! left out (choosing "never" can only help, because nobody else could have written that value); one
-//! that something depends on took effect, with a response at infinity. A refused swap that did not
-//! see the value constrains the order without naming a value: then a contradiction found without it
-//! stands, and anything else is left to the search.
+//! Indeterminate operations, exactly: a write or swap whose value no certain operation depends on
+//! is left out (choosing "never" can only help, because nobody else could have written that value);
+//! one that something depends on took effect, with a response at infinity. A refused swap that did
+//! not see the value constrains the order without naming a value: then a contradiction found
+//! without it stands, and anything else is left to the search.
 
 use super::fast::Fast;
 use super::part::{Part, Span};

@@ -1,9 +1,9 @@
 //! What the algorithms for particular structures need to know of a history.
 //!
-//! A [`Model`](super::Model) that is a register, a set, a queue, a stack or a priority queue can say
-//! so through [`Model::abstraction`](super::Model::abstraction): then near-linear algorithms apply
-//! where the general search would be exponential. Values become numbers, given in order of first
-//! appearance, so that nothing after this depends on how values hash.
+//! A [`Model`](super::Model) that is a register, a set, a queue, a stack or a priority queue can
+//! say so through [`Model::abstraction`](super::Model::abstraction): then near-linear algorithms
+//! apply where the general search would be exponential. Values become numbers, given in order of
+//! first appearance, so that nothing after this depends on how values hash.
 
 use std::hash::Hash;
 

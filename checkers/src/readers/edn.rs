@@ -1,8 +1,8 @@
 //! EDN events: Jepsen's and Maelstrom's `history.edn`, and Porcupine's key-value logs.
 //!
-//! `{:process 0, :type :invoke, :f :read, :value nil}`, one map a line, or all in one vector. Events
-//! of other processes than clients (`:nemesis`) are skipped. A `:key` names the object; without one,
-//! values that are all pairs are read as Jepsen's independent `[key value]`.
+//! `{:process 0, :type :invoke, :f :read, :value nil}`, one map a line, or all in one vector.
+//! Events of other processes than clients (`:nemesis`) are skipped. A `:key` names the object;
+//! without one, values that are all pairs are read as Jepsen's independent `[key value]`.
 
 use std::io::BufRead;
 

@@ -1,4 +1,5 @@
-//! The models without an algorithm of their own, by search, against brute force; and claimed orders.
+//! The models without an algorithm of their own, by search, against brute force; and claimed
+//! orders.
 
 use std::fmt::Debug;
 
