@@ -8,7 +8,7 @@
 //!   are judged apart.
 //! - Between two such instants some value lies at the bottom all the time: its push comes first and
 //!   its pop last. Any value that can be that may be that (moving it there keeps the others
-//! nested);
+//!   nested);
 //!   without it the rest is judged again.
 //!
 //! Segment trees over the values (by the response of the push) and over time (how many certain
