@@ -9,6 +9,7 @@
 //! ```
 
 mod check;
+mod explain;
 mod inspect;
 mod logs;
 mod planted;
@@ -51,6 +52,7 @@ Examples:
   seedfall sweep raft-kv --seeds 0..10000    these seeds
   seedfall replay raft-kv --seed 17          one run, told
   seedfall shrink raft-kv --seed 17          a failing run made small, and its story
+  seedfall explain raft-kv --seed 17         the same as columns; --html FILE: as a page
   seedfall trace raft-kv --seed 17 | less    every event of it";
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +65,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Makes a failing run small, and tells its story.
     Shrink(ShrinkArgs),
+    /// Shows a run, shrunk if it fails: who did what when, and what led to the violation.
+    Explain(ExplainArgs),
     /// Prints every event of one run.
     Trace(OneRun),
     /// Prints the trace hash of each seed: equal hashes mean equal runs, event for event.
@@ -135,6 +139,24 @@ struct ShrinkArgs {
 }
 
 #[derive(Debug, Args)]
+struct ExplainArgs {
+    /// The scenario (with --seed), or the file of a case.
+    target: String,
+    /// The seed.
+    #[arg(long, value_parser = parse_seed)]
+    seed: Option<u64>,
+    /// Write it as one HTML page that needs no network.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Do not shrink a run that fails.
+    #[arg(long)]
+    whole: bool,
+    /// How many runs shrinking may take.
+    #[arg(long, default_value_t = DEFAULT_RUNS, value_name = "N")]
+    runs: u64,
+}
+
+#[derive(Debug, Args)]
 struct HashArgs {
     /// The scenario.
     name: String,
@@ -162,6 +184,7 @@ pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
         Some(Command::Sweep(args)) => sweeps::sweep(scenarios, &args, cli.json),
         Some(Command::Replay(args)) => inspect::replay(scenarios, &args, cli.json),
         Some(Command::Shrink(args)) => inspect::shrink(scenarios, &args, cli.json),
+        Some(Command::Explain(args)) => explain::explain(scenarios, &args, cli.json),
         Some(Command::Trace(args)) => inspect::trace(scenarios, &args, cli.json),
         Some(Command::Hash(args)) => inspect::hash(scenarios, &args, cli.json),
         Some(Command::Check(args)) => check::check(&args, cli.json),

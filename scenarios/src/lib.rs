@@ -7,6 +7,7 @@
 //! - [`plan`]: fault plans as data, and the swarm that draws them within the model;
 //! - [`run`]: one run; [`report`]: what it came to; [`mod@sweep`]: many runs;
 //! - [`mod@shrink`]: from a failing run to a story;
+//! - [`explain`]: a run as a picture;
 //! - [`case`]: a failing run, kept;
 //! - [`arbitrary`]: plans from bytes and as proptest strategies;
 //! - [`testing`]: the door for `cargo test`.
@@ -20,6 +21,7 @@ pub mod case;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod crowd;
+pub mod explain;
 mod nemesis;
 #[cfg(feature = "cli")]
 pub mod patches;

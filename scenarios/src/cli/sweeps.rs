@@ -1,6 +1,6 @@
 //! `seedfall` and `seedfall sweep`.
 
-use super::{Problem, SweepArgs, code_of_meaning, scenario, show};
+use super::{Problem, SweepArgs, code_of_meaning, explain, scenario, show};
 use crate::case::Case;
 use crate::report::Failure;
 use crate::run::{Runnable, Trial};
@@ -167,11 +167,13 @@ fn keep(
         Problem("two runs of one seed differ: the protocol is not a value".into())
     })?;
     Case::of(&shrunk.trial, &shrunk.report, "").save(&path)?;
+    let report = explain::keep(scenario, &shrunk, &path)?;
     if json {
         return Ok(());
     }
     show::line("");
     show::story(&shrunk);
     show::line(&format!("  kept in    {}", path.display()));
+    show::line(&format!("  report     {}", report.display()));
     Ok(())
 }
