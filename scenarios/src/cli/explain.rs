@@ -15,7 +15,7 @@ const WIDTH: usize = 100;
 /// Columns of the instant.
 const INSTANT: usize = 11;
 /// Columns that are left for words, at least.
-const WORDS_MIN: usize = 36;
+const WORDS_MIN: usize = 50;
 
 /// `explain`.
 pub(super) fn explain(
