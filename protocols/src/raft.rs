@@ -85,7 +85,6 @@ use log::{Entries, Entry, Log, LogIndex, Term};
 use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId};
 use state::{Durable, Role};
 use std::fmt;
-use std::sync::Arc;
 
 pub use invariants::{Invariants, invariants};
 pub use state::{Machine, Session};
@@ -464,7 +463,7 @@ impl Message {
 impl Entry {
     /// An entry of `term` that carries a client's command.
     pub fn command(term: Term, submission: Submission) -> Self {
-        Self { term, payload: log::Payload::Command(Arc::new(submission)) }
+        Self { term, payload: log::Payload::Command(submission.into()) }
     }
 
     /// An entry of `term` that carries nothing.

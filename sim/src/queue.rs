@@ -8,6 +8,9 @@
 //! Hierarchical Timing Wheels", 1987, scheme 7). An entry waits at the level of the highest bit in which its time differs
 //! from `base` and moves down as that time comes near. So push, cancel and pop are O(1) however much is pending.
 //!
+//! An entry that is put off (an election timeout, at every heartbeat) stays where it stands until its old time comes, and
+//! only then moves to where its new time belongs: nearly every one is put off again before that.
+//!
 //! Entries of one instant come out as one group, in the order of their pushes, from which the caller chooses.
 
 use crate::time::Time;
@@ -33,13 +36,18 @@ const NEAR_FILL: usize = 4;
 /// Where an entry waits.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    /// When it is due.
     time: u64,
+    /// The time whose place it has: `time`, or an earlier one if it was put off since.
+    placed: u64,
+    /// The how-manieth push it was; being rescheduled counts as one.
+    turn: u64,
     prev: u32,
     next: u32,
     slot: u16,
 }
 
-/// One entry of `near`.
+/// One entry of `near`; `time` is where it is placed.
 #[derive(Clone, Copy, Debug)]
 struct Near {
     time: u64,
@@ -59,6 +67,8 @@ pub struct Queue<E> {
     now: u64,
     /// How many were chosen from that instant.
     chosen: u32,
+    /// How many pushes there were.
+    turns: u64,
     /// The first of the free entries, linked by `next`.
     free: u32,
     entries: Vec<Entry>,
@@ -85,6 +95,7 @@ impl<E> Default for Queue<E> {
         Self {
             now: 0,
             chosen: 0,
+            turns: 0,
             free: NONE,
             entries: Vec::new(),
             events: Vec::new(),
@@ -115,7 +126,9 @@ impl<E> Queue<E> {
     #[inline(always)]
     pub fn push(&mut self, time: Time, event: E) -> Handle {
         let time = time.as_nanos().max(self.now);
-        let entry = Entry { time, prev: NONE, next: NONE, slot: NEAR };
+        self.turns += 1;
+        let turn = self.turns;
+        let entry = Entry { time, placed: time, turn, prev: NONE, next: NONE, slot: NEAR };
         let id = self.free;
         if id == NONE {
             self.entries.push(entry);
@@ -137,18 +150,15 @@ impl<E> Queue<E> {
     #[inline]
     pub fn reschedule(&mut self, handle: Handle, time: Time) -> Handle {
         let Handle(id) = handle;
-        match self.entry(id).slot {
-            READY => {
-                let event = self.cancel(handle).expect("neither popped nor cancelled");
-                return self.push(time, event);
-            }
-            NEAR => self.remove_near(id),
-            _ => self.unlink(id),
+        let (time, turn) = (time.as_nanos().max(self.now), self.turns + 1);
+        let entry = self.entry_mut(id);
+        if entry.slot != READY && entry.placed <= time {
+            (entry.time, entry.turn) = (time, turn);
+            self.turns = turn;
+            return handle;
         }
-        let time = time.as_nanos().max(self.now);
-        *self.entry_mut(id) = Entry { time, prev: NONE, next: NONE, slot: NEAR };
-        self.place(id, time);
-        handle
+        let event = self.cancel(handle).expect("neither popped nor cancelled");
+        self.push(Time::from_nanos(time), event)
     }
 
     /// Puts an entry where its time belongs.
@@ -207,22 +217,30 @@ impl<E> Queue<E> {
                 return id;
             }
         }
-        if self.near.is_empty() {
-            self.refill(limit);
-        }
-        let (&Near { time, id }, others) = self.near.split_last()?;
-        if time > limit {
-            return None;
-        }
+        let (time, id) = loop {
+            if self.near.is_empty() {
+                self.refill(limit);
+            }
+            let &Near { time, id } = self.near.last()?;
+            if time > limit {
+                return None;
+            }
+            if self.entry(id).time == time {
+                break (time, id);
+            }
+            self.near.pop();
+            self.place_anew(id);
+        };
         if time > self.now {
             self.now = time;
             self.chosen = 0;
         }
-        if others.last().is_some_and(|other| other.time == time) {
+        self.near.pop();
+        if self.near.last().is_some_and(|other| other.time == time) {
+            self.near.push(Near { time, id });
             self.collect();
             return self.choose_ready(&mut choose);
         }
-        self.near.pop();
         self.chosen += 1;
         Some(id)
     }
@@ -250,12 +268,28 @@ impl<E> Queue<E> {
     fn collect(&mut self) {
         while let Some(&Near { time, id }) = self.near.last() {
             if time != self.now {
-                return;
+                break;
             }
             self.near.pop();
-            self.entry_mut(id).slot = READY;
-            self.ready.push(id);
+            if self.entry(id).time > time {
+                self.place_anew(id);
+            } else {
+                self.entry_mut(id).slot = READY;
+                self.ready.push(id);
+            }
         }
+        // Those that were put off came here late.
+        let entries = &self.entries;
+        self.ready.sort_unstable_by_key(|id| entries[*id as usize - 1].turn);
+    }
+
+    /// Puts an entry that was put off where its new time belongs, now that its old time has come.
+    #[cold]
+    fn place_anew(&mut self, id: u32) {
+        let entry = self.entry_mut(id);
+        (entry.placed, entry.slot) = (entry.time, NEAR);
+        let time = entry.time;
+        self.place(id, time);
     }
 
     /// Puts an entry into `near`, behind those of the same instant.
@@ -273,7 +307,7 @@ impl<E> Queue<E> {
 
     /// Takes a pending entry out of `near`.
     fn remove_near(&mut self, id: u32) {
-        let time = self.entry(id).time;
+        let time = self.entry(id).placed;
         let first = self.near.partition_point(|near| near.time > time);
         let offset = self.near[first..].iter().position(|near| near.id == id);
         self.near.remove(first + offset.expect("an entry marked NEAR is in `near`"));
@@ -341,7 +375,7 @@ impl<E> Queue<E> {
         while id != NONE {
             let entry = self.entry_mut(id);
             entry.slot = NEAR;
-            let Entry { time, next, .. } = *entry;
+            let Entry { placed: time, next, .. } = *entry;
             self.near.push(Near { time, id });
             id = next;
         }
@@ -414,8 +448,8 @@ impl<E> Queue<E> {
     /// Moves the entries of a list to lower levels, now that the base has reached their slot.
     fn cascade(&mut self, mut id: u32) {
         while id != NONE {
-            let &Entry { time, next, .. } = self.entry(id);
-            self.link(id, time);
+            let &Entry { placed, next, .. } = self.entry(id);
+            self.link(id, placed);
             id = next;
         }
     }

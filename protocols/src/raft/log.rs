@@ -7,6 +7,7 @@
 use super::Submission;
 use seedfall_sim::StableHasher;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ pub enum Payload {
     /// Nothing: what a new leader writes to find out what is committed (section 8).
     NoOp,
     /// A client's command.
-    Command(Arc<Submission>),
+    Command(Shared),
 }
 
 /// One entry of the log.
@@ -38,6 +39,19 @@ pub struct Entry {
     pub term: Term,
     /// What it is for.
     pub payload: Payload,
+}
+
+/// A submission, shared by every log, journal and message that carries it, with its digest beside it:
+/// an entry is hashed a dozen times on its way, and its text only once.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(from = "Submission", into = "Submission"))]
+pub struct Shared(Arc<Digested>);
+
+#[derive(PartialEq, Eq)]
+struct Digested {
+    digest: u64,
+    submission: Submission,
 }
 
 /// Consecutive entries on their way to a follower, shared by all copies of the message; none for a
@@ -77,6 +91,33 @@ impl LogIndex {
     /// The place before this one; the place before zero is zero.
     pub const fn before(self) -> Self {
         Self(self.0.saturating_sub(1))
+    }
+}
+
+impl From<Submission> for Shared {
+    fn from(submission: Submission) -> Self {
+        Self(Arc::new(Digested { digest: StableHasher::hash(&submission), submission }))
+    }
+}
+
+impl From<Shared> for Submission {
+    fn from(shared: Shared) -> Self {
+        (*shared).clone()
+    }
+}
+
+impl Hash for Shared {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // A function of the contents, as it must be, but computed when they were put together.
+        state.write_u64(self.0.digest);
+    }
+}
+
+impl Deref for Shared {
+    type Target = Submission;
+    #[inline]
+    fn deref(&self) -> &Submission {
+        &self.0.submission
     }
 }
 
@@ -211,6 +252,12 @@ impl fmt::Display for LogIndex {
 impl fmt::Debug for LogIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Submission::fmt(self, f)
     }
 }
 

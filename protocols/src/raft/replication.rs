@@ -251,22 +251,22 @@ impl Raft {
         self.answer_reads(ctx);
     }
 
-    /// The largest index up to which a majority, the leader among them, stores the log.
+    /// The largest index, if it is beyond `commitIndex`, up to which a majority stores the log: the
+    /// leader, and followers by their `matchIndex`. Mostly the next entry is not there yet, and one
+    /// look tells.
     fn majority_index(&self) -> LogIndex {
         let Role::Leader(leader) = &self.role else {
             unreachable!("only a leader counts");
         };
-        let stored = |node: NodeId| match node == self.id {
-            true => self.durable.log.last_index(),
-            false => leader.progress[node.index()].matched,
-        };
-        let nodes = leader.progress.len();
-        let holders = |index| NodeId::all(nodes).filter(|node| stored(*node) >= index).count();
-        NodeId::all(nodes)
-            .map(stored)
-            .filter(|index| is_majority(holders(*index), nodes))
-            .max()
-            .expect("every server stores the place before the first entry")
+        let (this, progress) = (1, &leader.progress);
+        let holders = |index| progress.iter().filter(|follower| follower.matched >= index).count();
+        let mut index = self.commit;
+        while index < self.durable.log.last_index()
+            && is_majority(this + holders(index.next()), progress.len())
+        {
+            index = index.next();
+        }
+        index
     }
 
     /// Rules for all servers: applies what is committed, in the order of the log.

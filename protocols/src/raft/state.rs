@@ -140,7 +140,8 @@ impl Machine {
     /// Dissertation section 6.3: a command whose number was processed is answered from the session.
     fn submit(&mut self, submission: &Submission) -> Applied {
         let Submission { client, sequence, command } = submission;
-        if let Some(session) = self.sessions.get(client) {
+        let known = self.sessions.get_mut(client);
+        if let Some(session) = &known {
             if *sequence == session.sequence {
                 return Applied::Duplicate(session.answer.clone());
             }
@@ -150,7 +151,10 @@ impl Machine {
         }
         let answer = self.store.apply(command);
         let session = Session { sequence: *sequence, answer: answer.clone() };
-        self.sessions.insert(*client, session);
+        match known {
+            Some(known) => *known = session,
+            None => drop(self.sessions.insert(*client, session)),
+        }
         Applied::Fresh(answer)
     }
 
