@@ -42,8 +42,8 @@ pub(super) fn mark(explanation: &mut Explanation, conclusion: &Conclusion) {
 }
 
 /// Where the violation showed: the answers of the operations that contradict each other; else the
-/// last event before a monitor or a panic ended the run; else the last that happened to those who
-/// still wait.
+/// last event before a monitor or a panic ended the run; else, since what does not happen has no
+/// place of its own, the last event of everybody.
 fn tips(explanation: &Explanation, kind: FailureKind) -> Vec<usize> {
     let witness = explanation.operations.iter().filter(|one| one.witness.is_some());
     let tips: Vec<usize> = witness.map(|one| one.answered.unwrap_or(one.asked)).collect();
@@ -52,14 +52,9 @@ fn tips(explanation: &Explanation, kind: FailureKind) -> Vec<usize> {
     match kind {
         _ if !tips.is_empty() => tips,
         FailureKind::Safety | FailureKind::Crash => last.into_iter().collect(),
-        FailureKind::Liveness | FailureKind::Stuck => {
-            let open = explanation.operations.iter().filter(|one| one.answered.is_none());
-            let waiting: Vec<usize> = open
-                .filter(|one| one.given_up.is_none())
-                .filter_map(|one| events.iter().rposition(|event| event.lane == one.lane))
-                .collect();
-            if waiting.is_empty() { last.into_iter().collect() } else { waiting }
-        }
+        FailureKind::Liveness | FailureKind::Stuck => (0..explanation.lanes.len())
+            .filter_map(|lane| events.iter().rposition(|one| one.lane == lane && is_own(one)))
+            .collect(),
     }
 }
 
