@@ -4,7 +4,7 @@
 //! out leaves one fault out, so a fuzzer's trimming and proptest's shrinking both make the plan
 //! smaller.
 
-use crate::plan::{Entry, Fault, FaultPlan, Frame};
+use crate::plan::{Aim, Entry, Fault, FaultPlan, Frame};
 use seedfall_net::{Disturbance, Partition};
 use seedfall_sim::{Address, CrashPoint, Duration, EffectKind, NodeId};
 
@@ -57,15 +57,17 @@ fn entry([class, begin, length, who, a, b, c, d]: Block, frame: &Frame) -> Entry
             _ => Partition::Ring,
         })),
         _ => {
-            let point = match a % 3 {
+            let point = match a % 4 {
                 0 => None,
                 1 => Some(CrashPoint::Before(kind)),
-                _ => Some(CrashPoint::After(kind)),
+                2 => Some(CrashPoint::After(kind)),
+                _ => Some(CrashPoint::Unsynced),
             };
-            Fault::Crash { node: node(who), point }
+            Fault::Crash { node: node(who), point, down: span }
         }
     };
-    Entry { at, lasts, fault }
+    let aim = if class & 8 == 0 { Aim::Named } else { Aim::Leader };
+    Entry { at, lasts, fault, aim }
 }
 
 /// Strategies for `proptest!` users.

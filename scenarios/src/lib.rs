@@ -34,7 +34,7 @@ pub mod shrink;
 pub mod sweep;
 pub mod testing;
 
-pub use plan::{Class, Entry, Fault, FaultPlan, Frame, PlanError, Swarm};
+pub use plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError, Swarm};
 pub use promise::{
     Judgement, Promise, always, eventually, every_operation_completes, invariant, invariants,
     linearizable, sometimes,

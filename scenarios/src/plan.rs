@@ -27,6 +27,28 @@ pub struct Entry {
     pub lasts: Duration,
     /// What it is.
     pub fault: Fault,
+    /// Whom it strikes.
+    #[serde(default)]
+    pub aim: Aim,
+}
+
+/// Whom a fault strikes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aim {
+    /// Those whom it names.
+    #[default]
+    Named,
+    /// The node that leads when it strikes, instead of the node that it names first; if none does, as
+    /// named. (Most partition failures of real systems need the leader: Alquraan et al., OSDI 2018, finding 7.)
+    Leader,
+    /// As [`Aim::Leader`], and it follows leadership: whoever becomes leader is struck so long after,
+    /// and the node struck before is released. A leader is most vulnerable when it is new.
+    EveryLeader {
+        /// How long after the first became leader, the second, and so on, in nanoseconds; begins
+        /// again at its end.
+        after: Vec<Duration>,
+    },
 }
 
 /// What can go wrong.
@@ -39,9 +61,14 @@ pub enum Fault {
     Crash {
         /// Which.
         node: NodeId,
-        /// Where in a handler; without it, between two events. If the handler never comes to this
-        /// point within half of the entry's time, the node crashes there and then.
+        /// Where; without it, as soon as the entry begins. A node that comes back before the entry
+        /// ends crashes there again; one that does not come to this point within half of the
+        /// entry's time crashes there and then.
         point: Option<CrashPoint>,
+        /// How long it stays down at most once it crashed at its point, in nanoseconds; without a
+        /// point, until the entry ends.
+        #[serde(default)]
+        down: Duration,
     },
     /// A node stops as if its machine were frozen, and goes on when the entry ends.
     Pause {
@@ -125,6 +152,31 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// The fault with this node in the place of the node that it names first.
+    #[must_use]
+    pub fn aimed_at(&self, node: NodeId) -> Self {
+        let mut fault = self.clone();
+        match &mut fault {
+            Self::Crash { node: victim, .. } | Self::Pause { node: victim } => *victim = node,
+            Self::Wire(Disturbance::Partition(partition)) => match partition {
+                Partition::TwoWay { side } | Partition::OneWay { from: side } => {
+                    side.retain(|address| *address != node.into());
+                    match side.first_mut() {
+                        Some(first) => *first = node.into(),
+                        None => side.push(node.into()),
+                    }
+                }
+                Partition::Partial { a, b } if *b == node => *b = std::mem::replace(a, node),
+                Partition::Partial { a, .. } => *a = node,
+                Partition::Ring => {}
+            },
+            Self::Wire(_) => {}
+        }
+        fault
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |ppm: &Ppm| format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100);
@@ -146,12 +198,17 @@ impl fmt::Display for Fault {
                 Partition::Partial { a, b } => write!(f, "partition {a} | {b} alone"),
                 Partition::Ring => f.write_str("partition in a ring of majorities"),
             },
-            Self::Crash { node, point: None } => write!(f, "crash {node}"),
-            Self::Crash { node, point: Some(point) } => {
-                let (when, effect) = match point {
-                    CrashPoint::Before(effect) => ("before", effect),
-                    CrashPoint::After(effect) => ("after", effect),
-                };
+            Self::Crash { node, point: None, .. } => write!(f, "crash {node}"),
+            Self::Crash { node, point: Some(CrashPoint::Unsynced), .. } => {
+                write!(f, "crash {node} with records un-synced")
+            }
+            Self::Crash {
+                node,
+                point: Some(point @ (CrashPoint::Before(effect) | CrashPoint::After(effect))),
+                ..
+            } => {
+                let before = matches!(point, CrashPoint::Before(_));
+                let when = if before { "before" } else { "after" };
                 let effect = format!("{effect:?}").to_lowercase();
                 write!(f, "crash {node} {when} its next {effect}")
             }
@@ -162,7 +219,16 @@ impl fmt::Display for Fault {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}: {}", self.at, self.at + self.lasts, self.fault)
+        let aim = match &self.aim {
+            Aim::Named => String::new(),
+            Aim::Leader => " (the leader instead of the first named)".to_owned(),
+            Aim::EveryLeader { after } => {
+                let after: Vec<String> = after.iter().map(ToString::to_string).collect();
+                let after = after.join(", ");
+                format!(" (every leader instead of the first named, {after} after its election)")
+            }
+        };
+        write!(f, "{} to {}: {}{aim}", self.at, self.at + self.lasts, self.fault)
     }
 }
 
@@ -390,7 +456,8 @@ impl Drawing<'_> {
             _ => Disturbance::Reorder { ppm, by: span },
         };
         let fault = Fault::Wire(disturbance);
-        self.plan.push(Entry { at: Duration::ZERO, lasts: self.frame.faults, fault });
+        let lasts = self.frame.faults;
+        self.plan.push(Entry { at: Duration::ZERO, lasts, fault, aim: Aim::Named });
     }
 
     /// Something that happens to somebody for a while.
@@ -400,14 +467,27 @@ impl Drawing<'_> {
         // Not in the first twentieth, before anything runs, and not in the last fifth, where little
         // is left to disturb.
         let at = draw.duration(faults.scale(1, 20)..faults.scale(4, 5));
-        let longest = faults - at;
+        let left = faults - at;
         let lasts = log_span(faults.scale(1, 10)..faults.scale(1, 2), draw.word());
-        let lasts = if longest < lasts { longest } else { lasts };
+        let lasts = if left < lasts { left } else { lasts };
         let node = NodeId::new(draw.below(self.frame.nodes as u32) as u16);
+        let mut aim = if class == Class::Clog { Aim::Named } else { self.aim() };
         let faults = match class {
             Class::Clog => self.clog(node),
+            Class::Crash => {
+                let crash = self.crash(node);
+                if let Fault::Crash { point: Some(CrashPoint::Unsynced), .. } = crash {
+                    // Followers promise too, and forget more easily.
+                    aim = Aim::Named;
+                }
+                vec![crash]
+            }
+            // A leader is cut off alone: with company it may still reach a majority.
+            Class::Partition if aim != Aim::Named => {
+                let side = vec![node.into()];
+                vec![Fault::Wire(Disturbance::Partition(Partition::TwoWay { side }))]
+            }
             Class::Partition => vec![Fault::Wire(Disturbance::Partition(self.partition(node)))],
-            Class::Crash => vec![Fault::Crash { node, point: self.crash_point() }],
             _ => vec![Fault::Pause { node }],
         };
         for fault in faults {
@@ -423,7 +503,7 @@ impl Drawing<'_> {
                 }),
             };
             if !idle {
-                self.plan.push(Entry { at, lasts, fault });
+                self.plan.push(Entry { at, lasts, fault, aim: aim.clone() });
             }
         }
     }
@@ -470,15 +550,38 @@ impl Drawing<'_> {
         }
     }
 
-    /// Half of the crashes fall inside a handler, where the interesting moments are.
-    fn crash_point(&mut self) -> Option<CrashPoint> {
+    /// Most crashes wait for a moment inside or after a handler, where the interesting ones are, and
+    /// the node may come back while the messages of its former life are still under way.
+    fn crash(&mut self, node: NodeId) -> Fault {
         let mut draw = self.draw();
         let kinds = [EffectKind::Sync, EffectKind::Send, EffectKind::Append, EffectKind::Respond];
         let kind = kinds[draw.below(kinds.len() as u32) as usize];
-        match draw.below(4) {
-            0 => Some(CrashPoint::Before(kind)),
-            1 => Some(CrashPoint::After(kind)),
+        let point = match draw.below(8) {
+            0 | 1 => Some(CrashPoint::Before(kind)),
+            2 => Some(CrashPoint::After(kind)),
+            3..=5 => Some(CrashPoint::Unsynced),
             _ => None,
+        };
+        let longest = match point {
+            // Who forgot a promise breaks it only if it is back before everybody has moved on.
+            Some(CrashPoint::Unsynced) => Duration::millis(16),
+            _ => self.frame.faults.scale(1, 4),
+        };
+        let down = log_span(Duration::millis(1)..longest, draw.word());
+        Fault::Crash { node, point, down: if point.is_some() { down } else { Duration::ZERO } }
+    }
+
+    /// A sixth strike the leader, half every leader soon after its election.
+    fn aim(&mut self) -> Aim {
+        let mut draw = self.draw();
+        match draw.below(6) {
+            0 | 1 => Aim::Named,
+            2 => Aim::Leader,
+            _ => {
+                let mut spans = self.draw();
+                let mut span = || log_span(Duration::millis(1)..Duration::millis(60), spans.word());
+                Aim::EveryLeader { after: vec![span(), span(), span(), span()] }
+            }
         }
     }
 }

@@ -228,10 +228,13 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             if self.advance(limit)? {
                 return Ok(());
             }
-            let world = self.world.as_mut().expect("begun above");
+            if self.nemesis.next_at() != act_at {
+                continue; // Watching planned something earlier: what is due before it comes first.
+            }
             if act_at.is_none() {
                 return Err(self.overdue());
             }
+            let world = self.world.as_mut().expect("begun above");
             world.advance(limit);
             if let Some(node) = self.nemesis.act(world) {
                 self.observe(node)?;
@@ -279,6 +282,14 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         while let Some(step) = self.step(limit) {
             if let Some(node) = step.actor.node() {
                 self.observe(node)?;
+                if self.nemesis.is_watching()
+                    && let Some(world) = &self.world
+                {
+                    self.nemesis.watch(world, node);
+                    if self.nemesis.next_at().is_some_and(|at| at < limit) {
+                        return Ok(false);
+                    }
+                }
             }
             let world = self.world();
             if world.trace().count() > self.scenario.horizon.events {

@@ -176,6 +176,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     pub fn step_inside<G>(&mut self, limit: Time, enter: impl FnOnce(Step) -> G) -> Option<Step> {
         let draws = &mut self.draws;
         let (at, due) = self.queue.pop(limit, |at, taken, count| draws.tie(at, taken, count))?;
+        assert!(self.now <= at, "time ran backwards: somebody moved it past what is due at {at}");
         self.now = at;
         let step = Step { at, actor: due.address() };
         let _guard = enter(step);

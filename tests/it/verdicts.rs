@@ -6,8 +6,8 @@ use seedfall::sim::{
 };
 use seedfall::sweep::{COVERAGE_FROM, Meaning, Sweep, all_cores, sweep};
 use seedfall::{
-    Class, Cluster, Conclusion, Entry, Expect, Failure, FailureKind, Fault, FaultPlan, Horizon,
-    PlanError, Promise, Reply, Runnable, Scenario, Swarm, Trial, Workload, eventually,
+    Aim, Class, Cluster, Conclusion, Entry, Expect, Failure, FailureKind, Fault, FaultPlan,
+    Horizon, PlanError, Promise, Reply, Runnable, Scenario, Swarm, Trial, Workload, eventually,
     every_operation_completes, invariant, linearizable, sometimes,
 };
 
@@ -173,8 +173,9 @@ fn a_run_without_operations_is_vacuous() {
 }
 
 fn crash(at: u64, lasts: u64) -> Entry {
-    let fault = Fault::Crash { node: NodeId::new(0), point: None };
-    Entry { at: Duration::millis(at), lasts: Duration::millis(lasts), fault }
+    let fault = Fault::Crash { node: NodeId::new(0), point: None, down: Duration::ZERO };
+    let (at, lasts) = (Duration::millis(at), Duration::millis(lasts));
+    Entry { at, lasts, fault, aim: Aim::Named }
 }
 
 #[test]

@@ -42,7 +42,11 @@ pub fn three() -> Scenario<Raft, Input, Output> {
         name: "raft-kv-3",
         story: "Three Raft nodes that replicate one entry at a time, in short episodes.",
         cluster: Cluster::lan(3, 3),
-        config: Config { max_entries_per_append: 1, ..CONFIG },
+        config: Config {
+            election_timeout_max: Duration::millis(200),
+            max_entries_per_append: 1,
+            ..CONFIG
+        },
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
         ..five()
     }
