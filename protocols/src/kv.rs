@@ -93,13 +93,10 @@ struct Key {
 
 impl Key {
     fn new(text: Text) -> Self {
-        let head = text.as_bytes();
-        let head = head.first_chunk().copied().unwrap_or_else(|| {
-            let mut filled = [0; 8];
-            filled[..head.len()].copy_from_slice(head);
-            filled
-        });
-        Self { head: u64::from_be_bytes(head), text }
+        let bytes = text.as_bytes().iter().take(8);
+        let missing = 8 - bytes.len() as u32;
+        let head = bytes.fold(0, |head, byte| head << 8 | u64::from(*byte));
+        Self { head: head.unbounded_shl(8 * missing), text }
     }
 }
 

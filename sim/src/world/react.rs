@@ -18,6 +18,22 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// A packet reaches its receiver.
     #[inline(always)]
     pub(super) fn arrive(&mut self, packet: Packet<P>) {
+        // As in `transmit`: a body that nothing borrows need not be in memory.
+        if self.trace.is_kept() {
+            self.arrive_kept(packet);
+        } else {
+            self.deliver(packet, false);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn arrive_kept(&mut self, packet: Packet<P>) {
+        self.deliver(packet, true);
+    }
+
+    #[inline(always)]
+    fn deliver(&mut self, packet: Packet<P>, kept: bool) {
         let Packet { from, to, ordinal, digest, .. } = packet;
         if let Err(why) = self.network.admit(self.now, from, to) {
             return self.refuse(packet, why);
@@ -38,29 +54,25 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             digest,
         };
         self.trace.fold(&event);
-        let body = if self.trace.is_kept() { self.keep(event, packet.body) } else { packet.body };
-        match (body, to.node(), from.node()) {
-            (Body::Message(message), Some(node), Some(from)) => {
-                self.call(node, |state, ctx| state.on_message(from, message, ctx));
+        if kept {
+            self.trace.keep(event, || packet.body.text());
+        }
+        let node_at = |end: Address| end.node().expect("clients do not speak to each other");
+        match packet.body {
+            Body::Message(message) => {
+                let from = node_at(from);
+                self.call(node_at(to), |state, ctx| state.on_message(from, message, ctx));
             }
-            (Body::Request(request, body), Some(node), _) => {
-                self.call(node, |state, ctx| state.on_request(request, body, ctx));
+            Body::Request(request, body) => {
+                self.call(node_at(to), |state, ctx| state.on_request(request, body, ctx));
             }
-            (Body::Response(request, response), _, Some(from)) => {
+            Body::Response(request, response) => {
+                let from = node_at(from);
                 self.call_client(request.client, |clients, ctx| {
                     clients.on_response(from, request, response, ctx);
                 });
             }
-            (body, ..) => unreachable!("{} does not travel from {from} to {to}", body.text()),
         }
-    }
-
-    /// Keeps a folded event, whose contents are a message.
-    #[cold]
-    #[inline(never)]
-    fn keep(&mut self, event: Event, body: Body<P>) -> Body<P> {
-        self.trace.keep(event, || body.text());
-        body
     }
 
     /// A packet is not let in by the network.
