@@ -10,6 +10,7 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
     vec![
         Box::new(raft_kv::five()),
         Box::new(raft_kv::three()),
+        Box::new(raft_kv::duel()),
         Box::new(copied_register::scenario()),
     ]
 }

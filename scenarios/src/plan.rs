@@ -490,6 +490,9 @@ impl Drawing<'_> {
             Class::Partition => vec![Fault::Wire(Disturbance::Partition(self.partition(node)))],
             _ => vec![Fault::Pause { node }],
         };
+        // Whoever follows leaders needs time to meet several.
+        let follows = matches!(aim, Aim::EveryLeader { .. });
+        let lasts = if follows && lasts + lasts < left { lasts + lasts } else { lasts };
         for fault in faults {
             let idle = match &fault {
                 Fault::Wire(Disturbance::Partition(one)) => one.is_idle(self.frame.nodes),

@@ -117,7 +117,6 @@ fn leaving_one_thing_out_moves_no_other_draw() {
     shared_share.sort_unstable();
     let median = shared_share[shared_share.len() / 2];
     assert!(changed * 2 > deletions, "most deletions matter: {changed} of {deletions}");
-    println!("{deletions} deletions; the median run keeps {median} % of its draw addresses");
     assert!(median >= 50, "most of the run is still the same run: {median} %");
 }
 

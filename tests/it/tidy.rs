@@ -31,7 +31,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found.into_iter().map(read).collect()
 }
 
-fn check(what: &str, wrong: Vec<String>) {
+fn check(what: &str, wrong: &[String]) {
     assert!(wrong.is_empty(), "{what}:\n{}", wrong.join("\n"));
 }
 
@@ -42,7 +42,8 @@ fn every_file_says_what_it_is() {
         let said = first.is_some_and(|line| line.starts_with("//!"));
         (!said).then(|| path.display().to_string())
     };
-    check("a file begins with `//!`", sources().into_iter().filter_map(bare).collect());
+    let wrong: Vec<String> = sources().into_iter().filter_map(bare).collect();
+    check("a file begins with `//!`", &wrong);
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn lines_and_files_are_short() {
             wrong.push(format!("{path}: {lines} lines, more than {LONGEST}: split it"));
         }
     }
-    check("lines and files are short", wrong);
+    check("lines and files are short", &wrong);
 }
 
 /// What the simulated crates must not name: each would let the machine into a run.
@@ -92,5 +93,5 @@ fn what_must_be_absent_is_absent() {
             }
         }
     }
-    check("what must be absent is absent", wrong);
+    check("what must be absent is absent", &wrong);
 }

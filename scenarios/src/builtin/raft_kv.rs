@@ -35,20 +35,32 @@ pub fn five() -> Scenario<Raft, Input, Output> {
     }
 }
 
-/// Three nodes, short, one entry a message: the episodes in which most bugs of Raft show, at many a
+/// Three nodes, short, one entry a message: the episodes in which most bugs of Raft show, thousands a
 /// second.
 pub fn three() -> Scenario<Raft, Input, Output> {
     Scenario {
         name: "raft-kv-3",
         story: "Three Raft nodes that replicate one entry at a time, in short episodes.",
         cluster: Cluster::lan(3, 3),
+        config: Config { max_entries_per_append: 1, ..CONFIG },
+        horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
+        ..five()
+    }
+}
+
+/// Three nodes whose timeouts lie so close that candidates meet in a term, and votes decide: what is
+/// forgotten of a vote shows here.
+pub fn duel() -> Scenario<Raft, Input, Output> {
+    Scenario {
+        name: "raft-kv-duel",
+        story: "Three Raft nodes whose candidates keep meeting, while voters crash and come back.",
         config: Config {
-            election_timeout_max: Duration::millis(200),
+            election_timeout_max: Duration::millis(170),
             max_entries_per_append: 1,
             ..CONFIG
         },
-        horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
-        ..five()
+        faults: Swarm { crashes: 14, ..Swarm::ALL },
+        ..three()
     }
 }
 
