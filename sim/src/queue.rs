@@ -8,8 +8,9 @@
 //! Hierarchical Timing Wheels", 1987, scheme 7). An entry waits at the level of the highest bit in which its time differs
 //! from `base` and moves down as that time comes near. So push, cancel and pop are O(1) however much is pending.
 //!
-//! An entry that is put off (an election timeout, at every heartbeat) stays where it stands until its old time comes, and
-//! only then moves to where its new time belongs: nearly every one is put off again before that.
+//! An entry that is put off (an election timeout, at every heartbeat) stays where it stands until its
+//! old time comes, and only then moves to where its new time belongs: nearly every one is put off
+//! again before that.
 //!
 //! Entries of one instant come out as one group, in the order of their pushes, from which the caller chooses.
 

@@ -41,8 +41,8 @@ pub struct Entry {
     pub payload: Payload,
 }
 
-/// A submission, shared by every log, journal and message that carries it, with its digest beside it:
-/// an entry is hashed a dozen times on its way, and its text only once.
+/// A submission, shared by every log, journal and message that carries it, with its digest beside
+/// it: an entry is hashed a dozen times on its way, and its text only once.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(from = "Submission", into = "Submission"))]
