@@ -208,17 +208,13 @@ pub enum Path {
     Stack,
     /// Decomposition of a priority queue.
     PriorityQueue,
-    /// Intervals of a lock.
-    Mutex,
-    /// Pinning of the reads of a counter.
-    Counter,
     /// The order that the system itself claimed.
     ClaimedOrder,
 }
 
 impl Path {
     /// How many paths there are.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 8;
 
     /// Every path, in the order of [`Statistics::decided`].
     pub const ALL: [Self; Self::COUNT] = [
@@ -229,8 +225,6 @@ impl Path {
         Self::Queue,
         Self::Stack,
         Self::PriorityQueue,
-        Self::Mutex,
-        Self::Counter,
         Self::ClaimedOrder,
     ];
 
@@ -245,8 +239,6 @@ impl Path {
             Self::Queue => "queue",
             Self::Stack => "stack",
             Self::PriorityQueue => "priority-queue",
-            Self::Mutex => "mutex",
-            Self::Counter => "counter",
             Self::ClaimedOrder => "claimed-order",
         }
     }

@@ -10,6 +10,7 @@ mod fast;
 mod fingerprint;
 mod machine;
 mod membership;
+pub mod online;
 mod part;
 mod priority_queue;
 mod queue;

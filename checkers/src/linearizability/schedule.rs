@@ -12,9 +12,7 @@
 //!   operations and placed more pure ones can do whatever the other can.
 //! - R3 of interchangeable operations the one that responds first goes first, by exchange.
 //! - R4 values that no operation can tell apart are one state (`register_machine`).
-//! - R5 an indeterminate operation that leads to the dead state is left out, if nothing asks
-//!   whether the state *differs* from some value.
-//! - R6 round robin over the parts.
+//! - Round robin over the parts.
 
 use super::breadth_first;
 use super::depth_first::{self, Found, Spent};

@@ -148,6 +148,16 @@ fn writes(step: RegisterStep) -> Option<u32> {
     }
 }
 
+/// The value that is certainly current after a step.
+fn current_after(step: RegisterStep) -> Option<u32> {
+    match step {
+        RegisterStep::Read(value) | RegisterStep::Write(value) | RegisterStep::Swap(_, value) => {
+            Some(value)
+        }
+        _ => None,
+    }
+}
+
 /// Whether a core of register operations contradicts itself as `reason` says. The values that the
 /// argument rests on must be written at most once in the whole part, `all`.
 fn register_core(core: &[Fact<RegisterStep>], all: &[RegisterStep], reason: Reason) -> bool {
@@ -206,11 +216,7 @@ fn chains_contradict(core: &[Fact<RegisterStep>], once: &dyn Fn(u32) -> bool) ->
     };
     let mut facts = Vec::new();
     for fact in core {
-        let (RegisterStep::Read(value) | RegisterStep::Write(value) | RegisterStep::Swap(_, value)) =
-            fact.step
-        else {
-            continue;
-        };
+        let Some(value) = current_after(fact.step) else { continue };
         if !once(value) {
             return false;
         }

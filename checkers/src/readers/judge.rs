@@ -253,9 +253,8 @@ fn of_report(report: &Report) -> Judgement {
 }
 
 fn of_isolation(report: &transactions::Report) -> Judgement {
-    let forbidden = |found: &&transactions::Finding| {
-        report.level.forbids(found.anomaly, found.scope)
-    };
+    let forbidden =
+        |found: &&transactions::Finding| report.level.forbids(found.anomaly, found.scope);
     let mut operations: Vec<usize> = Vec::new();
     let mut evidence = Vec::new();
     for found in report.findings.iter().filter(forbidden) {
@@ -352,7 +351,9 @@ fn transactions_of(history: &RawHistory) -> Result<TransactionHistory, ReadError
         let steps: Option<Vec<Micro>> =
             steps.iter().map(|step| micro(step, lists, told, &mut keys, &mut values)).collect();
         let Some(steps) = steps else {
-            return Err(wrong("a step is not [append, key, value], [r, key, seen] or [w, key, value]"));
+            return Err(wrong(
+                "a step is not [append, key, value], [r, key, seen] or [w, key, value]",
+            ));
         };
         let outcome = outcome(raw, ());
         transactions

@@ -3,5 +3,6 @@
 mod brute;
 mod containers;
 mod models;
+mod online;
 mod random;
 mod registers;
