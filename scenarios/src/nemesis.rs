@@ -43,8 +43,10 @@ pub(crate) struct Nemesis {
     /// How many entries follow leadership now, or wait for a point: if any, it wants to see every
     /// event.
     watching: usize,
+    /// Who led when last seen: an isolated leader may go on leading beside its successor.
+    leading: BTreeSet<NodeId>,
     /// Who became leader last.
-    leader: Option<NodeId>,
+    newest: Option<NodeId>,
 }
 
 impl Nemesis {
@@ -62,7 +64,8 @@ impl Nemesis {
             followed: 0,
         };
         let states = plan.entries.iter().map(state).collect();
-        Self { plan, states, agenda, watching: 0, leader: None }
+        let leading = BTreeSet::new();
+        Self { plan, states, agenda, watching: 0, leading, newest: None }
     }
 
     /// When it acts next; never, once the plan is over.
@@ -91,6 +94,7 @@ impl Nemesis {
     ) {
         let now = world.now();
         let Some(protocol) = world.node(node) else {
+            self.leading.remove(&node);
             for (index, state) in self.states.iter_mut().enumerate() {
                 let Fault::Crash { node: victim, down, .. } = state.fault else { continue };
                 if state.armed && victim == node {
@@ -102,8 +106,10 @@ impl Nemesis {
             }
             return;
         };
-        if protocol.is_leader() && self.leader != Some(node) {
-            self.leader = Some(node);
+        if !protocol.is_leader() {
+            self.leading.remove(&node);
+        } else if self.leading.insert(node) {
+            self.newest = Some(node);
             for (index, entry) in self.plan.entries.iter().enumerate() {
                 let state = &mut self.states[index];
                 let lasts_still = now < Time::ZERO + entry.at + entry.lasts;
@@ -140,11 +146,9 @@ impl Nemesis {
                     let follows = matches!(entry.aim, Aim::EveryLeader { .. });
                     self.watching += usize::from(crash_at_point || follows);
                 }
-                if entry.aim != Aim::Named
-                    && let Some(leader) = leader(world)
-                {
-                    self.leader = Some(leader);
-                    self.states[index].fault = entry.fault.aimed_at(leader);
+                let aims = entry.aim != Aim::Named;
+                if let Some(leader) = if aims { self.leader(world) } else { None } {
+                    self.states[index].fault = self.plan.entries[index].fault.aimed_at(leader);
                 }
                 self.strike(world, index);
             }
@@ -163,6 +167,13 @@ impl Nemesis {
             Phase::End => self.end(world, index),
         }
         victim(&self.states[index].fault)
+    }
+
+    /// The node that leads; of several, as there may be across a partition, the one elected last.
+    fn leader<P: Protocol, C: Clients<P>>(&mut self, world: &World<P, Wire, C>) -> Option<NodeId> {
+        let leads = |node: &NodeId| world.node(*node).is_some_and(P::is_leader);
+        self.leading = NodeId::all(world.node_count()).filter(leads).collect();
+        self.newest.filter(leads).or_else(|| self.leading.first().copied())
     }
 
     fn strike<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
@@ -236,11 +247,6 @@ fn first_named(disturbance: &Disturbance) -> seedfall_sim::Address {
         Disturbance::Clog { from, .. } => *from,
         _ => NodeId::new(0).into(),
     }
-}
-
-/// The node that leads; of several, as there may be across a partition, the first.
-fn leader<P: Protocol, C: Clients<P>>(world: &World<P, Wire, C>) -> Option<NodeId> {
-    NodeId::all(world.node_count()).find(|node| world.node(*node).is_some_and(P::is_leader))
 }
 
 /// How often faults of a class have had an effect so far.
