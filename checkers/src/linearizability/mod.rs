@@ -17,6 +17,7 @@ mod queue;
 mod register_machine;
 mod schedule;
 mod segment_tree;
+mod shrink;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ mod zones;
 pub use claimed::{Deviation, linearizable_as_claimed};
 use part::{Part, split};
 use schedule::{Outcome, Schedule};
+pub use shrink::shrink;
 pub use verify::{Evidence, Flaw, verify};
 
 use crate::history::History;

@@ -6,3 +6,4 @@ mod models;
 mod online;
 mod random;
 mod registers;
+mod shrink;
