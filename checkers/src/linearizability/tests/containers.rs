@@ -1,7 +1,7 @@
 //! Sets, queues, stacks and priority queues: monitors and searches against brute force.
 
 use super::brute;
-use super::random::{Random, Shape, history};
+use super::random::{Random, Shape, cases, history};
 use crate::history::History;
 use crate::linearizability::fast::{self, Fast};
 use crate::linearizability::part::split;
@@ -77,7 +77,7 @@ fn shape(random: &mut Random, unknown: u64) -> Shape {
 #[test]
 fn sets_agree_with_brute_force() {
     let mut counts = Counts::default();
-    for seed in 0..20_000 {
+    for seed in 0..cases(20_000) {
         let mut random = Random(seed);
         let shape = shape(&mut random, 30);
         let elements = 1 + random.below(2);
@@ -107,7 +107,7 @@ macro_rules! container {
         #[test]
         fn $test() {
             let mut counts = Counts::default();
-            for seed in 0..20_000 {
+            for seed in 0..cases(20_000) {
                 let mut random = Random(seed);
                 let shape = shape(&mut random, 20);
                 let all = shape.operations as u64 + 1;

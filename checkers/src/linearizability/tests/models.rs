@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use super::brute;
-use super::random::{Random, Shape, history};
+use super::random::{Random, Shape, cases, history};
 use crate::history::History;
 use crate::linearizability::{Deviation, linearizable, linearizable_as_claimed, verify};
 use crate::models::{
@@ -24,7 +24,7 @@ fn agree<M: Model>(
     M::Output: Clone + Debug,
 {
     let mut counts = [0_u32; 2];
-    for seed in 0..8_000 {
+    for seed in 0..cases(8_000) {
         let mut random = Random(seed);
         let shape = Shape {
             operations: 1 + random.below(7) as usize,

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt::Debug;
 
-use super::random::{Random, Shape, history};
+use super::random::{Random, Shape, cases, history};
 use crate::history::{History, Outcome};
 use crate::linearizability::linearizable;
 use crate::linearizability::online::{Monitor, RegisterMonitor, Standing};
@@ -14,7 +14,7 @@ use crate::models::{
 use crate::verdict::{Budget, Verdict};
 
 /// Random histories of each kind: many where a build is fast.
-const CASES: u64 = if cfg!(debug_assertions) { 300 } else { 100_000 };
+const CASES: u64 = cases(300);
 
 /// What happens at one instant to one operation; calls come first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

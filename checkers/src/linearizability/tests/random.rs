@@ -3,6 +3,11 @@
 use crate::history::{History, Operation, Outcome};
 use crate::models::Model;
 
+/// How many random histories a test judges: `debug`, and a hundred thousand where a build is fast.
+pub(crate) const fn cases(debug: u64) -> u64 {
+    if cfg!(debug_assertions) { debug } else { 100_000 }
+}
+
 /// `SplitMix64`: enough randomness for tests, the same everywhere.
 pub(crate) struct Random(pub(crate) u64);
 
