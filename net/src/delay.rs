@@ -3,8 +3,8 @@
 use seedfall_sim::draw::scale;
 use seedfall_sim::{ALWAYS, Draw, Duration, Ppm};
 
-/// A distribution of delays, sampled in integers so that every machine gets the same one. One word of a draw is
-/// one delay; a nominal draw gives the middle of the distribution.
+/// A distribution of delays, sampled in integers so that every machine gets the same one. One word
+/// of a draw is one delay; a nominal draw gives the middle of the distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case", deny_unknown_fields))]
@@ -18,8 +18,8 @@ pub enum Delay {
         /// The delay that is never quite reached; at least `min`.
         max: Duration,
     },
-    /// `min`, and on top an exponential tail with this mean: the delay of a busy network. (`TigerBeetle`'s simulator
-    /// uses means of 30 to 100 ms.)
+    /// `min`, and on top an exponential tail with this mean: the delay of a busy network.
+    /// (`TigerBeetle`'s simulator uses means of 30 to 100 ms.)
     Exponential {
         /// The least delay.
         min: Duration,
@@ -52,8 +52,8 @@ impl Delay {
     }
 }
 
-/// One word decides both the mode and the place in it: the words below the threshold are stretched over the rare
-/// mode, the others over the usual one.
+/// One word decides both the mode and the place in it: the words below the threshold are stretched
+/// over the rare mode, the others over the usual one.
 fn bimodal(
     usual: (Duration, Duration),
     rare: (Duration, Duration),

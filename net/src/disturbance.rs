@@ -12,22 +12,24 @@ pub enum Disturbance {
         /// In a million.
         ppm: Ppm,
     },
-    /// Each message arrives twice with this probability, the second copy after its own delay and up to `within`
-    /// later: long after a crash and restart of its receiver, if that is long.
+    /// Each message arrives twice with this probability, the second copy after its own delay and up
+    /// to `within` later: long after a crash and restart of its receiver, if that is long.
     Duplicate {
         /// In a million.
         ppm: Ppm,
         /// How much later the copy may come.
         within: Duration,
     },
-    /// Each message straggles with this probability: it takes up to `by` longer, so that later ones overtake it.
+    /// Each message straggles with this probability: it takes up to `by` longer, so that later ones
+    /// overtake it.
     Reorder {
         /// In a million.
         ppm: Ppm,
         /// The longest extra delay.
         by: Duration,
     },
-    /// What is sent from one address to another is jammed, and arrives in a burst when the disturbance ends.
+    /// What is sent from one address to another is jammed, and arrives in a burst when the
+    /// disturbance ends.
     Clog {
         /// The sender.
         from: Address,
@@ -53,16 +55,17 @@ pub enum Partition {
         /// Those who are not heard.
         from: Vec<Address>,
     },
-    /// Two nodes cannot reach each other, while both reach all others (Alfatafta et al., "Toward a Generic Fault
-    /// Tolerance Technique for Partial Network Partitioning", OSDI 2020).
+    /// Two nodes cannot reach each other, while both reach all others (Alfatafta et al., "Toward a
+    /// Generic Fault Tolerance Technique for Partial Network Partitioning", OSDI 2020).
     Partial {
         /// One.
         a: NodeId,
         /// The other.
         b: NodeId,
     },
-    /// Nodes stand in a ring and each reaches its nearest neighbours only: everyone sees a majority, no two see the
-    /// same one (Jepsen's "majorities ring"). Needs at least four nodes to cut anything.
+    /// Nodes stand in a ring and each reaches its nearest neighbours only: everyone sees a
+    /// majority, no two see the same one (Jepsen's "majorities ring"). Needs at least four nodes to
+    /// cut anything.
     Ring,
 }
 
@@ -85,8 +88,9 @@ impl Partition {
             Self::Ring => match (from.node(), to.node()) {
                 (Some(from), Some(to)) => {
                     let gap = from.index().abs_diff(to.index());
-                    // A majority of n, oneself included, is n / 2 + 1 nodes: n / 2 neighbours, half on each side
-                    // (for odd halves the nearer side takes one more, in both directions alike).
+                    // A majority of n, oneself included, is n / 2 + 1 nodes: n / 2 neighbours, half
+                    // on each side (for odd halves the nearer side takes one more, in both
+                    // directions alike).
                     gap.min(nodes - gap) > (nodes / 2).div_ceil(2)
                 }
                 _ => false,

@@ -22,7 +22,8 @@ pub struct LinkModel {
 pub enum Order {
     /// Each arrives after its own delay.
     Free,
-    /// None arrives before an earlier one (as over one TCP connection). Stragglers and duplicates keep to it too.
+    /// None arrives before an earlier one (as over one TCP connection). Stragglers and duplicates
+    /// keep to it too.
     Fifo,
 }
 
@@ -69,7 +70,8 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A wire for a cluster of `nodes` nodes and `clients` clients, every link of which follows one model.
+    /// A wire for a cluster of `nodes` nodes and `clients` clients, every link of which follows one
+    /// model.
     pub fn new(nodes: usize, clients: usize, model: LinkModel) -> Self {
         let peers = nodes + clients;
         let link = Link { model: 0, cuts: 0, clogged_until: Time::ZERO, last: Time::ZERO };
@@ -195,7 +197,8 @@ impl Network for Wire {
             return Fate::Drop("partition");
         }
         let model = &self.models[usize::from(link.model)];
-        // One word for what happens, one for the delay, one for the extra delay of a copy or a straggler.
+        // One word for what happens, one for the delay, one for the extra delay of a copy or a
+        // straggler.
         let chances = [model.loss + self.loss, model.duplicate + self.duplicate, self.reorder];
         let what = draw.one_of(chances);
         let mut after = model.delay.sample(&mut draw);

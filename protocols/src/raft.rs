@@ -21,8 +21,8 @@
 //! leader's own state once a majority has confirmed, after the read came in, that the leader still
 //! leads (6.4).
 //!
-//! *Properties* (S1 to S5 are Figure 3's), guarded by [`invariants`] while a run goes on, but for S6
-//! and L1:
+//! *Properties* (S1 to S5 are Figure 3's), guarded by [`invariants`] while a run goes on, but for
+//! S6 and L1:
 //! - S1 Election Safety: at most one leader a term.
 //! - S2 Leader Append-Only: a leader never removes or overwrites its own entries.
 //! - S3 Log Matching: logs with the same index and term at one entry are equal up to it.

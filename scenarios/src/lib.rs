@@ -31,10 +31,11 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod shrink;
+pub mod swarm;
 pub mod sweep;
 pub mod testing;
 
-pub use plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError, Swarm};
+pub use plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError};
 pub use promise::{
     Judgement, Promise, always, eventually, every_operation_completes, invariant, invariants,
     linearizable, sometimes,
@@ -42,6 +43,7 @@ pub use promise::{
 pub use report::{Conclusion, Failure, FailureKind, Report};
 pub use run::{Runnable, Trial};
 pub use scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+pub use swarm::Swarm;
 pub use testing::check;
 
 pub use seedfall_checkers as checkers;

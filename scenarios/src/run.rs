@@ -27,8 +27,8 @@ pub struct Trial {
     pub skip: BTreeSet<OperationId>,
     /// Draws to be decided otherwise than by the seed.
     pub overrides: BTreeMap<DrawAddress, Override>,
-    /// The draws of links, nodes and disks that stay random once the run has begun, all others being nominal; `None`:
-    /// all.
+    /// The draws of links, nodes and disks that stay random once the run has begun, all others
+    /// being nominal; `None`: all.
     pub random: Option<BTreeSet<DrawAddress>>,
     /// How much of the trace to keep.
     pub recording: Recording,

@@ -1,7 +1,7 @@
 //! The scenario: every assumption of a test, written out.
 
-use crate::plan::Swarm;
 use crate::promise::Promise;
+use crate::swarm::Swarm;
 use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_sim::{ClientId, Clock, Draw, Duration, NodeId, Protocol, SystemModel};
 use std::fmt;

@@ -1,10 +1,11 @@
 //! From a failing run to a small one that fails in the same way, and to its story.
 //!
-//! Because draws are addressed, a fault, an operation or the fate of one message can be left out or made dull
-//! without moving any other decision. Delta debugging (Zeller and Hildebrandt, "Simplifying and Isolating
-//! Failure-Inducing Input", 2002) then works on each kind of thing in turn, again until nothing changes: faults, clients
-//! and operations, random draws, and how long faults last. Every candidate is a real run, and only one with the
-//! same fingerprint counts; the result is 1-minimal in faults, operations and draws unless the budget ran out.
+//! Because draws are addressed, a fault, an operation or the fate of one message can be left out or
+//! made dull without moving any other decision. Delta debugging (Zeller and Hildebrandt,
+//! "Simplifying and Isolating Failure-Inducing Input", 2002) then works on each kind of thing in
+//! turn, again until nothing changes: faults, clients and operations, random draws, and how long
+//! faults last. Every candidate is a real run, and only one with the same fingerprint counts; the
+//! result is 1-minimal in faults, operations and draws unless the budget ran out.
 
 use crate::plan::{Fault, FaultPlan};
 use crate::report::{Conclusion, Failure, Report};
@@ -57,8 +58,8 @@ impl Shrunk {
         let Size { faults, operations, draws, delivered, events } = self.after;
         let was = self.before;
         format!(
-            "{faults} faults, {operations} operations, {draws} random draws, {delivered} messages, {events} \
-             events (of {}, {}, {}, {}, {}) after {} runs",
+            "{faults} faults, {operations} operations, {draws} random draws, {delivered} messages, \
+             {events} events (of {}, {}, {}, {}, {}) after {} runs",
             was.faults, was.operations, was.draws, was.delivered, was.events, self.runs
         )
     }
@@ -223,8 +224,9 @@ impl Search<'_> {
     }
 }
 
-/// Delta debugging: looks for a smaller list that still passes `fails`, by leaving out ever smaller pieces, until no
-/// single item can be left out. True if it found one. The list itself is known to fail.
+/// Delta debugging: looks for a smaller list that still passes `fails`, by leaving out ever smaller
+/// pieces, until no single item can be left out. True if it found one. The list itself is known to
+/// fail.
 fn minimize<T: Clone>(mut items: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> bool {
     let whole = items.len();
     if whole > 0 && fails(&[]) {
@@ -252,8 +254,8 @@ fn minimize<T: Clone>(mut items: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) ->
     items.len() < whole
 }
 
-/// The small run in lines that a person reads aloud: faults, the messages whose fate matters, what was asked and
-/// answered, and the rare states that were reached.
+/// The small run in lines that a person reads aloud: faults, the messages whose fate matters, what
+/// was asked and answered, and the rare states that were reached.
 pub fn story(shrunk: &Shrunk) -> Vec<String> {
     let random = shrunk.trial.random.clone().unwrap_or_default();
     let trace = &shrunk.report.trace;

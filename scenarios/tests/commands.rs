@@ -58,10 +58,12 @@ fn the_environment_does_not_reach_a_run() {
 #[test]
 fn help_teaches_every_command() {
     let help = out(&seedfall(&["--help"]));
-    for word in ["list", "sweep", "replay", "trace", "hash", "planted", "Exit codes", "Examples"] {
+    for word in ["shrink", "explain", "check", "planted", "Exit codes", "Examples"] {
         assert!(help.contains(word), "{word}:\n{help}");
     }
-    for command in ["list", "sweep", "replay", "trace", "hash", "planted"] {
+    for command in
+        ["list", "sweep", "replay", "shrink", "explain", "trace", "hash", "check", "planted"]
+    {
         assert_eq!(seedfall(&[command, "--help"]).status.code(), Some(0));
     }
 }
@@ -178,4 +180,39 @@ fn bad_cases_are_refused_with_file_and_reason() {
         &text.replace("\"seed\": 2", "\"seed\": 3"),
         &["does not replay the case", "part at event"],
     );
+}
+
+#[test]
+fn check_judges_a_history_by_any_promise() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let operation = |client: u32, f: &str, value: &str, output: &str, call: u32| {
+        format!(
+            "{{\"client\":{client},\"key\":\"x\",\"f\":\"{f}\",\"value\":{value},\
+             \"output\":{output},\"call\":{call},\"return\":{},\"ok\":true}}\n",
+            call + 1
+        )
+    };
+    let stale = [
+        operation(1, "write", "1", "null", 1),
+        operation(1, "write", "2", "null", 3),
+        operation(2, "read", "null", "1", 5),
+    ];
+    fs::write(folder.path().join("stale.jsonl"), stale.concat()).expect("a file");
+    let check = |args: &[&str]| seedfall_in(folder.path(), &[&["check"], args].concat());
+    let output = check(&["stale.jsonl"]);
+    assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+    assert!(out(&output).contains("register: violated") && out(&output).contains("> line 3"));
+    let output = check(&["stale.jsonl", "--model", "sequential"]);
+    assert_eq!(output.status.code(), Some(0), "{}", out(&output));
+    let output = check(&["stale.jsonl", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&out(&output)).expect("a JSON object");
+    assert_eq!(value["verdict"], "violated");
+
+    fs::write(folder.path().join("cut.jsonl"), &stale.concat()[..150]).expect("a file");
+    fs::write(folder.path().join("empty.jsonl"), "").expect("a file");
+    refused(&check(&["cut.jsonl"]), &["cut.jsonl", "line 2"]);
+    refused(&check(&["empty.jsonl"]), &["empty.jsonl", "empty"]);
+    refused(&check(&["none.jsonl"]), &["none.jsonl"]);
+    refused(&check(&["stale.jsonl", "--model", "serialisable"]), &["serializable"]);
+    refused(&check(&["stale.jsonl", "--model", "queue"]), &["line 1", "unknown operation"]);
 }

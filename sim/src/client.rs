@@ -91,7 +91,8 @@ impl<'a, P: Protocol, C: Clients<P>> ClientContext<'a, P, C> {
         self.draws.at(Site::Client(self.client), ordinal)
     }
 
-    /// Asks a node, under a number of the client's choice. The request may be lost, and so may the answer.
+    /// Asks a node, under a number of the client's choice. The request may be lost, and so may the
+    /// answer.
     pub fn request(&mut self, to: NodeId, number: u32, body: P::Request) {
         self.effects.push(ClientEffect::Request(to, number, body));
     }

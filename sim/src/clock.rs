@@ -4,7 +4,8 @@ use crate::time::{Duration, Time};
 
 /// How a node's clock differs from virtual time: `reading = offset + now * (1 + drift)`.
 ///
-/// Both are inputs of a scenario; [`Clock::TRUE`] is the clock of a node whose clock does not matter.
+/// Both are inputs of a scenario; [`Clock::TRUE`] is the clock of a node whose clock does not
+/// matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]

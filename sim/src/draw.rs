@@ -1,9 +1,11 @@
-//! Randomness by address: every decision has a name, and its value depends on the seed and the name alone.
+//! Randomness by address: every decision has a name, and its value depends on the seed and the name
+//! alone.
 //!
-//! A sequential random stream makes shrinking impossible: leave one fault out and every later decision shifts. So a
-//! [`Draw`] has an [`Address`](crate::DrawAddress): a [`Site`] (the link n1->n2, the node n3, ...) and an ordinal there.
-//! Each site is one `ChaCha8` stream of the seed, each draw four words of it; the 17th draw of a site is the same whatever
-//! happened elsewhere, and any draw can be overridden by its address.
+//! A sequential random stream makes shrinking impossible: leave one fault out and every later
+//! decision shifts. So a [`Draw`] has an [`Address`](crate::DrawAddress): a [`Site`] (the link
+//! n1->n2, the node n3, ...) and an ordinal there. Each site is one `ChaCha8` stream of the seed,
+//! each draw four words of it; the 17th draw of a site is the same whatever happened elsewhere, and
+//! any draw can be overridden by its address.
 
 use crate::hash::fold;
 use crate::id::{Address, ClientId, NodeId};
@@ -60,7 +62,8 @@ pub enum Override {
 
 /// One random decision: four words, consumed in order by the questions asked of it.
 ///
-/// A question takes one word, whatever the answer, so that a change of a probability changes only its own answer.
+/// A question takes one word, whatever the answer, so that a change of a probability changes only
+/// its own answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
     words: [u32; 4],
@@ -107,15 +110,16 @@ impl Draw {
         word
     }
 
-    /// True with probability `ppm` in a million; a nominal draw says no unless the answer is certain.
+    /// True with probability `ppm` in a million; a nominal draw says no unless the answer is
+    /// certain.
     #[inline]
     pub fn chance(&mut self, ppm: Ppm) -> bool {
         let hit = (u64::from(self.word()) * u64::from(ALWAYS)) >> 32 < u64::from(ppm);
         if self.nominal { ppm >= ALWAYS } else { hit }
     }
 
-    /// At most one of several exclusive things, each with its own probability in a million; a nominal draw says none
-    /// unless the answer is certain.
+    /// At most one of several exclusive things, each with its own probability in a million; a
+    /// nominal draw says none unless the answer is certain.
     #[inline(always)]
     pub fn one_of<const N: usize>(&mut self, ppm: [Ppm; N]) -> Option<usize> {
         let mut at = ((u64::from(self.word()) * u64::from(ALWAYS)) >> 32) as Ppm;
@@ -145,7 +149,8 @@ impl Draw {
         range.start + scale(width, self.word())
     }
 
-    /// Exponentially distributed with the given mean, cut off at 22 times the mean (one in 2^32); or the median.
+    /// Exponentially distributed with the given mean, cut off at 22 times the mean (one in 2^32);
+    /// or the median.
     #[inline]
     pub fn exponential(&mut self, mean: Duration) -> Duration {
         exponential(mean, self.word())
@@ -160,8 +165,8 @@ pub const fn scale(width: u64, word: u32) -> Duration {
 
 /// The exponential distribution's inverse at `word / 2^32`, in integers alone.
 ///
-/// `-ln(u) * mean = (32 - log2(word)) * ln 2 * mean`, the logarithm by table and linear interpolation (error below
-/// 2^-17), so that no machine's floating point can move an event.
+/// `-ln(u) * mean = (32 - log2(word)) * ln 2 * mean`, the logarithm by table and linear
+/// interpolation (error below 2^-17), so that no machine's floating point can move an event.
 #[inline]
 pub const fn exponential(mean: Duration, word: u32) -> Duration {
     let word = if word == 0 { 1 } else { word };
@@ -201,7 +206,8 @@ const LOG2: [u32; 257] = {
     table
 };
 
-/// How many draws a stream makes ready at once: four blocks of `ChaCha8`, which it computes side by side.
+/// How many draws a stream makes ready at once: four blocks of `ChaCha8`, which it computes side by
+/// side.
 const BATCH: usize = 16;
 
 /// One site's stream: the next draws, and the ordinal of the first of them that is not used.
@@ -267,8 +273,8 @@ impl Draws {
         self
     }
 
-    /// From here on every draw of a link, a node or a disk is nominal, but for these: what is left of a
-    /// run when all that does not matter was made dull.
+    /// From here on every draw of a link, a node or a disk is nominal, but for these: what is left
+    /// of a run when all that does not matter was made dull.
     pub fn calm(&mut self, random: BTreeSet<DrawAddress>) {
         self.random = Some(random);
         self.is_plain = false;
@@ -313,10 +319,11 @@ impl Draws {
         self.revised(DrawAddress { site, ordinal }, words)
     }
 
-    /// A choice among `count` things that happen at the instant `nanos`; `taken` were chosen there before.
+    /// A choice among `count` things that happen at the instant `nanos`; `taken` were chosen there
+    /// before.
     pub(crate) fn tie(&mut self, nanos: u64, taken: u32, count: usize) -> usize {
-        // Four words a draw, sixteen draws an instant: an instant with more choices than that wraps into the words of
-        // a later one, which is as random.
+        // Four words a draw, sixteen draws an instant: an instant with more choices than that wraps
+        // into the words of a later one, which is as random.
         let ordinal = nanos.wrapping_mul(16).wrapping_add(u64::from(taken / 4));
         let mut draw = self.at(Site::Tie, ordinal);
         draw.next = (taken % 4) as u8;
@@ -342,7 +349,8 @@ impl Draws {
         }
     }
 
-    /// The number of a site's stream, which is made at its first draw: most links of most runs are never used.
+    /// The number of a site's stream, which is made at its first draw: most links of most runs are
+    /// never used.
     #[cold]
     fn stream(&mut self, site: Site, dense: Option<usize>) -> u32 {
         if let Some(stream) = self.sparse.get(&site) {

@@ -1,12 +1,14 @@
 //! One stable 64-bit hash for traces and states.
 //!
-//! The standard hashers differ between processes or Rust versions, so a replay could not be compared. This one is a
-//! folded multiply (one 64 x 64 -> 128 multiplication a word, halves xored), about a nanosecond a word, good enough to
-//! tell two runs apart and not meant against an attacker.
+//! The standard hashers differ between processes or Rust versions, so a replay could not be
+//! compared. This one is a folded multiply (one 64 x 64 -> 128 multiplication a word, halves
+//! xored), about a nanosecond a word, good enough to tell two runs apart and not meant against an
+//! attacker.
 //!
-//! What it evens out: `usize`, `isize`, enum discriminants and length prefixes are widened to 64 bits, and every integer
-//! goes in by value. What it cannot even out: the standard library hashes a *slice* of wide integers as raw memory, so
-//! on a big-endian machine a `Vec<u32>` hashes to another value than here; replay there agrees with itself only.
+//! What it evens out: `usize`, `isize`, enum discriminants and length prefixes are widened to 64
+//! bits, and every integer goes in by value. What it cannot even out: the standard library hashes a
+//! *slice* of wide integers as raw memory, so on a big-endian machine a `Vec<u32>` hashes to
+//! another value than here; replay there agrees with itself only.
 
 use std::hash::{Hash, Hasher};
 
@@ -21,7 +23,8 @@ pub(crate) const fn fold(state: u64, word: u64) -> u64 {
     ((product >> 64) as u64 ^ product as u64).wrapping_add(MULTIPLIER)
 }
 
-/// Fewer than eight bytes as a little-endian number; those of the middle are read twice rather than one by one.
+/// Fewer than eight bytes as a little-endian number; those of the middle are read twice rather than
+/// one by one.
 #[inline]
 fn short(bytes: &[u8]) -> u64 {
     let last = |count: usize| 8 * (bytes.len() - count) as u32;
@@ -36,7 +39,8 @@ fn short(bytes: &[u8]) -> u64 {
     bytes.first().map_or(0, |byte| u64::from(*byte))
 }
 
-/// A [`Hasher`] whose value depends on what is hashed alone, not on the process, the build or the word size.
+/// A [`Hasher`] whose value depends on what is hashed alone, not on the process, the build or the
+/// word size.
 #[derive(Clone, Debug, Default)]
 pub struct StableHasher {
     state: u64,
@@ -126,7 +130,8 @@ mod tests {
 
     #[test]
     fn values_are_pinned() {
-        // A change here changes every golden hash of the project: deliberate, and for the CHANGELOG.
+        // A change here changes every golden hash of the project: deliberate, and for the
+        // CHANGELOG.
         assert_eq!(StableHasher::hash(&0_u64), fold(0, 0));
         assert_eq!(StableHasher::hash(&"seedfall"), PINNED_TEXT);
         assert_eq!(StableHasher::hash(&(1_usize, Some(-2_isize), vec![3_u8])), PINNED_TUPLE);

@@ -11,11 +11,13 @@ pub struct NodeId(u16);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(u16);
 
-/// A node or a client, as the network sees it: one flat space, so that a link is a pair of addresses.
+/// A node or a client, as the network sees it: one flat space, so that a link is a pair of
+/// addresses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(u16);
 
-/// One request of one client. A retry of the same operation may carry the same or a new number: the client decides.
+/// One request of one client. A retry of the same operation may carry the same or a new number: the
+/// client decides.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
     /// Who asks, and is to be answered.

@@ -1,8 +1,9 @@
 //! What a node wrote down, and what a crash leaves of it.
 //!
-//! A journal is append-only. Records that were synced survive every crash; of the others a crash leaves a prefix, whose
-//! last record may have been torn in the middle: its checksum then fails, and recovery ends before it. (Sectors, bit
-//! rot and lying disks stand below this contract, not in it.)
+//! A journal is append-only. Records that were synced survive every crash; of the others a crash
+//! leaves a prefix, whose last record may have been torn in the middle: its checksum then fails,
+//! and recovery ends before it. (Sectors, bit rot and lying disks stand below this contract, not in
+//! it.)
 
 use crate::draw::Draw;
 
@@ -55,8 +56,8 @@ impl<R> Journal<R> {
         fresh
     }
 
-    /// Loses what a crash loses. A third of crashes lose every un-synced record, a third keep all, a third cut between
-    /// or inside records; a nominal draw loses them all.
+    /// Loses what a crash loses. A third of crashes lose every un-synced record, a third keep all,
+    /// a third cut between or inside records; a nominal draw loses them all.
     pub fn crash(&mut self, mut draw: Draw) -> CrashImage {
         let pending = (self.records.len() - self.synced) as u32;
         if pending == 0 {

@@ -1,19 +1,24 @@
-//! The engine of Seedfall: one seed decides everything that happens to a simulated distributed system.
+//! The engine of Seedfall: one seed decides everything that happens to a simulated distributed
+//! system.
 //!
 //! A tour, in the order in which a reader needs it:
 //!
-//! - [`protocol`]: the trait that an algorithm implements, and [`Context`], all that it may do to the world;
-//! - [`world`]: the loop that pops an event, hashes it, hands it to its node, and applies the effects;
-//! - [`draw`]: randomness by address, so that one decision can be changed without moving the others;
-//! - [`network`]: the seam that decides what becomes of a message (the answers live in `seedfall-net`);
+//! - [`protocol`]: the trait that an algorithm implements, and [`Context`], all that it may do to
+//!   the world;
+//! - [`world`]: the loop that pops an event, hashes it, hands it to its node, and applies the
+//!   effects;
+//! - [`draw`]: randomness by address, so that one decision can be changed without moving the
+//!   others;
+//! - [`network`]: the seam that decides what becomes of a message (the answers live in
+//!   `seedfall-net`);
 //! - [`client`]: who asks the nodes, and remembers the answers;
 //! - [`journal`], [`clock`]: what a crash leaves of a node, and what time it believes it is;
 //! - [`trace`], [`hash`]: everything that happened, as one number and, on demand, in words;
 //! - [`monitor`]: invariants that are watched while a run goes on;
 //! - [`model`]: what a run is allowed to assume.
 //!
-//! What is absent: nothing here reads the operating system, no link policy, no protocol, no fault plan, no checker, no
-//! thread, no global. Two runs in one process cannot touch each other.
+//! What is absent: nothing here reads the operating system, no link policy, no protocol, no fault
+//! plan, no checker, no thread, no global. Two runs in one process cannot touch each other.
 
 pub mod client;
 pub mod clock;

@@ -1,11 +1,12 @@
 //! What a run is allowed to assume: the triple of links, nodes and timing.
 //!
-//! The split is Kleppmann's (Distributed Systems lecture notes, section 2.3) and that of Cachin, Guerraoui and
-//! Rodrigues (Introduction to Reliable and Secure Distributed Programming, chapter 2). A protocol states the model that
-//! it needs; a nemesis may do only what the model of its scenario permits.
+//! The split is Kleppmann's (Distributed Systems lecture notes, section 2.3) and that of Cachin,
+//! Guerraoui and Rodrigues (Introduction to Reliable and Secure Distributed Programming, chapter
+//! 2). A protocol states the model that it needs; a nemesis may do only what the model of its
+//! scenario permits.
 
-/// What a run may assume of links, nodes and timing. There is no default: an assumption that is not written down is a
-/// compile error.
+/// What a run may assume of links, nodes and timing. There is no default: an assumption that is not
+/// written down is a compile error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SystemModel {
     /// What the wire may do to a message.
@@ -17,8 +18,8 @@ pub struct SystemModel {
 }
 
 impl SystemModel {
-    /// What a replicated database usually assumes: messages may be lost, nodes crash and come back, and delays are
-    /// bounded most of the time.
+    /// What a replicated database usually assumes: messages may be lost, nodes crash and come back,
+    /// and delays are bounded most of the time.
     pub const USUAL: Self = Self {
         links: Links::FairLoss,
         nodes: Nodes::CrashRecovery,
@@ -31,7 +32,8 @@ impl SystemModel {
 pub enum Links {
     /// A message between correct nodes arrives, once, unchanged; order is not promised.
     Reliable,
-    /// Messages may be lost, duplicated and reordered, but one that is sent again and again arrives at last.
+    /// Messages may be lost, duplicated and reordered, but one that is sent again and again arrives
+    /// at last.
     FairLoss,
     /// An adversary may also change and forge messages.
     Arbitrary,

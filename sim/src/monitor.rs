@@ -5,9 +5,9 @@ use std::fmt;
 
 /// Watches the nodes of one run from outside and says when an invariant is broken.
 ///
-/// It is asked after every event, about the node whose state may have changed, so it remembers what it saw of the
-/// others and compares only what is new: the cheap part of an invariant belongs here. It must not be able to
-/// change the run.
+/// It is asked after every event, about the node whose state may have changed, so it remembers what
+/// it saw of the others and compares only what is new: the cheap part of an invariant belongs here.
+/// It must not be able to change the run.
 pub trait Monitor<P> {
     /// Looks at a node after an event.
     ///

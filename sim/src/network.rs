@@ -17,11 +17,12 @@ pub enum Fate {
 
 /// Decides the fate of messages. A network sees who sends to whom, never what.
 pub trait Network {
-    /// The fate of a message sent at `now`. `draw` is this link's, and all the randomness there is for the message.
+    /// The fate of a message sent at `now`. `draw` is this link's, and all the randomness there is
+    /// for the message.
     fn fate(&mut self, now: Time, from: Address, to: Address, draw: Draw) -> Fate;
 
-    /// Whether a message that arrives at `now` is let in; a reason if it is not. A partition that began while the
-    /// message was under way answers here.
+    /// Whether a message that arrives at `now` is let in; a reason if it is not. A partition that
+    /// began while the message was under way answers here.
     fn admit(&mut self, _now: Time, _from: Address, _to: Address) -> Result<(), &'static str> {
         Ok(())
     }

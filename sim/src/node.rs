@@ -29,8 +29,8 @@ pub enum CrashPoint {
     Before(EffectKind),
     /// The effect happens, and is the last one.
     After(EffectKind),
-    /// A handler is over and has left records un-synced: the moment at which a crash costs most. A protocol that syncs
-    /// what it appends never comes to this point.
+    /// A handler is over and has left records un-synced: the moment at which a crash costs most. A
+    /// protocol that syncs what it appends never comes to this point.
     Unsynced,
 }
 

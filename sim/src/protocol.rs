@@ -6,14 +6,16 @@ use crate::time::{Duration, Time};
 use std::fmt::Debug;
 use std::hash::Hash;
 
-/// What every value that crosses the engine must be: copied for duplicates, shown in traces, hashed for replay.
+/// What every value that crosses the engine must be: copied for duplicates, shown in traces, hashed
+/// for replay.
 pub trait Data: Clone + Debug + Hash {}
 impl<T: Clone + Debug + Hash> Data for T {}
 
 /// A distributed algorithm, as a value that reacts.
 ///
-/// Handlers return nothing and never block; all that they can do to the world is in [`Context`]. The same value runs
-/// simulated, is searched, and runs for real, because it cannot tell where it is.
+/// Handlers return nothing and never block; all that they can do to the world is in [`Context`].
+/// The same value runs simulated, is searched, and runs for real, because it cannot tell where it
+/// is.
 ///
 /// ```
 /// use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId};
@@ -54,8 +56,8 @@ pub trait Protocol: Sized {
     /// What clients are told.
     type Response: Data;
 
-    /// A node that comes up, the first time (with an empty journal) or after a crash: volatile state begins anew, and
-    /// everything else is in the journal.
+    /// A node that comes up, the first time (with an empty journal) or after a crash: volatile
+    /// state begins anew, and everything else is in the journal.
     fn start(
         id: NodeId,
         config: &Self::Config,
@@ -69,7 +71,8 @@ pub trait Protocol: Sized {
     /// A timer that this node set has rung.
     fn on_timer(&mut self, timer: Self::Timer, ctx: &mut Context<'_, Self>);
 
-    /// Whether this node leads, in whatever sense the algorithm has: what faults aim at that are meant for the leader.
+    /// Whether this node leads, in whatever sense the algorithm has: what faults aim at that are
+    /// meant for the leader.
     fn is_leader(&self) -> bool {
         false
     }
@@ -78,7 +81,8 @@ pub trait Protocol: Sized {
     fn on_request(&mut self, request: RequestId, body: Self::Request, ctx: &mut Context<'_, Self>);
 }
 
-/// One thing that a handler wants done. Effects take place in order, and a crash may fall between any two.
+/// One thing that a handler wants done. Effects take place in order, and a crash may fall between
+/// any two.
 #[derive(Clone, Debug)]
 pub enum Effect<P: Protocol> {
     /// Send a message to one node.
@@ -112,9 +116,9 @@ pub struct Context<'a, P: Protocol> {
 }
 
 impl<'a, P: Protocol> Context<'a, P> {
-    /// The context of one handler call on node `id` of `nodes`, whose clock shows `now`. Effects are appended to
-    /// `effects`, and it is the caller who makes them happen, in order: this is how a driver other than the engine
-    /// runs a protocol.
+    /// The context of one handler call on node `id` of `nodes`, whose clock shows `now`. Effects
+    /// are appended to `effects`, and it is the caller who makes them happen, in order: this is how
+    /// a driver other than the engine runs a protocol.
     #[inline]
     pub fn new(
         id: NodeId,
@@ -168,7 +172,8 @@ impl<'a, P: Protocol> Context<'a, P> {
         self.effects.push(Effect::Respond(request, response));
     }
 
-    /// Adds a record to the journal. A crash may lose it, whole or in part, until the next [`Context::sync`].
+    /// Adds a record to the journal. A crash may lose it, whole or in part, until the next
+    /// [`Context::sync`].
     #[inline]
     pub fn append(&mut self, record: P::Record) {
         self.effects.push(Effect::Append(record));
@@ -180,8 +185,8 @@ impl<'a, P: Protocol> Context<'a, P> {
         self.effects.push(Effect::Sync);
     }
 
-    /// Starts a timer that rings once, `after` this long by the node's own clock. A pending timer of equal value is
-    /// replaced. Timers do not survive a crash.
+    /// Starts a timer that rings once, `after` this long by the node's own clock. A pending timer
+    /// of equal value is replaced. Timers do not survive a crash.
     #[inline]
     pub fn set_timer(&mut self, timer: P::Timer, after: Duration) {
         self.effects.push(Effect::SetTimer(timer, after));

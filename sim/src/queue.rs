@@ -1,18 +1,22 @@
-//! The event queue: a short sorted list of what comes soon, and behind it a hierarchical timing wheel.
+//! The event queue: a short sorted list of what comes soon, and behind it a hierarchical timing
+//! wheel.
 //!
-//! Most clusters have a few dozen events pending, and then all of them stand in the list, `near`: sorted by time, a
-//! push is a short insertion and a pop takes the last. When it grows past [`NEAR_MAX`], its later half moves to the wheel;
-//! when it runs dry, the first slot of the wheel refills it.
+//! Most clusters have a few dozen events pending, and then all of them stand in the list, `near`:
+//! sorted by time, a push is a short insertion and a pop takes the last. When it grows past
+//! [`NEAR_MAX`], its later half moves to the wheel; when it runs dry, the first slot of the wheel
+//! refills it.
 //!
-//! The wheel counts whole nanoseconds. Eleven levels of 64 slots cover all of `u64` (Varghese and Lauck, "Hashed and
-//! Hierarchical Timing Wheels", 1987, scheme 7). An entry waits at the level of the highest bit in which its time differs
-//! from `base` and moves down as that time comes near. So push, cancel and pop are O(1) however much is pending.
+//! The wheel counts whole nanoseconds. Eleven levels of 64 slots cover all of `u64` (Varghese and
+//! Lauck, "Hashed and Hierarchical Timing Wheels", 1987, scheme 7). An entry waits at the level of
+//! the highest bit in which its time differs from `base` and moves down as that time comes near. So
+//! push, cancel and pop are O(1) however much is pending.
 //!
-//! An entry that is put off (an election timeout, at every heartbeat) stays where it stands until its
-//! old time comes, and only then moves to where its new time belongs: nearly every one is put off
-//! again before that.
+//! An entry that is put off (an election timeout, at every heartbeat) stays where it stands until
+//! its old time comes, and only then moves to where its new time belongs: nearly every one is put
+//! off again before that.
 //!
-//! Entries of one instant come out as one group, in the order of their pushes, from which the caller chooses.
+//! Entries of one instant come out as one group, in the order of their pushes, from which the
+//! caller chooses.
 
 use crate::time::Time;
 
@@ -31,7 +35,8 @@ const NEAR: u16 = u16::MAX - 1;
 const READY: u16 = u16::MAX;
 /// How long `near` may grow.
 const NEAR_MAX: usize = 64;
-/// A slot with no more entries than this is sorted into `near`; a fuller one moves down a level of the wheel.
+/// A slot with no more entries than this is sorted into `near`; a fuller one moves down a level of
+/// the wheel.
 const NEAR_FILL: usize = 4;
 
 /// Where an entry waits.
@@ -75,12 +80,14 @@ pub struct Queue<E> {
     entries: Vec<Entry>,
     /// The event of each entry. `None`: free, or cancelled while it waited in `ready`.
     events: Vec<Option<E>>,
-    /// Everything pending before `near_end`, the earliest last; of one instant, the first pushed last.
+    /// Everything pending before `near_end`, the earliest last; of one instant, the first pushed
+    /// last.
     near: Vec<Near>,
     near_end: u64,
     /// Entries of the instant `now`, one of which is to be chosen; may hold cancelled ones.
     ready: Vec<u32>,
-    /// Every level of the wheel is relative to this: at most `near_end`, and no time in the wheel is earlier.
+    /// Every level of the wheel is relative to this: at most `near_end`, and no time in the wheel
+    /// is earlier.
     base: u64,
     /// Which slots of a level are not empty.
     occupied: [u64; LEVELS],
@@ -146,8 +153,9 @@ impl<E> Queue<E> {
         Handle(id)
     }
 
-    /// Moves a pending event to another time, as if it were cancelled and pushed again. The handle must be of an event
-    /// that neither was popped nor cancelled, and is replaced by the one returned.
+    /// Moves a pending event to another time, as if it were cancelled and pushed again. The handle
+    /// must be of an event that neither was popped nor cancelled, and is replaced by the one
+    /// returned.
     #[inline]
     pub fn reschedule(&mut self, handle: Handle, time: Time) -> Handle {
         let Handle(id) = handle;
@@ -178,7 +186,8 @@ impl<E> Queue<E> {
         }
     }
 
-    /// Removes a pending event. The handle must be of an event that neither was popped nor cancelled.
+    /// Removes a pending event. The handle must be of an event that neither was popped nor
+    /// cancelled.
     #[inline]
     pub fn cancel(&mut self, handle: Handle) -> Option<E> {
         let Handle(id) = handle;
@@ -193,8 +202,9 @@ impl<E> Queue<E> {
         Some(event)
     }
 
-    /// Removes the first event if it is due at `limit` or before. Where several are due at one instant, `choose` is asked
-    /// for one of them: it is given the instant, how many were chosen there before, and how many are left (two or more).
+    /// Removes the first event if it is due at `limit` or before. Where several are due at one
+    /// instant, `choose` is asked for one of them: it is given the instant, how many were chosen
+    /// there before, and how many are left (two or more).
     #[inline]
     pub fn pop(
         &mut self,
@@ -314,7 +324,8 @@ impl<E> Queue<E> {
         self.near.remove(first + offset.expect("an entry marked NEAR is in `near`"));
     }
 
-    /// Moves the later half of `near` to the wheel. Entries of one instant stay together, if need be in the wheel.
+    /// Moves the later half of `near` to the wheel. Entries of one instant stay together, if need
+    /// be in the wheel.
     #[cold]
     fn spill(&mut self) {
         let half = self.near.len() / 2;
@@ -339,7 +350,8 @@ impl<E> Queue<E> {
             let level = self.levels.trailing_zeros();
             let slot = self.occupied[level as usize].trailing_zeros() as usize;
             let shift = level * BITS;
-            // The bits above this level are the base's, this level's are the slot's, those below are zero.
+            // The bits above this level are the base's, this level's are the slot's, those below
+            // are zero.
             let above = self.base.checked_shr(shift + BITS).unwrap_or(0);
             let above = above.checked_shl(shift + BITS).unwrap_or(0);
             let start = above | ((slot as u64) << shift);

@@ -1,7 +1,7 @@
 //! Virtual time: whole nanoseconds since the start of the run, nothing else.
 //!
-//! The engine jumps from event to event, so an hour of silence costs as much as a microsecond. Both types are a
-//! `u64`: 584 years fit, and no arithmetic depends on the machine.
+//! The engine jumps from event to event, so an hour of silence costs as much as a microsecond. Both
+//! types are a `u64`: 584 years fit, and no arithmetic depends on the machine.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};

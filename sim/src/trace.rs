@@ -63,7 +63,8 @@ pub struct Event {
     pub actor: Address,
     /// Who else took part; the actor itself if nobody.
     pub peer: Address,
-    /// For what travels on a link: its ordinal there, which is the address of the draw that decided its fate.
+    /// For what travels on a link: its ordinal there, which is the address of the draw that decided
+    /// its fate.
     pub ordinal: u64,
     /// The stable hash of the contents.
     pub digest: u64,
@@ -130,7 +131,8 @@ impl Trace {
         }
     }
 
-    /// True if more than the hash is kept: then each [`Trace::fold`] is followed by a [`Trace::keep`].
+    /// True if more than the hash is kept: then each [`Trace::fold`] is followed by a
+    /// [`Trace::keep`].
     #[inline]
     pub(crate) fn is_kept(&self) -> bool {
         self.recording != Recording::Hash

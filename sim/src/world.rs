@@ -82,8 +82,8 @@ pub struct Step {
 
 /// A simulated cluster, its network and its clients, at one instant of one run.
 ///
-/// Protocol, network and clients are static types: nothing on the hot path is boxed. When all three are `Clone`, a
-/// snapshot is a clone, and both copies go on independently.
+/// Protocol, network and clients are static types: nothing on the hot path is boxed. When all three
+/// are `Clone`, a snapshot is a clone, and both copies go on independently.
 #[derive(Debug)]
 pub struct World<P: Protocol, N: Network, C: Clients<P>> {
     now: Time,
@@ -163,15 +163,15 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.step_until(Time::MAX)
     }
 
-    /// Carries out the next event if it is due at `limit` or before. Without one, time stands still: `None`
-    /// from an empty queue means that nothing will ever happen again.
+    /// Carries out the next event if it is due at `limit` or before. Without one, time stands
+    /// still: `None` from an empty queue means that nothing will ever happen again.
     #[inline]
     pub fn step_until(&mut self, limit: Time) -> Option<Step> {
         self.step_inside(limit, |_| ())
     }
 
-    /// As [`World::step_until`]; `enter` is called before the event is carried out, and what it returns
-    /// is dropped afterwards: a span for the logs of the protocol.
+    /// As [`World::step_until`]; `enter` is called before the event is carried out, and what it
+    /// returns is dropped afterwards: a span for the logs of the protocol.
     #[inline]
     pub fn step_inside<G>(&mut self, limit: Time, enter: impl FnOnce(Step) -> G) -> Option<Step> {
         let draws = &mut self.draws;
@@ -267,7 +267,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         &self.counters
     }
 
-    /// How often the protocol ignored something or reached something, by its words, in the order of first use.
+    /// How often the protocol ignored something or reached something, by its words, in the order of
+    /// first use.
     pub fn marks(&self) -> &[(&'static str, u64)] {
         &self.marks
     }
@@ -320,7 +321,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         node.armed.is_some()
     }
 
-    /// Takes back [`World::arm_crash`]. False if the node was not armed: the crash happened, or never was planned.
+    /// Takes back [`World::arm_crash`]. False if the node was not armed: the crash happened, or
+    /// never was planned.
     pub fn disarm_crash(&mut self, node: NodeId) -> bool {
         self.nodes[node.index()].armed.take().is_some()
     }
@@ -346,7 +348,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         true
     }
 
-    /// Lets a paused node go on: what waited reaches it now, a nanosecond apart, in the order of its arrival.
+    /// Lets a paused node go on: what waited reaches it now, a nanosecond apart, in the order of
+    /// its arrival.
     pub fn resume(&mut self, node: NodeId) -> bool {
         let at = node.index();
         if !mem::take(&mut self.nodes[at].paused) {

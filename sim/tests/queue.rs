@@ -57,7 +57,8 @@ fn choose(at: u64, chosen: u32, count: usize) -> usize {
     (at.wrapping_mul(31).wrapping_add(u64::from(chosen)) % count as u64) as usize
 }
 
-/// One random history: pushes near and far, at the present and in crowds, cancels, pops with and without a limit.
+/// One random history: pushes near and far, at the present and in crowds, cancels, pops with and
+/// without a limit.
 fn compare(seed: u64, steps: usize, crowd: u32) {
     let (mut queue, mut model) = (Queue::default(), Model::default());
     let mut draws = Draws::new(Seed(seed), 1, 0);
@@ -68,7 +69,8 @@ fn compare(seed: u64, steps: usize, crowd: u32) {
         let kind = draw.below(10);
         let crowded = handles.len() > crowd as usize;
         if kind < 5 && !crowded {
-            // A delay of any number of bits; every eighth on a coarse grid, where many meet, every eighth "never".
+            // A delay of any number of bits; every eighth on a coarse grid, where many meet, every
+            // eighth "never".
             let delay = (u64::from(draw.word()) << 8) >> (40 - draw.below(40));
             let time = match draw.below(8) {
                 0 => u64::MAX,

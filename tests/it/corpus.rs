@@ -39,7 +39,11 @@ proptest! {
 
     /// A case with a bit flipped or its end cut off is refused or run, and never panics.
     #[test]
-    fn a_damaged_case_is_refused_or_run(cut in 0_usize..20_000, at in any::<usize>(), flip in 0_u8..8) {
+    fn a_damaged_case_is_refused_or_run(
+        cut in 0_usize..20_000,
+        at in any::<usize>(),
+        flip in 0_u8..8,
+    ) {
         let good = fs::read(root().join("fuzz/corpus/case/good.json")).expect("kept in the corpus");
         let mut bytes = good[..cut.min(good.len())].to_vec();
         if let Some(last) = bytes.len().checked_sub(1) {

@@ -1,4 +1,5 @@
-//! The `cargo test` door: what the environment asks for is what is run, and what is printed can be pasted.
+//! The `cargo test` door: what the environment asks for is what is run, and what is printed can be
+//! pasted.
 
 use seedfall::builtin::copied_register;
 use seedfall::{Expect, check};

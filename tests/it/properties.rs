@@ -39,7 +39,10 @@ proptest! {
     /// The wheel pops what a sorted list would, and a tie is a choice among exactly those that are
     /// due together.
     #[test]
-    fn the_queue_is_a_sorted_list(ops in vec(queue_op(), 1..200), picks in vec(any::<usize>(), 200)) {
+    fn the_queue_is_a_sorted_list(
+        ops in vec(queue_op(), 1..200),
+        picks in vec(any::<usize>(), 200),
+    ) {
         let mut queue: Queue<usize> = Queue::default();
         let mut model: Vec<(u64, usize, Handle)> = Vec::new();
         let mut now = 0_u64;

@@ -1,4 +1,5 @@
-//! What shrinking promises: the same failure, nothing in it that could be left out, and the same result every time.
+//! What shrinking promises: the same failure, nothing in it that could be left out, and the same
+//! result every time.
 
 use seedfall::builtin::{copied_register, raft_kv};
 use seedfall::case::{Case, Replayed};

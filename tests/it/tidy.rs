@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const WIDEST: usize = 100;
-const LONGEST: usize = 620;
+const LONGEST: usize = 600;
 
 /// Every Rust file of the project, with its path from the root.
 fn sources() -> Vec<(PathBuf, String)> {
@@ -52,7 +52,9 @@ fn lines_and_files_are_short() {
     for (path, text) in sources() {
         let path = path.display();
         for (index, line) in text.lines().enumerate() {
-            if line.chars().count() > WIDEST {
+            // A line of a history inside a test is data.
+            let data = line.trim_start().contains("{\"client\"");
+            if line.chars().count() > WIDEST && !data {
                 wrong.push(format!("{path}:{}: wider than {WIDEST}: break it", index + 1));
             }
         }

@@ -149,8 +149,8 @@ fn answers_to_an_older_round_do_not_confirm_a_read() {
     assert_eq!(server.deliver(N3, matched_in(1, 1, old + 1)).responses().len(), 1);
 }
 
-/// 6.4: nor does the refusal of a message from an earlier leadership of the same server: it comes in
-/// the present term, but its round was another's. (Found by raft-kv, seed 4.)
+/// 6.4: nor does the refusal of a message from an earlier leadership of the same server: it comes
+/// in the present term, but its round was another's. (Found by raft-kv, seed 4.)
 #[test]
 fn a_refusal_of_an_earlier_leadership_confirms_no_read() {
     let mut server = settled_leader();

@@ -35,8 +35,8 @@ pub fn five() -> Scenario<Raft, Input, Output> {
     }
 }
 
-/// Three nodes, short, one entry a message: the episodes in which most bugs of Raft show, thousands a
-/// second.
+/// Three nodes, short, one entry a message: the episodes in which most bugs of Raft show, thousands
+/// a second.
 pub fn three() -> Scenario<Raft, Input, Output> {
     Scenario {
         name: "raft-kv-3",
@@ -48,8 +48,8 @@ pub fn three() -> Scenario<Raft, Input, Output> {
     }
 }
 
-/// Three nodes whose timeouts lie so close that candidates meet in a term, and votes decide: what is
-/// forgotten of a vote shows here.
+/// Three nodes whose timeouts lie so close that candidates meet in a term, and votes decide: what
+/// is forgotten of a vote shows here.
 pub fn duel() -> Scenario<Raft, Input, Output> {
     Scenario {
         name: "raft-kv-duel",
@@ -64,8 +64,8 @@ pub fn duel() -> Scenario<Raft, Input, Output> {
     }
 }
 
-/// One clock is an hour ahead, one runs fast and one slow by the 5 % that a hostile machine reaches: no
-/// promise of Raft rests on a clock.
+/// One clock is an hour ahead, one runs fast and one slow by the 5 % that a hostile machine
+/// reaches: no promise of Raft rests on a clock.
 const CLOCKS: [Clock; 3] = [
     Clock { offset_nanos: Duration::secs(3_600).as_nanos(), drift_ppm: 0 },
     Clock { offset_nanos: 0, drift_ppm: 50_000 },

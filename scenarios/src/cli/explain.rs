@@ -1,11 +1,11 @@
 //! `seedfall explain`: a run as columns on a terminal, or as a page.
 
-use super::{ExplainArgs, Problem, code_of_conclusion, scenario, show};
-use crate::case::Case;
+use super::inspect::target;
+use super::{ExplainArgs, Problem, code_of_conclusion, show};
 use crate::explain::{Explanation, Happening, Operation, clip, examine};
-use crate::run::{Runnable, Trial};
+use crate::run::Runnable;
 use crate::shrink::Shrunk;
-use seedfall_sim::{Kind, Recording, Seed, Time};
+use seedfall_sim::{Kind, Time};
 use std::path::{Path, PathBuf};
 
 /// Lines of events that a terminal gets, at most.
@@ -23,7 +23,7 @@ pub(super) fn explain(
     args: &ExplainArgs,
     json: bool,
 ) -> Result<u8, Problem> {
-    let (scenario, trial) = target(scenarios, args)?;
+    let (_, scenario, trial) = target(scenarios, "explain", &args.target, args.seed)?;
     std::panic::set_hook(Box::new(|_| {}));
     let shrunk = examine(scenario, &trial, args.whole, args.runs);
     let _ = std::panic::take_hook();
@@ -59,25 +59,6 @@ pub(super) fn keep(
 fn save(explanation: &Explanation, path: &Path) -> Result<(), Problem> {
     let fail = |error: std::io::Error| Problem(format!("{}: {error}", path.display()));
     explanation.save(path).map_err(fail)
-}
-
-/// What is to be run: a scenario and a seed, or the file of a case.
-fn target<'a>(
-    scenarios: &'a [Box<dyn Runnable>],
-    args: &ExplainArgs,
-) -> Result<(&'a dyn Runnable, Trial), Problem> {
-    let name = args.target.as_str();
-    if let Some(seed) = args.seed {
-        return Ok((scenario(scenarios, name)?, Trial::of(Seed(seed))));
-    }
-    if Path::new(name).exists() || name.contains(['/', '.']) {
-        let (case, scenario) = Case::load(Path::new(name), scenarios)?;
-        return Ok((scenario, Trial { recording: Recording::Hash, ..case.trial() }));
-    }
-    scenario(scenarios, name)?;
-    Err(Problem(format!(
-        "`explain {name}` needs a seed: `explain {name} --seed 17`, or the file of a case"
-    )))
 }
 
 /// The line that brings this very run back, and the one for the run from which it was shrunk.

@@ -97,7 +97,7 @@ fn entry_json(index: usize, entry: &Entry) -> serde_json::Value {
 }
 
 /// What a person names to be run: a scenario and a seed, or the file of a case.
-fn target<'a>(
+pub(super) fn target<'a>(
     scenarios: &'a [Box<dyn Runnable>],
     command: &str,
     target: &str,
@@ -184,7 +184,8 @@ pub(super) fn replay(
     if let Some((event, now)) = parted {
         let now = now.unwrap_or_else(|| "the run is over".to_owned());
         return Err(Problem(format!(
-            "{}: this build does not replay the case: the runs part at event {event}, where now\n  {}",
+            "{}: this build does not replay the case: the runs part at event {event}, where now\n  \
+             {}",
             args.target,
             now.trim_start()
         )));

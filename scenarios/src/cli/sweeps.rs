@@ -150,7 +150,7 @@ fn tell(swept: &[Swept<'_>]) {
         );
         bounds.iter().for_each(|bound| show::line(bound));
         show::line(
-            "under these faults and this workload. It says nothing of faults that were not planned.",
+            "under these faults and this workload. It says nothing of faults that were not drawn.",
         );
     }
 }

@@ -1,4 +1,5 @@
-//! The inner half of the world: what an event does to its node, and what the node does to the world.
+//! The inner half of the world: what an event does to its node, and what the node does to the
+//! world.
 
 use super::World;
 use super::due::{Body, Due, Packet};
@@ -143,7 +144,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         }
     }
 
-    /// Applies the reversed effects of a handler until they come to the point where a crash is armed.
+    /// Applies the reversed effects of a handler until they come to the point where a crash is
+    /// armed.
     #[cold]
     fn apply_armed(&mut self, node: NodeId) {
         while let Some(effect) = self.effects.pop() {
@@ -189,7 +191,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
                 let slot = &mut self.nodes[node.index()];
                 let at = self.now + slot.clock.until(after);
                 if let Some(Pending::Queued(handle)) = slot.timers.find(&timer) {
-                    // As if cancelled and set anew, and cheaper: elections are put off at every heartbeat.
+                    // As if cancelled and set anew, and cheaper: elections are put off at every
+                    // heartbeat.
                     *handle = self.queue.reschedule(*handle, at);
                     return;
                 }

@@ -1,7 +1,7 @@
 //! Our Raft on a peer's network: bytes in, bytes out, and the time of the next timer.
 //!
-//! A peer's node reads a datagram or waits for the timer, hands it here, and sends what is in the outbox. The journal
-//! stands outside, where a crash of the node does not reach it.
+//! A peer's node reads a datagram or waits for the timer, hands it here, and sends what is in the
+//! outbox. The journal stands outside, where a crash of the node does not reach it.
 
 use crate::raft::CONFIG;
 use seedfall_protocols::raft::{Message, Raft, Record, Request, Response, Timer};

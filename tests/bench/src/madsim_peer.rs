@@ -1,9 +1,10 @@
-//! The workloads on madsim 0.2.34: a process of its own, because madsim must be compiled with `--cfg madsim` and then
-//! replaces functions of the C library, which the other engines should not pay for.
+//! The workloads on madsim 0.2.34: a process of its own, because madsim must be compiled with
+//! `--cfg madsim` and then replaces functions of the C library, which the other engines should not
+//! pay for.
 //!
-//! Datagrams go through `Endpoint::send_to` and `recv_from`. Each of these calls sleeps, for a millisecond of virtual
-//! time at least, so a loop that awaited them one by one would fall behind: sends of one moment are joined, and a node
-//! that hears much has several receivers.
+//! Datagrams go through `Endpoint::send_to` and `recv_from`. Each of these calls sleeps, for a
+//! millisecond of virtual time at least, so a loop that awaited them one by one would fall behind:
+//! sends of one moment are joined, and a node that hears much has several receivers.
 
 use futures_util::future::join_all;
 use madsim::net::Endpoint;
@@ -90,7 +91,8 @@ fn ping_pong(round_trips: u64) -> Done {
     Done::delivered(2 * round_trips, 0)
 }
 
-/// As many as keep up with 4,900 messages a virtual second, each taking a millisecond of its receiver.
+/// As many as keep up with 4,900 messages a virtual second, each taking a millisecond of its
+/// receiver.
 const BROADCAST_RECEIVERS: usize = 16;
 
 fn broadcast(millis: u64) -> Done {
@@ -174,7 +176,8 @@ async fn raft_life(seed: u64, messages: Arc<AtomicU64>, completed: Arc<AtomicU64
     }
 }
 
-/// Puts what arrives into a channel, so that a handler never loses a datagram that it was not ready for.
+/// Puts what arrives into a channel, so that a handler never loses a datagram that it was not ready
+/// for.
 fn receivers(endpoint: &Endpoint, messages: &Arc<AtomicU64>) -> mpsc::UnboundedReceiver<Vec<u8>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     for _ in 0..RAFT_RECEIVERS {

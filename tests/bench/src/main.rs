@@ -1,26 +1,30 @@
-//! Side by side with madsim 0.2.34 and turmoil 0.7.2: the same workloads, interleaved rounds of whole processes, medians
-//! of their CPU time.
+//! Side by side with madsim 0.2.34 and turmoil 0.7.2: the same workloads, interleaved rounds of
+//! whole processes, medians of their CPU time.
 //!
-//! `cargo run --release --manifest-path tests/bench/Cargo.toml`, from anywhere; see `--help`. The figures are CPU time
-//! (user and system) of a child process divided by what it did, so that a loaded machine distorts them little; engines
-//! take turns within a round, so that a slow minute hits them all. Our processes do more of the same, because what the
-//! peers need a second for would be over too soon to be measured.
+//! `cargo run --release --manifest-path tests/bench/Cargo.toml`, from anywhere; see `--help`. The
+//! figures are CPU time (user and system) of a child process divided by what it did, so that a
+//! loaded machine distorts them little; engines take turns within a round, so that a slow minute
+//! hits them all. Our processes do more of the same, because what the peers need a second for would
+//! be over too soon to be measured.
 //!
 //! What each workload does:
 //!
-//! - **W1** Two nodes send a counter to and fro; the wire takes 1 to 10 ms. An event is a delivery. *Seedfall*: a protocol
-//!   of one handler. *madsim*: `Endpoint::send_to` and `recv_from`. *turmoil* (for information): `UdpSocket`.
-//! - **W3** Fifty nodes, each sends 49 messages every 10 ms; 1 to 10 ms; one in a hundred is lost. An event is a delivery.
-//!   *Seedfall*: a timer and `Context::broadcast`. *madsim*: the sends of one moment joined, 16 receivers a node.
-//!   *turmoil*: a sender that leaves out one in a hundred, and a receiver a node.
-//! - **W4** Create five nodes with a timer each, run 1 virtual ms, tear down. An event is a simulation.
-//! - **W5** Five nodes of `seedfall-protocols`' Raft and 100 writes a second; every 5 s a node crashes and comes back
-//!   from its journal a second later; a cluster lives 30 virtual seconds, in which it loses each node once. An event
-//!   is a virtual second. *Seedfall*: with the trace hash, the simulated journal, and the paper's invariants
-//!   watched after every event. *Peers*: `driver.rs` runs the same value, messages travel as postcard bytes, and
-//!   nothing is watched.
-//! - **R** The built-in scenario `raft-kv-3`: three nodes, all faults, invariants, linearizability. An event is an episode.
-//!   Ours only.
+//! - **W1** Two nodes send a counter to and fro; the wire takes 1 to 10 ms. An event is a delivery.
+//!   *Seedfall*: a protocol of one handler. *madsim*: `Endpoint::send_to` and `recv_from`.
+//!   *turmoil* (for information): `UdpSocket`.
+//! - **W3** Fifty nodes, each sends 49 messages every 10 ms; 1 to 10 ms; one in a hundred is lost.
+//!   An event is a delivery. *Seedfall*: a timer and `Context::broadcast`. *madsim*: the sends of
+//!   one moment joined, 16 receivers a node. *turmoil*: a sender that leaves out one in a hundred,
+//!   and a receiver a node.
+//! - **W4** Create five nodes with a timer each, run 1 virtual ms, tear down. An event is a
+//!   simulation.
+//! - **W5** Five nodes of `seedfall-protocols`' Raft and 100 writes a second; every 5 s a node
+//!   crashes and comes back from its journal a second later; a cluster lives 30 virtual seconds, in
+//!   which it loses each node once. An event is a virtual second. *Seedfall*: with the trace hash,
+//!   the simulated journal, and the paper's invariants watched after every event. *Peers*:
+//!   `driver.rs` runs the same value, messages travel as postcard bytes, and nothing is watched.
+//! - **R** The built-in scenario `raft-kv-3`: three nodes, all faults, invariants, linearizability.
+//!   An event is an episode. Ours only.
 
 mod ours;
 mod runner;

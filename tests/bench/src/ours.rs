@@ -1,4 +1,5 @@
-//! The workloads on Seedfall, as its users write them: a protocol, a wire, a world. The trace hash is always on.
+//! The workloads on Seedfall, as its users write them: a protocol, a wire, a world. The trace hash
+//! is always on.
 
 use seedfall::{Runnable, Trial};
 use seedfall_bench::raft::{self, Load, SESSION_PERIOD, SESSIONS};
@@ -189,7 +190,8 @@ pub fn raft(lives: u64) -> Done {
     Done { events: seconds, messages: delivered, completed, check }
 }
 
-/// R: whole episodes of the built-in three-node scenario, with every fault of its model and every check.
+/// R: whole episodes of the built-in three-node scenario, with every fault of its model and every
+/// check.
 pub fn episodes(count: u64) -> Done {
     let scenario = seedfall::builtin::raft_kv::three();
     let (mut check, mut messages, mut completed) = (0, 0, 0);

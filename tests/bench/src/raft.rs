@@ -11,7 +11,8 @@ pub const NODES: usize = 5;
 pub const SESSIONS: usize = 10;
 /// How often a session asks: together 100 operations a second.
 pub const SESSION_PERIOD: Duration = Duration::millis(100);
-/// How long one cluster lives. Longer ones would measure how a restart replays an ever longer journal.
+/// How long one cluster lives. Longer ones would measure how a restart replays an ever longer
+/// journal.
 pub const LIFE: Duration = Duration::secs(30);
 /// Every so often one node crashes, in turn ...
 pub const CRASH_PERIOD: Duration = Duration::secs(5);
@@ -53,7 +54,8 @@ impl Default for Load {
 }
 
 impl Load {
-    /// What a session asks when its timer rings: the next operation, or the last one again if it was not answered.
+    /// What a session asks when its timer rings: the next operation, or the last one again if it
+    /// was not answered.
     pub fn ask(&mut self, client: ClientId) -> (NodeId, RequestId, Request) {
         let session = &mut self.sessions[client.index()];
         let silence = session.is_waiting && !session.is_answered;

@@ -105,8 +105,8 @@ impl Figure {
     }
 }
 
-/// madsim simulates only where everything is compiled with `--cfg madsim`, so its processes are another program, built
-/// here on demand, beside this one.
+/// madsim simulates only where everything is compiled with `--cfg madsim`, so its processes are
+/// another program, built here on demand, beside this one.
 fn build_madsim(this: &Path) -> Result<PathBuf, String> {
     let release = this.parent().ok_or("this program lies nowhere")?;
     let target = release.join("madsim");

@@ -80,7 +80,8 @@ pub fn text(rounds: u32, figures: &[Figure]) -> String {
         let rate = 1e9 / median;
         let _ = writeln!(
             text,
-            "{workload:<3} {:<9} {median:>12.1} ns per {event:<14} ({least:.1}, {most:.1})  {rate:.0}/s{}",
+            "{workload:<3} {:<9} {median:>12.1} ns per {event:<14} ({least:.1}, {most:.1})  \
+             {rate:.0}/s{}",
             name(*engine),
             if done.completed > 0 {
                 format!(
@@ -113,7 +114,9 @@ pub fn json(rounds: u32, figures: &[Figure]) -> Value {
             "done": done,
         })
     };
-    let of_verdict = |Verdict { what, reached, target }: &Verdict| json!({ "what": what, "reached": reached, "target": target });
+    let of_verdict = |Verdict { what, reached, target }: &Verdict| {
+        json!({ "what": what, "reached": reached, "target": target })
+    };
     json!({
         "rounds": rounds,
         "figures": figures.iter().map(of_figure).collect::<Vec<_>>(),

@@ -1,8 +1,8 @@
 //! The workloads on turmoil 0.7.2.
 //!
-//! Datagrams go through its `UdpSocket`; the tick is the default of 1 ms, and so is the law of latency, an exponential of
-//! whole ticks between the two bounds. turmoil has no loss of single messages (its failures cut a link), so in W3 the
-//! sender leaves out one message in a hundred.
+//! Datagrams go through its `UdpSocket`; the tick is the default of 1 ms, and so is the law of
+//! latency, an exponential of whole ticks between the two bounds. turmoil has no loss of single
+//! messages (its failures cut a link), so in W3 the sender leaves out one message in a hundred.
 
 use seedfall_bench::driver::{Disk, Driver, Packet, Peer, std_duration, time};
 use seedfall_bench::raft::{self, Load, SESSION_PERIOD, SESSIONS};

@@ -1,0 +1,269 @@
+//! How a seed draws its fault plan.
+
+use crate::plan::{Aim, Class, Entry, Fault, FaultPlan, Frame};
+use seedfall_net::{Disturbance, Partition};
+use seedfall_sim::{
+    Address, ClientId, CrashPoint, Draw, Draws, Duration, EffectKind, NodeId, Ppm, Seed, Site,
+};
+use std::ops::Range;
+
+/// What a nemesis may draw, at most. Zero switches a class off for good.
+///
+/// Each seed switches each class off with probability one half (swarm testing: Groce et al., ISSTA
+/// 2012: some bugs show only when another fault is absent) and draws how bad the others are over
+/// orders of magnitude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swarm {
+    /// Highest probability of loss, in a million.
+    pub loss: Ppm,
+    /// Highest probability of a duplicate, in a million.
+    pub duplicate: Ppm,
+    /// Highest probability of a straggler, in a million.
+    pub reorder: Ppm,
+    /// Most clogs.
+    pub clogs: u32,
+    /// Most partitions.
+    pub partitions: u32,
+    /// Most crashes.
+    pub crashes: u32,
+    /// Most pauses.
+    pub pauses: u32,
+}
+
+impl Swarm {
+    /// Nothing ever goes wrong.
+    pub const NONE: Self =
+        Self { loss: 0, duplicate: 0, reorder: 0, clogs: 0, partitions: 0, crashes: 0, pauses: 0 };
+
+    /// Everything that can go wrong with links, nodes and time, at the rates of the fault
+    /// catalogues of `TigerBeetle` and Jepsen.
+    pub const ALL: Self = Self {
+        loss: 300_000,
+        duplicate: 200_000,
+        reorder: 200_000,
+        clogs: 4,
+        partitions: 4,
+        crashes: 5,
+        pauses: 3,
+    };
+
+    /// The plan of a seed, within the frame.
+    pub fn draw(&self, seed: Seed, frame: &Frame) -> FaultPlan {
+        let mut plan = Drawing { draws: Draws::new(seed, 1, 0), frame, next: 0, plan: Vec::new() };
+        for class in Class::ALL {
+            // Each class has its own block of addresses, so that a change of one leaves the others'
+            // plans alone.
+            plan.next = class as u64 * 1_000;
+            let (off, mut how_many) = {
+                let mut draw = plan.draw();
+                (draw.chance(500_000), draw)
+            };
+            let most = self.most(class);
+            if off || most == 0 || !class.permitted_by(frame.model) {
+                continue;
+            }
+            match class {
+                Class::Loss | Class::Duplicate | Class::Reorder => plan.noise(class, most),
+                _ => (0..1 + how_many.below(most)).for_each(|_| plan.outage(class)),
+            }
+        }
+        FaultPlan { entries: plan.plan }
+    }
+
+    fn most(&self, class: Class) -> u32 {
+        match class {
+            Class::Loss => self.loss,
+            Class::Duplicate => self.duplicate,
+            Class::Reorder => self.reorder,
+            Class::Clog => self.clogs,
+            Class::Partition => self.partitions,
+            Class::Crash => self.crashes,
+            Class::Pause => self.pauses,
+        }
+    }
+}
+
+/// A plan while it is drawn.
+struct Drawing<'a> {
+    draws: Draws,
+    frame: &'a Frame,
+    next: u64,
+    plan: Vec<Entry>,
+}
+
+impl Drawing<'_> {
+    fn draw(&mut self) -> Draw {
+        self.next += 1;
+        self.draws.at(Site::Plan, self.next)
+    }
+
+    /// A disturbance of every link, all the time, at a rate between a tenth of `most` and `most`.
+    fn noise(&mut self, class: Class, most: Ppm) {
+        let mut draw = self.draw();
+        let ppm = log_uniform(most / 10..most, draw.word());
+        let span = log_span(Duration::millis(10)..Duration::millis(1_000), draw.word());
+        let disturbance = match class {
+            Class::Loss => Disturbance::Loss { ppm },
+            Class::Duplicate => Disturbance::Duplicate { ppm, within: span },
+            _ => Disturbance::Reorder { ppm, by: span },
+        };
+        let fault = Fault::Wire(disturbance);
+        let lasts = self.frame.faults;
+        self.plan.push(Entry { at: Duration::ZERO, lasts, fault, aim: Aim::Named });
+    }
+
+    /// Something that happens to somebody for a while.
+    fn outage(&mut self, class: Class) {
+        let mut draw = self.draw();
+        let faults = self.frame.faults;
+        // Not in the first twentieth, before anything runs, and not in the last fifth, where little
+        // is left to disturb.
+        let at = draw.duration(faults.scale(1, 20)..faults.scale(4, 5));
+        let left = faults - at;
+        let lasts = log_span(faults.scale(1, 10)..faults.scale(1, 2), draw.word());
+        let lasts = if left < lasts { left } else { lasts };
+        let node = NodeId::new(draw.below(self.frame.nodes as u32) as u16);
+        let mut aim = if class == Class::Clog { Aim::Named } else { self.aim() };
+        let faults = match class {
+            Class::Clog => self.clog(node),
+            Class::Crash => {
+                let crash = self.crash(node);
+                if let Fault::Crash { point: Some(CrashPoint::Unsynced), .. } = crash {
+                    // Followers promise too, and forget more easily.
+                    aim = Aim::Named;
+                }
+                vec![crash]
+            }
+            // A leader is cut off alone: with company it may still reach a majority.
+            Class::Partition if aim != Aim::Named => {
+                let side = vec![node.into()];
+                vec![Fault::Wire(Disturbance::Partition(Partition::TwoWay { side }))]
+            }
+            Class::Partition => vec![Fault::Wire(Disturbance::Partition(self.partition(node)))],
+            _ => vec![Fault::Pause { node }],
+        };
+        // Whoever follows leaders needs time to meet several.
+        let follows = matches!(aim, Aim::EveryLeader { .. });
+        let lasts = if follows && lasts + lasts < left { lasts + lasts } else { lasts };
+        for fault in faults {
+            let idle = match &fault {
+                Fault::Wire(Disturbance::Partition(one)) => one.is_idle(self.frame.nodes),
+                Fault::Wire(_) => false,
+                // A node that is down cannot crash, nor be paused: such an entry would have no
+                // effect.
+                fault => self.plan.iter().any(|other| {
+                    held(&other.fault) == held(fault)
+                        && other.at < at + lasts
+                        && at < other.at + other.lasts
+                }),
+            };
+            if !idle {
+                self.plan.push(Entry { at, lasts, fault, aim: aim.clone() });
+            }
+        }
+    }
+
+    /// Every link into a node, or every link out of it: a single link may well be silent.
+    fn clog(&mut self, node: NodeId) -> Vec<Fault> {
+        let inward = self.draw().below(2) == 1;
+        let others = NodeId::all(self.frame.nodes).filter(|other| *other != node);
+        let links = others.map(|other| if inward { (other, node) } else { (node, other) });
+        links
+            .map(|(from, to)| Fault::Wire(Disturbance::Clog { from: from.into(), to: to.into() }))
+            .collect()
+    }
+
+    /// One of the shapes that the studies of real partition failures name; a single isolated node
+    /// comes most often (Alquraan et al., "An Analysis of Network-Partitioning Failures in Cloud
+    /// Systems", OSDI 2018, finding 8).
+    fn partition(&mut self, node: NodeId) -> Partition {
+        let mut draw = self.draw();
+        let nodes = self.frame.nodes as u32;
+        let shape = draw.below(8);
+        // A second word decides who else; each other node with probability one half.
+        let members = draw.word();
+        let other =
+            NodeId::new(((node.index() as u32 + 1 + draw.below(nodes.max(2) - 1)) % nodes) as u16);
+        let client = (members >> 31 == 1 && self.frame.clients > 0)
+            .then(|| ClientId::new((members % self.frame.clients as u32) as u16));
+        let mut side = vec![Address::from(node)];
+        match shape {
+            0..=2 => {
+                side.extend(client.map(Address::from));
+                Partition::TwoWay { side }
+            }
+            3 | 4 => {
+                side = NodeId::all(self.frame.nodes)
+                    .filter(|one| members >> (one.index() % 31) & 1 == 1)
+                    .map(Address::from)
+                    .collect();
+                Partition::TwoWay { side }
+            }
+            5 => Partition::OneWay { from: side },
+            6 => Partition::Partial { a: node, b: other },
+            _ => Partition::Ring,
+        }
+    }
+
+    /// Most crashes wait for a moment inside or after a handler, where the interesting ones are,
+    /// and the node may come back while the messages of its former life are still under way.
+    fn crash(&mut self, node: NodeId) -> Fault {
+        let mut draw = self.draw();
+        let kinds = [EffectKind::Sync, EffectKind::Send, EffectKind::Append, EffectKind::Respond];
+        let kind = kinds[draw.below(kinds.len() as u32) as usize];
+        let point = match draw.below(8) {
+            0 | 1 => Some(CrashPoint::Before(kind)),
+            2 => Some(CrashPoint::After(kind)),
+            3..=5 => Some(CrashPoint::Unsynced),
+            _ => None,
+        };
+        let longest = match point {
+            // Who forgot a promise breaks it only if it is back before everybody has moved on.
+            Some(CrashPoint::Unsynced) => Duration::millis(16),
+            _ => self.frame.faults.scale(1, 4),
+        };
+        let down = log_span(Duration::millis(1)..longest, draw.word());
+        Fault::Crash { node, point, down: if point.is_some() { down } else { Duration::ZERO } }
+    }
+
+    /// A sixth strike the leader, half every leader soon after its election.
+    fn aim(&mut self) -> Aim {
+        let mut draw = self.draw();
+        match draw.below(6) {
+            0 | 1 => Aim::Named,
+            2 => Aim::Leader,
+            _ => {
+                let mut spans = self.draw();
+                let mut span = || log_span(Duration::millis(1)..Duration::millis(60), spans.word());
+                Aim::EveryLeader { after: vec![span(), span(), span(), span()] }
+            }
+        }
+    }
+}
+
+/// The node whose life a fault interrupts.
+fn held(fault: &Fault) -> Option<NodeId> {
+    match fault {
+        Fault::Crash { node, .. } | Fault::Pause { node } => Some(*node),
+        Fault::Wire(_) => None,
+    }
+}
+
+/// Log-uniform over the range: every order of magnitude is as likely as every other.
+fn log_uniform(range: Range<u32>, word: u32) -> u32 {
+    let span = Duration::nanos(range.start.into())..Duration::nanos(range.end.into());
+    log_span(span, word).as_nanos() as u32
+}
+
+/// Log-uniform over the range, in integers: the range is cut into octaves, one is chosen, then a
+/// place in it.
+fn log_span(range: Range<Duration>, word: u32) -> Duration {
+    let low = range.start.as_nanos().max(1);
+    let high = range.end.as_nanos().max(low + 1);
+    let octaves = u64::from((high / low).ilog2() + 1);
+    let place = u64::from(word) * octaves;
+    let (octave, within) = (place >> 32, place & 0xFFFF_FFFF);
+    let start = low << octave;
+    let end = (start << 1).min(high);
+    Duration::nanos(start) + Duration::nanos(end - start).scale(within, 1 << 32)
+}
