@@ -328,7 +328,7 @@ fn zones_agree_with_the_offline_check() {
 
 #[test]
 fn memory_does_not_grow_with_the_run() {
-    let shape = Shape { operations: 20_000, clients: 8, unknown: 0, lies: 0, gap: 3 };
+    let shape = Shape { operations: 5_000, clients: 8, unknown: 0, lies: 0, gap: 3 };
     let history = unique(&mut Random(1), &shape);
     let events = events(&history, &mut Random(2));
     let (online, most) = watch_zones(&history, &events);
