@@ -29,8 +29,8 @@ impl Random {
     }
 }
 
-/// Runs `n` operations by `clients` on a correct object; each takes effect at a random moment of its
-/// interval. `apply` changes the object and answers.
+/// Runs `n` operations by `clients` on a correct object; each takes effect at a random moment of
+/// its interval. `apply` changes the object and answers.
 pub fn run<I: Clone, O>(
     seed: u64,
     n: usize,

@@ -1,7 +1,7 @@
 //! Linearizability checkers side by side, in one command: `cargo run --release`.
 //!
-//! Check only, input in memory, one core; processor time, the best of a few runs. Peers are given a few
-//! seconds each in a process of their own, because neither can be asked to stop.
+//! Check only, input in memory, one core; processor time, the best of a few runs. Peers are given a
+//! few seconds each in a process of their own, because neither can be asked to stop.
 
 mod loads;
 mod peers;
