@@ -3,7 +3,7 @@
 //!
 //! Most clusters have a few dozen events pending, and then all of them stand in the list, `near`:
 //! sorted by time, a push is a short insertion and a pop takes the last. When it grows past
-//! [`NEAR_MAX`], its later half moves to the wheel; when it runs dry, the first slot of the wheel
+//! `NEAR_MAX`, its later half moves to the wheel; when it runs dry, the first slot of the wheel
 //! refills it.
 //!
 //! The wheel counts whole nanoseconds. Eleven levels of 64 slots cover all of `u64` (Varghese and

@@ -188,7 +188,7 @@ impl Typed {
         with_model!(self, |model, history| linearizable(model, history, budget))
     }
 
-    /// Re-checks a verdict's certificate, see [`verify`].
+    /// Re-checks a verdict's certificate, see [`verify()`].
     ///
     /// # Errors
     /// What is wrong with it.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Datum, Lines, RawHistory, RawOperation, ReadError};
 
-/// The version that [`write`] writes and the reader accepts in a header line.
+/// The version that [`write()`] writes and the reader accepts in a header line.
 pub const VERSION: i64 = 1;
 
 pub(super) fn read<R: BufRead>(lines: &mut Lines<R>) -> Result<RawHistory, ReadError> {
