@@ -206,7 +206,7 @@ fn tell(hunts: &[Hunt], json: bool) {
                 (true, promise.as_str(), property.as_str(), *seeds, *seconds)
             }
             Outcome::Missed { seeds, seconds } => (false, "", "", *seeds, *seconds),
-            Outcome::Unusable(why) => (false, "unusable", why.as_str(), 0, 0.0),
+            Outcome::Unusable(why) => (false, "", why.as_str(), 0, 0.0),
         };
         if json {
             let value = json!({
@@ -219,7 +219,9 @@ fn tell(hunts: &[Hunt], json: bool) {
             show::line(&value.to_string());
             continue;
         }
+        let unusable = matches!(hunt.outcome, Outcome::Unusable(_));
         let found = match (found, planted) {
+            _ if unusable => show::styled(show::BAD, "UNUSABLE"),
             (true, true) => show::styled(show::GOOD, "found"),
             (false, false) => show::styled(show::GOOD, "clean"),
             (true, false) => show::styled(show::BAD, "FALSE ALARM"),
