@@ -1,5 +1,6 @@
 //! Reference protocols, each readable beside its paper.
 //!
+//! - [`abd`]: atomic registers over any majority, after Attiya, Bar-Noy and Dolev;
 //! - [`raft`]: a replicated log with a strong leader, after Ongaro and Ousterhout;
 //! - [`kv`]: the key-value state machine that a replicated log drives.
 //!
@@ -7,5 +8,6 @@
 //! is in its [`Context`](seedfall_sim::Context), so the same value runs simulated, is searched, and
 //! runs for real.
 
+pub mod abd;
 pub mod kv;
 pub mod raft;

@@ -2,8 +2,10 @@
 
 use crate::run::Runnable;
 
+pub mod abd;
 pub mod copied_register;
 pub mod raft_kv;
+mod registers;
 
 /// Every built-in scenario.
 pub fn all() -> Vec<Box<dyn Runnable>> {
@@ -11,6 +13,10 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(raft_kv::five()),
         Box::new(raft_kv::three()),
         Box::new(raft_kv::duel()),
+        Box::new(abd::many()),
+        Box::new(abd::single()),
+        Box::new(abd::regular()),
+        Box::new(abd::inversion()),
         Box::new(copied_register::scenario()),
     ]
 }
