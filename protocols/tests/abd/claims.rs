@@ -39,8 +39,8 @@ fn store(tagged: Tagged) -> Message {
     Message::Store { operation: FIRST, key: "x".into(), tagged }
 }
 
-/// JACM 1995, the unbounded emulation: a read takes the value with the largest label that a majority
-/// reports.
+/// JACM 1995, the unbounded emulation: a read takes the value with the largest label that it hears
+/// of from a majority.
 #[test]
 fn a_read_returns_the_newest_value_of_a_majority() {
     let mut bench = Bench::<Abd>::new(5, MANY);
