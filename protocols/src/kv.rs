@@ -17,6 +17,7 @@
 
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// A short text: a clone never copies it.
 pub type Text = SmolStr;
@@ -80,24 +81,18 @@ pub enum Answer {
 /// The store: every key that has a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Store {
-    values: BTreeMap<Key, Text>,
+    /// By the first eight bytes of the key, which nearly always tell it from every other: keys with
+    /// an equal head stand together, in the order of their texts.
+    values: BTreeMap<u64, Vec<(Text, Text)>>,
 }
 
-/// A key, behind its first eight bytes as a number: most keys are told apart by that alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Key {
-    /// Big-endian and filled up with zeros, so that its order is the order of the texts.
-    head: u64,
-    text: Text,
-}
-
-impl Key {
-    fn new(text: Text) -> Self {
-        let bytes = text.as_bytes().iter().take(8);
-        let missing = 8 - bytes.len() as u32;
-        let head = bytes.fold(0, |head, byte| head << 8 | u64::from(*byte));
-        Self { head: head.unbounded_shl(8 * missing), text }
-    }
+/// The first eight bytes of a key as a number: big-endian and filled up with zeros, so that its
+/// order is the order of the texts.
+fn head(key: &str) -> u64 {
+    let bytes = key.as_bytes().iter().take(8);
+    let missing = 8 - bytes.len() as u32;
+    let head = bytes.fold(0, |head, byte| head << 8 | u64::from(*byte));
+    head.unbounded_shl(8 * missing)
 }
 
 impl Command {
@@ -128,8 +123,8 @@ impl Store {
                 Answer::Done
             }
             Command::Append { key, value } => {
-                let present = self.values.entry(Key::new(key.clone())).or_default();
-                *present = concat(present, value);
+                let both = concat(self.get(key).map_or("", Text::as_str), value);
+                self.set(key, &both);
                 Answer::Done
             }
             Command::Cas { key, expected, value } => {
@@ -141,33 +136,50 @@ impl Store {
                 Answer::Cas { swapped, seen }
             }
             Command::Delete { key } => {
-                self.values.remove(&Key::new(key.clone()));
+                self.remove(key);
                 Answer::Done
             }
         }
     }
 
     fn set(&mut self, key: &Text, value: &Text) {
-        let (key, value) = (Key::new(key.clone()), value.clone());
-        match self.values.get_mut(&key) {
-            Some(present) => *present = value,
-            None => drop(self.values.insert(key, value)),
+        let head = head(key);
+        let Some(alike) = self.values.get_mut(&head) else {
+            self.values.insert(head, vec![(key.clone(), value.clone())]);
+            return;
+        };
+        match alike.iter_mut().find(|(other, _)| other == key) {
+            Some((_, present)) => *present = value.clone(),
+            None => {
+                let at = alike.partition_point(|(other, _)| other < key);
+                alike.insert(at, (key.clone(), value.clone()));
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &Text) {
+        if let Entry::Occupied(mut alike) = self.values.entry(head(key)) {
+            alike.get_mut().retain(|(other, _)| other != key);
+            if alike.get().is_empty() {
+                alike.remove();
+            }
         }
     }
 
     /// The value under a key.
     pub fn get(&self, key: &str) -> Option<&Text> {
-        self.values.get(&Key::new(key.into()))
+        let mut alike = self.values.get(&head(key))?.iter();
+        alike.find(|(other, _)| other == key).map(|(_, value)| value)
     }
 
     /// Every key with its value, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&Text, &Text)> {
-        self.values.iter().map(|(key, value)| (&key.text, value))
+        self.values.values().flatten().map(|(key, value)| (key, value))
     }
 
     /// How many keys have a value.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.values.values().map(Vec::len).sum()
     }
 
     /// True if no key has a value.
@@ -227,6 +239,21 @@ mod tests {
         assert_eq!(store.apply(&cas(None, "2")), answer(false, Some("1")));
         assert_eq!(store.apply(&cas(Some("1"), "2")), answer(true, Some("1")));
         assert_eq!(store.get("k").map(Text::as_str), Some("2"));
+    }
+
+    #[test]
+    fn keys_that_begin_alike_are_kept_apart_and_in_order() {
+        let mut store = Store::default();
+        let keys = ["eight888", "eight888b", "eight888a", "", "\0", "z"];
+        for key in keys {
+            store.apply(&Command::Put { key: key.into(), value: key.into() });
+        }
+        assert_eq!(store.len(), keys.len());
+        assert!(store.iter().all(|(key, value)| key == value && store.get(key) == Some(value)));
+        assert!(store.iter().is_sorted());
+        store.apply(&Command::Delete { key: "eight888b".into() });
+        assert_eq!((store.get("eight888b"), store.len()), (None, keys.len() - 1));
+        assert!(store.get("eight888a").is_some());
     }
 
     #[test]

@@ -283,7 +283,7 @@ impl Raft {
 
     /// A leader answers whoever waits for the entry that was just applied.
     fn answer_write(&mut self, applied: Applied, ctx: &mut Context<'_, Self>) {
-        if let Applied::Duplicate(_) | Applied::Stale = applied {
+        if let Applied::Duplicate | Applied::Stale = applied {
             ctx.reach("session: a repeated entry had no effect");
         }
         let Role::Leader(leader) = &mut self.role else { return };
@@ -291,7 +291,9 @@ impl Raft {
             return;
         };
         match applied {
-            Applied::Fresh(answer) | Applied::Duplicate(answer) => {
+            Applied::Fresh | Applied::Duplicate => {
+                let session = self.machine.session(request.client);
+                let answer = session.expect("it was just applied").answer.clone();
                 ctx.respond(request, Response::Done(answer));
             }
             Applied::Stale => ctx.ignore("command: older than its session's latest"),

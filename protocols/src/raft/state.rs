@@ -5,7 +5,8 @@ use super::log::{Entry, Log, LogIndex, Payload, Term};
 use super::{Record, Submission};
 use crate::kv;
 use seedfall_sim::{ClientId, NodeId, RequestId, StableHasher};
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Ordering;
+use std::collections::VecDeque;
 
 /// Persistent state on all servers: forgetting any of it would break an answer given before the
 /// crash.
@@ -98,7 +99,8 @@ pub(super) struct Read {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Machine {
     store: kv::Store,
-    sessions: BTreeMap<ClientId, Session>,
+    /// By the number of the client.
+    sessions: Vec<Option<Session>>,
     digest: u64,
 }
 
@@ -112,14 +114,14 @@ pub struct Session {
 }
 
 /// How an entry was applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
     /// It was no command.
     Nothing,
-    /// It took effect.
-    Fresh(kv::Answer),
-    /// It had taken effect before; this is what it was answered then.
-    Duplicate(kv::Answer),
+    /// It took effect; the answer is in its client's session.
+    Fresh,
+    /// It had taken effect before; what it was answered then is in its client's session.
+    Duplicate,
     /// Its client has moved on: nobody waits for the answer, and it was forgotten.
     Stale,
 }
@@ -127,35 +129,30 @@ pub(super) enum Applied {
 impl Machine {
     /// Applies the next committed entry.
     pub(super) fn apply(&mut self, entry: &Entry) -> Applied {
-        let applied = match &entry.payload {
+        match &entry.payload {
             Payload::NoOp => Applied::Nothing,
             Payload::Command(submission) => self.submit(submission),
-        };
-        if let Applied::Fresh(answer) = &applied {
-            self.digest = StableHasher::hash(&(self.digest, answer));
         }
-        applied
     }
 
     /// Dissertation section 6.3: a command whose number was processed is answered from the session.
     fn submit(&mut self, submission: &Submission) -> Applied {
         let Submission { client, sequence, command } = submission;
-        let known = self.sessions.get_mut(client);
-        if let Some(session) = &known {
-            if *sequence == session.sequence {
-                return Applied::Duplicate(session.answer.clone());
-            }
-            if *sequence < session.sequence {
-                return Applied::Stale;
+        if self.sessions.len() <= client.index() {
+            self.sessions.resize(client.index() + 1, None);
+        }
+        let session = &mut self.sessions[client.index()];
+        if let Some(session) = session {
+            match sequence.cmp(&session.sequence) {
+                Ordering::Less => return Applied::Stale,
+                Ordering::Equal => return Applied::Duplicate,
+                Ordering::Greater => {}
             }
         }
         let answer = self.store.apply(command);
-        let session = Session { sequence: *sequence, answer: answer.clone() };
-        match known {
-            Some(known) => *known = session,
-            None => drop(self.sessions.insert(*client, session)),
-        }
-        Applied::Fresh(answer)
+        self.digest = StableHasher::hash(&(self.digest, &answer));
+        *session = Some(Session { sequence: *sequence, answer });
+        Applied::Fresh
     }
 
     /// Answers a read: the store stays as it is.
@@ -171,7 +168,7 @@ impl Machine {
 
     /// The session of a client, from its first applied command on.
     pub fn session(&self, client: ClientId) -> Option<&Session> {
-        self.sessions.get(&client)
+        self.sessions.get(client.index())?.as_ref()
     }
 
     /// A digest of everything ever answered: equal on two servers that applied the same entries.
