@@ -2,28 +2,18 @@
 
 use std::hash::{Hash, Hasher};
 
-use rustc_hash::FxHasher;
-
-/// A free slot.
-const FREE: u64 = u64::MAX;
-
 /// Gives equal values equal numbers, counting from 0, without keeping a second copy as a map would.
 pub(crate) struct Interner<T> {
     values: Vec<T>,
-    /// Open addressing over `values`: 32 bits of hash, which also choose the slot, and the number.
-    /// So neither growing nor most of the probing touches a value. Never iterated in hash order.
+    /// Open addressing over `values`: 32 bits of hash, which also choose the slot, and the number
+    /// plus one; 0 is free. So neither growing nor most of the probing touches a value. Never
+    /// iterated in hash order.
     table: Vec<u64>,
-    /// The entries used last, so that what is asked again soon costs no trip to a large table.
-    /// Empty while the table is small.
-    recent: Vec<u64>,
 }
-
-/// Entries used last that are remembered, once there are more values than that.
-const RECENT: usize = 2_048;
 
 impl<T: Hash + Eq> Interner<T> {
     pub(crate) fn new() -> Self {
-        Self { values: Vec::new(), table: vec![FREE; 16], recent: Vec::new() }
+        Self { values: Vec::new(), table: vec![0; 16] }
     }
 
     pub(crate) fn get(&self, number: u32) -> &T {
@@ -40,63 +30,103 @@ impl<T: Hash + Eq> Interner<T> {
 
     /// The number of `value`, which is kept if it is new.
     pub(crate) fn intern(&mut self, value: T) -> u32 {
-        let hash = Self::hash(&value);
-        let near = hash as usize & (RECENT - 1);
-        if let Some(entry) = self.recent.get(near)
-            && entry >> 32 == hash
-            && self.values.get(*entry as u32 as usize) == Some(&value)
-        {
-            return *entry as u32;
-        }
+        let mut hasher = Nearby::default();
+        value.hash(&mut hasher);
+        let hash = hasher.finish();
         let mask = self.table.len() - 1;
         let mut slot = hash as usize & mask;
         loop {
             let entry = self.table[slot];
-            if entry == FREE {
+            if entry == 0 {
                 break;
             }
-            let number = entry as u32;
+            let number = entry as u32 - 1;
             if entry >> 32 == hash && self.values[number as usize] == value {
-                if let Some(recent) = self.recent.get_mut(near) {
-                    *recent = entry;
-                }
                 return number;
             }
             slot = (slot + 1) & mask;
         }
         let number = self.values.len() as u32;
         self.values.push(value);
-        self.table[slot] = hash << 32 | u64::from(number);
-        if let Some(recent) = self.recent.get_mut(near) {
-            *recent = self.table[slot];
-        }
+        self.table[slot] = hash << 32 | u64::from(number + 1);
         if self.values.len() * 2 > self.table.len() {
             self.grow();
         }
         number
     }
 
-    /// 32 bits.
-    fn hash(value: &T) -> u64 {
-        let mut hasher = FxHasher::default();
-        value.hash(&mut hasher);
-        let hash = hasher.finish();
-        (hash ^ (hash >> 32)) & u64::from(u32::MAX)
-    }
-
     fn grow(&mut self) {
-        let mut table = vec![FREE; self.table.len() * 4];
+        let mut table = vec![0; self.table.len() * 4];
         let mask = table.len() - 1;
-        for entry in self.table.drain(..).filter(|entry| *entry != FREE) {
+        for entry in self.table.drain(..).filter(|entry| *entry != 0) {
             let mut slot = (entry >> 32) as usize & mask;
-            while table[slot] != FREE {
+            while table[slot] != 0 {
                 slot = (slot + 1) & mask;
             }
             table[slot] = entry;
         }
         self.table = table;
-        if self.values.len() > RECENT && self.recent.is_empty() {
-            self.recent = vec![FREE; RECENT];
+    }
+}
+
+/// A hash of 32 bits that keeps eight neighbouring integers together: written values are mostly
+/// counted up, so what is asked soon after one another shares a cache line of the table. The line
+/// is chosen by everything but the last three bits, multiplied as in Fx, so that no stride
+/// collides.
+#[derive(Default)]
+struct Nearby {
+    line: u64,
+    /// The last three bits of what came last, if that was an integer.
+    place: Option<u64>,
+}
+
+impl Nearby {
+    fn mix(&mut self, word: u64) {
+        self.line = (self.line.rotate_left(5) ^ word).wrapping_mul(0xf135_7aea_2e62_a9c5);
+    }
+}
+
+impl Hasher for Nearby {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
         }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.mix(u64::from_le_bytes(last));
+        self.place = None;
+    }
+
+    fn write_u8(&mut self, n: u8) {
+        self.mix(u64::from(n));
+        self.place = None;
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(u64::from(n));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.mix(n >> 3);
+        self.place = Some(n & 7);
+    }
+
+    fn write_i64(&mut self, n: i64) {
+        self.write_u64(n as u64);
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        self.write_u64(n as u64);
+    }
+
+    fn write_isize(&mut self, n: isize) {
+        self.write_u64(n as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        let line = self.line ^ self.line >> 32;
+        let place = self.place.unwrap_or(self.line >> 61);
+        (line << 3 | place) & u64::from(u32::MAX)
     }
 }

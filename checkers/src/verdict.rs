@@ -76,9 +76,7 @@ impl Verdict {
 pub struct Certificate {
     /// One order per partition, each a list of operation indices; an indeterminate operation that
     /// appears took effect there, one that does not never did. By locality (Herlihy and Wing 1990,
-    /// section 3) orders per object make an order of the whole. Empty for a queue, stack or
-    /// priority queue that a monitoring algorithm decided: it proves that no forbidden pattern
-    /// occurs.
+    /// section 3) orders per object make an order of the whole.
     pub orders: Vec<Vec<u32>>,
     /// What the check did.
     pub statistics: Statistics,

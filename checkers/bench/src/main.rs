@@ -16,32 +16,13 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("peer") => peers::child(arguments.collect()),
-        Some("small") => small(),
-        Some("zones") => zones(),
-        _ => {
-            targets();
+        // The beginning of a name: those loads alone, for a profiler.
+        Some(only) => targets(only),
+        None => {
+            targets("");
             corpora();
             peers::table();
         }
-    }
-}
-
-/// What one run of the simulator would hand over: 40 operations of 4 clients on a few keys.
-fn small() {
-    let history = loads::keys((1, 40, 4, 5), 3);
-    measure("kv, 40 operations, 3 keys (one simulated run)", "20 us", || {
-        linearizable(&loads::store(), &history, Budget::DEFAULT)
-    });
-}
-
-/// The first target alone, for a profiler.
-fn zones() {
-    let history = loads::register((1, 1_000_000, 100, 5), 0, None, true);
-    let model = Register { initial: None };
-    for _ in 0..5 {
-        measure("register unique 1e6 c100 u5 ok", "100 ms", || {
-            linearizable(&model, &history, Budget::DEFAULT)
-        });
     }
 }
 
@@ -87,45 +68,80 @@ fn measure(name: &str, target: &str, check: impl Fn() -> Verdict) {
     );
 }
 
-fn targets() {
+/// The loads of the targets whose names begin with `only`.
+fn targets(only: &str) {
     println!("| load | target | measured | verdict | spent |\n|---|---|---|---|---|");
-    small();
-    let model = Register { initial: None };
-    let budget = Budget::DEFAULT;
+    let chosen = |name: &str| name.starts_with(only);
+    registers(&chosen);
+    containers(&chosen);
+}
+
+fn registers(chosen: &impl Fn(&str) -> bool) {
+    let (model, store, budget) = (Register { initial: None }, loads::store(), Budget::DEFAULT);
+    let register = |name: &str, target: &str, history: &loads::Registers| {
+        measure(name, target, || linearizable(&model, history, budget));
+    };
     let million = 1_000_000;
-    let mut history = loads::register((1, million, 100, 5), 0, None, true);
-    measure("register unique 1e6 c100 u5 ok", "100 ms", || linearizable(&model, &history, budget));
-    loads::plant_stale_read(&mut history);
-    measure("register unique 1e6 c100 u5 bad", "100 ms", || linearizable(&model, &history, budget));
-    let history = loads::register((1, million, 100, 5), 20, None, true);
-    measure("the same with 20% cas", "150 ms", || linearizable(&model, &history, budget));
-    let history = loads::keys((1, million, 100, 5), 1_000);
-    let store = loads::store();
-    measure("1e6 on 1000 keys c100 u5", "100 ms", || linearizable(&store, &history, budget));
+    let name = "kv, 40 operations, 3 keys (one simulated run)";
+    if chosen(name) {
+        let history = loads::keys((1, 40, 4, 5), 3);
+        measure(name, "20 us", || linearizable(&store, &history, budget));
+    }
+    if chosen("register unique 1e6 c100 u5") {
+        let mut history = loads::register((1, million, 100, 5), 0, None, true);
+        register("register unique 1e6 c100 u5 ok", "100 ms", &history);
+        loads::plant_stale_read(&mut history);
+        register("register unique 1e6 c100 u5 bad", "100 ms", &history);
+    }
+    if chosen("the same with 20% cas") {
+        let history = loads::register((1, million, 100, 5), 20, None, true);
+        register("the same with 20% cas", "150 ms", &history);
+    }
+    if chosen("1e6 on 1000 keys c100 u5") {
+        let history = loads::keys((1, million, 100, 5), 1_000);
+        measure("1e6 on 1000 keys c100 u5", "100 ms", || linearizable(&store, &history, budget));
+    }
     for (n, clients, unknown, target) in [
         (1_000, 20, 0, "300 ms"),
         (1_000, 20, 5, "300 ms"),
         (10_000, 10, 5, "1000 ms"),
         (10_000, 20, 0, "5000 ms"),
     ] {
-        let history = loads::register((1, n, clients, unknown), 20, Some(5), false);
         let name = format!("5 values, 20% cas, {n} c{clients} u{unknown}");
-        measure(&name, target, || linearizable(&model, &history, budget));
+        if chosen(&name) {
+            let history = loads::register((1, n, clients, unknown), 20, Some(5), false);
+            register(&name, target, &history);
+        }
     }
     for clients in [2, 3, 5, 20, 100] {
-        let mut history = loads::register((1, 1_000, clients, 5), 0, None, true);
-        loads::plant_stale_read(&mut history);
         let name = format!("one stale read in 1e3 c{clients} u5");
-        measure(&name, "1 ms", || linearizable(&model, &history, budget));
+        if chosen(&name) {
+            let mut history = loads::register((1, 1_000, clients, 5), 0, None, true);
+            loads::plant_stale_read(&mut history);
+            register(&name, "1 ms", &history);
+        }
     }
-    let history = loads::queue(million, 20);
-    measure("queue 1e6 c20", "100 ms", || linearizable(&Queue::new(), &history, budget));
-    let history = loads::set(million, 20);
-    measure("set 1e6 c20", "150 ms", || linearizable(&Set::new(), &history, budget));
-    let history = loads::stack(million, 20);
-    measure("stack 1e6 c20", "600 ms", || linearizable(&Stack::new(), &history, budget));
-    let history = loads::priority_queue(million, 20);
-    measure("pqueue 1e6 c20", "600 ms", || linearizable(&PriorityQueue::new(), &history, budget));
+}
+
+fn containers(chosen: &impl Fn(&str) -> bool) {
+    let (million, budget) = (1_000_000, Budget::DEFAULT);
+    if chosen("queue 1e6 c20") {
+        let history = loads::queue(million, 20);
+        measure("queue 1e6 c20", "100 ms", || linearizable(&Queue::new(), &history, budget));
+    }
+    if chosen("set 1e6 c20") {
+        let history = loads::set(million, 20);
+        measure("set 1e6 c20", "150 ms", || linearizable(&Set::new(), &history, budget));
+    }
+    if chosen("stack 1e6 c20") {
+        let history = loads::stack(million, 20);
+        measure("stack 1e6 c20", "600 ms", || linearizable(&Stack::new(), &history, budget));
+    }
+    if chosen("pqueue 1e6 c20") {
+        let history = loads::priority_queue(million, 20);
+        let model = PriorityQueue::new();
+        measure("pqueue 1e6 c20", "600 ms", || linearizable(&model, &history, budget));
+    }
 }
 
 /// Porcupine's own data, where it lies on this machine.

@@ -59,7 +59,7 @@ struct Open {
 }
 
 struct Search<'a, M> {
-    part: &'a Part,
+    part: &'a Part<'a>,
     machine: &'a mut M,
     open: Open,
     /// Sorted multisets of indeterminate classes.
@@ -75,7 +75,7 @@ struct Search<'a, M> {
 
 /// Searches one part; `None` if more than 128 operations with an answer are open at once.
 pub(crate) fn search<M: Machine>(
-    part: &Part,
+    part: &Part<'_>,
     machine: &mut M,
     budget: Budget,
     spent: &mut Spent,
@@ -102,7 +102,7 @@ pub(crate) fn search<M: Machine>(
 }
 
 impl Open {
-    fn new(part: &Part) -> Self {
+    fn new(part: &Part<'_>) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
@@ -115,7 +115,7 @@ impl Open {
     }
 
     /// Opens an operation; `false` if there is no slot.
-    fn call<M: Machine>(&mut self, part: &Part, machine: &M, operation: u32) -> bool {
+    fn call<M: Machine>(&mut self, part: &Part<'_>, machine: &M, operation: u32) -> bool {
         let pure = machine.is_pure(operation);
         if !part.spans[operation as usize].known {
             if !pure {

@@ -1,8 +1,6 @@
 //! What queues, stacks and priority queues have in common: values that go in once and come out
 //! once.
 
-use std::collections::BTreeMap;
-
 use super::fast::Fast;
 use super::part::Part;
 use crate::models::abstraction::ContainerStep;
@@ -40,7 +38,49 @@ impl Stay {
 pub(super) struct Stays {
     /// By value number; values that were never inserted for certain are left out.
     pub(super) stays: Vec<Stay>,
+    /// In call order.
     pub(super) empty: Vec<u32>,
+    /// Where the stay of each value number is, [`NONE`] if it was left out.
+    places: Vec<u32>,
+}
+
+impl Stays {
+    fn stay_of(&self, value: u32) -> Option<u32> {
+        self.places.get(value as usize).copied().filter(|place| *place != NONE)
+    }
+
+    /// Places of all stays by the calls of their insertions: steps are in call order.
+    pub(super) fn by_insert_call(&self, steps: &[ContainerStep]) -> impl Iterator<Item = u32> {
+        steps.iter().filter_map(|step| match step {
+            ContainerStep::Insert(value) => self.stay_of(*value),
+            _ => None,
+        })
+    }
+
+    /// Places of all stays by the calls of their removals, those without one last.
+    pub(super) fn by_remove_call(&self, steps: &[ContainerStep]) -> impl Iterator<Item = u32> {
+        let removed = steps.iter().filter_map(|step| match step {
+            ContainerStep::Remove(value) => self.stay_of(*value),
+            _ => None,
+        });
+        let stays = 0..self.stays.len() as u32;
+        removed.chain(stays.filter(|at| self.stays[*at as usize].remove == NONE))
+    }
+
+    /// The open times at which something was certainly inside, disjoint and in order.
+    fn cover(&self, steps: &[ContainerStep]) -> Vec<(u64, u64)> {
+        let mut cover: Vec<(u64, u64)> = Vec::new();
+        // Ends only grow: each swallows what came before from its own start on. Two that only touch
+        // leave the touching instant free.
+        for at in self.by_remove_call(steps) {
+            let Some((mut start, end)) = self.stays[at as usize].certain() else { continue };
+            while let Some((before, _)) = cover.pop_if(|(_, until)| *until > start) {
+                start = start.min(before);
+            }
+            cover.push((start, end));
+        }
+        cover
+    }
 }
 
 /// Gathers a part.
@@ -50,7 +90,7 @@ pub(super) struct Stays {
 /// response at the end of time. Indeterminate removals are not covered, nor values inserted twice.
 ///
 /// Errors are answers: [`Fast::NotApplicable`], or what a single value contradicts.
-pub(super) fn gather(part: &Part, steps: &[ContainerStep]) -> Result<Stays, Fast> {
+pub(super) fn gather(part: &Part<'_>, steps: &[ContainerStep]) -> Result<Stays, Fast> {
     let values = steps.iter().map(|step| match step {
         ContainerStep::Insert(value) | ContainerStep::Remove(value) => value + 1,
         _ => 0,
@@ -83,13 +123,20 @@ pub(super) fn gather(part: &Part, steps: &[ContainerStep]) -> Result<Stays, Fast
         return Err(Fast::Contradiction { core, reason });
     }
     let mut stays = Vec::with_capacity(insert.len());
-    for (insert, remove) in insert.into_iter().zip(remove) {
-        stays.extend(stay(part, insert, remove)?);
+    let mut places = insert;
+    for (place, remove) in places.iter_mut().zip(remove) {
+        match stay(part, *place, remove)? {
+            Some(stay) => {
+                *place = stays.len() as u32;
+                stays.push(stay);
+            }
+            None => *place = NONE,
+        }
     }
-    Ok(Stays { stays, empty })
+    Ok(Stays { stays, empty, places })
 }
 
-fn stay(part: &Part, insert: u32, remove: u32) -> Result<Option<Stay>, Fast> {
+fn stay(part: &Part<'_>, insert: u32, remove: u32) -> Result<Option<Stay>, Fast> {
     if insert == NONE {
         if remove == NONE {
             return Ok(None);
@@ -114,35 +161,6 @@ fn stay(part: &Part, insert: u32, remove: u32) -> Result<Option<Stay>, Fast> {
         remove_call,
         remove_ret,
     }))
-}
-
-/// A union of open intervals of time. Two that only touch leave the touching instant free.
-#[derive(Default)]
-pub(super) struct Cover {
-    /// End by start; disjoint.
-    intervals: BTreeMap<u64, u64>,
-}
-
-impl Cover {
-    pub(super) fn add(&mut self, (mut start, mut end): (u64, u64)) {
-        if let Some((&before, &until)) = self.intervals.range(..=start).next_back()
-            && until > start
-        {
-            start = before;
-            end = end.max(until);
-        }
-        while let Some((&next, &until)) = self.intervals.range(start..end).next() {
-            end = end.max(until);
-            self.intervals.remove(&next);
-        }
-        self.intervals.insert(start, end);
-    }
-
-    /// Whether no instant of `from..=to` is free.
-    pub(super) fn covers(&self, from: u64, to: u64) -> bool {
-        let before = self.intervals.range(..from).next_back();
-        before.is_some_and(|(_, &end)| end > to)
-    }
 }
 
 /// Few of `stays` that together are certainly inside during all of `from..=to`.
@@ -179,21 +197,34 @@ pub(super) fn chain<'a>(
     }
 }
 
-/// Removals that found nothing although something was certainly inside all the while.
+/// For every removal that found nothing, the earliest instant of it at which nothing was certainly
+/// inside, with the operation; in order of time.
 ///
-/// Complete for queues (Henzinger, Sezgin and Vafeiadis 2013), and for stacks and priority queues
-/// as well: at an instant that no certain stay covers, every value can be on one side of it.
-pub(super) fn check_empty(part: &Part, all: &Stays) -> Result<(), Fast> {
+/// That there is one is all that such a removal asks, in queues (Henzinger, Sezgin and Vafeiadis
+/// 2013) as in stacks and priority queues: at an instant that no certain stay covers, every value
+/// can be on one side of it.
+///
+/// Errors are answers: one that has none.
+pub(super) fn empty_instants(
+    part: &Part<'_>,
+    steps: &[ContainerStep],
+    all: &Stays,
+) -> Result<Vec<(u64, u32)>, Fast> {
+    let mut instants = Vec::with_capacity(all.empty.len());
     if all.empty.is_empty() {
-        return Ok(());
+        return Ok(instants);
     }
-    let mut cover = Cover::default();
-    for interval in all.stays.iter().filter_map(Stay::certain) {
-        cover.add(interval);
-    }
+    let cover = all.cover(steps);
+    let mut at = 0;
     for &operation in &all.empty {
         let span = part.spans[operation as usize];
-        if cover.covers(span.call, span.ret) {
+        // Removals are in call order, so one sweep serves all.
+        while cover.get(at).is_some_and(|(_, end)| *end <= span.call) {
+            at += 1;
+        }
+        let inside = cover.get(at).filter(|(start, _)| *start < span.call);
+        let instant = inside.map_or(span.call, |(_, end)| *end);
+        if instant > span.ret {
             let mut core = vec![operation];
             for stay in chain(all.stays.iter(), span.call, span.ret) {
                 core.extend(stay.operations());
@@ -201,6 +232,24 @@ pub(super) fn check_empty(part: &Part, all: &Stays) -> Result<(), Fast> {
             core.sort_unstable();
             return Err(Fast::Contradiction { core, reason: Reason::NotEmpty });
         }
+        instants.push((instant, operation));
     }
-    Ok(())
+    Ok(instants)
+}
+
+/// A time and a number in one word: that sorts faster than a pair.
+pub(super) fn word(time: u64, number: u32) -> u128 {
+    u128::from(time) << 32 | u128::from(number)
+}
+
+/// The time and the number.
+pub(super) fn parts(word: u128) -> (u64, u32) {
+    ((word >> 32) as u64, word as u32)
+}
+
+/// Words in order of time, equal times by number.
+pub(super) fn by_time(keyed: impl Iterator<Item = (u64, u32)>) -> Vec<u128> {
+    let mut words: Vec<u128> = keyed.map(|(time, number)| word(time, number)).collect();
+    words.sort_unstable();
+    words
 }

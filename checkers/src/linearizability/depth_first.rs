@@ -54,7 +54,7 @@ struct Events {
 }
 
 impl Events {
-    fn new<M: Machine>(part: &Part, machine: &M) -> Self {
+    fn new<M: Machine>(part: &Part<'_>, machine: &M) -> Self {
         let events = part.events();
         let mut nodes = vec![Node { previous: 0, next: 0, operation: 0, mate: 0 }];
         let mut flags = vec![0];
@@ -162,7 +162,7 @@ struct Walk<'a, M> {
 /// Searches one part. Pure operations that fit are placed before any other is tried, and never
 /// taken back: placing them earlier than any completion does leaves that completion legal.
 pub(crate) fn search<M: Machine>(
-    part: &Part,
+    part: &Part<'_>,
     machine: &mut M,
     budget: Budget,
     spent: &mut Spent,
@@ -196,7 +196,7 @@ pub(crate) fn search<M: Machine>(
 }
 
 impl<'a, M: Machine> Walk<'a, M> {
-    fn new(part: &Part, machine: &'a mut M) -> Self {
+    fn new(part: &Part<'_>, machine: &'a mut M) -> Self {
         let events = Events::new(part, machine);
         Self {
             seen: Seen::new(),

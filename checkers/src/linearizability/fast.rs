@@ -10,8 +10,6 @@ use crate::verdict::{Path, Reason};
 pub(crate) enum Fast {
     /// An order that explains everything.
     Order(Vec<u32>),
-    /// There is an order: no pattern forbids one. The algorithm does not make it.
-    Consistent,
     /// A contradiction between these operations.
     Contradiction { core: Vec<u32>, reason: Reason },
     /// The algorithm does not cover this history.
@@ -19,7 +17,7 @@ pub(crate) enum Fast {
 }
 
 /// Asks the algorithm of the structure; `None` if there is none.
-pub(crate) fn decide(part: &Part, abstraction: &Abstraction<'_>) -> Option<(Path, Fast)> {
+pub(crate) fn decide(part: &Part<'_>, abstraction: &Abstraction<'_>) -> Option<(Path, Fast)> {
     match abstraction {
         Abstraction::Register(view) => Some((Path::Zones, zones::decide(part, view))),
         Abstraction::Membership(steps) => Some((Path::Set, membership::decide(part, steps))),

@@ -25,7 +25,7 @@ pub(crate) trait Machine {
 pub(crate) struct ModelMachine<'a, M: Model> {
     model: &'a M,
     history: &'a History<M::Input, M::Output>,
-    part: &'a Part,
+    part: &'a Part<'a>,
     states: Interner<M::State>,
 }
 
@@ -33,7 +33,7 @@ impl<'a, M: Model> ModelMachine<'a, M> {
     pub(crate) fn new(
         model: &'a M,
         history: &'a History<M::Input, M::Output>,
-        part: &'a Part,
+        part: &'a Part<'a>,
     ) -> Self {
         Self { model, history, part, states: Interner::new() }
     }

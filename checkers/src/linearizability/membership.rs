@@ -19,7 +19,7 @@ use crate::verdict::Reason;
 type Waiting = BinaryHeap<Reverse<(u64, u32)>>;
 
 /// Decides one element's part.
-pub(crate) fn decide(part: &Part, steps: &[MembershipStep]) -> Fast {
+pub(crate) fn decide(part: &Part<'_>, steps: &[MembershipStep]) -> Fast {
     let mut order = Vec::with_capacity(part.len());
     let mut placed = vec![false; part.len()];
     let mut present = false;
@@ -60,7 +60,7 @@ pub(crate) fn decide(part: &Part, steps: &[MembershipStep]) -> Fast {
 }
 
 /// Everything called until the response that cannot be explained.
-fn blocked(part: &Part, operation: u32) -> Fast {
+fn blocked(part: &Part<'_>, operation: u32) -> Fast {
     let end = part.spans[operation as usize].ret;
     let core = (0..part.len() as u32).filter(|op| part.spans[*op as usize].call <= end).collect();
     Fast::Contradiction { core, reason: Reason::WrongElement }

@@ -67,39 +67,37 @@ pub fn linearizable<M: Model>(
     let outcomes = match schedule.run(&parts) {
         Ok(outcomes) => outcomes,
         Err((number, outcome)) => {
-            return verdict_of(&parts[number], outcome, schedule.statistics);
+            return verdict_of(parts.get(number), outcome, schedule.statistics);
         }
     };
     let statistics = schedule.statistics;
     let mut orders = Vec::with_capacity(parts.len());
     for (part, outcome) in parts.iter().zip(outcomes) {
         match outcome {
-            Outcome::Order(order) => orders.push(indices(part, &order)),
+            Outcome::Order(order) => orders.push(indices(part, order)),
             other => return verdict_of(part, other, statistics),
         }
     }
     Verdict::Holds(Certificate { orders, statistics })
 }
 
-fn verdict_of(part: &Part, outcome: Outcome, statistics: Statistics) -> Verdict {
+fn verdict_of(part: Part<'_>, outcome: Outcome, statistics: Statistics) -> Verdict {
     match outcome {
         Outcome::Order(order) => {
-            Verdict::Holds(Certificate { orders: vec![indices(part, &order)], statistics })
+            Verdict::Holds(Certificate { orders: vec![indices(part, order)], statistics })
         }
         Outcome::OutOf(limit) => Verdict::Unknown(Exhausted { limit, statistics }),
         Outcome::Violated { operation, core, prefix, reason, answers_before } => {
-            let spans = core.iter().map(|op| part.spans[*op as usize]);
-            let start = spans.clone().map(|span| span.call).min().unwrap_or(0);
-            let end = spans.filter(|span| span.known).map(|span| span.ret).max().unwrap_or(start);
+            let window = window(part, &core);
             Verdict::Violated(Witness {
                 operation: part.spans[operation as usize].index,
-                core: indices(part, &core),
-                window: (start, end),
+                core: indices(part, core),
+                window,
                 answers_before: answers_before.map(|op| {
                     let span = part.spans[op as usize];
                     (span.ret, span.index)
                 }),
-                prefix: indices(part, &prefix),
+                prefix: indices(part, prefix),
                 reason,
                 statistics,
             })
@@ -107,6 +105,18 @@ fn verdict_of(part: &Part, outcome: Outcome, statistics: Statistics) -> Verdict 
     }
 }
 
-fn indices(part: &Part, positions: &[u32]) -> Vec<u32> {
-    positions.iter().map(|position| part.spans[*position as usize].index).collect()
+/// From the first call to the last response.
+fn window(part: Part<'_>, core: &[u32]) -> (u64, u64) {
+    let spans = core.iter().map(|op| part.spans[*op as usize]);
+    let start = spans.clone().map(|span| span.call).min().unwrap_or(0);
+    let end = spans.filter(|span| span.known).map(|span| span.ret).max().unwrap_or(start);
+    (start, end)
+}
+
+/// Positions in a part as indices into the history.
+fn indices(part: Part<'_>, mut positions: Vec<u32>) -> Vec<u32> {
+    for position in &mut positions {
+        *position = part.spans[*position as usize].index;
+    }
+    positions
 }

@@ -1,8 +1,7 @@
 //! One independent part of a history, in the form that every algorithm here reads.
 
-use rustc_hash::FxHashMap;
-
 use crate::history::{History, Outcome};
+use crate::interner::Interner;
 use crate::models::Model;
 
 /// When an operation was open. Algorithms name operations by their position in the part.
@@ -19,13 +18,44 @@ pub(crate) struct Span {
 }
 
 /// The operations of one partition that may have taken effect, in call order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Part {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
     /// In call order; equal calls in history order.
-    pub(crate) spans: Vec<Span>,
+    pub(crate) spans: &'a [Span],
 }
 
-impl Part {
+/// All parts of a history, side by side in one piece of memory.
+pub(crate) struct Parts {
+    spans: Vec<Span>,
+    /// Where each part ends and the next begins.
+    ends: Vec<u32>,
+}
+
+impl Parts {
+    /// A single part.
+    pub(crate) fn of_one(spans: Vec<Span>) -> Self {
+        let ends = vec![spans.len() as u32];
+        Self { spans, ends }
+    }
+
+    /// How many parts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// One part.
+    pub(crate) fn get(&self, number: usize) -> Part<'_> {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Part { spans: &self.spans[start as usize..self.ends[number] as usize] }
+    }
+
+    /// Every part, in order of first appearance.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Part<'_>> {
+        (0..self.len()).map(|number| self.get(number))
+    }
+}
+
+impl Part<'_> {
     /// How many operations there are.
     pub(crate) fn len(&self) -> usize {
         self.spans.len()
@@ -33,9 +63,9 @@ impl Part {
 
     /// What could be known just before the response of an operation: later calls are left out,
     /// later responses are unknown. Second: the position here of each operation there.
-    pub(crate) fn before_response(&self, operation: u32) -> (Self, Vec<u32>) {
+    pub(crate) fn before_response(&self, operation: u32) -> (Vec<Span>, Vec<u32>) {
         let end = self.spans[operation as usize].ret;
-        let mut before = Self::default();
+        let mut before = Vec::new();
         let mut positions = Vec::new();
         for (position, span) in self.spans.iter().enumerate() {
             if span.call > end {
@@ -43,7 +73,7 @@ impl Part {
             }
             let known = span.known && (span.ret, position as u32) < (end, operation);
             let ret = if known { span.ret } else { u64::MAX };
-            before.spans.push(Span { known, ret, ..*span });
+            before.push(Span { known, ret, ..*span });
             positions.push(position as u32);
         }
         (before, positions)
@@ -72,37 +102,61 @@ impl Part {
     }
 }
 
+/// Not in any part: it certainly never happened.
+const NOWHERE: u32 = u32::MAX;
+
 /// Splits a history by the model's key, in order of first appearance; definite failures are left
-/// out, because they never happened.
-pub(crate) fn split<M: Model>(model: &M, history: &History<M::Input, M::Output>) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
-    let mut by_key: FxHashMap<&M::Key, u32> = FxHashMap::default();
-    let mut whole: Option<usize> = None;
-    let mut sorted = true;
-    let mut latest = 0;
+/// out, because they never happened. Two passes: count, then put every operation in its place.
+pub(crate) fn split<M: Model>(model: &M, history: &History<M::Input, M::Output>) -> Parts {
+    let mut keys = Interner::new();
+    // Keys for all inputs or for none.
+    let first = history.operations.first();
+    let whole = first.is_none_or(|operation| model.partition(&operation.input).is_none());
+    let mut ends: Vec<u32> = Vec::new();
+    let mut part_of = Vec::with_capacity(if whole { 0 } else { history.len() });
+    let (mut sorted, mut latest) = (true, 0);
+    for operation in &history.operations {
+        if matches!(operation.outcome, Outcome::Failed { .. }) {
+            if !whole {
+                part_of.push(NOWHERE);
+            }
+            continue;
+        }
+        let mut part = 0;
+        if !whole {
+            part = keys.intern(model.partition(&operation.input));
+            part_of.push(part);
+        }
+        if part as usize == ends.len() {
+            ends.push(0);
+        }
+        ends[part as usize] += 1;
+        sorted &= latest <= operation.call;
+        latest = operation.call;
+    }
+    let mut placed = 0;
+    for end in &mut ends {
+        // For now where the part begins: filling it moves this to its end.
+        placed += std::mem::replace(end, placed);
+    }
+    let mut spans = vec![Span { index: 0, call: 0, ret: 0, known: false }; placed as usize];
     for (index, operation) in history.operations.iter().enumerate() {
         let (ret, known) = match operation.outcome {
             Outcome::Ok { returned, .. } => (returned, true),
             Outcome::Failed { .. } => continue,
             Outcome::Indeterminate => (u64::MAX, false),
         };
-        let part = match model.partition(&operation.input) {
-            Some(key) => *by_key.entry(key).or_insert(parts.len() as u32) as usize,
-            None => *whole.get_or_insert(parts.len()),
-        };
-        if part == parts.len() {
-            parts.push(Part::default());
-        }
-        sorted &= latest <= operation.call;
-        latest = operation.call;
         // A response before its call would hide the call for ever: read it as instantaneous.
         let ret = ret.max(operation.call);
-        parts[part].spans.push(Span { index: index as u32, call: operation.call, ret, known });
+        let part = part_of.get(index).map_or(0, |part| *part as usize);
+        let end = &mut ends[part];
+        spans[*end as usize] = Span { index: index as u32, call: operation.call, ret, known };
+        *end += 1;
     }
-    if !sorted {
-        for part in &mut parts {
-            part.spans.sort_by_key(|span| span.call);
-        }
+    let mut start = 0;
+    for end in ends.iter().filter(|_| !sorted) {
+        spans[start..*end as usize].sort_by_key(|span| span.call);
+        start = *end as usize;
     }
-    parts
+    Parts { spans, ends }
 }

@@ -93,7 +93,7 @@ impl<'a> Texts<'a> {
 }
 
 impl<'a> RegisterMachine<'a> {
-    pub(crate) fn new(part: &Part, view: &'a RegisterView<'a>) -> Self {
+    pub(crate) fn new(part: &Part<'_>, view: &'a RegisterView<'a>) -> Self {
         let known: Vec<bool> = part.spans.iter().map(|span| span.known).collect();
         let mut machine = Self {
             steps: view.steps.clone(),

@@ -18,14 +18,17 @@ use super::breadth_first;
 use super::depth_first::{self, Found, Spent};
 use super::fast::{self, Fast};
 use super::machine::{Machine, ModelMachine};
-use super::part::Part;
+use super::part::{Part, Parts, Span};
 use super::register_machine::RegisterMachine;
-use crate::history::History;
+use crate::history::{History, Outcome as Ended};
 use crate::models::{Abstraction, Model};
 use crate::verdict::{Budget, Limit, Path, Reason, Statistics};
 
 /// Parts up to this many operations are judged again to find the very response that breaks them.
 const EXACT: usize = 1 << 17;
+
+/// The operations of a part of fewer than this stay in the cache between two looks at them.
+const NEAR: usize = 1 << 12;
 
 /// What became of a part. Operations are positions in it.
 #[derive(Clone, Debug)]
@@ -52,11 +55,11 @@ pub(crate) struct Schedule<'a, M: Model> {
 
 impl<'a, M: Model> Schedule<'a, M> {
     /// The outcome of every part, or of the first that is violated alone.
-    pub(crate) fn run(&mut self, parts: &[Part]) -> Result<Vec<Outcome>, (usize, Outcome)> {
+    pub(crate) fn run(&mut self, parts: &Parts) -> Result<Vec<Outcome>, (usize, Outcome)> {
         let mut outcomes = Vec::with_capacity(parts.len());
         let mut hard = Vec::new();
         for (number, part) in parts.iter().enumerate() {
-            let outcome = self.without_search(part);
+            let outcome = self.without_search(&part);
             match outcome {
                 Some(violated @ Outcome::Violated { .. }) => return Err((number, violated)),
                 Some(outcome) => outcomes.push(outcome),
@@ -70,7 +73,7 @@ impl<'a, M: Model> Schedule<'a, M> {
         while !hard.is_empty() {
             let mut undecided = Vec::new();
             for number in hard {
-                match self.search(&parts[number], slice) {
+                match self.search(&parts.get(number), slice) {
                     violated @ Outcome::Violated { .. } => return Err((number, violated)),
                     outcome => {
                         if matches!(outcome, Outcome::OutOf(_)) {
@@ -97,7 +100,7 @@ impl<'a, M: Model> Schedule<'a, M> {
         self.statistics.decided[path as usize] += 1;
     }
 
-    fn without_search(&mut self, part: &Part) -> Option<Outcome> {
+    fn without_search(&mut self, part: &Part<'_>) -> Option<Outcome> {
         let abstraction = self.abstraction(part)?;
         let (path, fast) = fast::decide(part, &abstraction)?;
         match fast {
@@ -105,10 +108,6 @@ impl<'a, M: Model> Schedule<'a, M> {
             Fast::Order(order) => {
                 self.decided(path);
                 Some(Outcome::Order(order))
-            }
-            Fast::Consistent => {
-                self.decided(path);
-                Some(Outcome::Order(Vec::new()))
             }
             Fast::Contradiction { core, reason } => {
                 let outcome = self.pinpoint(part, core, reason)?;
@@ -118,8 +117,18 @@ impl<'a, M: Model> Schedule<'a, M> {
         }
     }
 
-    fn abstraction(&self, part: &Part) -> Option<Abstraction<'a>> {
+    fn abstraction(&self, part: &Part<'_>) -> Option<Abstraction<'a>> {
         let (model, history) = (self.model, self.history);
+        if part.len() < NEAR && part.len() < history.len() {
+            // The operations of a key lie far apart. Touching them first, each on its own, lets the
+            // processor wait for many at once; what follows asks for them one after the other.
+            let touched = |sum: u64, span: &Span| {
+                let operation = &history.operations[span.index as usize];
+                let lost = matches!(operation.outcome, Ended::Indeterminate);
+                sum ^ operation.call ^ u64::from(lost)
+            };
+            std::hint::black_box(part.spans.iter().fold(0, touched));
+        }
         model.abstraction(&mut part.spans.iter().map(|span| {
             let operation = &history.operations[span.index as usize];
             let output = if span.known { operation.outcome.output() } else { None };
@@ -129,7 +138,12 @@ impl<'a, M: Model> Schedule<'a, M> {
 
     /// Finds the response at which a contradiction became certain: the part that ends before the
     /// last response of the core is judged again, until it holds.
-    fn pinpoint(&mut self, part: &Part, mut core: Vec<u32>, mut reason: Reason) -> Option<Outcome> {
+    fn pinpoint(
+        &mut self,
+        part: &Part<'_>,
+        mut core: Vec<u32>,
+        mut reason: Reason,
+    ) -> Option<Outcome> {
         let rank = |op: u32| (part.spans[op as usize].ret, op);
         // Responses from here on are unknown to the contradiction.
         let mut end = (u64::MAX, u32::MAX);
@@ -145,6 +159,7 @@ impl<'a, M: Model> Schedule<'a, M> {
                 return Some(Outcome::Violated { operation, core, prefix, reason, answers_before });
             }
             let (before, positions) = part.before_response(operation);
+            let before = Part { spans: &before };
             let fast = self.abstraction(&before).and_then(|view| fast::decide(&before, &view));
             let back = |ops: Vec<u32>| -> Vec<u32> {
                 ops.iter().map(|op| positions[*op as usize]).collect()
@@ -156,7 +171,6 @@ impl<'a, M: Model> Schedule<'a, M> {
                     continue;
                 }
                 Some((_, Fast::Order(order))) => back(order),
-                Some((_, Fast::Consistent)) => Vec::new(),
                 Some((_, Fast::NotApplicable)) | None => match self.search_aside(&before) {
                     Outcome::Order(order) => back(order),
                     Outcome::OutOf(_) => Vec::new(),
@@ -179,7 +193,7 @@ impl<'a, M: Model> Schedule<'a, M> {
     }
 
     /// A short search that decides no part.
-    fn search_aside(&mut self, part: &Part) -> Outcome {
+    fn search_aside(&mut self, part: &Part<'_>) -> Outcome {
         let decided = self.statistics.decided;
         let outcome = self.search(part, 10_000);
         self.statistics.decided = decided;
@@ -192,7 +206,7 @@ impl<'a, M: Model> Schedule<'a, M> {
     }
 
     /// One try of each search.
-    fn search(&mut self, part: &Part, slice: u64) -> Outcome {
+    fn search(&mut self, part: &Part<'_>, slice: u64) -> Outcome {
         match self.abstraction(part) {
             Some(Abstraction::Register(view)) => {
                 let mut machine = RegisterMachine::new(part, &view);
@@ -205,7 +219,7 @@ impl<'a, M: Model> Schedule<'a, M> {
         }
     }
 
-    fn search_on(&mut self, part: &Part, machine: &mut impl Machine, slice: u64) -> Outcome {
+    fn search_on(&mut self, part: &Part<'_>, machine: &mut impl Machine, slice: u64) -> Outcome {
         let mut limit = Limit::Configurations;
         // Most histories are nearly in order: then depth first goes straight to an order.
         let straight = (part.len() as u64 * 2 + 50).min(slice);

@@ -7,7 +7,7 @@
 //! [`Witness::core`]. Halves first, then quarters, down to single operations, until none can go or
 //! the budget is spent; deterministic.
 
-use super::part::{Part, split};
+use super::part::{Part, Parts, Span, split};
 use super::schedule::{Outcome, Schedule};
 use crate::history::History;
 use crate::models::Model;
@@ -24,8 +24,9 @@ pub fn shrink<M: Model>(
     witness: &Witness,
     budget: Budget,
 ) -> Witness {
-    let has = |part: &Part| part.spans.iter().any(|span| span.index == witness.operation);
-    let Some(part) = split(model, history).into_iter().find(has) else { return witness.clone() };
+    let has = |part: &Part<'_>| part.spans.iter().any(|span| span.index == witness.operation);
+    let parts = split(model, history);
+    let Some(part) = parts.iter().find(has) else { return witness.clone() };
     let statistics = Statistics::default();
     let schedule = Schedule { model, history, budget, statistics };
     let mut shrinking = Shrinking { schedule, part };
@@ -59,7 +60,7 @@ pub fn shrink<M: Model>(
 
 struct Shrinking<'a, M: Model> {
     schedule: Schedule<'a, M>,
-    part: Part,
+    part: Part<'a>,
 }
 
 impl<M: Model> Shrinking<'_, M> {
@@ -72,15 +73,16 @@ impl<M: Model> Shrinking<'_, M> {
         if core.is_empty() {
             return None;
         }
-        let mut part = self.part.clone();
-        for span in &mut part.spans {
+        let mut spans: Vec<Span> = self.part.spans.to_vec();
+        for span in &mut spans {
             if core.binary_search(&span.index).is_err() {
                 (span.known, span.ret) = (false, u64::MAX);
             }
         }
-        match self.schedule.run(std::slice::from_ref(&part)) {
+        let alone = Parts::of_one(spans);
+        match self.schedule.run(&alone) {
             Err((_, Outcome::Violated { core, .. })) => {
-                let known = core.iter().map(|at| part.spans[*at as usize]);
+                let known = core.iter().map(|at| alone.get(0).spans[*at as usize]);
                 let mut known: Vec<u32> =
                     known.filter(|span| span.known).map(|span| span.index).collect();
                 known.sort_unstable();

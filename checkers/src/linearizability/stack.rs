@@ -1,4 +1,4 @@
-//! A stack with distinct values, in O(n log n).
+//! A stack with distinct values, in O(n log n), with an order.
 //!
 //! Decrease and conquer, in the manner of Lee and Mathur, *Efficient decrease-and-conquer
 //! linearizability monitoring* (2025), derived here from its statement:
@@ -14,7 +14,7 @@
 //! Segment trees over the values (by the response of the push) and over time (how many certain
 //! stays cover it) make each removal and each split logarithmic.
 
-use super::containers::{self, Stay};
+use super::containers::{self, NONE, Stay, Stays, by_time, parts};
 use super::fast::Fast;
 use super::part::Part;
 use super::segment_tree::{Coverage, Maximum};
@@ -22,25 +22,47 @@ use crate::models::abstraction::ContainerStep;
 use crate::verdict::Reason;
 
 /// Decides a stack part.
-pub(crate) fn decide(part: &Part, steps: &[ContainerStep]) -> Fast {
-    let all = match containers::gather(part, steps) {
-        Ok(all) => all,
-        Err(answer) => return answer,
-    };
-    let mut stays: Vec<Stay> =
-        all.stays.iter().filter(|stay| stay.certain().is_some()).copied().collect();
-    stays.sort_unstable_by_key(|stay| (stay.insert_ret, stay.insert));
-    if let Some(core) = Peeling::new(&stays).run() {
-        return Fast::Contradiction { core, reason: Reason::WrongOrder };
+pub(crate) fn decide(part: &Part<'_>, steps: &[ContainerStep]) -> Fast {
+    let built = containers::gather(part, steps).and_then(|all| {
+        let empty = containers::empty_instants(part, steps, &all)?;
+        let mut stays: Vec<Stay> =
+            all.stays.iter().filter(|stay| stay.certain().is_some()).copied().collect();
+        stays.sort_unstable_by_key(|stay| (stay.insert_ret, stay.insert));
+        let nested = Peeling::new(&stays).run(part, &empty);
+        let nested =
+            nested.map_err(|core| Fast::Contradiction { core, reason: Reason::WrongOrder })?;
+        Ok(with_brief(&all, nested))
+    });
+    built.map_or_else(|answer| answer, Fast::Order)
+}
+
+/// Puts in the values that come and leave in one instant.
+fn with_brief(all: &Stays, nested: Vec<(u64, u32)>) -> Vec<u32> {
+    let brief = all.stays.iter().enumerate().filter(|(_, stay)| stay.certain().is_none());
+    let brief =
+        by_time(brief.map(|(at, stay)| (stay.insert_call.max(stay.remove_call), at as u32)));
+    let mut order = Vec::with_capacity(nested.len() + brief.len() * 2);
+    let mut nested = nested.into_iter().peekable();
+    for (instant, at) in brief.into_iter().map(parts) {
+        while let Some((_, operation)) = nested.next_if(|(time, _)| *time <= instant) {
+            order.push(operation);
+        }
+        order.extend(all.stays[at as usize].operations());
     }
-    match containers::check_empty(part, &all) {
-        Ok(()) => Fast::Consistent,
-        Err(answer) => answer,
-    }
+    order.extend(nested.map(|(_, operation)| operation));
+    order
 }
 
 /// Values from `first` to `end`, excluded, none of whose certain stays reaches outside.
 type Range = (usize, usize);
+
+/// What is left to do, the last first.
+enum Task {
+    /// Order these values.
+    Nest(Range),
+    /// This value leaves.
+    Pop(usize),
+}
 
 struct Peeling<'a> {
     stays: &'a [Stay],
@@ -86,27 +108,59 @@ impl<'a> Peeling<'a> {
         }
     }
 
-    /// The operations of values none of which can be at the bottom, if there are such.
-    fn run(mut self) -> Option<Vec<u32>> {
-        let mut ranges: Vec<Range> = vec![(0, self.stays.len())];
-        while let Some((first, end)) = ranges.pop() {
+    /// The operations in order, each with the latest call up to it, removals that found nothing
+    /// included; or those of values none of which can be at the bottom.
+    fn run(mut self, part: &Part<'_>, empty: &[(u64, u32)]) -> Result<Vec<(u64, u32)>, Vec<u32>> {
+        let mut order: Vec<(u64, u32)> = Vec::with_capacity(self.stays.len() * 2 + empty.len());
+        let mut now = 0;
+        let mut place = |at: u64, operation: u32| {
+            now = at.max(now);
+            order.push((now, operation));
+        };
+        let mut empty = empty.iter().peekable();
+        let mut inside = 0;
+        let mut tasks = vec![Task::Nest((0, self.stays.len()))];
+        while let Some(task) = tasks.pop() {
+            let (first, end) = match task {
+                Task::Nest(range) => range,
+                Task::Pop(value) => {
+                    inside -= 1;
+                    let remove = self.stays[value].remove;
+                    if remove != NONE {
+                        place(part.spans[remove as usize].call, remove);
+                    }
+                    continue;
+                }
+            };
             let Some((_, lowest)) = self.push_ret.of(first, end) else { continue };
             let from = self.slots[lowest].0;
             let Some((_, highest)) = self.pop_call.of(first, end) else { continue };
             let to = self.slots[highest].1;
             if let Some(free) = self.coverage.zero(from, to) {
                 let split = first + self.slots[first..end].partition_point(|slot| slot.0 < free);
-                ranges.push((split, end));
-                ranges.push((first, split));
+                tasks.push(Task::Nest((split, end)));
+                tasks.push(Task::Nest((first, split)));
                 continue;
             }
-            let Some(bottom) = self.bottom(first, end) else {
-                return Some(self.left(first, end));
-            };
+            // Nothing can be found empty while these are inside: it was before, or will be after.
+            let begins = self.stays[lowest].insert_ret;
+            while let Some((instant, operation)) =
+                empty.next_if(|(instant, _)| inside == 0 && *instant <= begins)
+            {
+                place(*instant, *operation);
+            }
+            let Some(bottom) = self.bottom(first, end) else { return Err(self.left(first, end)) };
             self.remove(bottom);
-            ranges.push((first, end));
+            inside += 1;
+            let insert = self.stays[bottom].insert;
+            place(part.spans[insert as usize].call, insert);
+            tasks.push(Task::Pop(bottom));
+            tasks.push(Task::Nest((first, end)));
         }
-        None
+        for (instant, operation) in empty {
+            place(*instant, *operation);
+        }
+        Ok(order)
     }
 
     /// A value whose push can come first and whose pop last.

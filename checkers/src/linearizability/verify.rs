@@ -7,7 +7,7 @@ use super::claimed::{self, Deviation};
 use crate::history::History;
 use crate::models::Model;
 use crate::models::abstraction::{Abstraction, ContainerStep, RegisterStep};
-use crate::verdict::{Path, Reason, Verdict, Witness};
+use crate::verdict::{Reason, Verdict, Witness};
 
 /// What a verdict's evidence was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,17 +45,9 @@ pub fn verify<M: Model>(
             for order in &certificate.orders {
                 claimed::replay(model, history, order, &mut placed).map_err(Flaw::Order)?;
             }
-            let Some(index) = claimed::missing(history, &placed) else {
-                return Ok(Evidence::Proof);
-            };
-            // Monitors of containers prove by the absence of patterns and make no order.
-            let monitors = [Path::Queue, Path::Stack, Path::PriorityQueue];
-            let by_monitor =
-                monitors.iter().any(|path| certificate.statistics.decided_by(*path) > 0);
-            if by_monitor {
-                Ok(Evidence::Trust)
-            } else {
-                Err(Flaw::Order(Deviation::Missing(index)))
+            match claimed::missing(history, &placed) {
+                None => Ok(Evidence::Proof),
+                Some(index) => Err(Flaw::Order(Deviation::Missing(index))),
             }
         }
         Verdict::Violated(witness) => verify_core(model, history, witness),
