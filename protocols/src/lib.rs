@@ -11,3 +11,4 @@
 pub mod abd;
 pub mod kv;
 pub mod raft;
+pub mod two_phase_commit;

@@ -3,6 +3,7 @@
 use crate::run::Runnable;
 
 pub mod abd;
+pub mod bank;
 pub mod copied_register;
 pub mod raft_kv;
 mod registers;
@@ -17,6 +18,8 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(abd::single()),
         Box::new(abd::regular()),
         Box::new(abd::inversion()),
+        Box::new(bank::presumed_abort()),
+        Box::new(bank::presumed_commit()),
         Box::new(copied_register::scenario()),
     ]
 }
