@@ -50,7 +50,7 @@
 //! | name | from | to | meaning |
 //! |---|---|---|---|
 //! | [`Execute`](Message::Execute) | coordinator | participants | lock, and run your share |
-//! | [`Executed`](Message::Executed) | participant | coordinator | done, in this life; the answers |
+//! | [`Executed`](Message::Executed) | participant | coordinator | done in this life; answers |
 //! | [`Prepare`](Message::Prepare) | coordinator | participants | "vote" (VOTE-REQ) |
 //! | [`Vote`](Message::Vote) | participant | coordinator | yes, no (unasked too), read only |
 //! | [`Decision`](Message::Decision) | who knows | participants | commit or abort |
