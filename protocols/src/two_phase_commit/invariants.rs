@@ -213,3 +213,45 @@ impl Known {
 fn violated(property: &'static str, explanation: String) -> Result<(), Violation> {
     Err(Violation { property, explanation })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const N1: NodeId = NodeId::new(0);
+    const N2: NodeId = NodeId::new(1);
+    const TRANSACTION: TransactionId = TransactionId { number: 1, life: 1, coordinator: N1 };
+
+    fn property(result: Result<(), Violation>) -> &'static str {
+        result.map_or_else(|violation| violation.property, |()| "none")
+    }
+
+    #[test]
+    fn the_first_decision_is_the_only_one() {
+        let mut seen = invariants();
+        assert_eq!(property(seen.decided(N1, TRANSACTION, Decision::Commit)), "none");
+        assert_eq!(property(seen.decided(N2, TRANSACTION, Decision::Commit)), "none");
+        assert_eq!(property(seen.decided(N2, TRANSACTION, Decision::Abort)), "AC1");
+        assert_eq!(property(seen.decided(N1, TRANSACTION, Decision::Abort)), "AC2");
+    }
+
+    #[test]
+    fn a_commit_rests_on_every_yes() {
+        let mut seen = invariants();
+        seen.known(TRANSACTION).yes.insert(N1);
+        seen.rests_on(TRANSACTION, N1, Vote::Yes);
+        seen.rests_on(TRANSACTION, N2, Vote::Yes);
+        assert_eq!(property(seen.settle_owed(N1)), "none");
+        assert_eq!(property(seen.settle_owed(N2)), "AC3");
+    }
+
+    #[test]
+    fn an_abort_rests_on_a_no_unless_somebody_crashed() {
+        for (restarts, expected) in [(0, "AC4"), (1, "none")] {
+            let mut seen = invariants();
+            seen.rests_on(TRANSACTION, N2, Vote::No);
+            seen.restarts += restarts;
+            assert_eq!(property(seen.settle_owed(N2)), expected);
+        }
+    }
+}
