@@ -2,7 +2,9 @@
 //!
 //! - [`abd`]: atomic registers over any majority, after Attiya, Bar-Noy and Dolev;
 //! - [`raft`]: a replicated log with a strong leader, after Ongaro and Ousterhout;
-//! - [`kv`]: the key-value state machine that a replicated log drives.
+//! - [`two_phase_commit`]: transactions over sharded data, all or nothing, after Bernstein,
+//!   Hadzilacos and Goodman, with the presumptions of R\*;
+//! - [`kv`]: the key-value state machine that a replicated log drives, or a shard keeps.
 //!
 //! What is absent: no network, clock, thread, file or random generator. All that a protocol can do
 //! is in its [`Context`](seedfall_sim::Context), so the same value runs simulated, is searched, and
