@@ -208,6 +208,13 @@ fn check_judges_a_history_by_any_promise() {
     let value: serde_json::Value = serde_json::from_str(&out(&output)).expect("a JSON object");
     assert_eq!(value["verdict"], "violated");
 
+    let output = check(&["stale.jsonl", "--html", "page.html"]);
+    assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+    let page = fs::read_to_string(folder.path().join("page.html")).expect("a page");
+    assert!(page.contains("stale.jsonl, register: violated") && page.contains("class=\"bad\""));
+    assert!(!page.contains("http") && !page.contains("<script"), "self-contained");
+    refused(&check(&["stale.jsonl", "--html", "no/such/folder.html"]), &["no/such/folder.html"]);
+
     fs::write(folder.path().join("cut.jsonl"), &stale.concat()[..150]).expect("a file");
     fs::write(folder.path().join("empty.jsonl"), "").expect("a file");
     refused(&check(&["cut.jsonl"]), &["cut.jsonl", "line 2"]);

@@ -1,5 +1,6 @@
 //! Verdicts for people: text, and one self-contained page of HTML.
 
+mod attempts;
 mod page;
 
 use std::fmt::{Debug, Write as _};
@@ -7,7 +8,9 @@ use std::fmt::{Debug, Write as _};
 use crate::history::{History, Operation, Outcome};
 use crate::verdict::{Limit, Verdict, Witness};
 
+pub use attempts::{Attempt, attempts, attempts_in_words};
 pub use page::html;
+pub(crate) use page::{Interval, Page};
 
 /// Most operations that an explanation lists.
 const SHOWN: usize = 60;

@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Write as _};
 
-use crate::history::History;
+use crate::history::{History, Operation};
 use crate::verdict::Verdict;
 
 /// Most rows of the drawing: a page is for people.
@@ -27,127 +27,161 @@ svg { width: 100%; height: auto; } text { fill: var(--ink); font: 11px ui-monosp
 .place { fill: var(--good); } .soft { color: var(--soft); }
 ";
 
+/// One operation, ready to be drawn.
+pub(crate) struct Interval {
+    pub(crate) call: u64,
+    pub(crate) returned: Option<u64>,
+    pub(crate) words: String,
+}
+
+/// What a page shows.
+pub(crate) struct Page<'a> {
+    pub(crate) title: &'a str,
+    /// In a word or two.
+    pub(crate) answer: &'a str,
+    /// How many operations there are, and each of them.
+    pub(crate) count: usize,
+    pub(crate) operation: &'a dyn Fn(u32) -> Interval,
+    /// Operations that contradict each other, in call order, and the one that nothing explains.
+    pub(crate) core: &'a [u32],
+    pub(crate) guilty: Option<u32>,
+    /// Orders in which operations may have taken effect.
+    pub(crate) orders: &'a [Vec<u32>],
+    pub(crate) text: &'a str,
+}
+
 /// Explains a verdict on one self-contained page: the intervals of the operations around the
 /// violation (or from the beginning), where each took effect if an order is known, and the text of
 /// [`super::text`].
 pub fn html<I: Debug, O: Debug>(title: &str, history: &History<I, O>, verdict: &Verdict) -> String {
-    let mut page = String::new();
-    let title = escape(title);
-    let answer = match verdict {
-        Verdict::Holds(_) => "linearizable",
-        Verdict::Violated(_) => "not linearizable",
-        Verdict::Unknown(_) => "unknown",
+    let (answer, orders) = match verdict {
+        Verdict::Holds(certificate) => ("linearizable", certificate.orders.as_slice()),
+        Verdict::Violated(witness) => ("not linearizable", std::slice::from_ref(&witness.prefix)),
+        Verdict::Unknown(_) => ("unknown", &[][..]),
     };
-    page.push_str("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
-    page.push_str("<meta name=\"viewport\" content=\"width=device-width\">");
-    let _ = writeln!(page, "<title>{title}: {answer}</title><style>{STYLE}</style></head><body>");
-    let _ = writeln!(page, "<h1>{title}: {answer}</h1>");
-    drawing(&mut page, history, verdict);
-    let _ = writeln!(page, "<pre>{}</pre></body></html>", escape(&super::text(history, verdict)));
-    page
+    let interval = |index: u32| {
+        let told: &Operation<I, O> = &history.operations[index as usize];
+        let returned = told.outcome.returned();
+        Interval { call: told.call, returned, words: super::operation(told) }
+    };
+    let page = Page {
+        title,
+        answer,
+        count: history.len(),
+        operation: &interval,
+        core: verdict.witness().map_or(&[], |witness| &witness.core),
+        guilty: verdict.witness().map(|witness| witness.operation),
+        orders,
+        text: &super::text(history, verdict),
+    };
+    page.html()
 }
 
-/// The operations to draw, in call order.
-fn shown<I, O>(history: &History<I, O>, verdict: &Verdict) -> Vec<u32> {
-    let mut shown: Vec<u32> = match verdict {
-        Verdict::Violated(witness) => {
-            // The core, then those called last before the end of its window.
-            let near = (0..history.len() as u32)
-                .rev()
-                .filter(|index| history.operations[*index as usize].call <= witness.window.1);
-            let core = witness.core.iter().rev().copied().take(ROWS);
-            let mut shown: Vec<u32> = core.chain(near.take(ROWS)).collect();
-            shown.sort_unstable();
-            shown.dedup();
-            let few: Vec<u32> =
-                shown.iter().copied().filter(|index| witness.core.contains(index)).collect();
-            if shown.len() > ROWS { few } else { shown }
-        }
-        Verdict::Holds(_) | Verdict::Unknown(_) => (0..history.len().min(ROWS) as u32).collect(),
-    };
-    shown.retain(|index| (*index as usize) < history.len());
-    shown.truncate(ROWS);
-    shown
-}
+impl Page<'_> {
+    pub(crate) fn html(&self) -> String {
+        let mut page = String::new();
+        let (title, answer) = (escape(self.title), self.answer);
+        page.push_str("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
+        page.push_str("<meta name=\"viewport\" content=\"width=device-width\">");
+        // Writing to a string cannot fail.
+        let _ =
+            writeln!(page, "<title>{title}: {answer}</title><style>{STYLE}</style></head><body>");
+        let _ = writeln!(page, "<h1>{title}: {answer}</h1>");
+        self.draw(&mut page);
+        let _ = writeln!(page, "<pre>{}</pre></body></html>", escape(self.text));
+        page
+    }
 
-fn drawing<I: Debug, O: Debug>(page: &mut String, history: &History<I, O>, verdict: &Verdict) {
-    let shown = shown(history, verdict);
-    let at = |index: &u32| &history.operations[*index as usize];
-    let Some(from) = shown.iter().map(|index| at(index).call).min() else { return };
-    let ends = shown.iter().map(|index| at(index).outcome.returned().unwrap_or(at(index).call));
-    let to = ends.max().unwrap_or(from).max(from + 1);
-    let place = |time: u64| {
-        let time = time.clamp(from, to) - from;
-        (u128::from(time) * u128::from(WIDTH) / u128::from(to - from)) as u64
-    };
-    let (core, guilty) = match verdict {
-        Verdict::Violated(witness) => (witness.core.as_slice(), Some(witness.operation)),
-        Verdict::Holds(_) | Verdict::Unknown(_) => (&[][..], None),
-    };
-    let effects = effects(history, verdict);
-    let height = shown.len() * ROW + 10;
-    let hidden = history.len() - shown.len();
-    let _ = writeln!(
-        page,
-        "<p class=\"soft\">{} of {} operations, from {from} to {to}; {hidden} not drawn.</p>\
-         <svg viewBox=\"0 0 {} {height}\" role=\"img\" aria-label=\"intervals\">",
-        shown.len(),
-        history.len(),
-        WIDTH + 20
-    );
-    for (row, index) in shown.iter().enumerate() {
-        let told = at(index);
-        let (x, y) = (place(told.call), row * ROW + 4);
-        let width = place(told.outcome.returned().unwrap_or(to)).saturating_sub(x).max(3);
-        let class = match guilty {
-            Some(guilty) if guilty == *index => "bad",
-            _ if core.contains(index) => "core",
-            _ => "bar",
+    /// The operations to draw, in call order: the core, then those called last before its end; the
+    /// first ones if there is no core.
+    fn shown(&self) -> Vec<u32> {
+        let ends = |index: &u32| {
+            let drawn = (self.operation)(*index);
+            drawn.returned.unwrap_or(drawn.call)
         };
-        let words = escape(&super::operation(told).chars().take(160).collect::<String>());
+        let Some(until) = self.core.iter().map(ends).max() else {
+            return (0..self.count.min(ROWS) as u32).collect();
+        };
+        let mut shown: Vec<u32> = self.core.iter().rev().copied().take(ROWS).collect();
+        let near = (0..self.count as u32).rev();
+        let near = near.filter(|index| {
+            self.core.binary_search(index).is_err() && (self.operation)(*index).call <= until
+        });
+        // Half a page around a core is enough to see it by.
+        let room = (ROWS / 2).max(shown.len());
+        let room = room.min(ROWS) - shown.len();
+        shown.extend(near.take(room));
+        shown.sort_unstable();
+        shown
+    }
+
+    fn draw(&self, page: &mut String) {
+        let shown = self.shown();
+        let drawn: Vec<Interval> = shown.iter().map(|index| (self.operation)(*index)).collect();
+        let Some(from) = drawn.iter().map(|one| one.call).min() else { return };
+        let ends = drawn.iter().map(|one| one.returned.unwrap_or(one.call));
+        let to = ends.max().unwrap_or(from).max(from + 1);
+        let place = |time: u64| {
+            let time = time.clamp(from, to) - from;
+            (u128::from(time) * u128::from(WIDTH) / u128::from(to - from)) as u64
+        };
+        let effects = self.effects();
+        let height = shown.len() * ROW + 10;
         let _ = writeln!(
             page,
-            "<g><title>#{index} {words}</title><rect class=\"{class}\" x=\"{x}\" y=\"{y}\" \
-             width=\"{width}\" height=\"14\" rx=\"3\"/>"
+            "<p class=\"soft\">{} of {} operations, from {from} to {to}; {} not drawn.</p>\
+             <svg viewBox=\"0 0 {} {height}\" role=\"img\" aria-label=\"intervals\">",
+            shown.len(),
+            self.count,
+            self.count - shown.len(),
+            WIDTH + 20
         );
-        if let Some(effect) = effects.get(*index as usize).copied().flatten() {
+        for (row, (index, one)) in shown.iter().zip(&drawn).enumerate() {
+            let (x, y) = (place(one.call), row * ROW + 4);
+            let width = place(one.returned.unwrap_or(to)).saturating_sub(x).max(3);
+            let class = match self.guilty {
+                Some(guilty) if guilty == *index => "bad",
+                _ if self.core.binary_search(index).is_ok() => "core",
+                _ => "bar",
+            };
+            let words = escape(&one.words.chars().take(160).collect::<String>());
             let _ = writeln!(
                 page,
-                "<circle class=\"place\" cx=\"{}\" cy=\"{}\" r=\"4\"/>",
-                place(effect),
-                y + 7
+                "<g><title>#{index} {words}</title><rect class=\"{class}\" x=\"{x}\" y=\"{y}\" \
+                 width=\"{width}\" height=\"14\" rx=\"3\"/>"
+            );
+            if let Some(effect) = effects.get(*index as usize).copied().flatten() {
+                let _ = writeln!(
+                    page,
+                    "<circle class=\"place\" cx=\"{}\" cy=\"{}\" r=\"4\"/>",
+                    place(effect),
+                    y + 7
+                );
+            }
+            let left = if x > WIDTH / 2 { x.saturating_sub(4) } else { x + width + 4 };
+            let anchor = if x > WIDTH / 2 { "end" } else { "start" };
+            let short = escape(&one.words.chars().take(70).collect::<String>());
+            let _ = writeln!(
+                page,
+                "<text x=\"{left}\" y=\"{}\" text-anchor=\"{anchor}\">#{index} {short}</text></g>",
+                y + 11
             );
         }
-        let left = if x > WIDTH / 2 { x.saturating_sub(4) } else { x + width + 4 };
-        let anchor = if x > WIDTH / 2 { "end" } else { "start" };
-        let short = escape(&super::operation(told).chars().take(70).collect::<String>());
-        let _ = writeln!(
-            page,
-            "<text x=\"{left}\" y=\"{}\" text-anchor=\"{anchor}\">#{index} {short}</text></g>",
-            y + 11
-        );
+        page.push_str("</svg>\n");
     }
-    page.push_str("</svg>\n");
-}
 
-/// When each operation may have taken effect: as early as the order allows.
-fn effects<I, O>(history: &History<I, O>, verdict: &Verdict) -> Vec<Option<u64>> {
-    let mut effects = vec![None; history.len()];
-    let orders = match verdict {
-        Verdict::Holds(certificate) => certificate.orders.as_slice(),
-        Verdict::Violated(witness) => std::slice::from_ref(&witness.prefix),
-        Verdict::Unknown(_) => &[],
-    };
-    for order in orders {
-        let mut latest = 0;
-        for index in order {
-            if let Some(operation) = history.operations.get(*index as usize) {
-                latest = operation.call.max(latest);
+    /// When each operation may have taken effect: as early as the order allows.
+    fn effects(&self) -> Vec<Option<u64>> {
+        let mut effects = vec![None; self.count];
+        for order in self.orders {
+            let mut latest = 0;
+            for index in order.iter().filter(|index| (**index as usize) < self.count) {
+                latest = (self.operation)(*index).call.max(latest);
                 effects[*index as usize] = Some(latest);
             }
         }
+        effects
     }
-    effects
 }
 
 fn escape(text: &str) -> String {

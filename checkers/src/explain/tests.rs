@@ -1,6 +1,6 @@
 //! What a person gets to read.
 
-use super::{html, text};
+use super::{Attempt, attempts, attempts_in_words, html, text};
 use crate::history::History;
 use crate::linearizability::linearizable;
 use crate::models::{Register, RegisterInput, RegisterOutput};
@@ -56,4 +56,17 @@ fn a_page_is_self_contained_and_escapes_what_clients_wrote() {
     let verdict = linearizable(&model, &history, Budget::DEFAULT);
     let page = html("run", &history, &verdict);
     assert_eq!(page.matches("<circle").count(), 3, "one mark for each operation that took effect");
+}
+
+#[test]
+fn the_orders_that_were_tried_end_where_nothing_fits() {
+    let history = stale();
+    let model = Register { initial: "" };
+    let verdict = linearizable(&model, &history, Budget::DEFAULT);
+    let witness = verdict.witness().expect("stale");
+    let tried = attempts(&model, &history, witness);
+    // Everything is one after the other, so there is one order, and the last read ends it.
+    let first = &witness.core[..witness.core.len() - 1];
+    assert_eq!(tried, [Attempt { order: first.to_vec(), stopped_by: vec![4] }], "{witness:?}");
+    assert!(attempts_in_words(&tried)[0].ends_with("then nothing fits: not #4"));
 }

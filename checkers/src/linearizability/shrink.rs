@@ -11,12 +11,13 @@ use super::part::{Part, Parts, Span, split};
 use super::schedule::{Outcome, Schedule};
 use crate::history::History;
 use crate::models::Model;
-use crate::verdict::{Budget, Statistics, Witness};
+use crate::verdict::{Budget, Reason, Statistics, Witness};
 
 /// Makes the core of a witness smaller; with enough budget no operation of it can be left out.
 ///
-/// Meant for explanations: a check does not do it, because it may cost more than the check. The
-/// statistics of the witness stay those of the check.
+/// Meant for explanations: a check does not do it, because it may cost more than the check. Each
+/// try costs a configuration for every operation of the partition, besides those that its search
+/// expands. The statistics of the witness stay those of the check.
 #[must_use]
 pub fn shrink<M: Model>(
     model: &M,
@@ -24,6 +25,12 @@ pub fn shrink<M: Model>(
     witness: &Witness,
     budget: Budget,
 ) -> Witness {
+    // What breaks the order of a queue, stack or priority queue is small already, and without the
+    // answer of a removal no algorithm but the search would apply.
+    let is_small = [Reason::WrongOrder, Reason::NotEmpty, Reason::TakenTwice, Reason::NeverWritten];
+    if is_small.contains(&witness.reason) {
+        return witness.clone();
+    }
     let has = |part: &Part<'_>| part.spans.iter().any(|span| span.index == witness.operation);
     let parts = split(model, history);
     let Some(part) = parts.iter().find(has) else { return witness.clone() };
@@ -40,7 +47,7 @@ pub fn shrink<M: Model>(
     while size > 0 {
         let mut at = 0;
         let mut smaller = false;
-        while at < core.len() {
+        while at < core.len() && !shrinking.is_spent() {
             let end = (at + size).min(core.len());
             let without: Vec<u32> = core[..at].iter().chain(&core[end..]).copied().collect();
             match shrinking.contradiction(&without) {
@@ -73,6 +80,7 @@ impl<M: Model> Shrinking<'_, M> {
         if core.is_empty() {
             return None;
         }
+        self.schedule.statistics.configurations += self.part.len() as u64;
         let mut spans: Vec<Span> = self.part.spans.to_vec();
         for span in &mut spans {
             if core.binary_search(&span.index).is_err() {

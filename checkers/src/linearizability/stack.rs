@@ -29,11 +29,35 @@ pub(crate) fn decide(part: &Part<'_>, steps: &[ContainerStep]) -> Fast {
             all.stays.iter().filter(|stay| stay.certain().is_some()).copied().collect();
         stays.sort_unstable_by_key(|stay| (stay.insert_ret, stay.insert));
         let nested = Peeling::new(&stays).run(part, &empty);
-        let nested =
-            nested.map_err(|core| Fast::Contradiction { core, reason: Reason::WrongOrder })?;
+        let nested = nested.map_err(|left| {
+            let stays = fewest(part, left);
+            let mut core: Vec<u32> = stays.iter().flat_map(Stay::operations).collect();
+            core.sort_unstable();
+            Fast::Contradiction { core, reason: Reason::WrongOrder }
+        })?;
         Ok(with_brief(&all, nested))
     });
     built.map_or_else(|answer| answer, Fast::Order)
+}
+
+/// As few of these values as still cannot be nested: without any of them the others could be.
+fn fewest(part: &Part<'_>, mut stays: Vec<Stay>) -> Vec<Stay> {
+    /// Beyond this many it would cost more than the check.
+    const MOST: usize = 256;
+    let mut size = if stays.len() > MOST { 0 } else { stays.len() / 2 };
+    while size > 0 {
+        let mut at = 0;
+        while at < stays.len() {
+            let mut without = stays.clone();
+            without.drain(at..(at + size).min(stays.len()));
+            match Peeling::new(&without).run(part, &[]) {
+                Ok(_) => at += size,
+                Err(left) => stays = left,
+            }
+        }
+        size /= 2;
+    }
+    stays
 }
 
 /// Puts in the values that come and leave in one instant.
@@ -109,8 +133,8 @@ impl<'a> Peeling<'a> {
     }
 
     /// The operations in order, each with the latest call up to it, removals that found nothing
-    /// included; or those of values none of which can be at the bottom.
-    fn run(mut self, part: &Part<'_>, empty: &[(u64, u32)]) -> Result<Vec<(u64, u32)>, Vec<u32>> {
+    /// included; or the values none of which can be at the bottom.
+    fn run(mut self, part: &Part<'_>, empty: &[(u64, u32)]) -> Result<Vec<(u64, u32)>, Vec<Stay>> {
         let mut order: Vec<(u64, u32)> = Vec::with_capacity(self.stays.len() * 2 + empty.len());
         let mut now = 0;
         let mut place = |at: u64, operation: u32| {
@@ -187,10 +211,8 @@ impl<'a> Peeling<'a> {
         }
     }
 
-    fn left(&self, first: usize, end: usize) -> Vec<u32> {
+    fn left(&self, first: usize, end: usize) -> Vec<Stay> {
         let left = (first..end).filter(|value| self.push_ret.of(*value, value + 1).is_some());
-        let mut core: Vec<u32> = left.flat_map(|value| self.stays[value].operations()).collect();
-        core.sort_unstable();
-        core
+        left.map(|value| self.stays[value]).collect()
     }
 }

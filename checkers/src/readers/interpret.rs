@@ -3,14 +3,14 @@
 use super::{Datum, RawHistory, RawOperation, ReadError};
 use crate::explain;
 use crate::history::{History, Operation, Outcome};
-use crate::linearizability::{Evidence, Flaw, linearizable, verify};
+use crate::linearizability::{Evidence, Flaw, linearizable, shrink, verify};
 use crate::models::{
     Bag, BagInput, BagOutput, Counter, CounterInput, CounterOutput, Kv, KvInput, KvOutput, Lock,
     LockInput, LockOutput, Log, LogInput, LogOutput, PriorityQueue, PriorityQueueInput,
     PriorityQueueOutput, Queue, QueueInput, QueueOutput, Set, SetInput, Stack, StackInput,
     StackOutput,
 };
-use crate::verdict::{Budget, Verdict};
+use crate::verdict::{Budget, Verdict, Witness};
 
 /// A model, by the name that files and commands use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +194,27 @@ impl Typed {
     /// What is wrong with it.
     pub fn verify(&self, verdict: &Verdict) -> Result<Evidence, Flaw> {
         with_model!(self, |model, history| verify(model, history, verdict))
+    }
+
+    /// The verdict with a smaller core, if it has one and the budget lasts, see [`shrink`].
+    #[must_use]
+    pub fn shrink(&self, verdict: Verdict, budget: Budget) -> Verdict {
+        match verdict {
+            Verdict::Violated(witness) => {
+                Verdict::Violated(with_model!(self, |model, history| shrink(
+                    model, history, &witness, budget
+                )))
+            }
+            other => other,
+        }
+    }
+
+    /// The orders of a core that were tried, in words, see [`explain::attempts`].
+    #[must_use]
+    pub fn attempts(&self, witness: &Witness) -> Vec<String> {
+        let attempts =
+            with_model!(self, |model, history| explain::attempts(model, history, witness));
+        explain::attempts_in_words(&attempts)
     }
 
     /// A verdict in text, see [`explain::text`].

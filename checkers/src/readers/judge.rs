@@ -1,11 +1,12 @@
 //! One door for every promise that a file can be judged by: a name, a history, an answer with its
 //! evidence in words.
 
-use super::{Datum, ModelName, RawHistory, RawOperation, ReadError};
+use super::{Datum, ModelName, RawHistory, RawOperation, ReadError, Typed};
+use crate::explain::{Interval, Page};
 use crate::history::{History, Operation, Outcome};
 use crate::transactions::weak::{self as weak_levels, WeakLevel};
 use crate::transactions::{self, HistoryError, Level, Micro, TransactionHistory};
-use crate::verdict::{Budget, Path, Verdict};
+use crate::verdict::{Budget, Path, Verdict, Witness};
 use crate::weak::{
     self, Access, Causal, Guarantee, RegisterHistory, Report, Status, causal, k_atomic,
     session_guarantees,
@@ -47,9 +48,19 @@ pub struct Judgement {
     pub evidence: Vec<String>,
     /// The operations that contradict each other, as indices of [`RawHistory::operations`].
     pub operations: Vec<usize>,
+    /// The one of them that nothing explains, if it is one.
+    pub culprit: Option<usize>,
+    /// Orders in which operations may have taken effect: all of them, or those until the violation.
+    pub orders: Vec<Vec<u32>>,
     /// What the check did, as counters; equal for equal inputs, anywhere.
     pub counters: Vec<(&'static str, u64)>,
 }
+
+/// Most configurations that making a core smaller may cost: about a second.
+const SHRINKING: u64 = 1_000_000;
+
+/// Most operations of a core that are told.
+const SHOWN: usize = 60;
 
 impl Promise {
     /// Every name, with what it means.
@@ -139,7 +150,48 @@ impl Promise {
     }
 }
 
-/// Judges a history by a promise.
+impl Judgement {
+    fn of(
+        status: Status,
+        evidence: Vec<String>,
+        operations: Vec<usize>,
+        counters: Vec<(&'static str, u64)>,
+    ) -> Self {
+        Self { status, evidence, operations, culprit: None, orders: Vec::new(), counters }
+    }
+
+    /// One self-contained page: the intervals of the operations around the violation (or from the
+    /// beginning), where each took effect if an order is known, and the evidence.
+    #[must_use]
+    pub fn html(&self, title: &str, history: &RawHistory) -> String {
+        let answer = match self.status {
+            Status::Holds => "holds",
+            Status::Violated => "violated",
+            Status::Unknown => "unknown",
+        };
+        let interval = |index: u32| {
+            let told = &history.operations[index as usize];
+            Interval { call: told.call, returned: told.returned, words: describe(told) }
+        };
+        let mut core: Vec<u32> = self.operations.iter().map(|index| *index as u32).collect();
+        core.sort_unstable();
+        core.dedup();
+        let page = Page {
+            title,
+            answer,
+            count: history.operations.len(),
+            operation: &interval,
+            core: &core,
+            guilty: self.culprit.map(|index| index as u32),
+            orders: &self.orders,
+            text: &self.evidence.join("\n"),
+        };
+        page.html()
+    }
+}
+
+/// Judges a history by a promise. The core of a linearizability violation is made as small as a
+/// budget of its own allows, see [`Typed::shrink`].
 ///
 /// # Errors
 /// The first line that the promise does not fit, and why.
@@ -150,7 +202,10 @@ pub fn judge(
 ) -> Result<Judgement, ReadError> {
     match promise {
         Promise::Linearizable(model) => {
-            Ok(of_verdict(history, &history.interpret(model)?.check(budget)))
+            let typed = history.interpret(model)?;
+            let verdict = typed.check(budget);
+            let least = Budget { configurations: budget.configurations.min(SHRINKING), ..budget };
+            Ok(of_verdict(history, &typed, typed.shrink(verdict, least)))
         }
         Promise::Isolation(level) => {
             let transactions = transactions_of(history)?;
@@ -186,7 +241,7 @@ pub fn judge(
     }
 }
 
-fn of_verdict(history: &RawHistory, verdict: &Verdict) -> Judgement {
+fn of_verdict(history: &RawHistory, typed: &Typed, verdict: Verdict) -> Judgement {
     let statistics = verdict.statistics();
     let mut counters = vec![
         ("configurations", statistics.configurations),
@@ -195,29 +250,62 @@ fn of_verdict(history: &RawHistory, verdict: &Verdict) -> Judgement {
     ];
     let decided = Path::ALL.map(|path| (path.name(), u64::from(statistics.decided_by(path))));
     counters.extend(decided.into_iter().filter(|(_, partitions)| *partitions > 0));
-    let (status, evidence, operations) = match verdict {
+    let mut judgement = Judgement::of(Status::Unknown, Vec::new(), Vec::new(), counters);
+    match verdict {
         Verdict::Holds(certificate) => {
             let placed: usize = certificate.orders.iter().map(Vec::len).sum();
             let all = history.operations.len();
             let text = format!("{placed} of {all} operations placed in an order that explains all");
-            (Status::Holds, vec![text], Vec::new())
+            judgement.status = Status::Holds;
+            judgement.evidence.push(text);
+            judgement.orders = certificate.orders;
         }
         Verdict::Violated(witness) => {
+            judgement.status = Status::Violated;
             let mut core: Vec<usize> = witness.core.iter().map(|index| *index as usize).collect();
             let culprit = witness.operation as usize;
-            if !core.contains(&culprit) {
-                core.push(culprit);
+            if let Err(place) = core.binary_search(&culprit) {
+                core.insert(place, culprit);
             }
-            let mut evidence = vec![witness.reason.sentence().to_owned()];
-            evidence.extend(core.iter().map(|index| {
-                let mark = if *index == culprit { '>' } else { ' ' };
-                format!("{mark} {}", describe(&history.operations[*index]))
-            }));
-            (Status::Violated, evidence, core)
+            judgement.evidence = of_witness(history, typed, &witness, &core);
+            judgement.operations = core;
+            judgement.culprit = Some(culprit);
+            judgement.orders = vec![witness.prefix];
         }
-        Verdict::Unknown(_) => (Status::Unknown, vec![verdict.to_string()], Vec::new()),
-    };
-    Judgement { status, evidence, operations, counters }
+        unknown @ Verdict::Unknown(_) => judgement.evidence.push(unknown.to_string()),
+    }
+    judgement
+}
+
+/// Why, which operations, what was tried, and how far it went well.
+fn of_witness(
+    history: &RawHistory,
+    typed: &Typed,
+    witness: &Witness,
+    core: &[usize],
+) -> Vec<String> {
+    let mut evidence = vec![witness.reason.sentence().to_owned()];
+    let hidden = core.len().saturating_sub(SHOWN);
+    if hidden > 0 {
+        evidence.push(format!("  ... {hidden} operations before these"));
+    }
+    evidence.extend(core[hidden..].iter().map(|index| {
+        let mark = if *index == witness.operation as usize { '>' } else { ' ' };
+        format!("{mark} {} (#{index})", describe(&history.operations[*index]))
+    }));
+    let (from, to) = witness.window;
+    evidence.push(format!("within {from} to {to}"));
+    let attempts = typed.attempts(witness);
+    if !attempts.is_empty() {
+        evidence.push("orders of these alone, as far as they go:".to_owned());
+        evidence.extend(attempts.into_iter().map(|line| format!("  {line}")));
+    }
+    let [.., last] = witness.prefix.as_slice() else { return evidence };
+    let last = describe(&history.operations[*last as usize]);
+    let count = witness.prefix.len();
+    evidence.push(format!("until then {count} operations are in order, the last of them:"));
+    evidence.push(format!("  {last}"));
+    evidence
 }
 
 /// One operation in a line.
@@ -249,7 +337,7 @@ fn of_report(report: &Report) -> Judgement {
         ("breaches", report.breached),
         ("configurations", report.configurations),
     ];
-    Judgement { status: report.status(), evidence, operations, counters }
+    Judgement::of(report.status(), evidence, operations, counters)
 }
 
 fn of_isolation(report: &transactions::Report) -> Judgement {
@@ -272,7 +360,7 @@ fn of_isolation(report: &transactions::Report) -> Judgement {
         ("components", u64::from(report.counters.components)),
         ("visited", report.counters.visited),
     ];
-    Judgement { status: report.status(), evidence, operations, counters }
+    Judgement::of(report.status(), evidence, operations, counters)
 }
 
 fn of_weak_isolation(report: &weak_levels::WeakReport) -> Judgement {
@@ -288,7 +376,7 @@ fn of_weak_isolation(report: &weak_levels::WeakReport) -> Judgement {
     let operations =
         report.cycle.iter().filter_map(|step| step.from).map(|index| index as usize).collect();
     let counters = vec![("forced", report.forced)];
-    Judgement { status: report.status(), evidence, operations, counters }
+    Judgement::of(report.status(), evidence, operations, counters)
 }
 
 /// Numbers for data, in order of first appearance.
@@ -410,8 +498,12 @@ mod tests {
     use super::*;
     use crate::readers::{Format, Limits, read};
 
+    fn read_lines(text: &str) -> RawHistory {
+        read(Format::JsonLines, text.as_bytes(), Limits::DEFAULT).expect("a history")
+    }
+
     fn judged(text: &str, name: &str) -> Result<Judgement, ReadError> {
-        let history = read(Format::JsonLines, text.as_bytes(), Limits::DEFAULT)?;
+        let history = read_lines(text);
         judge(&history, Promise::from_name(name).expect("a name"), Budget::DEFAULT)
     }
 
@@ -450,6 +542,34 @@ mod tests {
         let judgement = judged(STALE, "register").expect("it fits");
         assert!(judgement.evidence.iter().any(|line| line.starts_with("> line 3")));
         assert!(judgement.operations.contains(&2));
+        let page = judgement.html("a <title>", &read_lines(STALE));
+        assert!(page.contains("a &lt;title&gt;: violated") && page.contains("class=\"bad\""));
+    }
+
+    /// A value written twice leaves the whole to the search, whose core is everything until then.
+    #[test]
+    fn a_core_is_made_small() {
+        let mut text = String::new();
+        for n in 0..50_u32 {
+            let (value, call) = (n % 49, n * 10);
+            for (f, value, output) in [("write", value, None), ("read", 0, Some(value))] {
+                let (value, output) = match output {
+                    Some(seen) => ("null".to_owned(), if n == 40 { 30 } else { seen }.to_string()),
+                    None => (value.to_string(), "null".to_owned()),
+                };
+                let call = call + if f == "read" { 5 } else { 0 };
+                text.push_str(&format!(
+                    "{{\"client\":1,\"f\":\"{f}\",\"value\":{value},\"output\":{output},\
+                     \"call\":{call},\"return\":{},\"ok\":true}}\n",
+                    call + 4
+                ));
+            }
+        }
+        let judgement = judged(&text, "register").expect("it fits");
+        assert_eq!(judgement.status, Status::Violated);
+        assert!(judgement.operations.len() <= 4, "{judgement:?}");
+        assert_eq!(judgement.culprit, Some(81));
+        assert!(judgement.evidence.iter().any(|line| line.contains("not #")));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use seedfall_checkers::readers::{Format, Judgement, Limits, Promise, RawHistory,
 use seedfall_checkers::weak::Status;
 use serde_json::json;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::io::{self, BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 #[command(after_help = after_help())]
@@ -24,6 +24,9 @@ pub(super) struct CheckArgs {
     /// How many configurations a search may expand before it says that it does not know.
     #[arg(long, default_value_t = Budget::DEFAULT.configurations, value_name = "N")]
     budget: u64,
+    /// Also writes one self-contained page: intervals, the order or the violation, the evidence.
+    #[arg(long, value_name = "OUT")]
+    html: Option<PathBuf>,
 }
 
 fn after_help() -> String {
@@ -41,7 +44,7 @@ pub(super) fn check(args: &CheckArgs, json: bool) -> Result<u8, Problem> {
     let file = args.file.display();
     let at = |error: &dyn std::fmt::Display| Problem(format!("{file}: {error}"));
     let mut input: Box<dyn BufRead> = if args.file.as_os_str() == "-" {
-        Box::new(BufReader::new(std::io::stdin()))
+        Box::new(BufReader::new(io::stdin()))
     } else {
         Box::new(BufReader::new(File::open(&args.file).map_err(|error| at(&error))?))
     };
@@ -62,12 +65,27 @@ pub(super) fn check(args: &CheckArgs, json: bool) -> Result<u8, Problem> {
     let promise = choose(&args.model, &history).map_err(|error| at(&error))?;
     let judgement = judge(&history, promise, Budget::configurations(args.budget))
         .map_err(|error| at(&error))?;
+    if let Some(out) = &args.html {
+        let title = format!("{file}, {}", promise.name());
+        save(out, &judgement.html(&title, &history))
+            .map_err(|error| Problem(format!("{}: {error}", out.display())))?;
+    }
     tell(&history, promise, &judgement, json);
     Ok(match judgement.status {
         Status::Holds => 0,
         Status::Violated => 1,
         Status::Unknown => 6,
     })
+}
+
+/// Writes a page, whole or not at all: to a temporary file beside it, which then takes its name.
+fn save(path: &Path, page: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(page.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// The promise that is asked for, or the one that fits.
