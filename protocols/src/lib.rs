@@ -2,6 +2,7 @@
 //!
 //! - [`abd`]: atomic registers over any majority, after Attiya, Bar-Noy and Dolev;
 //! - [`raft`]: a replicated log with a strong leader, after Ongaro and Ousterhout;
+//! - [`quorum_kv`]: a store of siblings with quorums, after Dynamo;
 //! - [`two_phase_commit`]: transactions over sharded data, all or nothing, after Bernstein,
 //!   Hadzilacos and Goodman, with the presumptions of R\*;
 //! - [`kv`]: the key-value state machine that a replicated log drives, or a shard keeps.
@@ -12,5 +13,6 @@
 
 pub mod abd;
 pub mod kv;
+pub mod quorum_kv;
 pub mod raft;
 pub mod two_phase_commit;

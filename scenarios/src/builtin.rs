@@ -5,6 +5,7 @@ use crate::run::Runnable;
 pub mod abd;
 pub mod bank;
 pub mod copied_register;
+pub mod quorum_kv;
 pub mod raft_kv;
 mod registers;
 
@@ -18,6 +19,12 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(abd::single()),
         Box::new(abd::regular()),
         Box::new(abd::inversion()),
+        Box::new(quorum_kv::strict()),
+        Box::new(quorum_kv::inversion()),
+        Box::new(quorum_kv::sloppy()),
+        Box::new(quorum_kv::gap()),
+        Box::new(quorum_kv::deletes()),
+        Box::new(quorum_kv::siblings()),
         Box::new(bank::presumed_abort()),
         Box::new(bank::presumed_commit()),
         Box::new(copied_register::scenario()),

@@ -1,0 +1,151 @@
+//! S1 and S2 of the quorum store, watched while a run goes on, and L2, its convergence.
+//!
+//! Both look at one node at a time and compare it with itself, also across a crash: a handler syncs
+//! what it appends, so what a node was seen to hold after one is durable. Only a hint that is gone
+//! is looked for elsewhere, at its home.
+
+use super::{Dot, QuorumKv, VersionVector, Versions};
+use crate::kv::Text;
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Watches the nodes of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    nodes: Vec<Seen>,
+    /// What tombstones were ever seen to replace.
+    deleted: BTreeMap<Text, VersionVector>,
+    /// Versions whose hint is gone, until their home is seen to hold them.
+    homeward: Vec<(NodeId, Text, Dot)>,
+}
+
+/// A node as it was when it was looked at last, maybe before a crash.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    changes: Option<u64>,
+    store: BTreeMap<Text, Versions>,
+    hints: BTreeMap<(NodeId, Text), Versions>,
+    /// What was ever replaced here.
+    replaced: BTreeMap<Text, VersionVector>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+impl Monitor<QuorumKv> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &QuorumKv) -> Result<(), Violation> {
+        if self.nodes.len() <= node.index() {
+            self.nodes.resize_with(node.index() + 1, Seen::default);
+        }
+        if self.nodes[node.index()].changes != Some(state.changes()) {
+            self.nodes[node.index()].changes = Some(state.changes());
+            self.observe_store(node, state)?;
+            self.observe_hints(node, state);
+        }
+        self.observe_homeward(node, state)
+    }
+}
+
+impl Invariants {
+    /// Nothing leaves a store but for what replaces it, or as a tombstone; nothing comes back.
+    fn observe_store(&mut self, node: NodeId, state: &QuorumKv) -> Result<(), Violation> {
+        let seen = &mut self.nodes[node.index()];
+        for (key, before) in &seen.store {
+            let now = state.store().get(key);
+            for version in before.iter().filter(|version| version.value.is_some()) {
+                if now.is_none_or(|now| !now.covers(version.dot)) {
+                    let explanation = format!(
+                        "{node} held {version:?} under {key}, and now {now:?}, which does not \
+                         replace it"
+                    );
+                    return Err(Violation { property: "No lost write", explanation });
+                }
+            }
+        }
+        for (key, now) in state.store() {
+            let before = seen.store.get(key);
+            if before == Some(now) {
+                continue;
+            }
+            let replaced = seen.replaced.entry(key.clone()).or_default();
+            for version in now.iter() {
+                let is_new = before.is_none_or(|before| !before.covers(version.dot));
+                if is_new && replaced.contains(version.dot) {
+                    let explanation =
+                        format!("{version:?} under {key} was replaced on {node}, and is back");
+                    return Err(Violation { property: "No resurrection", explanation });
+                }
+            }
+            for version in now.iter() {
+                replaced.join(&version.past);
+                if version.value.is_none() {
+                    self.deleted.entry(key.clone()).or_default().join(&version.past);
+                }
+            }
+        }
+        seen.store.clone_from(state.store());
+        Ok(())
+    }
+
+    /// What leaves a hint must be in its home.
+    fn observe_hints(&mut self, node: NodeId, state: &QuorumKv) {
+        let seen = &mut self.nodes[node.index()];
+        for ((home, key), before) in &seen.hints {
+            let now = state.hints().get(&(*home, key.clone()));
+            for version in before.iter().filter(|version| version.value.is_some()) {
+                if now.is_none_or(|now| !now.covers(version.dot)) {
+                    self.homeward.push((*home, key.clone(), version.dot));
+                }
+            }
+        }
+        seen.hints.clone_from(state.hints());
+    }
+
+    /// The home was not looked at since it took the hint over if it crashed in that very moment; so
+    /// the question waits until it is looked at.
+    fn observe_homeward(&mut self, node: NodeId, state: &QuorumKv) -> Result<(), Violation> {
+        if self.homeward.is_empty() {
+            return Ok(());
+        }
+        let (mine, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.homeward).into_iter().partition(|(home, ..)| *home == node);
+        self.homeward = others;
+        for (_, key, dot) in mine {
+            let deleted = self.deleted.get(&key).is_some_and(|deleted| deleted.contains(dot));
+            if !deleted && !state.siblings(&key).covers(dot) {
+                let explanation =
+                    format!("a hint with {dot:?} of {key} is gone, and its home {node} lacks it");
+                return Err(Violation { property: "No lost write", explanation });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// L2: whether every home of every key holds the same siblings, and no hint is left.
+///
+/// # Errors
+/// The first difference.
+pub fn converged(nodes: &[Option<&QuorumKv>]) -> Result<(), String> {
+    let mut keys = BTreeSet::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let id = NodeId::new(index as u16);
+        let node = node.ok_or_else(|| format!("{id} is down"))?;
+        if let Some((home, key)) = node.hints().keys().next() {
+            return Err(format!("{id} still keeps a hint for {home} under {key}"));
+        }
+        keys.extend(node.store().keys());
+    }
+    let Some(Some(any)) = nodes.first() else { return Ok(()) };
+    for key in keys {
+        let homes = any.homes(key);
+        let held = |home: &NodeId| nodes[home.index()].map(|node| node.siblings(key));
+        let first = held(&homes[0]);
+        if let Some(other) = homes.iter().find(|home| held(home) != first) {
+            return Err(format!("{} and {other} hold different siblings of {key}", homes[0]));
+        }
+    }
+    Ok(())
+}
