@@ -12,13 +12,14 @@
 //! *Idea.* A ring of hashes gives each key its *homes*, `N` nodes that store it, and an order of
 //! all others ([`Ring`]). A home that is asked *coordinates*: it writes to itself, sends the key's
 //! siblings to the other homes, and answers when `W` have them; it reads from all homes, and
-//! answers when `R` have told. What a home holds only ever merges with what comes in ([`Versions`]),
-//! so order, loss and repetition of messages do not matter. Homes that do not answer get a *hint*:
-//! the next node on the ring keeps the siblings for them and hands them over later. Whatever was
-//! missed is brought by *read repair*, and by *anti-entropy* between homes, which compare Merkle
-//! trees. A deletion is a version without a value, a *tombstone*, forgotten when that is safe.
+//! answers when `R` have told. What a home holds only ever merges with what comes in
+//! ([`Versions`]), so order, loss and repetition of messages do not matter. Homes that do not
+//! answer get a *hint*: the next node on the ring keeps the siblings for them and hands them over
+//! later. Whatever was missed is brought by *read repair*, and by *anti-entropy* between homes,
+//! which compare Merkle trees. A deletion is a version without a value, a *tombstone*, forgotten
+//! when that is safe.
 //!
-//! *Properties*, by what `Config` says of quorums:
+//! *Properties*, by what [`Config`] says of quorums:
 //! - S1 No lost write: a version leaves a node only for one that replaces it, for its home if it
 //!   was hinted, or as a tombstone that is forgotten ([`invariants`]). With L2: every acknowledged
 //!   write is among the final siblings, or was replaced by somebody who had been shown it.
@@ -43,7 +44,7 @@
 //! | [`Store`](Message::Store) | any | home, stand-in | "hold these too" |
 //! | [`StoreReply`](Message::StoreReply) | the same | sender | "I do, durably", or "send anew" |
 //! | [`Tree`](Message::Tree), [`Leaf`](Message::Leaf) | home | home | anti-entropy |
-//! | [`Purge`](Message::Purge), [`PurgeAck`](Message::PurgeAck) | its coordinator | all | forget a tombstone |
+//! | [`Purge`](Message::Purge), [`PurgeAck`](Message::PurgeAck) | who deleted | all | forget it |
 //!
 //! *Journal records*: what a node holds of a key, for itself or as a hint, each synced before
 //! anything is said of it; [`HandedOff`](Record::HandedOff) and [`Purged`](Record::Purged), since
@@ -101,7 +102,7 @@ pub use ring::Ring;
 pub use versions::{Dot, Version, VersionVector, Versions};
 
 /// The parameters, equal on all nodes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
     /// How many homes a key has (`N`).
@@ -377,7 +378,7 @@ impl Protocol for QuorumKv {
         Self {
             id,
             nodes,
-            config: config.clone(),
+            config: *config,
             ring: Ring::new(nodes, config.virtual_nodes),
             durable,
             epochs: vec![0; nodes],

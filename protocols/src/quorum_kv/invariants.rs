@@ -65,18 +65,14 @@ impl Invariants {
             }
         }
         for (key, now) in state.store() {
-            let before = seen.store.get(key);
-            if before == Some(now) {
+            if seen.store.get(key) == Some(now) {
                 continue;
             }
             let replaced = seen.replaced.entry(key.clone()).or_default();
-            for version in now.iter() {
-                let is_new = before.is_none_or(|before| !before.covers(version.dot));
-                if is_new && replaced.contains(version.dot) {
-                    let explanation =
-                        format!("{version:?} under {key} was replaced on {node}, and is back");
-                    return Err(Violation { property: "No resurrection", explanation });
-                }
+            if let Some(version) = now.iter().find(|version| replaced.contains(version.dot)) {
+                let explanation =
+                    format!("{version:?} under {key} was replaced on {node}, and is back");
+                return Err(Violation { property: "No resurrection", explanation });
             }
             for version in now.iter() {
                 replaced.join(&version.past);

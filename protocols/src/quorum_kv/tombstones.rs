@@ -4,8 +4,8 @@
 //! answered. First everybody holds the tombstone: homes in their store, all others in a grave,
 //! both in their hints of the key. From then on no node holds what it deleted, and none will send
 //! it again. Then everybody forgets the tombstone and begins a new epoch, which refuses what was
-//! sent before. If the leader crashes meanwhile, those who have not forgotten give the tombstone back
-//! to it by anti-entropy, and it begins again.
+//! sent before. If the leader crashes meanwhile, those who have not forgotten give the tombstone
+//! back to it by anti-entropy, and it begins again. (If no home is among them, a grave may stay.)
 
 use super::{Dot, Message, QuorumKv, Record, Ticket, Timer, Versions};
 use crate::kv::Text;

@@ -127,10 +127,15 @@ impl<P: Protocol> Bench<P> {
     /// Delivers, in order, everything that travels among these nodes, and what that brings about,
     /// until nothing does. The rest stays under way.
     pub(crate) fn settle(&mut self, among: &[NodeId]) {
+        self.settle_if(among, |_| true);
+    }
+
+    /// The same, for messages of a kind.
+    pub(crate) fn settle_if(&mut self, among: &[NodeId], passes: impl Fn(&P::Message) -> bool) {
         for _ in 0..10_000 {
-            let place = self.wire.iter().position(|(from, to, _)| {
+            let place = self.wire.iter().position(|(from, to, message)| {
                 let up = |id: &NodeId| self.nodes[id.index()].state.is_some();
-                among.contains(from) && among.contains(to) && up(to)
+                among.contains(from) && among.contains(to) && up(to) && passes(message)
             });
             let Some(place) = place else { return };
             let (from, to, message) = self.wire.remove(place);
