@@ -13,6 +13,8 @@
 //!   `seedfall-net`);
 //! - [`client`]: who asks the nodes, and remembers the answers;
 //! - [`journal`], [`clock`]: what a crash leaves of a node, and what time it believes it is;
+//! - [`wal`], [`disk`]: the journal as bytes, and the disk below it, with everything that can be wrong
+//!   with one;
 //! - [`trace`], [`hash`]: everything that happened, as one number and, on demand, in words;
 //! - [`monitor`]: invariants that are watched while a run goes on;
 //! - [`model`]: what a run is allowed to assume.
@@ -22,6 +24,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod disk;
 pub mod draw;
 pub mod hash;
 pub mod id;
@@ -35,10 +38,12 @@ pub mod queue;
 pub mod time;
 mod timers;
 pub mod trace;
+pub mod wal;
 pub mod world;
 
 pub use client::{ClientContext, ClientEffect, Clients};
 pub use clock::Clock;
+pub use disk::{Disk, DiskCounters, DiskFault};
 pub use draw::{ALWAYS, Draw, DrawAddress, Draws, Override, Ppm, Seed, Site};
 pub use hash::StableHasher;
 pub use id::{Address, ClientId, NodeId, ParseIdError, RequestId};
