@@ -63,10 +63,11 @@ fn check(name: &str, typed: &Typed, expected: &Value) -> Verdict {
     verdict
 }
 
-fn files(folder: &Path) -> u32 {
+/// How many histories were judged, and how many partitions of each model each way decided.
+fn files(folder: &Path) -> (u32, BTreeMap<(String, &'static str), u32>) {
     let expected = std::fs::read_to_string(folder.join("expected.json")).expect("expected.json");
     let expected: BTreeMap<String, Value> = serde_json::from_str(&expected).expect("JSON");
-    let mut checked = 0;
+    let (mut checked, mut ways) = (0, BTreeMap::new());
     for (name, told) in &expected {
         let mut path = folder.join(name);
         if !name.ends_with(".gz") {
@@ -77,17 +78,22 @@ fn files(folder: &Path) -> u32 {
         }
         let bytes = unpack(&path);
         let raw = read(Format::JsonLines, &bytes[..], Limits::DEFAULT).expect("good");
-        let typed = typed(&raw, told["model"].as_str().expect("model"));
-        check(name, &typed, &told["linearizable"]);
+        let model = told["model"].as_str().expect("model");
+        let verdict = check(name, &typed(&raw, model), &told["linearizable"]);
+        for way in Way::ALL {
+            let decided = verdict.statistics().decided_by(way);
+            *ways.entry((model.to_owned(), way.name())).or_insert(0) += decided;
+        }
         checked += 1;
     }
-    checked
+    (checked, ways)
 }
 
 #[test]
 fn small_histories() {
     for name in ["small.jsonl.gz", "small_kv.jsonl.gz", "small_unique.jsonl.gz"] {
-        lines(name);
+        let ways = lines(name);
+        assert!(ways["zones"] > 0, "{name}: zones decided nothing: {ways:?}");
     }
 }
 
@@ -101,7 +107,21 @@ fn medium_histories() {
 
 #[test]
 fn generated_histories() {
-    assert_eq!(files(&data("generated")), 17);
+    let (checked, ways) = files(&data("generated"));
+    assert_eq!(checked, 17);
+    // A fast path that is never taken would leave everything to the searches, unnoticed.
+    let fast = [
+        ("register", "zones"),
+        ("set", "set"),
+        ("queue", "queue"),
+        ("stack", "stack"),
+        ("pqueue", "priority-queue"),
+    ];
+    for (model, way) in fast {
+        let decided = |way: &'static str| ways[&(model.to_owned(), way)];
+        assert!(decided(way) > 0, "{way} decided nothing: {ways:?}");
+        assert_eq!(decided("depth-first") + decided("breadth-first"), 0, "{model}: {ways:?}");
+    }
 }
 
 #[test]
@@ -111,7 +131,7 @@ fn porcupines_histories() {
     let folder = std::env::var("SEEDFALL_PORCUPINE_DIR");
     match folder {
         Ok(folder) => {
-            let checked = files(Path::new(&folder));
+            let (checked, _) = files(Path::new(&folder));
             eprintln!("judged {checked} of Porcupine's histories");
             assert!(checked > 0, "{folder} holds none of the files that its expected.json names");
         }

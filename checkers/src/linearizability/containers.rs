@@ -150,7 +150,7 @@ fn stay(part: &Part<'_>, insert: u32, remove: u32) -> Result<Option<Stay>, Fast>
         None => (u64::MAX, u64::MAX),
     };
     if remove_ret < into.call {
-        let core = vec![insert, remove];
+        let core = vec![insert.min(remove), insert.max(remove)];
         return Err(Fast::Contradiction { core, reason: Reason::ReadFromFuture });
     }
     Ok(Some(Stay {

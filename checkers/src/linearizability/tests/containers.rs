@@ -1,7 +1,7 @@
 //! Sets, queues, stacks and priority queues: monitors and searches against brute force.
 
 use super::brute;
-use super::random::{Random, Shape, cases, history};
+use super::random::{Random, Shape, Wrongs, cases, history};
 use crate::history::History;
 use crate::linearizability::fast::{self, Fast};
 use crate::linearizability::part::split;
@@ -21,7 +21,8 @@ fn agree<M: Model>(
     path: Path,
     why: &str,
     counts: &mut Counts,
-) where
+) -> bool
+where
     M::Input: Clone + std::fmt::Debug,
     M::Output: Clone + std::fmt::Debug,
 {
@@ -65,6 +66,7 @@ fn agree<M: Model>(
         }
         Verdict::Unknown(out) => panic!("{why}: {out:?}"),
     }
+    truth
 }
 
 fn shape(random: &mut Random, unknown: u64) -> Shape {
@@ -79,8 +81,8 @@ fn shape(random: &mut Random, unknown: u64) -> Shape {
 
 #[test]
 fn sets_agree_with_brute_force() {
-    let mut counts = Counts::default();
-    for seed in 0..cases(20_000) {
+    let (mut counts, mut wrongs) = (Counts::default(), Wrongs::default());
+    for seed in 0..cases(6_000) {
         let mut random = Random(seed);
         let shape = shape(&mut random, 30);
         let elements = 1 + random.below(2);
@@ -99,9 +101,17 @@ fn sets_agree_with_brute_force() {
             |state, input| if matches!(input, SetInput::Insert(_)) { !state } else { *state },
             |random, _| random.percent(50),
         );
-        agree(&Set::new(), &history, Path::Set, &format!("seed {seed}"), &mut counts);
+        let why = format!("seed {seed}");
+        let mut judge = |history: &_| agree(&Set::new(), history, Path::Set, &why, &mut counts);
+        if judge(&history) && seed % 4 == 0 {
+            wrongs.judge(&mut random, &history, judge);
+        }
     }
-    assert!(counts[1] > 2_000 && counts[3] > 2_000, "{counts:?}");
+    wrongs.assert_each(cases(6_000) as u32 / 400);
+    assert!(
+        counts.iter().skip(1).step_by(2).all(|n| u64::from(*n) > cases(6_000) / 10),
+        "{counts:?}"
+    );
 }
 
 macro_rules! container {
@@ -109,8 +119,8 @@ macro_rules! container {
      $remove:ident, $next:expr) => {
         #[test]
         fn $test() {
-            let mut counts = Counts::default();
-            for seed in 0..cases(20_000) {
+            let (mut counts, mut wrongs) = (Counts::default(), Wrongs::default());
+            for seed in 0..cases(6_000) {
                 let mut random = Random(seed);
                 let shape = shape(&mut random, 20);
                 let all = shape.operations as u64 + 1;
@@ -144,9 +154,17 @@ macro_rules! container {
                         }
                     },
                 );
-                agree(&$model, &history, $path, &format!("seed {seed}"), &mut counts);
+                let why = format!("seed {seed}");
+                let mut judge = |history: &_| agree(&$model, history, $path, &why, &mut counts);
+                if judge(&history) && seed % 4 == 0 {
+                    wrongs.judge(&mut random, &history, judge);
+                }
             }
-            assert!(counts[1] > 2_000 && counts[3] > 2_000, "{counts:?}");
+            wrongs.assert_each(cases(6_000) as u32 / 400);
+            assert!(
+                counts.iter().skip(1).step_by(2).all(|n| u64::from(*n) > cases(6_000) / 10),
+                "{counts:?}"
+            );
         }
     };
 }

@@ -98,3 +98,89 @@ pub(crate) fn history<M: Model>(
     }
     history
 }
+
+/// What is done to a correct history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mutation {
+    /// Two operations exchange their answers.
+    SwapAnswers,
+    /// An operation is lost from the record.
+    Lose,
+    /// Two operations exchange their times.
+    Reorder,
+}
+
+/// The history with one mutation of each kind, at random places.
+pub(crate) fn mutants<I: Clone, O: Clone>(
+    random: &mut Random,
+    history: &History<I, O>,
+) -> Vec<(Mutation, History<I, O>)> {
+    let mut mutants = Vec::new();
+    let n = history.len() as u64;
+    for mutation in [Mutation::SwapAnswers, Mutation::Lose, Mutation::Reorder] {
+        let (one, other) = (random.below(n) as usize, random.below(n) as usize);
+        let mut mutant = history.clone();
+        let operations = &mut mutant.operations;
+        match mutation {
+            Mutation::Lose => {
+                operations.remove(one);
+            }
+            Mutation::SwapAnswers => {
+                // Where the answers came stays: only what they said is exchanged.
+                let told = |at: usize| history.operations[at].outcome.output().cloned();
+                let (Some(first), Some(second)) = (told(one), told(other)) else { continue };
+                for (at, told) in [(one, second), (other, first)] {
+                    if let Outcome::Ok { output, .. } = &mut operations[at].outcome {
+                        *output = told;
+                    }
+                }
+            }
+            Mutation::Reorder => {
+                let (first, second) = (&history.operations[one], &history.operations[other]);
+                let (first, second) = (first.clone(), second.clone());
+                for (at, time) in [(one, second), (other, first)] {
+                    operations[at].call = time.call;
+                    if let (Outcome::Ok { returned, .. }, Some(other)) =
+                        (&mut operations[at].outcome, time.outcome.returned())
+                    {
+                        *returned = other;
+                    }
+                }
+                let ends =
+                    |op: &Operation<I, O>| op.outcome.returned().is_none_or(|r| r >= op.call);
+                if !operations.iter().all(ends) {
+                    continue;
+                }
+                mutant.sort_by_call();
+            }
+        }
+        mutants.push((mutation, mutant));
+    }
+    mutants
+}
+
+/// Mutants that are wrong, by kind, all of which were found.
+#[derive(Default)]
+pub(crate) struct Wrongs(std::collections::BTreeMap<Mutation, u32>);
+
+impl Wrongs {
+    /// Mutates a correct history and has each mutant judged: the judge compares with brute force
+    /// and tells whether the mutant still holds.
+    pub(crate) fn judge<I: Clone, O: Clone>(
+        &mut self,
+        random: &mut Random,
+        history: &History<I, O>,
+        mut holds: impl FnMut(&History<I, O>) -> bool,
+    ) {
+        for (mutation, mutant) in mutants(random, history) {
+            if !holds(&mutant) {
+                *self.0.entry(mutation).or_insert(0) += 1;
+            }
+        }
+    }
+
+    /// Every kind of mutation made a wrong history at least this often.
+    pub(crate) fn assert_each(&self, least: u32) {
+        assert!(self.0.len() == 3 && self.0.values().all(|n| *n >= least), "{:?}", self.0);
+    }
+}

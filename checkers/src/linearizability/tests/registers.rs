@@ -1,7 +1,7 @@
 //! Registers and key-value stores: zones and both searches against brute force.
 
 use super::brute;
-use super::random::{Random, Shape, history};
+use super::random::{Random, Shape, Wrongs, cases, history};
 use crate::history::History;
 use crate::linearizability::depth_first::{self, Found, Spent};
 use crate::linearizability::fast::{self, Fast};
@@ -148,22 +148,27 @@ fn all_agree(history: &History<In, Out>, why: &str) -> (bool, bool) {
 
 #[test]
 fn registers_agree_with_brute_force() {
-    let mut count = [0_u32; 4];
-    for seed in 0..40_000_u64 {
+    let (mut count, mut wrongs) = ([0_u32; 4], Wrongs::default());
+    for seed in 0..cases(6_000) {
         let mut random = Random(seed);
         let n = 1 + random.below(7) as usize;
         let history = register(&mut random, n);
-        let (truth, fast) = all_agree(&history, &format!("seed {seed}"));
+        let why = format!("seed {seed}");
+        let (truth, fast) = all_agree(&history, &why);
         count[usize::from(truth) * 2 + usize::from(fast)] += 1;
+        if truth && seed % 4 == 0 {
+            wrongs.judge(&mut random, &history, |mutant| all_agree(mutant, &why).0);
+        }
     }
+    wrongs.assert_each(cases(6_000) as u32 / 400);
     // Both answers, by both ways, or this test shows nothing.
-    assert!(count.iter().all(|count| *count > 500), "{count:?}");
+    assert!(count.iter().all(|count| u64::from(*count) > cases(6_000) / 80), "{count:?}");
 }
 
 #[test]
 fn key_value_stores_with_appends_agree_with_brute_force() {
     let mut holding = 0;
-    for seed in 0..15_000_u64 {
+    for seed in 0..cases(2_500) {
         let mut random = Random(seed);
         let n = 1 + random.below(7) as usize;
         let history = appends(&mut random, n);
@@ -179,7 +184,8 @@ fn key_value_stores_with_appends_agree_with_brute_force() {
         };
         both_searches(part, &mut RegisterMachine::new(part, &view), truth, &why);
     }
-    assert!((3_000..14_000).contains(&holding), "{holding}");
+    let all = cases(2_500) as u32;
+    assert!((all / 5..all / 20 * 19).contains(&holding), "{holding} of {all}");
 }
 
 fn appends(random: &mut Random, n: usize) -> History<KvInput<u8, String>, KvOutput<String>> {
