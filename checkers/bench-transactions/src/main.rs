@@ -3,7 +3,8 @@
 //! `cargo run --release` prints the whole table; `cargo run --release -- list` only the cases whose
 //! name contains `list`. Figures are CPU seconds of one thread and the peak of resident memory of a
 //! child that holds the input and checks it once. `build` is the time from the generator's rows to
-//! the checker's own history, `check` the check alone.
+//! the checker's own history, `check` the check alone. The peer is adya, the one that is on the
+//! registry (dbcop 0.2 and AWDIT are not).
 
 use std::fs;
 use std::process::{Command, ExitCode};

@@ -1,7 +1,9 @@
 //! Linearizability checkers side by side, in one command: `cargo run --release`.
 //!
 //! Check only, input in memory, one core; processor time, the best of a few runs. Peers are given a
-//! few seconds each in a process of their own, because neither can be asked to stop.
+//! few seconds each in a process of their own, because neither can be asked to stop. They are those
+//! that exist as crates and judge linearizability: todc-utils and stateright. For transactions see
+//! `bench-transactions` (adya; dbcop 0.2 is not on the registry, so it is not here).
 
 mod loads;
 mod peers;

@@ -1,4 +1,6 @@
 //! A bag: a set that counts.
+//!
+//! Judged by the searches alone, one element after the other.
 
 use std::hash::Hash;
 use std::marker::PhantomData;

@@ -1,4 +1,7 @@
 //! A counter: add, read, add-and-read.
+//!
+//! Judged by the searches alone: with deltas of both signs the question is NP-hard. For long runs
+//! see [`workloads::counter`](crate::workloads), which checks necessary bounds in O(n log n).
 
 use super::Model;
 

@@ -2,6 +2,9 @@
 //!
 //! Tokens as in Kleppmann, *How to do distributed locking* (2016): every grant carries a greater
 //! number than all before it, and the guarded resource refuses a smaller one than it has seen.
+//!
+//! Judged by the searches alone: there is no algorithm for this structure here. For long runs see
+//! [`workloads::fencing`](crate::workloads), which checks necessary rules in O(n log n).
 
 use super::Model;
 

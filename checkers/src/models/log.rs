@@ -1,4 +1,7 @@
 //! A log: append at the end, read at an offset.
+//!
+//! Judged by the searches alone; offsets leave them little to choose. For long runs see
+//! [`workloads::log`](crate::workloads), which checks necessary rules in near-linear time.
 
 use std::hash::Hash;
 use std::marker::PhantomData;

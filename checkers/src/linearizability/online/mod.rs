@@ -1,4 +1,8 @@
-//! Monitors that judge while a run goes on, in bounded memory, and stop at the first violation.
+//! Monitors that judge while a run goes on and stop at the first violation.
+//!
+//! Memory grows with the keys, with what is open at once and with the writes whose answer never
+//! came (they may still be seen), not with the length of the run; [`Monitor`] ends with
+//! [`Standing::Unknown`] where its budget of bytes ends.
 //!
 //! What is judged after a response is the prefix that ends there: operations still open are
 //! indeterminate, as they are for [`linearizable`](super::linearizable). A monitor reports the

@@ -35,8 +35,8 @@ pub enum Flaw {
     Unknown,
 }
 
-/// Checks a verdict's evidence against the history: an order in O(n), a core in O(n) for each of its
-/// operations; where every order is tried, in at most some thousands of configurations more.
+/// Checks a verdict's evidence against the history: an order in O(n), a core in O(n) for each of
+/// its operations; where every order is tried, in at most some thousands of configurations more.
 ///
 /// # Errors
 /// What is wrong with it: then the verdict must not be believed.
