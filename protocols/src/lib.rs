@@ -15,4 +15,5 @@ pub mod abd;
 pub mod kv;
 pub mod quorum_kv;
 pub mod raft;
+pub mod saga;
 pub mod two_phase_commit;

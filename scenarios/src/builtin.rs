@@ -8,6 +8,7 @@ pub mod copied_register;
 pub mod quorum_kv;
 pub mod raft_kv;
 mod registers;
+pub mod saga;
 
 /// Every built-in scenario.
 pub fn all() -> Vec<Box<dyn Runnable>> {
@@ -27,6 +28,9 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(quorum_kv::siblings()),
         Box::new(bank::presumed_abort()),
         Box::new(bank::presumed_commit()),
+        Box::new(saga::orchestrated()),
+        Box::new(saga::semantic_lock()),
+        Box::new(saga::dirty_read()),
         Box::new(copied_register::scenario()),
     ]
 }
