@@ -1,0 +1,9 @@
+//! Sagas against their sources: one test a claim, the nodes wired by hand, and every crash point of
+//! a small saga.
+
+#[path = "../crashing/mod.rs"]
+mod crashing;
+
+mod crash_points;
+mod orchestrated;
+mod support;
