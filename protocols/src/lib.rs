@@ -3,6 +3,7 @@
 //! - [`abd`]: atomic registers over any majority, after Attiya, Bar-Noy and Dolev;
 //! - [`raft`]: a replicated log with a strong leader, after Ongaro and Ousterhout;
 //! - [`quorum_kv`]: a store of siblings with quorums, after Dynamo;
+//! - [`saga`]: long work in steps that can be compensated, after Garcia-Molina and Salem;
 //! - [`two_phase_commit`]: transactions over sharded data, all or nothing, after Bernstein,
 //!   Hadzilacos and Goodman, with the presumptions of R\*;
 //! - [`kv`]: the key-value state machine that a replicated log drives, or a shard keeps.
