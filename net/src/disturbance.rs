@@ -38,6 +38,44 @@ pub enum Disturbance {
     },
     /// Some addresses cannot reach some others.
     Partition(Partition),
+    /// Losses come in bursts: with this probability a message is lost together with whatever the
+    /// same link carries for up to `span` (Gilbert's channel, 1960; Jepsen's correlated loss).
+    Burst {
+        /// In a million: how often a burst begins.
+        ppm: Ppm,
+        /// The longest burst.
+        span: Duration,
+    },
+    /// Every directed link has an extra delay of its own, the same for all its messages: between
+    /// nothing and `most`, a function of the link and of `salt`. (FoundationDB's permanent pair
+    /// latency.)
+    Latency {
+        /// The longest.
+        most: Duration,
+        /// Tells one draw of them from another.
+        salt: u32,
+    },
+    /// Every link carries one message in `each` at most; so many wait, and one more is lost. (A full
+    /// queue; `TigerBeetle`'s simulator: 2 to 20 messages.)
+    Throttle {
+        /// How long a message occupies its link.
+        each: Duration,
+        /// How many wait at most.
+        queue: u32,
+    },
+    /// Bits of a message flip with this probability. A protocol whose messages can be changed
+    /// (`Protocol::mutate`) is handed a changed one; any other has a checksum, and loses it.
+    Corrupt {
+        /// In a million.
+        ppm: Ppm,
+    },
+    /// A partition that comes and goes: in force for `half`, healed for `half`, and again.
+    Flap {
+        /// Who cannot reach whom, while it is in force.
+        partition: Partition,
+        /// Half of its period.
+        half: Duration,
+    },
 }
 
 /// Who cannot reach whom. Clients that are not named reach every node.
@@ -67,6 +105,14 @@ pub enum Partition {
     /// majority, no two see the same one (Jepsen's "majorities ring"). Needs at least four nodes to
     /// cut anything.
     Ring,
+    /// Two halves that reach each other through one node only, which reaches both (Jepsen's
+    /// "bridge").
+    Bridge {
+        /// The node between them.
+        bridge: NodeId,
+        /// One half; the other is everybody else.
+        side: Vec<NodeId>,
+    },
 }
 
 impl Partition {
@@ -85,6 +131,12 @@ impl Partition {
                 let (a, b) = (Address::from(*a), Address::from(*b));
                 (from, to) == (a, b) || (from, to) == (b, a)
             }
+            Self::Bridge { bridge, side } => match (from.node(), to.node()) {
+                (Some(from), Some(to)) if from != *bridge && to != *bridge => {
+                    side.contains(&from) != side.contains(&to)
+                }
+                _ => false,
+            },
             Self::Ring => match (from.node(), to.node()) {
                 (Some(from), Some(to)) => {
                     let gap = from.index().abs_diff(to.index());
@@ -102,7 +154,7 @@ impl Partition {
     pub fn is_idle(&self, nodes: usize) -> bool {
         let named: Vec<Address> = match self {
             Self::TwoWay { side } | Self::OneWay { from: side } => side.clone(),
-            Self::Partial { .. } | Self::Ring => Vec::new(),
+            Self::Partial { .. } | Self::Ring | Self::Bridge { .. } => Vec::new(),
         };
         let all: Vec<Address> = NodeId::all(nodes).map(Address::from).chain(named).collect();
         !all.iter().any(|from| all.iter().any(|to| self.cuts(*from, *to, nodes)))

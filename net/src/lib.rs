@@ -7,6 +7,7 @@
 
 pub mod delay;
 pub mod disturbance;
+mod rare;
 pub mod wire;
 
 pub use delay::Delay;

@@ -2,6 +2,7 @@
 
 use crate::delay::Delay;
 use crate::disturbance::{Disturbance, Partition};
+use crate::rare::{Rare, RareFate};
 use seedfall_sim::{Address, ClientId, Draw, Duration, Fate, Network, NodeId, Ppm, Time};
 
 /// How one directed link treats messages when nothing disturbs it.
@@ -40,6 +41,25 @@ pub struct Tally {
     pub clogged: u64,
     /// Messages cut by a partition.
     pub cut: u64,
+    /// Messages lost in a burst.
+    pub burst: u64,
+    /// Messages that took longer, as all do on their link.
+    pub lagged: u64,
+    /// Messages that waited for their link, or found its queue full.
+    pub throttled: u64,
+    /// Messages whose bits flipped.
+    pub corrupted: u64,
+    /// Messages cut by a partition that comes and goes.
+    pub flapped: u64,
+}
+
+impl Tally {
+    /// A message was cut on a link on which so many of the partitions come and go.
+    #[cold]
+    fn count_cut(&mut self, flaps: u16) {
+        let counter = if flaps > 0 { &mut self.flapped } else { &mut self.cut };
+        *counter += 1;
+    }
 }
 
 /// What changes while a run goes on, for one directed link.
@@ -49,6 +69,8 @@ struct Link {
     model: u16,
     /// How many partitions cut it.
     cuts: u16,
+    /// How many of those come and go.
+    flaps: u16,
     clogged_until: Time,
     /// The last arrival granted, which a FIFO link does not undercut.
     last: Time,
@@ -66,6 +88,8 @@ pub struct Wire {
     duplicate_within: Duration,
     reorder: Ppm,
     reorder_by: Duration,
+    /// What few runs have; `None`: nothing of it.
+    rare: Option<Box<Rare>>,
     tally: Tally,
 }
 
@@ -74,7 +98,8 @@ impl Wire {
     /// model.
     pub fn new(nodes: usize, clients: usize, model: LinkModel) -> Self {
         let peers = nodes + clients;
-        let link = Link { model: 0, cuts: 0, clogged_until: Time::ZERO, last: Time::ZERO };
+        let link =
+            Link { model: 0, cuts: 0, flaps: 0, clogged_until: Time::ZERO, last: Time::ZERO };
         Self {
             nodes,
             peers,
@@ -85,6 +110,7 @@ impl Wire {
             duplicate_within: Duration::ZERO,
             reorder: 0,
             reorder_by: Duration::ZERO,
+            rare: None,
             tally: Tally::default(),
         }
     }
@@ -122,7 +148,16 @@ impl Wire {
                 let link = &mut self.links[at];
                 link.clogged_until = link.clogged_until.max(until);
             }
-            Disturbance::Partition(partition) => self.cut(partition, |cuts| cuts + 1),
+            Disturbance::Partition(partition) => self.cut(partition, |link| link.cuts += 1),
+            // Whoever applies it begins and ends it again and again.
+            Disturbance::Flap { partition, .. } => self.cut(partition, |link| {
+                link.cuts += 1;
+                link.flaps += 1;
+            }),
+            rare => {
+                let links = self.links.len();
+                self.rare.get_or_insert_with(|| Box::new(Rare::new(links))).begin(rare);
+            }
         }
     }
 
@@ -140,23 +175,34 @@ impl Wire {
             }
             // A clog carries its own end.
             Disturbance::Clog { .. } => {}
-            Disturbance::Partition(partition) => self.cut(partition, |cuts| cuts - 1),
+            Disturbance::Partition(partition) => self.cut(partition, |link| link.cuts -= 1),
+            Disturbance::Flap { partition, .. } => self.cut(partition, |link| {
+                link.cuts -= 1;
+                link.flaps -= 1;
+            }),
+            rare => {
+                if self.rare.as_mut().is_some_and(|all| all.end(rare)) {
+                    self.rare = None;
+                }
+            }
         }
     }
 
     /// Ends everything: from here on only the link models decide.
     pub fn heal(&mut self) {
         for link in &mut self.links {
-            link.cuts = 0;
+            (link.cuts, link.flaps) = (0, 0);
             link.clogged_until = Time::ZERO;
         }
         (self.loss, self.duplicate, self.reorder) = (0, 0, 0);
         (self.duplicate_within, self.reorder_by) = (Duration::ZERO, Duration::ZERO);
+        self.rare = None;
     }
 
     /// True if no disturbance is in force at `now`.
     pub fn is_calm(&self, now: Time) -> bool {
         self.loss + self.duplicate + self.reorder == 0
+            && self.rare.is_none()
             && self.links.iter().all(|link| link.cuts == 0 && link.clogged_until <= now)
     }
 
@@ -165,7 +211,7 @@ impl Wire {
         self.links[self.at(from, to)].cuts > 0
     }
 
-    fn cut(&mut self, partition: &Partition, change: impl Fn(u16) -> u16) {
+    fn cut(&mut self, partition: &Partition, change: impl Fn(&mut Link)) {
         let (nodes, peers) = (self.nodes, self.peers);
         let address = |index: usize| {
             if index < nodes {
@@ -176,7 +222,7 @@ impl Wire {
         };
         for (at, link) in self.links.iter_mut().enumerate() {
             if partition.cuts(address(at / peers), address(at % peers), nodes) {
-                link.cuts = change(link.cuts);
+                change(link);
             }
         }
     }
@@ -193,7 +239,7 @@ impl Network for Wire {
         let at = self.at(from, to);
         let link = &mut self.links[at];
         if link.cuts > 0 {
-            self.tally.cut += 1;
+            self.tally.count_cut(link.flaps);
             return Fate::Drop("partition");
         }
         let model = &self.models[usize::from(link.model)];
@@ -205,6 +251,13 @@ impl Network for Wire {
         if link.clogged_until > now {
             self.tally.clogged += 1;
             after = after + link.clogged_until.since(now);
+        }
+        if let Some(rare) = &mut self.rare {
+            match rare.fate(now, at, &draw, &mut self.tally) {
+                Ok(extra) => after = after + extra,
+                Err(RareFate::Lost(why)) => return Fate::Drop(why),
+                Err(RareFate::Corrupt(extra, word)) => return Fate::Corrupt(after + extra, word),
+            }
         }
         let fifo = model.order == Order::Fifo;
         let mut arrive = |after: Duration| {
@@ -235,8 +288,9 @@ impl Network for Wire {
     #[inline]
     fn admit(&mut self, _now: Time, from: Address, to: Address) -> Result<(), &'static str> {
         let at = self.at(from, to);
-        if self.links[at].cuts > 0 {
-            self.tally.cut += 1;
+        let link = &self.links[at];
+        if link.cuts > 0 {
+            self.tally.count_cut(link.flaps);
             return Err("partition");
         }
         Ok(())
@@ -259,7 +313,7 @@ mod tests {
     }
 
     fn fates(wire: &mut Wire, count: u32) -> Vec<Fate> {
-        let words = |k: u32| Draw::from_words([k.wrapping_mul(0x9E37_79B9), k << 20, k << 12, 0]);
+        let words = |k: u32| Draw::from_words([k.wrapping_mul(0x9E37_79B9), k << 20, k << 12, k]);
         (0..count).map(|k| wire.fate(Time::ZERO, node(0), node(1), words(k))).collect()
     }
 
@@ -282,6 +336,47 @@ mod tests {
         assert!(wire.is_calm(Time::ZERO));
         fates(&mut wire, 1_000);
         assert_eq!(*wire.tally(), tally, "nothing happens once they ended");
+    }
+
+    #[test]
+    fn rare_disturbances_take_effect_and_end() {
+        let still = LinkModel { delay: Delay::Fixed(Duration::millis(1)), ..MODEL };
+        let tried = |disturbance: Disturbance| {
+            let mut wire = Wire::new(3, 0, still);
+            wire.begin(&disturbance, Time::MAX);
+            let fates = fates(&mut wire, 1_000);
+            assert!(!wire.is_calm(Time::ZERO));
+            wire.end(&disturbance);
+            assert!(wire.is_calm(Time::ZERO));
+            (fates, *wire.tally())
+        };
+        let second = Duration::secs(1);
+        let (burst, tally) = tried(Disturbance::Burst { ppm: 1_000, span: second });
+        let lost = burst.iter().filter(|fate| **fate == Fate::Drop("burst")).count() as u64;
+        assert!(lost == tally.burst && lost > 100, "all at one instant, so one burst: {lost}");
+        let (lagged, tally) = tried(Disturbance::Latency { most: second, salt: 7 });
+        assert!(lagged.iter().all(|fate| *fate == lagged[0]), "the same for all of a link");
+        assert_eq!(tally.lagged, 1_000);
+        let each = Duration::millis(2);
+        let (queued, tally) = tried(Disturbance::Throttle { each, queue: 3 });
+        assert_eq!(queued[3], Fate::Deliver(Duration::millis(7)), "behind three others");
+        assert_eq!(queued[4], Fate::Drop("queue full"));
+        assert_eq!(tally.throttled, 999, "all but the first");
+        let (flipped, tally) = tried(Disturbance::Corrupt { ppm: 250_000 });
+        let hit = flipped.iter().filter(|fate| matches!(fate, Fate::Corrupt(..))).count() as u64;
+        assert!(hit == tally.corrupted && (200..300).contains(&hit), "a quarter: {hit}");
+    }
+
+    #[test]
+    fn halves_meet_at_the_bridge_only() {
+        let bridge = NodeId::new(2);
+        let side = vec![NodeId::new(0), NodeId::new(1)];
+        let partition = Partition::Bridge { bridge, side };
+        let reach = |from: u16| -> Vec<u16> {
+            (0..5).filter(|to| !partition.cuts(node(from), node(*to), 5)).collect()
+        };
+        assert_eq!((reach(0), reach(4)), (vec![0, 1, 2], vec![2, 3, 4]));
+        assert_eq!(reach(2), [0, 1, 2, 3, 4]);
     }
 
     #[test]

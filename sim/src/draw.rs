@@ -37,6 +37,8 @@ pub enum Site {
     Client(ClientId),
     /// The k-th decision of whoever drew the fault plan.
     Plan,
+    /// How a Byzantine node treats its k-th message.
+    Lie(NodeId),
 }
 
 /// The name of one draw: a site, and its ordinal there, counted from zero.
@@ -108,6 +110,12 @@ impl Draw {
         let word = self.words[usize::from(self.next)];
         self.next += 1;
         word
+    }
+
+    /// The last of the four words, for what few networks ask beside the rest; it is not used up.
+    #[inline]
+    pub const fn last_word(&self) -> u32 {
+        self.words[3]
     }
 
     /// True with probability `ppm` in a million; a nominal draw says no unless the answer is
@@ -345,7 +353,7 @@ impl Draws {
                 Some(from.index(self.nodes) * self.peers + to.index(self.nodes))
             }
             Site::Node(node) => Some(self.peers * self.peers + node.index()),
-            Site::Disk(_) | Site::Tie | Site::Client(_) | Site::Plan => None,
+            Site::Disk(_) | Site::Tie | Site::Client(_) | Site::Plan | Site::Lie(_) => None,
         }
     }
 
@@ -401,7 +409,7 @@ impl Draws {
     #[cold]
     fn revise(&mut self, address: DrawAddress, mut words: [u32; 4]) -> ([u32; 4], bool) {
         let calm = match address.site {
-            Site::Link(..) | Site::Node(_) | Site::Disk(_) => {
+            Site::Link(..) | Site::Node(_) | Site::Disk(_) | Site::Lie(_) => {
                 self.random.as_ref().is_some_and(|random| !random.contains(&address))
             }
             Site::Tie | Site::Client(_) | Site::Plan => false,
@@ -432,6 +440,7 @@ impl Site {
             Self::Tie => (4, 0, 0),
             Self::Client(client) => (5, 0, client.index() as u64),
             Self::Plan => (6, 0, 0),
+            Self::Lie(node) => (7, 0, node.index() as u64),
         };
         (kind << 48) | (high << 16) | low
     }

@@ -42,6 +42,11 @@ impl<R> Journal<R> {
         self.synced
     }
 
+    /// How many records a crash may lose.
+    pub fn unsynced(&self) -> usize {
+        self.records.len() - self.synced
+    }
+
     /// Adds a record, which a crash may lose until the next [`Journal::sync`].
     #[inline]
     pub fn append(&mut self, record: R) {

@@ -15,6 +15,7 @@
 //! - [`journal`], [`clock`]: what a crash leaves of a node, and what time it believes it is;
 //! - [`wal`], [`disk`]: the journal as bytes, and the disk below it, with everything that can be wrong
 //!   with one;
+//! - [`byzantine`]: what a node that lies does to its messages, and what it cannot forge;
 //! - [`trace`], [`hash`]: everything that happened, as one number and, on demand, in words;
 //! - [`monitor`]: invariants that are watched while a run goes on;
 //! - [`model`]: what a run is allowed to assume.
@@ -22,6 +23,7 @@
 //! What is absent: nothing here reads the operating system, no link policy, no protocol, no fault
 //! plan, no checker, no thread, no global. Two runs in one process cannot touch each other.
 
+pub mod byzantine;
 pub mod client;
 pub mod clock;
 pub mod disk;
@@ -41,9 +43,10 @@ pub mod trace;
 pub mod wal;
 pub mod world;
 
+pub use byzantine::{Lies, Signed, nudge};
 pub use client::{ClientContext, ClientEffect, Clients};
-pub use clock::Clock;
 pub use disk::{Disk, DiskCounters, DiskFault};
+pub use clock::{Clock, ClockFault};
 pub use draw::{ALWAYS, Draw, DrawAddress, Draws, Override, Ppm, Seed, Site};
 pub use hash::StableHasher;
 pub use id::{Address, ClientId, NodeId, ParseIdError, RequestId};

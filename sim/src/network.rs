@@ -11,6 +11,8 @@ pub enum Fate {
     Deliver(Duration),
     /// It arrives twice.
     Duplicate(Duration, Duration),
+    /// It arrives after this long, with bits flipped; the word decides which.
+    Corrupt(Duration, u32),
     /// It never arrives; the word says why.
     Drop(&'static str),
 }

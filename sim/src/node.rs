@@ -1,9 +1,13 @@
 //! One simulated node: its life, its journal, its clock, its timers.
 
-use crate::clock::Clock;
+use crate::byzantine::Liar;
+use crate::clock::{Clock, Clocks};
 use crate::journal::Journal;
 use crate::protocol::{Effect, Protocol};
+use crate::queue::Handle;
+use crate::time::Duration;
 use crate::timers::Timers;
+use std::collections::VecDeque;
 
 /// The kinds of effects around which a node can be made to crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,24 +59,61 @@ impl EffectKind {
 pub(crate) struct Node<P: Protocol, B> {
     /// The protocol's volatile state; `None` while the node is down.
     pub(crate) state: Option<P>,
-    pub(crate) paused: bool,
-    pub(crate) backlog: Vec<B>,
+    pub(crate) gate: Gate,
+    /// What waits for the gate.
+    pub(crate) backlog: VecDeque<B>,
     pub(crate) journal: Journal<P::Record>,
     pub(crate) timers: Timers<P::Timer>,
-    pub(crate) clock: Clock,
+    pub(crate) clocks: Clocks,
     pub(crate) armed: Option<CrashPoint>,
+    /// How long it takes to handle an event, while it is slow.
+    pub(crate) slow: Duration,
+    /// How long a sync takes, while its disk is slow.
+    pub(crate) stall: Duration,
+    /// The effects that wait for a sync to be over, the first one last.
+    pub(crate) held: Vec<Effect<P>>,
+    /// When it goes on, while it is busy.
+    pub(crate) wake: Option<Handle>,
+    /// How it lies, while it is Byzantine.
+    pub(crate) liar: Option<Box<Liar<P::Message>>>,
+    /// True if one of those is in force for which effects are applied with care.
+    pub(crate) special: bool,
+}
+
+/// Whether events reach a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// At once.
+    Open,
+    /// When it goes on by itself: it is slow, or waits for its disk.
+    Busy,
+    /// When it is resumed.
+    Paused,
 }
 
 impl<P: Protocol, B> Node<P, B> {
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
             state: None,
-            paused: false,
-            backlog: Vec::new(),
+            gate: Gate::Open,
+            backlog: VecDeque::new(),
             journal: Journal::default(),
             timers: Timers::default(),
-            clock,
+            clocks: Clocks::new(clock),
             armed: None,
+            slow: Duration::ZERO,
+            stall: Duration::ZERO,
+            held: Vec::new(),
+            wake: None,
+            liar: None,
+            special: false,
         }
+    }
+
+    /// To be called whenever one of the faults changed that touch effects.
+    pub(crate) fn refresh(&mut self) {
+        let Self { armed, slow, stall, liar, .. } = self;
+        let waits = *slow > Duration::ZERO || *stall > Duration::ZERO;
+        self.special = armed.is_some() || liar.is_some() || waits;
     }
 }

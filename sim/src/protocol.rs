@@ -1,5 +1,6 @@
 //! The one trait that a protocol implements, and its only way to touch the world.
 
+use crate::byzantine::Signed;
 use crate::draw::{Draw, Draws, Site};
 use crate::id::{NodeId, RequestId};
 use crate::time::{Duration, Time};
@@ -77,6 +78,13 @@ pub trait Protocol: Sized {
         false
     }
 
+    /// Changes one field of a message a little, as a Byzantine node does or an adversary on the
+    /// wire: a term by one ([`crate::nudge`]), another value. False if this message has nothing to
+    /// change (as by default): then a checksum or a signature would have told.
+    fn mutate(_message: &mut Self::Message, _draw: &mut Draw) -> bool {
+        false
+    }
+
     /// A client asks. The answer, if any, is [`Context::respond`], now or in a later handler.
     fn on_request(&mut self, request: RequestId, body: Self::Request, ctx: &mut Context<'_, Self>);
 }
@@ -111,6 +119,7 @@ pub struct Context<'a, P: Protocol> {
     id: NodeId,
     nodes: usize,
     now: Time,
+    wall: Time,
     draws: &'a mut Draws,
     effects: &'a mut Vec<Effect<P>>,
 }
@@ -127,7 +136,14 @@ impl<'a, P: Protocol> Context<'a, P> {
         draws: &'a mut Draws,
         effects: &'a mut Vec<Effect<P>>,
     ) -> Self {
-        Self { id, nodes, now, draws, effects }
+        Self { id, nodes, now, wall: now, draws, effects }
+    }
+
+    /// The same, where the wall clock shows something else than the monotonic clock.
+    #[inline]
+    #[must_use]
+    pub fn with_wall(self, wall: Time) -> Self {
+        Self { wall, ..self }
     }
 
     /// This node.
@@ -142,10 +158,21 @@ impl<'a, P: Protocol> Context<'a, P> {
         self.nodes
     }
 
-    /// What this node's own clock shows; it may be wrong.
+    /// What this node's monotonic clock shows: it may run fast or slow, and never goes back.
     #[inline]
     pub fn now(&self) -> Time {
         self.now
+    }
+
+    /// What this node's wall clock shows: it may be ahead, jump in both directions, or stand still.
+    #[inline]
+    pub fn wall(&self) -> Time {
+        self.wall
+    }
+
+    /// A value that everybody can see was said by this node.
+    pub fn sign<T>(&self, value: T) -> Signed<T> {
+        Signed::new(self.id, value)
     }
 
     /// One random decision of this node.

@@ -50,6 +50,8 @@ pub enum Kind {
     Resume = 18,
     /// The nemesis did something to the wire or to a clock.
     Fault = 19,
+    /// A Byzantine node lied, or an adversary changed a message on the wire.
+    Lie = 20,
 }
 
 /// One thing that happened.
@@ -187,6 +189,7 @@ impl fmt::Display for Entry {
             Kind::Pause => "PAUSED",
             Kind::Resume => "RESUMED",
             Kind::Fault => "FAULT",
+            Kind::Lie => "LIES",
         };
         write!(f, "{at:>12} {actor:>4} {verb:<7}")?;
         if peer == actor {

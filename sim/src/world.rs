@@ -1,23 +1,24 @@
 //! The loop: pop the next event, hash it, hand it to its node, apply what the node wants done.
 
+mod care;
 mod due;
+mod faults;
 mod react;
 
 use crate::client::{ClientEffect, Clients};
 use crate::clock::Clock;
-use crate::draw::{DrawAddress, Draws, Override, Seed, Site};
+use crate::draw::{DrawAddress, Draws, Override, Seed};
 use crate::hash::fold;
 use crate::id::{Address, ClientId, NodeId};
-use crate::journal::{CrashImage, Journal};
+use crate::journal::Journal;
 use crate::network::Network;
-use crate::node::{CrashPoint, Node};
+use crate::node::{Gate, Node};
 use crate::protocol::{Context, Effect, Protocol};
 use crate::queue::Queue;
-use crate::time::{Duration, Time};
-use crate::timers::{Pending, Timers};
+use crate::time::Time;
+use crate::timers::Timers;
 use crate::trace::{Kind, Recording, Trace};
 use std::collections::BTreeMap;
-use std::mem;
 
 use due::Due;
 
@@ -69,6 +70,25 @@ pub struct Counters {
     pub records_torn: u64,
     /// Arrivals and timers that waited for a paused node.
     pub deferred: u64,
+    /// Arrivals and timers that waited for a node that was busy: slow, or with its disk.
+    pub slowed: u64,
+    /// Syncs that took time.
+    pub stalled: u64,
+    /// Messages that a Byzantine node withheld, changed, forged, replayed or held back.
+    pub lies: u64,
+    /// Messages that were changed on the wire, and arrived all the same.
+    pub corrupted: u64,
+    /// Handlers that ran while something was wrong with their node's clocks.
+    pub misled: u64,
+    /// Timers that were set to ring early, late or together.
+    pub timers_moved: u64,
+}
+
+impl Counters {
+    /// Which of them counts what waits for this gate.
+    fn waiting(&mut self, gate: Gate) -> &mut u64 {
+        if gate == Gate::Paused { &mut self.deferred } else { &mut self.slowed }
+    }
 }
 
 /// One event that was carried out.
@@ -188,6 +208,11 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
                 self.record(Kind::Timer, client.into(), client.into(), 0, &timer);
                 self.call_client(client, |clients, ctx| clients.on_timer(client, timer, ctx));
             }
+            Due::Wake(node) => self.wake(node),
+            Due::Late(late) => {
+                let (node, to, message) = *late;
+                self.say(node, to, message);
+            }
         }
         Some(step)
     }
@@ -221,7 +246,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     /// True while a node is paused.
     pub fn is_paused(&self, node: NodeId) -> bool {
-        self.nodes[node.index()].paused
+        self.nodes[node.index()].gate == Gate::Paused
     }
 
     /// The journal of a node, up or down.
@@ -283,110 +308,14 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         &mut self.draws
     }
 
-    /// Crashes a node, now. False if it is down already.
-    pub fn crash(&mut self, node: NodeId) -> bool {
-        let at = node.index();
-        if self.nodes[at].state.take().is_none() {
-            return false;
-        }
-        let draw = self.draws.draw(Site::Disk(node));
-        let image = self.nodes[at].journal.crash(draw);
-        for pending in self.nodes[at].timers.drain() {
-            if let Pending::Queued(handle) = pending {
-                self.queue.cancel(handle);
-            }
-        }
-        self.nodes[at].backlog.clear();
-        self.nodes[at].paused = false;
-        self.nodes[at].armed = None;
-        let CrashImage { kept, lost, torn } = image;
-        self.counters.crashes += 1;
-        self.counters.records_kept += u64::from(kept);
-        self.counters.records_lost += u64::from(lost);
-        self.counters.records_torn += u64::from(torn);
-        self.note(Kind::Crash, node.into(), &image, || match (kept, lost) {
-            (0, 0) => "nothing un-synced".to_owned(),
-            _ => format!(
-                "un-synced records: {kept} kept, {lost} lost{}",
-                if torn { ", torn" } else { "" }
-            ),
-        });
-        true
-    }
-
-    /// Makes a node crash inside its next handler that comes to this point. False if it is down.
-    pub fn arm_crash(&mut self, node: NodeId, point: CrashPoint) -> bool {
-        let node = &mut self.nodes[node.index()];
-        node.armed = node.state.is_some().then_some(point);
-        node.armed.is_some()
-    }
-
-    /// Takes back [`World::arm_crash`]. False if the node was not armed: the crash happened, or
-    /// never was planned.
-    pub fn disarm_crash(&mut self, node: NodeId) -> bool {
-        self.nodes[node.index()].armed.take().is_some()
-    }
-
-    /// Starts a node that is down, from its journal. False if it is up already.
-    pub fn restart(&mut self, node: NodeId) -> bool {
-        if self.nodes[node.index()].state.is_some() {
-            return false;
-        }
-        self.counters.restarts += 1;
-        self.boot(node);
-        true
-    }
-
-    /// Stops a node without a crash: what reaches it waits. False if it is down or paused already.
-    pub fn pause(&mut self, node: NodeId) -> bool {
-        let slot = &mut self.nodes[node.index()];
-        if slot.state.is_none() || slot.paused {
-            return false;
-        }
-        slot.paused = true;
-        self.note(Kind::Pause, node.into(), &(), String::new);
-        true
-    }
-
-    /// Lets a paused node go on: what waited reaches it now, a nanosecond apart, in the order of
-    /// its arrival.
-    pub fn resume(&mut self, node: NodeId) -> bool {
-        let at = node.index();
-        if !mem::take(&mut self.nodes[at].paused) {
-            return false;
-        }
-        self.note(Kind::Resume, node.into(), &(), String::new);
-        for (place, due) in mem::take(&mut self.nodes[at].backlog).into_iter().enumerate() {
-            let time = self.now + Duration::nanos(place as u64);
-            if let Due::NodeTimer(_, timer) = &due {
-                let timer = timer.clone();
-                self.nodes[at].timers.remove(&timer);
-                let handle = self.queue.push(time, due);
-                self.nodes[at].timers.insert(timer, Pending::Queued(handle));
-            } else {
-                self.queue.push(time, due);
-            }
-        }
-        true
-    }
-
-    /// Sets a node's clock. Timers that are pending keep the moment that the old clock gave them.
-    pub fn set_clock(&mut self, node: NodeId, clock: Clock) {
-        self.nodes[node.index()].clock = clock;
-        self.note(Kind::Fault, node.into(), &clock, || format!("{clock:?}"));
-    }
-
-    /// Notes in the trace that something was done to the world from outside.
-    pub fn note_fault(&mut self, actor: Address, what: &str) {
-        self.note(Kind::Fault, actor, &what, || what.to_owned());
-    }
-
     fn boot(&mut self, node: NodeId) {
         self.note(Kind::Start, node.into(), &(), String::new);
         let nodes = self.nodes.len();
         let slot = &mut self.nodes[node.index()];
-        let now = slot.clock.read(self.now);
-        let mut ctx = Context::new(node, nodes, now, &mut self.draws, &mut self.effects);
+        let now = slot.clocks.read(self.now);
+        let wall = if slot.clocks.is_wrong() { slot.clocks.wall(now) } else { now };
+        let ctx = Context::new(node, nodes, now, &mut self.draws, &mut self.effects);
+        let mut ctx = ctx.with_wall(wall);
         slot.state = Some(P::start(node, &self.config, slot.journal.records(), &mut ctx));
         self.apply(node);
     }

@@ -72,6 +72,10 @@ pub(super) enum Due<P: Protocol, T> {
     Arrival(Packet<P>),
     NodeTimer(NodeId, P::Timer),
     ClientTimer(ClientId, T),
+    /// A node that was busy goes on.
+    Wake(NodeId),
+    /// A Byzantine node sends now what it held back.
+    Late(Box<(NodeId, NodeId, P::Message)>),
 }
 
 impl<P: Protocol, T: Clone> Clone for Due<P, T> {
@@ -80,6 +84,8 @@ impl<P: Protocol, T: Clone> Clone for Due<P, T> {
             Self::Arrival(packet) => Self::Arrival(packet.clone()),
             Self::NodeTimer(node, timer) => Self::NodeTimer(*node, timer.clone()),
             Self::ClientTimer(client, timer) => Self::ClientTimer(*client, timer.clone()),
+            Self::Wake(node) => Self::Wake(*node),
+            Self::Late(late) => Self::Late(late.clone()),
         }
     }
 }
@@ -88,8 +94,9 @@ impl<P: Protocol, T> Due<P, T> {
     pub(super) fn address(&self) -> Address {
         match self {
             Self::Arrival(packet) => packet.to,
-            Self::NodeTimer(node, _) => (*node).into(),
+            Self::NodeTimer(node, _) | Self::Wake(node) => (*node).into(),
             Self::ClientTimer(client, _) => (*client).into(),
+            Self::Late(late) => late.0.into(),
         }
     }
 }

@@ -4,11 +4,11 @@
 use super::World;
 use super::due::{Body, Due, Packet};
 use crate::client::{ClientContext, ClientEffect, Clients};
-use crate::draw::Site;
+use crate::draw::{Draw, Site};
 use crate::hash::StableHasher;
 use crate::id::{Address, ClientId, NodeId, RequestId};
 use crate::network::{Fate, Network};
-use crate::node::{CrashPoint, EffectKind};
+use crate::node::Gate;
 use crate::protocol::{Context, Effect, Protocol};
 use crate::time::Duration;
 use crate::timers::Pending;
@@ -41,7 +41,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         }
         if let Some(node) = to.node() {
             let slot = &self.nodes[node.index()];
-            if slot.state.is_none() || slot.paused {
+            if slot.state.is_none() || slot.gate != Gate::Open {
                 return self.miss(node, packet);
             }
         }
@@ -87,14 +87,14 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.lose(event, packet, why);
     }
 
-    /// A packet reaches a node that is down or paused.
+    /// A packet reaches a node that is down, paused or busy.
     #[cold]
     #[inline(never)]
     fn miss(&mut self, node: NodeId, packet: Packet<P>) {
         let slot = &mut self.nodes[node.index()];
         if slot.state.is_some() {
-            self.counters.deferred += 1;
-            slot.backlog.push(Due::Arrival(packet));
+            *self.counters.waiting(slot.gate) += 1;
+            slot.backlog.push_back(Due::Arrival(packet));
             return;
         }
         self.counters.lost += 1;
@@ -109,10 +109,10 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     pub(super) fn ring(&mut self, node: NodeId, timer: P::Timer) {
         let slot = &mut self.nodes[node.index()];
         slot.timers.remove(&timer);
-        if slot.paused {
-            self.counters.deferred += 1;
+        if slot.gate != Gate::Open {
+            *self.counters.waiting(slot.gate) += 1;
             slot.timers.insert(timer.clone(), Pending::Backlog);
-            slot.backlog.push(Due::NodeTimer(node, timer));
+            slot.backlog.push_back(Due::NodeTimer(node, timer));
             return;
         }
         self.counters.timers += 1;
@@ -125,9 +125,16 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     fn call(&mut self, node: NodeId, handler: impl FnOnce(&mut P, &mut Context<'_, P>)) {
         let nodes = self.nodes.len();
         let slot = &mut self.nodes[node.index()];
-        let now = slot.clock.read(self.now);
+        let now = slot.clocks.read(self.now);
+        let wall = if slot.clocks.is_wrong() {
+            self.counters.misled += 1;
+            slot.clocks.wall(now)
+        } else {
+            now
+        };
         let Some(state) = &mut slot.state else { return };
-        handler(state, &mut Context::new(node, nodes, now, &mut self.draws, &mut self.effects));
+        let ctx = Context::new(node, nodes, now, &mut self.draws, &mut self.effects);
+        handler(state, &mut ctx.with_wall(wall));
         self.apply(node);
     }
 
@@ -136,36 +143,16 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     pub(super) fn apply(&mut self, node: NodeId) {
         // From the end, which is where a vector gives without shifting.
         self.effects.reverse();
-        if !self.effects.is_empty() && self.nodes[node.index()].armed.is_some() {
-            return self.apply_armed(node);
+        if self.nodes[node.index()].special {
+            return self.apply_with_care(node);
         }
         while let Some(effect) = self.effects.pop() {
             self.perform(node, effect);
         }
     }
 
-    /// Applies the reversed effects of a handler until they come to the point where a crash is
-    /// armed.
-    #[cold]
-    fn apply_armed(&mut self, node: NodeId) {
-        while let Some(effect) = self.effects.pop() {
-            let (kind, armed) = (EffectKind::of(&effect), self.nodes[node.index()].armed);
-            let is_at = |point: fn(EffectKind) -> CrashPoint| {
-                kind.is_some_and(|kind| armed == Some(point(kind)))
-            };
-            if !is_at(CrashPoint::Before) {
-                self.perform(node, effect);
-            }
-            if is_at(CrashPoint::Before) || is_at(CrashPoint::After) {
-                self.counters.crashes_inside += 1;
-                self.crash(node);
-                self.effects.clear();
-            }
-        }
-    }
-
     #[inline(always)]
-    fn perform(&mut self, node: NodeId, effect: Effect<P>) {
+    pub(super) fn perform(&mut self, node: NodeId, effect: Effect<P>) {
         let me = node.into();
         match effect {
             Effect::Send(to, message) => {
@@ -189,7 +176,10 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             }
             Effect::SetTimer(timer, after) => {
                 let slot = &mut self.nodes[node.index()];
-                let at = self.now + slot.clock.until(after);
+                let at = slot.clocks.ring(self.now, after);
+                if slot.clocks.is_wrong() {
+                    self.counters.timers_moved += u64::from(slot.clocks.moves_timers());
+                }
                 if let Some(Pending::Queued(handle)) = slot.timers.find(&timer) {
                     // As if cancelled and set anew, and cheaper: elections are put off at every
                     // heartbeat.
@@ -221,7 +211,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     /// Hands a message to the network and schedules what becomes of it.
     #[inline(always)]
-    fn transmit(&mut self, from: Address, to: Address, digest: u64, body: Body<P>) {
+    pub(super) fn transmit(&mut self, from: Address, to: Address, digest: u64, body: Body<P>) {
         // Only where nothing borrows the body can it go from the handler to the queue in registers.
         if self.trace.is_kept() {
             self.transmit_kept(from, to, digest, body);
@@ -260,8 +250,29 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
                 self.queue.push(self.now + after, Due::Arrival(packet));
             }
             Fate::Duplicate(first, second) => self.duplicate(event, packet, first, second),
+            Fate::Corrupt(after, word) => self.corrupt(event, packet, after, word),
             Fate::Drop(why) => self.lose(event, packet, why),
         }
+    }
+
+    /// A packet's bits flip on the wire. Where the protocol has no way to change the message, its
+    /// checksum tells, and the message is lost.
+    #[cold]
+    #[inline(never)]
+    fn corrupt(&mut self, event: Event, mut packet: Packet<P>, after: Duration, word: u32) {
+        let mut draw = Draw::from_words([word, word.rotate_left(11), word.rotate_left(23), !word]);
+        let changed = match &mut packet.body {
+            Body::Message(message) => P::mutate(message, &mut draw),
+            Body::Request(..) | Body::Response(..) => false,
+        };
+        if !changed {
+            return self.lose(event, packet, "corrupt");
+        }
+        self.counters.corrupted += 1;
+        packet.digest = packet.body.digest();
+        let event = Event { kind: Kind::Lie, digest: packet.digest, ..event };
+        self.trace.record(event, || format!("(bits flip) {}", packet.body.text()));
+        self.queue.push(self.now + after, Due::Arrival(packet));
     }
 
     #[cold]
