@@ -351,7 +351,7 @@ mod tests {
             (fates, *wire.tally())
         };
         let second = Duration::secs(1);
-        let (burst, tally) = tried(Disturbance::Burst { ppm: 1_000, span: second });
+        let (burst, tally) = tried(Disturbance::Burst { ppm: 10_000, span: second });
         let lost = burst.iter().filter(|fate| **fate == Fate::Drop("burst")).count() as u64;
         assert!(lost == tally.burst && lost > 100, "all at one instant, so one burst: {lost}");
         let (lagged, tally) = tried(Disturbance::Latency { most: second, salt: 7 });

@@ -1,8 +1,8 @@
 //! The nemesis: applies a fault plan to a world, and knows which entries had an effect.
 
 use crate::plan::{Aim, Class, Entry, Fault, FaultPlan};
-use seedfall_net::{Disturbance, Tally, Wire};
-use seedfall_sim::{Clients, Duration, NodeId, Protocol, Time, World};
+use seedfall_net::{Disturbance, Wire};
+use seedfall_sim::{Clients, ClockFault, Duration, NodeId, Protocol, Time, World};
 use std::collections::BTreeSet;
 
 /// What is to be done at a moment, in the order in which it is done if several things are due.
@@ -16,6 +16,8 @@ enum Phase {
     Strike,
     /// A crash that waits for a point inside a handler has waited long enough.
     Deadline,
+    /// What comes and goes, comes or goes.
+    Toggle,
 }
 
 /// What became of one entry so far.
@@ -31,6 +33,8 @@ struct State {
     armed: bool,
     /// How many leaders it has followed.
     followed: usize,
+    /// Whether it is in force, if it comes and goes.
+    on: bool,
 }
 
 /// One fault plan, in the course of one run.
@@ -47,6 +51,10 @@ pub(crate) struct Nemesis {
     leading: BTreeSet<NodeId>,
     /// Who became leader last.
     newest: Option<NodeId>,
+    /// The nodes that it stopped for good.
+    gone: BTreeSet<NodeId>,
+    /// How many disks it took.
+    wiped: u64,
 }
 
 impl Nemesis {
@@ -62,10 +70,20 @@ impl Nemesis {
             fired: false,
             armed: false,
             followed: 0,
+            on: false,
         };
         let states = plan.entries.iter().map(state).collect();
         let leading = BTreeSet::new();
-        Self { plan, states, agenda, watching: 0, leading, newest: None }
+        Self {
+            plan,
+            states,
+            agenda,
+            watching: 0,
+            leading,
+            newest: None,
+            gone: BTreeSet::new(),
+            wiped: 0,
+        }
     }
 
     /// When it acts next; never, once the plan is over.
@@ -126,22 +144,22 @@ impl Nemesis {
         }
     }
 
-    /// Does what is due now. Says which node, if any, has come up or gone down.
+    /// Does what is due now. Says which nodes, if any, may have come up or gone down.
     pub(crate) fn act<P: Protocol, C: Clients<P>>(
         &mut self,
         world: &mut World<P, Wire, C>,
-    ) -> Option<NodeId> {
-        let (_, phase, index) = self.agenda.pop_first()?;
+    ) -> Vec<NodeId> {
+        let Some((_, phase, index)) = self.agenda.pop_first() else { return Vec::new() };
         match phase {
             Phase::Strike => {
-                let entry = &self.plan.entries[index];
+                let entry = self.plan.entries[index].clone();
                 let class = entry.fault.class();
                 if self.states[index].before.is_some() {
                     // What was planned for the node struck before does not happen any more.
                     self.agenda.retain(|(_, phase, other)| *other != index || *phase == Phase::End);
-                    release(world, &self.states[index].fault);
+                    self.release(world, index);
                 } else {
-                    self.states[index].before = Some(effects(class, world));
+                    self.states[index].before = Some(self.effects(class, world));
                     let crash_at_point = matches!(entry.fault, Fault::Crash { point: Some(_), .. });
                     let follows = matches!(entry.aim, Aim::EveryLeader { .. });
                     self.watching += usize::from(crash_at_point || follows);
@@ -153,12 +171,17 @@ impl Nemesis {
                 self.strike(world, index);
             }
             Phase::Return => {
-                release(world, &self.states[index].fault);
+                self.release(world, index);
                 self.strike(world, index);
             }
+            Phase::Toggle if self.states[index].on => {
+                self.release(world, index);
+                self.toggle_later(world, index);
+            }
+            Phase::Toggle => self.strike(world, index),
             Phase::Deadline => {
                 self.states[index].armed = false;
-                if let Some(node) = victim(&self.states[index].fault)
+                if let Some(node) = self.states[index].fault.node()
                     && world.disarm_crash(node)
                 {
                     world.crash(node);
@@ -166,7 +189,7 @@ impl Nemesis {
             }
             Phase::End => self.end(world, index),
         }
-        victim(&self.states[index].fault)
+        self.states[index].fault.holds().to_vec()
     }
 
     /// The node that leads; of several, as there may be across a partition, the one elected last.
@@ -180,14 +203,12 @@ impl Nemesis {
         let entry = &self.plan.entries[index];
         let (now, until) = (world.now(), Time::ZERO + entry.at + entry.lasts);
         let state = &mut self.states[index];
+        state.on = true;
         match &state.fault {
             Fault::Wire(disturbance) => {
                 let begins = format!("begins: {}", state.fault);
                 world.note_fault(first_named(disturbance), &begins);
                 world.network_mut().begin(disturbance, until);
-            }
-            Fault::Crash { node, point: None, .. } => {
-                world.crash(*node);
             }
             Fault::Crash { node, point: Some(point), .. } => {
                 state.armed = world.arm_crash(*node, *point);
@@ -196,10 +217,47 @@ impl Nemesis {
                     self.agenda.insert((deadline, Phase::Deadline, index));
                 }
             }
+            Fault::Crash { node, point: None, .. } | Fault::Storm { node, .. } => {
+                world.crash(*node);
+            }
+            Fault::PowerLoss { nodes } => nodes.iter().for_each(|node| {
+                world.crash(*node);
+            }),
+            Fault::Stop { node } => {
+                if world.crash(*node) {
+                    self.gone.insert(*node);
+                }
+            }
+            Fault::Wipe { node } => self.wiped += u64::from(world.wipe(*node)),
             Fault::Pause { node } => {
                 world.pause(*node);
             }
+            Fault::Slow { node, each } => world.slow_down(*node, *each),
+            Fault::Stall { node, each } => world.stall_disk(*node, *each),
+            Fault::Clock { node, wrong } => world.begin_clock_fault(*node, *wrong),
+            Fault::Strobe { node, nanos, .. } => {
+                world.begin_clock_fault(*node, ClockFault::Step { nanos: *nanos });
+            }
+            Fault::Lie { node, lies } => world.set_lies(*node, Some(*lies)),
         }
+        self.toggle_later(world, index);
+    }
+
+    /// What comes and goes, goes or comes after half of its period.
+    fn toggle_later<P: Protocol, C: Clients<P>>(
+        &mut self,
+        world: &World<P, Wire, C>,
+        index: usize,
+    ) {
+        let half = match &self.states[index].fault {
+            Fault::Wire(Disturbance::Flap { half, .. })
+            | Fault::Storm { half, .. }
+            | Fault::Strobe { half, .. } => *half,
+            _ => return,
+        };
+        // Never at the same instant again, whatever a plan from outside says.
+        let half = if half < Duration::millis(1) { Duration::millis(1) } else { half };
+        self.agenda.insert((world.now() + half, Phase::Toggle, index));
     }
 
     fn end<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
@@ -209,35 +267,75 @@ impl Nemesis {
         let crash_at_point = matches!(entry.fault, Fault::Crash { point: Some(_), .. });
         let follows = matches!(entry.aim, Aim::EveryLeader { .. });
         self.watching -= usize::from(crash_at_point || follows);
+        self.states[index].armed = false;
+        self.release(world, index);
+        let effects = self.effects(self.plan.entries[index].fault.class(), world);
         let state = &mut self.states[index];
-        state.armed = false;
-        release(world, &state.fault);
-        state.fired = effects(entry.fault.class(), world) > state.before.unwrap_or_default();
+        state.fired = effects > state.before.unwrap_or_default();
     }
-}
 
-/// Takes a fault back.
-fn release<P: Protocol, C: Clients<P>>(world: &mut World<P, Wire, C>, fault: &Fault) {
-    match fault {
-        Fault::Wire(disturbance) => {
-            world.note_fault(first_named(disturbance), &format!("ends: {fault}"));
-            world.network_mut().end(disturbance);
+    /// Takes a fault back, as far as it is in force.
+    fn release<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
+        let state = &mut self.states[index];
+        if !std::mem::take(&mut state.on) {
+            return;
         }
-        Fault::Crash { node, .. } => {
-            world.disarm_crash(*node);
-            world.restart(*node);
-        }
-        Fault::Pause { node } => {
-            world.resume(*node);
+        let restart = |world: &mut World<P, Wire, C>, node: NodeId| {
+            if !self.gone.contains(&node) {
+                world.restart(node);
+            }
+        };
+        match &state.fault {
+            Fault::Wire(disturbance) => {
+                world.note_fault(first_named(disturbance), &format!("ends: {}", state.fault));
+                world.network_mut().end(disturbance);
+            }
+            Fault::Crash { node, .. } => {
+                world.disarm_crash(*node);
+                restart(world, *node);
+            }
+            Fault::Wipe { node } | Fault::Storm { node, .. } => restart(world, *node),
+            Fault::PowerLoss { nodes } => nodes.iter().for_each(|node| restart(world, *node)),
+            Fault::Stop { .. } => {}
+            Fault::Pause { node } => {
+                world.resume(*node);
+            }
+            Fault::Slow { node, .. } => world.slow_down(*node, Duration::ZERO),
+            Fault::Stall { node, .. } => world.stall_disk(*node, Duration::ZERO),
+            Fault::Clock { node, wrong } => {
+                world.end_clock_fault(*node, *wrong);
+            }
+            Fault::Strobe { node, nanos, .. } => {
+                world.end_clock_fault(*node, ClockFault::Step { nanos: *nanos });
+            }
+            Fault::Lie { node, .. } => world.set_lies(*node, None),
         }
     }
-}
 
-/// The node whose life a fault interrupts.
-fn victim(fault: &Fault) -> Option<NodeId> {
-    match fault {
-        Fault::Crash { node, .. } | Fault::Pause { node } => Some(*node),
-        Fault::Wire(_) => None,
+    /// How often faults of a class have had an effect so far.
+    fn effects<P: Protocol, C: Clients<P>>(&self, class: Class, world: &World<P, Wire, C>) -> u64 {
+        let (wire, world) = (*world.network().tally(), *world.counters());
+        match class {
+            Class::Loss => wire.lost,
+            Class::Duplicate => wire.duplicated,
+            Class::Reorder => wire.reordered,
+            Class::Clog => wire.clogged,
+            Class::Partition => wire.cut,
+            Class::Burst => wire.burst,
+            Class::Latency => wire.lagged,
+            Class::Throttle => wire.throttled,
+            Class::Corrupt => wire.corrupted,
+            Class::Flap => wire.flapped,
+            Class::Crash | Class::PowerLoss | Class::Storm => world.crashes,
+            Class::Pause => world.deferred,
+            Class::Stop => self.gone.len() as u64,
+            Class::Slow => world.slowed,
+            Class::Stall => world.stalled,
+            Class::Wipe => self.wiped,
+            Class::Clock | Class::Drift => world.misled,
+            Class::Timers => world.timers_moved,
+            Class::Lie => world.lies,
+        }
     }
 }
 
@@ -246,19 +344,5 @@ fn first_named(disturbance: &Disturbance) -> seedfall_sim::Address {
     match disturbance {
         Disturbance::Clog { from, .. } => *from,
         _ => NodeId::new(0).into(),
-    }
-}
-
-/// How often faults of a class have had an effect so far.
-fn effects<P: Protocol, C: Clients<P>>(class: Class, world: &World<P, Wire, C>) -> u64 {
-    let Tally { lost, duplicated, reordered, clogged, cut } = *world.network().tally();
-    match class {
-        Class::Loss => lost,
-        Class::Duplicate => duplicated,
-        Class::Reorder => reordered,
-        Class::Clog => clogged,
-        Class::Partition => cut,
-        Class::Crash => world.counters().crashes,
-        Class::Pause => world.counters().deferred,
     }
 }

@@ -117,6 +117,7 @@ where
             model: self.model,
             nodes: self.cluster.nodes,
             clients: self.cluster.clients,
+            spare: self.cluster.spare,
             faults: self.horizon.faults,
         }
     }
@@ -236,7 +237,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             }
             let world = self.world.as_mut().expect("begun above");
             world.advance(limit);
-            if let Some(node) = self.nemesis.act(world) {
+            for node in self.nemesis.act(world) {
                 self.observe(node)?;
             }
         }

@@ -45,6 +45,9 @@ pub struct Cluster {
     pub link: LinkModel,
     /// The clocks of the first nodes, set as the run begins; those of the others show virtual time.
     pub clocks: &'static [Clock],
+    /// How many nodes the protocol can lose for good, or to a Byzantine fault, and still keep every
+    /// promise.
+    pub spare: usize,
 }
 
 impl Cluster {
@@ -53,7 +56,7 @@ impl Cluster {
     pub const fn lan(nodes: usize, clients: usize) -> Self {
         let delay = Delay::Uniform { min: Duration::millis(1), max: Duration::millis(10) };
         let link = LinkModel { delay, loss: 0, duplicate: 0, order: Order::Free };
-        Self { nodes, clients, link, clocks: &[] }
+        Self { nodes, clients, link, clocks: &[], spare: 0 }
     }
 }
 

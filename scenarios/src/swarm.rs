@@ -1,9 +1,11 @@
 //! How a seed draws its fault plan.
 
-use crate::plan::{Aim, Class, Entry, Fault, FaultPlan, Frame};
+use crate::fault::{Class, Fault};
+use crate::plan::{Aim, Entry, FaultPlan, Frame};
 use seedfall_net::{Disturbance, Partition};
 use seedfall_sim::{
-    Address, ClientId, CrashPoint, Draw, Draws, Duration, EffectKind, NodeId, Ppm, Seed, Site,
+    Address, ClientId, ClockFault, CrashPoint, Draw, Draws, Duration, EffectKind, Lies, NodeId,
+    Ppm, Seed, Site,
 };
 use std::ops::Range;
 
@@ -28,15 +30,67 @@ pub struct Swarm {
     pub crashes: u32,
     /// Most pauses.
     pub pauses: u32,
+    /// Highest probability that a burst of loss begins, in a million.
+    pub bursts: Ppm,
+    /// Longest lasting latency of a link.
+    pub latency: Duration,
+    /// Most times at which links carry little.
+    pub throttles: u32,
+    /// Highest probability that the bits of a message flip, in a million.
+    pub corrupt: Ppm,
+    /// Most partitions that come and go.
+    pub flaps: u32,
+    /// Most nodes that stop for good; never more than the cluster can spare.
+    pub stops: u32,
+    /// Most power losses.
+    pub power_losses: u32,
+    /// Most storms of restarts.
+    pub storms: u32,
+    /// Most nodes that are slow.
+    pub slows: u32,
+    /// Most disks that are slow.
+    pub stalls: u32,
+    /// Most disks that are lost; never more than the cluster can spare.
+    pub wipes: u32,
+    /// Most times at which a wall clock is wrong.
+    pub clocks: u32,
+    /// Most times at which a clock drifts.
+    pub drifts: u32,
+    /// Most times at which timers ring early, late or together.
+    pub timers: u32,
+    /// Most Byzantine nodes; never more than the cluster can spare.
+    pub liars: u32,
 }
 
 impl Swarm {
     /// Nothing ever goes wrong.
-    pub const NONE: Self =
-        Self { loss: 0, duplicate: 0, reorder: 0, clogs: 0, partitions: 0, crashes: 0, pauses: 0 };
+    pub const NONE: Self = Self {
+        loss: 0,
+        duplicate: 0,
+        reorder: 0,
+        clogs: 0,
+        partitions: 0,
+        crashes: 0,
+        pauses: 0,
+        bursts: 0,
+        latency: Duration::ZERO,
+        throttles: 0,
+        corrupt: 0,
+        flaps: 0,
+        stops: 0,
+        power_losses: 0,
+        storms: 0,
+        slows: 0,
+        stalls: 0,
+        wipes: 0,
+        clocks: 0,
+        drifts: 0,
+        timers: 0,
+        liars: 0,
+    };
 
-    /// Everything that can go wrong with links, nodes and time, at the rates of the fault
-    /// catalogues of `TigerBeetle` and Jepsen.
+    /// Everything that can go wrong with links, nodes, clocks and time, as far as the model permits
+    /// it, at the rates of the fault catalogues of `TigerBeetle`, `FoundationDB` and Jepsen.
     pub const ALL: Self = Self {
         loss: 300_000,
         duplicate: 200_000,
@@ -45,6 +99,21 @@ impl Swarm {
         partitions: 4,
         crashes: 5,
         pauses: 3,
+        bursts: 20_000,
+        latency: Duration::millis(30),
+        throttles: 2,
+        corrupt: 100_000,
+        flaps: 1,
+        stops: 2,
+        power_losses: 1,
+        storms: 1,
+        slows: 2,
+        stalls: 2,
+        wipes: 1,
+        clocks: 2,
+        drifts: 2,
+        timers: 2,
+        liars: 2,
     };
 
     /// The plan of a seed, within the frame.
@@ -58,18 +127,27 @@ impl Swarm {
                 let mut draw = plan.draw();
                 (draw.chance(500_000), draw)
             };
-            let most = self.most(class);
+            let most = match self.most(class) {
+                most if class.takes_a_node() => most.min(plan.spare() as u32),
+                most => most,
+            };
             if off || most == 0 || !class.permitted_by(frame.model) {
                 continue;
             }
             match class {
-                Class::Loss | Class::Duplicate | Class::Reorder => plan.noise(class, most),
+                Class::Loss
+                | Class::Duplicate
+                | Class::Reorder
+                | Class::Burst
+                | Class::Corrupt
+                | Class::Latency => plan.noise(class, most),
                 _ => (0..1 + how_many.below(most)).for_each(|_| plan.outage(class)),
             }
         }
         FaultPlan { entries: plan.plan }
     }
 
+    /// How often, how many or, for latencies, how many microseconds.
     fn most(&self, class: Class) -> u32 {
         match class {
             Class::Loss => self.loss,
@@ -79,6 +157,21 @@ impl Swarm {
             Class::Partition => self.partitions,
             Class::Crash => self.crashes,
             Class::Pause => self.pauses,
+            Class::Burst => self.bursts,
+            Class::Latency => (self.latency.as_nanos() / 1_000).min(u64::from(u32::MAX)) as u32,
+            Class::Throttle => self.throttles,
+            Class::Corrupt => self.corrupt,
+            Class::Flap => self.flaps,
+            Class::Stop => self.stops,
+            Class::PowerLoss => self.power_losses,
+            Class::Storm => self.storms,
+            Class::Slow => self.slows,
+            Class::Stall => self.stalls,
+            Class::Wipe => self.wipes,
+            Class::Clock => self.clocks,
+            Class::Drift => self.drifts,
+            Class::Timers => self.timers,
+            Class::Lie => self.liars,
         }
     }
 }
@@ -97,14 +190,26 @@ impl Drawing<'_> {
         self.draws.at(Site::Plan, self.next)
     }
 
+    /// How many nodes may still be taken for good.
+    fn spare(&self) -> usize {
+        let taken = self.plan.iter().filter(|entry| entry.fault.class().takes_a_node()).count();
+        self.frame.spare.saturating_sub(taken)
+    }
+
     /// A disturbance of every link, all the time, at a rate between a tenth of `most` and `most`.
-    fn noise(&mut self, class: Class, most: Ppm) {
+    fn noise(&mut self, class: Class, most: u32) {
         let mut draw = self.draw();
         let ppm = log_uniform(most / 10..most, draw.word());
         let span = log_span(Duration::millis(10)..Duration::millis(1_000), draw.word());
         let disturbance = match class {
             Class::Loss => Disturbance::Loss { ppm },
             Class::Duplicate => Disturbance::Duplicate { ppm, within: span },
+            Class::Burst => Disturbance::Burst { ppm, span },
+            Class::Corrupt => Disturbance::Corrupt { ppm },
+            Class::Latency => {
+                let most = Duration::micros(ppm.into());
+                Disturbance::Latency { most, salt: draw.word() }
+            }
             _ => Disturbance::Reorder { ppm, by: span },
         };
         let fault = Fault::Wire(disturbance);
@@ -123,7 +228,15 @@ impl Drawing<'_> {
         let lasts = log_span(faults.scale(1, 10)..faults.scale(1, 2), draw.word());
         let lasts = if left < lasts { left } else { lasts };
         let node = NodeId::new(draw.below(self.frame.nodes as u32) as u16);
-        let mut aim = if class == Class::Clog { Aim::Named } else { self.aim() };
+        let mut aim = match class {
+            Class::Clog | Class::Throttle | Class::PowerLoss => Aim::Named,
+            _ => self.aim(),
+        };
+        // Whoever is struck by one of these stays struck.
+        if class.takes_a_node() && aim != Aim::Named {
+            aim = Aim::Leader;
+        }
+        let lasts = if class.takes_a_node() { left } else { lasts };
         let faults = match class {
             Class::Clog => self.clog(node),
             Class::Crash => {
@@ -140,7 +253,7 @@ impl Drawing<'_> {
                 vec![Fault::Wire(Disturbance::Partition(Partition::TwoWay { side }))]
             }
             Class::Partition => vec![Fault::Wire(Disturbance::Partition(self.partition(node)))],
-            _ => vec![Fault::Pause { node }],
+            _ => vec![self.other(class, node)],
         };
         // Whoever follows leaders needs time to meet several.
         let follows = matches!(aim, Aim::EveryLeader { .. });
@@ -152,7 +265,7 @@ impl Drawing<'_> {
                 // A node that is down cannot crash, nor be paused: such an entry would have no
                 // effect.
                 fault => self.plan.iter().any(|other| {
-                    held(&other.fault) == held(fault)
+                    fault.holds().iter().any(|node| other.fault.holds().contains(node))
                         && other.at < at + lasts
                         && at < other.at + other.lasts
                 }),
@@ -226,6 +339,93 @@ impl Drawing<'_> {
         Fault::Crash { node, point, down: if point.is_some() { down } else { Duration::ZERO } }
     }
 
+    /// What happens to one node, or to all links, of the classes that have no more to choose.
+    fn other(&mut self, class: Class, node: NodeId) -> Fault {
+        let mut draw = self.draw();
+        let span = |from, to, word| log_span(Duration::millis(from)..Duration::millis(to), word);
+        match class {
+            Class::Throttle => Fault::Wire(Disturbance::Throttle {
+                each: span(1, 20, draw.word()),
+                queue: 2 + draw.below(19),
+            }),
+            Class::Flap => Fault::Wire(Disturbance::Flap {
+                partition: Partition::TwoWay { side: vec![node.into()] },
+                half: span(5, 400, draw.word()),
+            }),
+            Class::Stop => Fault::Stop { node },
+            Class::Wipe => Fault::Wipe { node },
+            Class::PowerLoss => {
+                let whole = draw.below(2) == 1;
+                let members = draw.word();
+                let hit = |other: &NodeId| whole || members >> (other.index() % 31) & 1 == 1;
+                let mut nodes: Vec<NodeId> = NodeId::all(self.frame.nodes).filter(hit).collect();
+                if nodes.is_empty() {
+                    nodes.push(node);
+                }
+                Fault::PowerLoss { nodes }
+            }
+            Class::Storm => Fault::Storm { node, half: span(5, 200, draw.word()) },
+            Class::Slow => Fault::Slow { node, each: span(1, 40, draw.word()) },
+            Class::Stall => Fault::Stall { node, each: span(1, 200, draw.word()) },
+            Class::Clock => self.wall_clock(node, &mut draw),
+            Class::Drift => {
+                // 200 ppm is usual, 5 % hostile.
+                let ppm = log_uniform(200..50_000, draw.word()) as i32;
+                let ppm = if draw.below(2) == 1 { ppm } else { -ppm };
+                Fault::Clock { node, wrong: ClockFault::Drift { ppm } }
+            }
+            Class::Timers => {
+                let by = span(1, 100, draw.word());
+                let wrong = match draw.below(3) {
+                    0 => ClockFault::Early { by },
+                    1 => ClockFault::Late { by },
+                    _ => ClockFault::Coalesce { to: by },
+                };
+                Fault::Clock { node, wrong }
+            }
+            Class::Lie => Fault::Lie { node, lies: self.lies() },
+            _ => Fault::Pause { node },
+        }
+    }
+
+    /// From 4 ms to a quarter of an hour, which to most protocols is for ever (Jepsen: 262 s).
+    fn wall_clock(&mut self, node: NodeId, draw: &mut Draw) -> Fault {
+        let nanos = log_span(Duration::millis(4)..Duration::secs(900), draw.word());
+        let nanos = nanos.as_nanos() as i64;
+        match draw.below(8) {
+            0 => Fault::Clock { node, wrong: ClockFault::Freeze },
+            1 | 2 => {
+                let half = log_span(Duration::millis(2)..Duration::millis(200), draw.word());
+                Fault::Strobe { node, nanos, half }
+            }
+            3..=5 => Fault::Clock { node, wrong: ClockFault::Step { nanos } },
+            _ => Fault::Clock { node, wrong: ClockFault::Step { nanos: -nanos } },
+        }
+    }
+
+    /// Each way to lie is absent with probability one half, as each class of faults is.
+    fn lies(&mut self) -> Lies {
+        let mut draws = [self.draw(), self.draw()];
+        let switches = draws[0].word();
+        let mut rate = |bit: u32, draw: usize| {
+            let ppm = log_uniform(20_000..200_000, draws[draw].word());
+            if switches >> (20 + bit) & 1 == 1 { ppm } else { 0 }
+        };
+        let mut lies = Lies {
+            withhold: rate(0, 0),
+            mutate: rate(1, 0),
+            replay: rate(2, 0),
+            delay: rate(3, 1),
+            forge: rate(4, 1),
+            delay_by: Duration::millis(300),
+        };
+        let silent = lies.withhold + lies.mutate + lies.replay + lies.delay + lies.forge == 0;
+        if silent {
+            lies.mutate = 100_000;
+        }
+        lies
+    }
+
     /// A sixth strike the leader, half every leader soon after its election.
     fn aim(&mut self) -> Aim {
         let mut draw = self.draw();
@@ -238,14 +438,6 @@ impl Drawing<'_> {
                 Aim::EveryLeader { after: vec![span(), span(), span(), span()] }
             }
         }
-    }
-}
-
-/// The node whose life a fault interrupts.
-fn held(fault: &Fault) -> Option<NodeId> {
-    match fault {
-        Fault::Crash { node, .. } | Fault::Pause { node } => Some(*node),
-        Fault::Wire(_) => None,
     }
 }
 

@@ -280,6 +280,7 @@ fn words(explanation: &Explanation, event: &Happening) -> String {
         Kind::Pause => format!("{me} freezes"),
         Kind::Resume => format!("{me} goes on"),
         Kind::Fault => text.clone(),
+        Kind::Lie => format!("{me} to {other}: {text}"),
     };
     told.replace('\n', " ")
 }
