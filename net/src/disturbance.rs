@@ -55,8 +55,8 @@ pub enum Disturbance {
         /// Tells one draw of them from another.
         salt: u32,
     },
-    /// Every link carries one message in `each` at most; so many wait, and one more is lost. (A full
-    /// queue; `TigerBeetle`'s simulator: 2 to 20 messages.)
+    /// Every link carries one message in `each` at most; so many wait, and one more is lost. (A
+    /// full queue; `TigerBeetle`'s simulator: 2 to 20 messages.)
     Throttle {
         /// How long a message occupies its link.
         each: Duration,

@@ -1,5 +1,5 @@
-//! What only some runs have on the wire: bursts of loss, lasting latencies, full queues, flipped bits.
-//! A wire without them does not come here.
+//! What only some runs have on the wire: bursts of loss, lasting latencies, full queues, flipped
+//! bits. A wire without them does not come here.
 
 use crate::disturbance::Disturbance;
 use crate::wire::Tally;

@@ -211,9 +211,15 @@ impl Class {
             Self::Throttle => links != Links::Reliable && timing != Timing::Synchronous,
             Self::Corrupt => links == Links::Arbitrary,
             // Late is not lost: only a bound on delays, steps and clocks forbids it.
-            Self::Reorder | Self::Clog | Self::Latency => timing != Timing::Synchronous,
-            Self::Pause | Self::Slow | Self::Stall => timing != Timing::Synchronous,
-            Self::Clock | Self::Drift | Self::Timers => timing != Timing::Synchronous,
+            Self::Reorder
+            | Self::Clog
+            | Self::Latency
+            | Self::Pause
+            | Self::Slow
+            | Self::Stall
+            | Self::Clock
+            | Self::Drift
+            | Self::Timers => timing != Timing::Synchronous,
             // What comes back.
             Self::Crash | Self::PowerLoss | Self::Storm => nodes != Nodes::CrashStop,
             // How many, is the cluster's `spare`.

@@ -4,7 +4,8 @@
 //!
 //! - [`scenario`]: the struct literal in which a test writes its assumptions down;
 //! - [`promise`]: what must hold always, eventually, sometimes;
-//! - [`fault`], [`plan`]: what can go wrong, fault plans as data, and the swarm that draws them within the model;
+//! - [`fault`], [`plan`]: what can go wrong, fault plans as data, and the swarm that draws them
+//!   within the model;
 //! - [`run`]: one run; [`report`]: what it came to; [`mod@sweep`]: many runs;
 //! - [`mod@shrink`]: from a failing run to a story;
 //! - [`explain`]: a run as a picture;

@@ -322,7 +322,10 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     }
 
     fn observe(&mut self, node: NodeId) -> Result<(), Broken> {
-        let Some(state) = self.world.as_ref().and_then(|world| world.node(node)) else {
+        // A handler that is not over is not to be judged: nobody knows yet of what it did, and a
+        // crash may still undo it.
+        let world = self.world.as_ref().filter(|world| !world.is_mid_handler(node));
+        let Some(state) = world.and_then(|world| world.node(node)) else {
             return Ok(());
         };
         for (promise, monitor) in &mut self.monitors {
@@ -417,7 +420,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             }
             Some(broken) => Conclusion::Failed(Box::new(self.failure(&plan, broken))),
             None if completed == 0 => Conclusion::Vacuous("no operation completed".to_owned()),
-            None => match fired.iter().find(|(_, fired)| !fired) {
+            None => match fired.iter().find(|(class, _)| !fired.contains(&(*class, true))) {
                 Some((class, _)) => {
                     Conclusion::Vacuous(format!("a planned {} had no effect", class.name()))
                 }

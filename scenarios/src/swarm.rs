@@ -99,7 +99,7 @@ impl Swarm {
         partitions: 4,
         crashes: 5,
         pauses: 3,
-        bursts: 20_000,
+        bursts: 100_000,
         latency: Duration::millis(30),
         throttles: 2,
         corrupt: 100_000,
@@ -345,7 +345,7 @@ impl Drawing<'_> {
         let span = |from, to, word| log_span(Duration::millis(from)..Duration::millis(to), word);
         match class {
             Class::Throttle => Fault::Wire(Disturbance::Throttle {
-                each: span(1, 20, draw.word()),
+                each: span(10, 100, draw.word()),
                 queue: 2 + draw.below(19),
             }),
             Class::Flap => Fault::Wire(Disturbance::Flap {
@@ -365,8 +365,8 @@ impl Drawing<'_> {
                 Fault::PowerLoss { nodes }
             }
             Class::Storm => Fault::Storm { node, half: span(5, 200, draw.word()) },
-            Class::Slow => Fault::Slow { node, each: span(1, 40, draw.word()) },
-            Class::Stall => Fault::Stall { node, each: span(1, 200, draw.word()) },
+            Class::Slow => Fault::Slow { node, each: span(5, 50, draw.word()) },
+            Class::Stall => Fault::Stall { node, each: span(2, 200, draw.word()) },
             Class::Clock => self.wall_clock(node, &mut draw),
             Class::Drift => {
                 // 200 ppm is usual, 5 % hostile.

@@ -5,8 +5,8 @@
 //! delayed, replaced by stale ones, or changed a little, for each receiver apart: so it says
 //! different things to different nodes (Lamport, Shostak and Pease, "The Byzantine Generals
 //! Problem", 1982). A small change, one field by one, is what correct nodes may believe; wild ones
-//! they reject at sight (Winter et al., "Randomized Testing of Byzantine Fault Tolerant Algorithms",
-//! OOPSLA 2023, "small-scope mutations").
+//! they reject at sight (Winter et al., "Randomized Testing of Byzantine Fault Tolerant
+//! Algorithms", OOPSLA 2023, "small-scope mutations").
 
 use crate::draw::{Draw, Ppm};
 use crate::id::NodeId;
@@ -28,7 +28,8 @@ pub struct Lies {
     pub delay: Ppm,
     /// ... by up to so much.
     pub delay_by: Duration,
-    /// It goes out, and after it an earlier message with one field changed, that nothing called for.
+    /// It goes out, and after it an earlier message with one field changed, that nothing called
+    /// for.
     pub forge: Ppm,
 }
 

@@ -1,8 +1,8 @@
 //! A node's clocks: functions of virtual time, wrong in the ways that real ones are.
 //!
-//! A node has two. Its **monotonic** clock measures spans and rings timers: it may start anywhere and
-//! run fast or slow, and never goes back. Its **wall** clock is the monotonic one with somebody else's
-//! corrections: it may be ahead, step in both directions, or stand still.
+//! A node has two. Its **monotonic** clock measures spans and rings timers: it may start anywhere
+//! and run fast or slow, and never goes back. Its **wall** clock is the monotonic one with somebody
+//! else's corrections: it may be ahead, step in both directions, or stand still.
 
 use crate::time::{Duration, Time};
 
@@ -21,8 +21,8 @@ pub struct Clock {
     pub drift_ppm: i32,
 }
 
-/// What can go wrong with the clocks of a node while a run goes on. (Ranges: Jepsen's clock nemesis;
-/// drifts of 200 ppm are usual, 5 % is what a hostile virtual machine reaches.)
+/// What can go wrong with the clocks of a node while a run goes on. (Ranges: Jepsen's clock
+/// nemesis; drifts of 200 ppm are usual, 5 % is what a hostile virtual machine reaches.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case", deny_unknown_fields))]
@@ -34,7 +34,8 @@ pub enum ClockFault {
     },
     /// The wall clock stands still, and is right again at the end.
     Freeze,
-    /// Both clocks run faster by so many parts per million; the monotonic clock keeps what it gained.
+    /// Both clocks run faster by so many parts per million; the monotonic clock keeps what it
+    /// gained.
     Drift {
         /// How much faster; negative: slower.
         ppm: i32,
@@ -127,13 +128,12 @@ impl Clocks {
     #[cold]
     fn ring_wrong(&self, now: Time, span: Duration) -> Time {
         let mut at = now + span;
+        let earliest = now + Duration::nanos(span.as_nanos() / 2);
         for (fault, _) in self.faults.iter().flat_map(|faults| faults.iter()) {
             at = match fault {
-                ClockFault::Early { by } => {
-                    let half = Duration::nanos(span.as_nanos() / 2);
-                    let by = if half < *by { half } else { *by };
-                    Time::from_nanos(at.as_nanos() - by.as_nanos())
-                }
+                // Where several of these are in force, too: or a timer that is set again whenever
+                // it rings would ring for ever at one instant.
+                ClockFault::Early { by } => earliest + at.since(earliest + *by),
                 ClockFault::Late { by } => at + *by,
                 ClockFault::Coalesce { to } => {
                     Time::from_nanos(at.as_nanos().next_multiple_of(to.as_nanos().max(1)))

@@ -249,6 +249,13 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.nodes[node.index()].gate == Gate::Paused
     }
 
+    /// True while a handler of a node is not over, because its disk is slow: its state is ahead of
+    /// what it wrote down and said.
+    #[inline]
+    pub fn is_mid_handler(&self, node: NodeId) -> bool {
+        !self.nodes[node.index()].held.is_empty()
+    }
+
     /// The journal of a node, up or down.
     pub fn journal(&self, node: NodeId) -> &Journal<P::Record> {
         &self.nodes[node.index()].journal

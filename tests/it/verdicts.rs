@@ -187,10 +187,13 @@ fn a_planned_fault_without_effect_makes_the_run_vacuous() {
     let once = run(vec![crash(100, 500)]);
     assert_eq!(once.conclusion, Conclusion::Passed);
     assert_eq!((once.counters.crashes, once.counters.restarts), (1, 1));
-    // The second crash meets a node that is down already, and does nothing.
+    // The second crash meets a node that is down already, and does nothing; but crashes there were.
     let twice = run(vec![crash(100, 500), crash(200, 100)]);
     assert_eq!(twice.fired, [(Class::Crash, true), (Class::Crash, false)]);
-    assert!(matches!(twice.conclusion, Conclusion::Vacuous(_)), "{:?}", twice.conclusion);
+    assert_eq!(twice.conclusion, Conclusion::Passed);
+    let pause = Entry { fault: Fault::Pause { node: NodeId::new(0) }, ..crash(200, 100) };
+    let never = run(vec![crash(100, 500), pause]);
+    assert_eq!(never.conclusion, Conclusion::Vacuous("a planned pause had no effect".to_owned()));
 }
 
 #[test]
@@ -215,7 +218,10 @@ fn a_plan_that_exceeds_its_model_is_refused() {
 
 #[test]
 fn drawn_plans_fit_their_frame_and_use_every_class() {
-    let frame = seedfall::builtin::all()[0].frame();
+    let mut frame = seedfall::builtin::all()[0].frame();
+    frame.model.links = Links::Arbitrary;
+    frame.model.nodes = Nodes::Byzantine;
+    assert!(frame.spare > 0, "or nothing may be stopped, wiped or made to lie");
     let mut classes = std::collections::BTreeMap::<Class, u32>::new();
     for seed in 0..500 {
         let plan = Swarm::ALL.draw(Seed(seed), &frame);
@@ -225,7 +231,8 @@ fn drawn_plans_fit_their_frame_and_use_every_class() {
         own.into_iter().for_each(|class| *classes.entry(class).or_default() += 1);
     }
     assert_eq!(classes.len(), Class::ALL.len());
-    assert!(classes.values().all(|runs| (150..350).contains(runs)), "half of them: {classes:?}");
+    // Half of them, less those that would fall on a node that is struck already.
+    assert!(classes.values().all(|runs| (50..350).contains(runs)), "{classes:?}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub fn five() -> Scenario<Raft, Input, Output> {
         name: "raft-kv",
         story: "Five Raft nodes keep three keys for four clients, under every fault of the model.",
         model: SystemModel::USUAL,
-        cluster: Cluster { clocks: &CLOCKS, ..Cluster::lan(5, 4) },
+        cluster: Cluster { clocks: &CLOCKS, spare: 2, ..Cluster::lan(5, 4) },
         config: Config { max_entries_per_append: 4, ..CONFIG },
         workload: WORKLOAD,
         faults: Swarm::ALL,
@@ -41,7 +41,7 @@ pub fn three() -> Scenario<Raft, Input, Output> {
     Scenario {
         name: "raft-kv-3",
         story: "Three Raft nodes that replicate one entry at a time, in short episodes.",
-        cluster: Cluster::lan(3, 3),
+        cluster: Cluster { spare: 1, ..Cluster::lan(3, 3) },
         config: Config { max_entries_per_append: 1, ..CONFIG },
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
         ..five()

@@ -1,5 +1,5 @@
-//! Effects applied with care: where a crash is armed, a disk or a node is slow, or a node lies. Most
-//! handlers of most runs never come here.
+//! Effects applied with care: where a crash is armed, a disk or a node is slow, or a node lies.
+//! Most handlers of most runs never come here.
 
 use super::World;
 use super::due::{Body, Due};
