@@ -45,8 +45,8 @@ pub mod world;
 
 pub use byzantine::{Lies, Signed, nudge};
 pub use client::{ClientContext, ClientEffect, Clients};
-pub use disk::{Disk, DiskCounters, DiskFault};
 pub use clock::{Clock, ClockFault};
+pub use disk::{Disk, DiskCounters, DiskFault};
 pub use draw::{ALWAYS, Draw, DrawAddress, Draws, Override, Ppm, Seed, Site};
 pub use hash::StableHasher;
 pub use id::{Address, ClientId, NodeId, ParseIdError, RequestId};
