@@ -13,8 +13,8 @@
 //!   `seedfall-net`);
 //! - [`client`]: who asks the nodes, and remembers the answers;
 //! - [`journal`], [`clock`]: what a crash leaves of a node, and what time it believes it is;
-//! - [`wal`], [`disk`]: the journal as bytes, and the disk below it, with everything that can be wrong
-//!   with one;
+//! - [`wal`], [`disk`]: the journal as bytes, and the disk below it, with everything that can be
+//!   wrong with one;
 //! - [`byzantine`]: what a node that lies does to its messages, and what it cannot forge;
 //! - [`trace`], [`hash`]: everything that happened, as one number and, on demand, in words;
 //! - [`monitor`]: invariants that are watched while a run goes on;
