@@ -77,7 +77,8 @@ pub fn attempts<M: Model>(
     dead
 }
 
-/// The attempts in words, a line each; a few of them.
+/// The attempts in words, a line each; a few of them. None where nothing could come first: then the
+/// contradiction leans on what others may have done, and says nothing by itself.
 pub fn attempts_in_words(attempts: &[Attempt]) -> Vec<String> {
     const SHOWN: usize = 4;
     let list = |indices: &[u32]| {
@@ -85,15 +86,13 @@ pub fn attempts_in_words(attempts: &[Attempt]) -> Vec<String> {
         names.join(", ")
     };
     let line = |attempt: &Attempt| {
-        let stopped = list(&attempt.stopped_by);
-        match attempt.order.as_slice() {
-            [] => format!("nothing can come first: not {stopped}"),
-            order => format!("{}, then nothing fits: not {stopped}", list(order)),
-        }
+        format!("{}, then nothing fits: not {}", list(&attempt.order), list(&attempt.stopped_by))
     };
-    let mut lines: Vec<String> = attempts.iter().take(SHOWN).map(line).collect();
-    if attempts.len() > SHOWN {
-        lines.push(format!("... and {} others", attempts.len() - SHOWN));
+    let begun = attempts.iter().filter(|attempt| !attempt.order.is_empty());
+    let hidden = begun.clone().count().saturating_sub(SHOWN);
+    let mut lines: Vec<String> = begun.take(SHOWN).map(line).collect();
+    if hidden > 0 {
+        lines.push(format!("... and {hidden} others"));
     }
     lines
 }
