@@ -268,6 +268,7 @@ pub fn story(shrunk: &Shrunk) -> Vec<String> {
         let told = match event.kind {
             Kind::Start if event.at > Time::ZERO => format!("{actor} comes back"),
             Kind::Crash => format!("{actor} crashes ({text})"),
+            Kind::Refuse => format!("{actor} does not start: {text}"),
             Kind::Pause => format!("{actor} freezes"),
             Kind::Resume => format!("{actor} goes on"),
             Kind::Fault => text.clone(),

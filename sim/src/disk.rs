@@ -80,6 +80,8 @@ struct Active {
     left: u32,
     /// It struck, and was of the kind that strikes once.
     is_over: bool,
+    /// The page of a file that it does not let through, once a phantom write has struck.
+    stuck: Option<(u32, usize)>,
     /// What the disk held when it began, if it is a rollback.
     image: Option<Image>,
     /// What it spoiled, to be mended with it: bytes of a file.
@@ -123,6 +125,10 @@ pub struct Disk {
     unsynced_names: Vec<NameChange>,
     faults: Vec<Active>,
     dice: Dice,
+    /// After how many more changes the power fails; `None`: not yet.
+    power: Option<u32>,
+    /// How many operations its user has counted.
+    operations: u64,
     counters: DiskCounters,
 }
 
@@ -143,6 +149,29 @@ impl Disk {
         self.dice = Dice::of(draw);
     }
 
+    /// The power fails after so many more changes and syncs: those that come then fail, until the
+    /// crash.
+    pub fn lose_power_after(&mut self, changes: u32) {
+        self.power = Some(changes);
+    }
+
+    fn draw_power(&mut self) -> Result<(), DiskError> {
+        match &mut self.power {
+            Some(0) => Err(DiskError::Io),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Counts one operation of the disk's user; says how many there were before.
+    pub(crate) fn count_operation(&mut self) -> u64 {
+        self.operations += 1;
+        self.operations - 1
+    }
+
     /// A fault begins; `at_rest` says that the disk's node is down.
     pub fn begin(&mut self, fault: &DiskFault, at_rest: bool) {
         let left = match fault {
@@ -160,7 +189,8 @@ impl Disk {
         };
         let image = matches!(fault, DiskFault::Rollback { .. }).then(|| self.image());
         let fault = fault.clone();
-        self.faults.push(Active { fault, left, is_over: false, image, rotten: Vec::new() });
+        let (is_over, stuck, rotten) = (false, None, Vec::new());
+        self.faults.push(Active { fault, left, is_over, stuck, image, rotten });
         if at_rest {
             self.rest();
         }
@@ -177,6 +207,13 @@ impl Disk {
                 file.rot.remove(&byte);
             }
         }
+    }
+
+    /// Loses everything; faults, counters and what they count from stay.
+    pub fn wipe(&mut self) {
+        let old = std::mem::take(self);
+        let Self { made, faults, dice, operations, counters, .. } = old;
+        *self = Self { made, faults, dice, operations, counters, ..Self::default() };
     }
 
     /// Ends every fault, and mends every rotten sector: what the disk really holds.
@@ -216,6 +253,28 @@ impl Disk {
         true
     }
 
+    /// Whether a page that is written never reaches the disk.
+    fn is_lost(&mut self, number: u32, page: usize) -> bool {
+        let kind = DiskFault::PhantomWrite { after: 0 }.kind();
+        if self.faults.iter().any(|active| active.stuck == Some((number, page))) {
+            self.counters.effects[kind] += 1;
+            return true;
+        }
+        let waiting = |active: &&mut Active| active.fault.kind() == kind && active.stuck.is_none();
+        match self.faults.iter_mut().find(waiting) {
+            Some(active) if active.left == 0 => {
+                active.stuck = Some((number, page));
+                self.counters.effects[kind] += 1;
+                true
+            }
+            Some(active) => {
+                active.left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
     fn number(&self, name: &str) -> Result<u32, DiskError> {
         self.names.get(name).copied().ok_or(DiskError::NotFound)
     }
@@ -247,7 +306,7 @@ impl Disk {
             if fails && (place == unlucky || self.dice.below(2) == 0) {
                 continue;
             }
-            if self.strikes(|fault| matches!(fault, DiskFault::PhantomWrite { .. })) {
+            if self.is_lost(number, *page) {
                 continue;
             }
             let can_stray = in_file > 1 && astray.is_none();
@@ -337,6 +396,7 @@ impl Storage for Disk {
     }
 
     fn create(&mut self, name: &str) -> Result<(), DiskError> {
+        self.draw_power()?;
         self.made += 1;
         self.files.insert(self.made, File::default());
         let to = Some((name.to_owned(), self.made));
@@ -345,6 +405,7 @@ impl Storage for Disk {
     }
 
     fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.draw_power()?;
         let (start, length) = (offset as usize, self.file(name)?.cached.len());
         if self.strikes(|fault| matches!(fault, DiskFault::WriteError { .. })) {
             return Err(DiskError::Io);
@@ -364,6 +425,7 @@ impl Storage for Disk {
     }
 
     fn truncate(&mut self, name: &str, length: u64) -> Result<(), DiskError> {
+        self.draw_power()?;
         let file = self.file(name)?;
         file.cached.resize(length as usize, 0);
         let pages = file.cached.len().div_ceil(PAGE);
@@ -372,6 +434,7 @@ impl Storage for Disk {
     }
 
     fn sync(&mut self, name: &str) -> Result<(), DiskError> {
+        self.draw_power()?;
         let number = self.number(name)?;
         let file = &self.files[&number];
         if file.dirty.is_empty() {
@@ -391,6 +454,7 @@ impl Storage for Disk {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.draw_power()?;
         let number = self.number(from)?;
         let to = Some((to.to_owned(), number));
         self.change_names(NameChange { from: Some(from.to_owned()), to });
@@ -398,12 +462,14 @@ impl Storage for Disk {
     }
 
     fn remove(&mut self, name: &str) -> Result<(), DiskError> {
+        self.draw_power()?;
         self.number(name)?;
         self.change_names(NameChange { from: Some(name.to_owned()), to: None });
         Ok(())
     }
 
     fn sync_dir(&mut self) -> Result<(), DiskError> {
+        self.draw_power()?;
         if !self.unsynced_names.is_empty() && !self.lies() {
             self.unsynced_names.clear();
             self.durable_names = self.names.clone();

@@ -52,6 +52,8 @@ pub enum Kind {
     Fault = 19,
     /// A Byzantine node lied, or an adversary changed a message on the wire.
     Lie = 20,
+    /// A node did not start: something that it had synced is damaged.
+    Refuse = 21,
 }
 
 /// One thing that happened.
@@ -190,6 +192,7 @@ impl fmt::Display for Entry {
             Kind::Resume => "RESUMED",
             Kind::Fault => "FAULT",
             Kind::Lie => "LIES",
+            Kind::Refuse => "REFUSES",
         };
         write!(f, "{at:>12} {actor:>4} {verb:<7}")?;
         if peer == actor {

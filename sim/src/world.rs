@@ -1,6 +1,7 @@
 //! The loop: pop the next event, hash it, hand it to its node, apply what the node wants done.
 
 mod care;
+mod disks;
 mod due;
 mod faults;
 mod react;
@@ -82,6 +83,8 @@ pub struct Counters {
     pub misled: u64,
     /// Timers that were set to ring early, late or together.
     pub timers_moved: u64,
+    /// Starts that a node refused, as what it had synced is damaged.
+    pub refusals: u64,
 }
 
 impl Counters {

@@ -192,7 +192,7 @@ impl<'a> Strip<'a> {
         match (event.kind, closes) {
             (_, Some(operation)) if operation.broken => Some(show::BAD),
             (_, Some(_)) | (Kind::Reach | Kind::Fault | Kind::Pause, None) => Some(show::DULL),
-            (Kind::Crash | Kind::Drop | Kind::Lost, None) => Some(show::BAD),
+            (Kind::Crash | Kind::Refuse | Kind::Drop | Kind::Lost, None) => Some(show::BAD),
             _ => None,
         }
     }
@@ -243,7 +243,7 @@ fn glyph(kind: Kind) -> char {
     match kind {
         Kind::Start => '▲',
         Kind::Resume => '▶',
-        Kind::Crash => '✕',
+        Kind::Crash | Kind::Refuse => '✕',
         Kind::Pause => '‖',
         Kind::Timer => '◷',
         Kind::Append => '□',
@@ -281,6 +281,7 @@ fn words(explanation: &Explanation, event: &Happening) -> String {
         Kind::Resume => format!("{me} goes on"),
         Kind::Fault => text.clone(),
         Kind::Lie => format!("{me} to {other}: {text}"),
+        Kind::Refuse => format!("{me} DOES NOT START, {text}"),
     };
     told.replace('\n', " ")
 }

@@ -34,8 +34,10 @@ pub(super) fn mark(explanation: &mut Explanation, conclusion: &Conclusion) {
         let event = &mut explanation.events[index];
         event.cone |= match event.kind {
             Kind::Drop | Kind::Duplicate | Kind::Lost => led,
-            Kind::Fault => ["begins: ", "ends: "].iter().any(|word| event.text.starts_with(word)),
-            Kind::Crash | Kind::Pause => true,
+            Kind::Fault => {
+                ["begins: ", "ends: ", "stops: "].iter().any(|word| event.text.starts_with(word))
+            }
+            Kind::Crash | Kind::Pause | Kind::Refuse => true,
             _ => false,
         };
     }

@@ -129,6 +129,7 @@ impl Disk {
             file.dirty.clear();
         }
         self.dice = dice;
+        self.power = None;
         self.rest();
     }
 

@@ -6,9 +6,9 @@ use std::fmt;
 /// One thing that is wrong with the disk of one node for a while. Faults add up.
 ///
 /// Each happens at a countable moment and then is over, so that a plan with two of them says so
-/// twice; the exceptions, [`DiskFault::LyingSync`] and [`DiskFault::NoSpace`], last as long as
-/// their entry. What a journal can do against each is its [`Answer`]; ranges and sources are
-/// [`DiskFault::about`].
+/// twice; the exceptions, [`DiskFault::LyingSync`], [`DiskFault::PhantomWrite`] and
+/// [`DiskFault::NoSpace`], last as long as their entry. What a journal can do against each is its
+/// [`Answer`]; ranges and sources are [`DiskFault::about`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case", deny_unknown_fields))]
@@ -22,8 +22,9 @@ pub enum DiskFault {
     /// Every sync reports success and makes nothing durable. What it was given stays un-synced, and
     /// an honest sync, once the fault has ended, still writes it.
     LyingSync,
-    /// One page of a sync is reported as written and is not, though it reads as if it were until
-    /// the node crashes.
+    /// From some moment on one page of a file is reported as written and never is, as long as this
+    /// lasts, though it reads as if it were until the node crashes. Two of these at once, on frames
+    /// and on the head that speaks of them, are what no journal can see.
     PhantomWrite {
         /// How many pages are written first.
         after: u32,
@@ -74,7 +75,8 @@ pub enum DiskFault {
 /// What the best journal can do against a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answer {
-    /// The node goes on, or stops and comes back, with everything that was synced.
+    /// The node goes on; or it stops, or does not start, and does when the fault has ended; with
+    /// everything that was synced.
     Survives,
     /// The node may refuse to start, rather than forget what was synced; with luck it survives. For
     /// its cluster it is then a node that crashed for good.
@@ -116,7 +118,7 @@ impl DiskFault {
             6 => Self::Truncate { bytes: 1 + below(4096) },
             7 => Self::Rollback { whole: false },
             8 => Self::Rollback { whole: true },
-            9 => Self::NoSpace { left: below(64 << 10) },
+            9 => Self::NoSpace { left: below(16 << 10) },
             10 => Self::WriteError { after: below(64) },
             _ => Self::ReadError { after: below(2) },
         }
@@ -169,7 +171,7 @@ static ABOUT: [About; DiskFault::KINDS] = [
         "Rebello et al., ATC 2020; PostgreSQL fsyncgate 2018",
     ),
     about("lying-sync", Answer::Forgets, "while it lasts", "lazyfs; Zheng et al., FAST 2013"),
-    about("phantom-write", Answer::Forgets, "after 0 to 63 pages", "Bairavasundaram, FAST 2008"),
+    about("phantom-write", Answer::Refuses, "after 0 to 63 pages", "Bairavasundaram, FAST 2008"),
     about(
         "bit-rot",
         Answer::Refuses,
@@ -181,7 +183,7 @@ static ABOUT: [About; DiskFault::KINDS] = [
     about("truncate", Answer::Refuses, "1 to 4096 bytes", "Jepsen, file nemesis"),
     about("rollback", Answer::Refuses, "to the entry's begin", "Jepsen, file nemesis"),
     about("rollback-all", Answer::Forgets, "to the entry's begin", "snapshots put back by hand"),
-    about("no-space", Answer::Survives, "0 to 64 KiB left", "ALICE, OSDI 2014; FoundationDB"),
+    about("no-space", Answer::Survives, "0 to 16 KiB left", "ALICE, OSDI 2014; FoundationDB"),
     about("write-error", Answer::Survives, "after 0 to 63 writes", "FoundationDB INJECT_FAULT"),
     about("read-error", Answer::Refuses, "after 0 or 1 reads", "Bairavasundaram, SIGMETRICS 2007"),
 ];

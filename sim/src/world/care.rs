@@ -28,6 +28,9 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
                 kind.is_some_and(|kind| armed == Some(point(kind)))
             };
             if is_at(CrashPoint::Before) {
+                if kind == Some(EffectKind::Sync) {
+                    self.sync_in_part(node);
+                }
                 return self.crash_inside(node);
             }
             let stalls = self.nodes[at].stall > Duration::ZERO && matches!(effect, Effect::Sync);
@@ -36,6 +39,9 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
                 return self.wait_for_disk(node);
             }
             self.perform_with_care(node, effect);
+            if self.nodes[at].state.is_none() {
+                return; // Its disk failed.
+            }
             if is_at(CrashPoint::After) {
                 return self.crash_inside(node);
             }

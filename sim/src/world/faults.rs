@@ -7,7 +7,7 @@ use crate::client::Clients;
 use crate::clock::{Clock, ClockFault, Clocks};
 use crate::draw::Site;
 use crate::id::{Address, NodeId};
-use crate::journal::{CrashImage, Journal};
+use crate::journal::CrashImage;
 use crate::network::Network;
 use crate::node::{CrashPoint, Gate};
 use crate::protocol::Protocol;
@@ -71,9 +71,10 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         was_armed
     }
 
-    /// Starts a node that is down, from its journal. False if it is up already.
+    /// Starts a node that is down, from its journal. False if it is up already, or if its disk is
+    /// damaged, and it refuses.
     pub fn restart(&mut self, node: NodeId) -> bool {
-        if self.nodes[node.index()].state.is_some() {
+        if self.nodes[node.index()].state.is_some() || !self.read_back(node) {
             return false;
         }
         self.counters.restarts += 1;
@@ -120,7 +121,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     pub fn wipe(&mut self, node: NodeId) -> bool {
         let wrote = !self.nodes[node.index()].journal.records().is_empty();
         self.crash(node);
-        self.nodes[node.index()].journal = Journal::default();
+        self.nodes[node.index()].journal.wipe();
         self.note(Kind::Fault, node.into(), &"wiped", || "its disk is lost".to_owned());
         wrote
     }

@@ -167,10 +167,19 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             Effect::Append(record) => {
                 self.counters.appended += 1;
                 self.record(Kind::Append, me, me, 0, &record);
-                self.nodes[node.index()].journal.append(record);
+                let journal = &mut self.nodes[node.index()].journal;
+                if journal.is_attached() {
+                    return self.append_through(node, record);
+                }
+                journal.append(record);
             }
             Effect::Sync => {
-                let fresh = self.nodes[node.index()].journal.sync() as u64;
+                let journal = &mut self.nodes[node.index()].journal;
+                let fresh = match journal.is_attached() {
+                    false => Some(journal.sync()),
+                    true => self.sync_through(node),
+                };
+                let Some(fresh) = fresh.map(|fresh| fresh as u64) else { return };
                 self.counters.synced += u64::from(fresh > 0);
                 self.note(Kind::Sync, me, &fresh, || format!("{fresh} records"));
             }

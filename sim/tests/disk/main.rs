@@ -4,3 +4,4 @@ mod damage;
 mod epochs;
 mod images;
 mod support;
+mod world;
