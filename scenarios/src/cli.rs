@@ -10,19 +10,23 @@
 
 mod check;
 mod explain;
+mod faults;
 mod inspect;
 mod logs;
+mod matrix;
 mod planted;
 mod show;
 mod sweeps;
 
 use crate::case::find;
+use crate::fault::Class;
 use crate::report::{Conclusion, FailureKind};
 use crate::run::Runnable;
 use crate::shrink::DEFAULT_RUNS;
 use crate::sweep::Meaning;
 use crate::testing::{parse_seed, parse_seeds};
 use clap::{Args, Parser, Subcommand};
+use seedfall_sim::SystemModel;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -73,6 +77,11 @@ enum Command {
     Hash(HashArgs),
     /// Judges a history from a file: linearizability, weaker models, transactions.
     Check(check::CheckArgs),
+    /// Shows every class of faults: what permits it, how much is drawn, whether it fires, and which
+    /// planted bug needs it.
+    Faults(faults::FaultsArgs),
+    /// Runs every scenario under every model of links, nodes and timing, claimed or not.
+    Matrix(matrix::MatrixArgs),
     /// Plants bugs (patches) in a copy of a project, one by one, and counts the seeds until each is
     /// found.
     Planted(planted::PlantedArgs),
@@ -94,6 +103,13 @@ struct SweepArgs {
     /// Go on after a failure, and count them.
     #[arg(long)]
     keep_going: bool,
+    /// Leave a class of faults out of every plan (may be repeated); `faults` lists them.
+    #[arg(long, value_parser = parse_class, value_name = "CLASS")]
+    without: Vec<Class>,
+    /// Draw faults within another model: LINKS,NODES,TIMING, as in
+    /// `arbitrary,byzantine,asynchronous`.
+    #[arg(long, value_parser = matrix::parse_model, value_name = "MODEL")]
+    under: Option<SystemModel>,
     /// Where failing runs are kept as cases.
     #[arg(long, default_value = "target/seedfall", value_name = "FOLDER")]
     save_to: PathBuf,
@@ -188,6 +204,8 @@ pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
         Some(Command::Trace(args)) => inspect::trace(scenarios, &args, cli.json),
         Some(Command::Hash(args)) => inspect::hash(scenarios, &args, cli.json),
         Some(Command::Check(args)) => check::check(&args, cli.json),
+        Some(Command::Faults(args)) => faults::faults(scenarios, &args, cli.json),
+        Some(Command::Matrix(args)) => matrix::matrix(scenarios, &args, cli.json),
         Some(Command::Planted(args)) => planted::planted(&args, cli.json),
     };
     match done {
@@ -235,6 +253,13 @@ fn code_of_meaning(meaning: &Meaning) -> u8 {
         Meaning::Vacuous(_) => 4,
         Meaning::Broken(kind) => code_of_kind(*kind),
     }
+}
+
+/// Reads a class of faults.
+fn parse_class(text: &str) -> Result<Class, String> {
+    let all = Class::ALL.map(Class::name);
+    let known = Class::ALL.into_iter().find(|class| class.name() == text);
+    known.ok_or_else(|| format!("`{text}` is not a class of faults; there are {}", all.join(", ")))
 }
 
 /// Reads a span of time with its unit.

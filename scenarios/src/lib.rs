@@ -19,6 +19,7 @@ extern crate self as seedfall;
 pub mod arbitrary;
 pub mod builtin;
 pub mod case;
+pub mod catalogue;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod crowd;

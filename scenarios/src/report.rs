@@ -90,6 +90,8 @@ pub struct Failure {
     pub promise: String,
     /// What is wrong, in a sentence.
     pub explanation: String,
+    /// Why nothing else was to be expected, if the faults excuse it.
+    pub excuse: Option<String>,
     /// The operations that take part, the one at fault marked.
     pub operations: Vec<String>,
     /// The events up to the moment at which it showed.
@@ -115,6 +117,9 @@ impl fmt::Display for Failure {
         };
         line("promised", &self.promise);
         line("but", &self.explanation);
+        if let Some(excuse) = &self.excuse {
+            line("excused by", excuse);
+        }
         for operation in &self.operations {
             line("", operation);
         }

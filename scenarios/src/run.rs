@@ -9,8 +9,8 @@ use crate::scenario::{Expect, OperationId, Scenario};
 use seedfall_checkers::Outcome;
 use seedfall_net::Wire;
 use seedfall_sim::{
-    DrawAddress, Duration, Monitor, NodeId, Override, Protocol, Recording, Seed, Setup, Step,
-    SystemModel, Time, World,
+    DrawAddress, Duration, Monitor, NodeId, Nodes, Override, Protocol, Recording, Seed, Setup,
+    Step, SystemModel, Time, World,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -23,6 +23,8 @@ pub struct Trial {
     pub seed: Seed,
     /// The faults; `None`: those that the seed draws.
     pub plan: Option<FaultPlan>,
+    /// The model within which faults stay; `None`: that of the scenario.
+    pub model: Option<SystemModel>,
     /// Operations that are left out.
     pub skip: BTreeSet<OperationId>,
     /// Draws to be decided otherwise than by the seed.
@@ -44,6 +46,7 @@ impl Trial {
         Self {
             seed,
             plan: None,
+            model: None,
             skip: BTreeSet::new(),
             overrides: BTreeMap::new(),
             random: None,
@@ -70,14 +73,27 @@ pub trait Runnable: Send + Sync {
     fn frame(&self) -> Frame;
     /// The operations of its workload, those after the faults included.
     fn operations(&self) -> Vec<OperationId>;
-    /// The faults that a seed draws.
-    fn plan(&self, seed: Seed) -> FaultPlan;
+    /// The faults that a seed draws within a frame.
+    fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan;
     /// Runs it once. The plan of the trial must fit the [`Runnable::frame`].
     fn run(&self, trial: &Trial) -> Report;
 
     /// What it assumes.
     fn model(&self) -> SystemModel {
         self.frame().model
+    }
+
+    /// The faults that a seed draws.
+    fn plan(&self, seed: Seed) -> FaultPlan {
+        self.plan_within(seed, &self.frame())
+    }
+
+    /// What a fault plan must fit into under another model: where that lets nodes lie, and this one
+    /// does not, one of them may.
+    fn frame_under(&self, model: SystemModel) -> Frame {
+        let own = self.frame();
+        let more = usize::from(own.model.nodes < model.nodes && model.nodes == Nodes::Byzantine);
+        Frame { model, spare: own.spare.max(more), ..own }
     }
 }
 
@@ -133,13 +149,15 @@ where
             .collect()
     }
 
-    fn plan(&self, seed: Seed) -> FaultPlan {
-        self.faults.draw(seed, &self.frame())
+    fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan {
+        self.faults.draw(seed, frame)
     }
 
     fn run(&self, trial: &Trial) -> Report {
-        let plan = trial.plan.clone().unwrap_or_else(|| self.plan(trial.seed));
-        if let Err(error) = plan.check(&self.frame()) {
+        let frame = trial.model.map_or_else(|| self.frame(), |model| self.frame_under(model));
+        let plan = trial.plan.clone();
+        let plan = plan.unwrap_or_else(|| self.plan_within(trial.seed, &frame));
+        if let Err(error) = plan.check(&frame) {
             // Plans from outside are checked where they are read; a drawn one that does not fit is
             // our own bug.
             panic!("the plan does not fit scenario {}: {error}", self.name);
@@ -173,6 +191,8 @@ struct Broken {
     core: Vec<usize>,
     /// The check could not be finished: not a failure, but no evidence either.
     unknown: bool,
+    /// Why nothing else was to be expected.
+    excuse: Option<String>,
 }
 
 impl Broken {
@@ -186,6 +206,7 @@ impl Broken {
             operation: None,
             core: Vec::new(),
             unknown: false,
+            excuse: None,
         }
     }
 
@@ -233,7 +254,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
                 continue; // Watching planned something earlier: what is due before it comes first.
             }
             if act_at.is_none() {
-                return Err(self.overdue());
+                return Err(self.excused(self.overdue()));
             }
             let world = self.world.as_mut().expect("begun above");
             world.advance(limit);
@@ -302,7 +323,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         }
         let undone = !self.world().clients().is_done();
         if undone && self.world().is_quiet() && self.nemesis.next_at().is_none() {
-            return Err(self.stuck("nothing will ever happen again"));
+            return Err(self.excused(self.stuck("nothing will ever happen again")));
         }
         Ok(false)
     }
@@ -358,6 +379,19 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             Kind::Eventually(judge) => judge(&nodes).err().map(|why| (promise.name, why)),
             _ => None,
         })
+    }
+
+    /// What excuses a run that comes to no end: nodes that are gone for good, more of them than the
+    /// protocol can spare.
+    fn excused(&self, broken: Broken) -> Broken {
+        let gone: Vec<String> = self.nemesis.gone().map(|node| node.to_string()).collect();
+        let spare = self.scenario.cluster.spare;
+        let blocks = self.scenario.expect == Expect::Blocks;
+        if gone.is_empty() || (gone.len() <= spare && !blocks) {
+            return broken;
+        }
+        let excuse = format!("{} stopped for good", gone.join(" and "));
+        Broken { excuse: Some(excuse), ..broken }
     }
 
     /// The end has come, and something that had to happen has not.
@@ -480,6 +514,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             fingerprint: format!("{}: {}: {}", kind.name(), broken.promise, broken.shape),
             promise: broken.promise,
             explanation: broken.explanation,
+            excuse: broken.excuse,
             operations,
             event: world.trace().count(),
             at: world.now(),

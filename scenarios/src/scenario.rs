@@ -169,6 +169,9 @@ impl Horizon {
 pub enum Expect {
     /// They hold: a broken one is a bug.
     Holds,
+    /// Safety holds, and the protocol is known to wait for ever for a node that is gone: the sweep
+    /// fails if no run is stuck, or if one is that no fault excuses.
+    Blocks,
     /// The protocol is known not to keep a promise, and the sweep fails if it does not find that
     /// out: a negative control, which shows that the simulator and the checker can see.
     Violation,

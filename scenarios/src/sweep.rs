@@ -1,10 +1,10 @@
 //! Many seeds: a parallel sweep, and what it proves.
 
-use crate::plan::Class;
+use crate::fault::Class;
 use crate::report::{Conclusion, Failure, FailureKind, Report};
 use crate::run::{Runnable, Trial};
 use crate::scenario::Expect;
-use seedfall_sim::{Seed, StableHasher};
+use seedfall_sim::{Seed, StableHasher, SystemModel};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -23,6 +23,36 @@ pub struct Sweep {
     pub jobs: NonZeroUsize,
     /// Whether to go on after a failure.
     pub keep_going: bool,
+    /// The model within which faults stay; `None`: that of the scenario.
+    pub model: Option<SystemModel>,
+    /// Classes of faults that are left out of every plan.
+    pub without: Vec<Class>,
+}
+
+impl Sweep {
+    /// Every seed, for ever, until the first failure.
+    pub fn new(jobs: NonZeroUsize) -> Self {
+        Self {
+            seeds: 0..u64::MAX,
+            time: None,
+            jobs,
+            keep_going: false,
+            model: None,
+            without: Vec::new(),
+        }
+    }
+
+    /// The trial of one seed.
+    fn trial(&self, scenario: &dyn Runnable, seed: Seed) -> Trial {
+        let mut trial = Trial { model: self.model, ..Trial::of(seed) };
+        if !self.without.is_empty() {
+            let model = self.model.unwrap_or_else(|| scenario.model());
+            let mut plan = scenario.plan_within(seed, &scenario.frame_under(model));
+            plan.entries.retain(|entry| !self.without.contains(&entry.fault.class()));
+            trial.plan = Some(plan);
+        }
+        trial
+    }
 }
 
 /// What a sweep came to. For given seeds it is the same however many threads ran it.
@@ -144,9 +174,14 @@ impl Summary {
             (Some(failure), Expect::Violation) if failure.kind == FailureKind::Safety => {
                 return Meaning::Good;
             }
+            (Some(failure), Expect::Blocks) if failure.excuse.is_some() => return Meaning::Good,
             (Some(failure), _) => return Meaning::Broken(failure.kind),
             (None, Expect::Violation) => {
                 let why = "a negative control that broke no promise: the search is too weak";
+                return Meaning::Vacuous(why.to_owned());
+            }
+            (None, Expect::Blocks) => {
+                let why = "a protocol that blocks was never stuck: the search is too weak";
                 return Meaning::Vacuous(why.to_owned());
             }
             (None, Expect::Holds) => {}
@@ -204,7 +239,7 @@ pub fn sweep(
                 if seed > stop_after.load(Ordering::Relaxed) {
                     break;
                 }
-                let report = scenario.run(&Trial::of(Seed(seed)));
+                let report = scenario.run(&sweep.trial(scenario, Seed(seed)));
                 if matches!(report.conclusion, Conclusion::Failed(_)) && !sweep.keep_going {
                     stop_after.fetch_min(seed, Ordering::Relaxed);
                 }

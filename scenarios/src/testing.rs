@@ -59,7 +59,7 @@ pub fn check_seed(scenario: &dyn Runnable, seed: u64) -> Result<(), String> {
 /// # Errors
 /// The failure with the lowest seed, or why the runs prove nothing.
 pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), String> {
-    let plan = Sweep { seeds, time: None, jobs: all_cores(), keep_going: false };
+    let plan = Sweep { seeds, ..Sweep::new(all_cores()) };
     let summary = sweep(scenario, &plan, &|_, _| ());
     match summary.meaning(scenario) {
         Meaning::Good => Ok(()),

@@ -239,7 +239,7 @@ fn drawn_plans_fit_their_frame_and_use_every_class() {
 fn a_sometimes_that_is_never_reached_makes_the_sweep_vacuous() {
     let meaning = |seeds| {
         let scenario = with(sometimes("never said"));
-        let plan = Sweep { seeds: 0..seeds, time: None, jobs: all_cores(), keep_going: false };
+        let plan = Sweep { seeds: 0..seeds, ..Sweep::new(all_cores()) };
         sweep(&scenario, &plan, &|_, _| ()).meaning(&scenario)
     };
     assert_eq!(meaning(10), Meaning::Good, "too few seeds to say");
@@ -251,7 +251,7 @@ fn a_sometimes_that_is_never_reached_makes_the_sweep_vacuous() {
 fn a_negative_control_that_holds_is_vacuous() {
     let mut scenario = scenario(Habit::Correct);
     scenario.expect = Expect::Violation;
-    let plan = Sweep { seeds: 0..20, time: None, jobs: all_cores(), keep_going: false };
+    let plan = Sweep { seeds: 0..20, ..Sweep::new(all_cores()) };
     let meaning = sweep(&scenario, &plan, &|_, _| ()).meaning(&scenario);
     assert!(matches!(meaning, Meaning::Vacuous(_)), "{meaning:?}");
 }
@@ -261,7 +261,7 @@ fn a_sweep_reports_the_lowest_failing_seed_whatever_the_number_of_threads() {
     let scenario = scenario(Habit::Liar);
     for jobs in [1, 2, 7] {
         let jobs = std::num::NonZeroUsize::new(jobs).expect("not zero");
-        let plan = Sweep { seeds: 0..1_000, time: None, jobs, keep_going: false };
+        let plan = Sweep { seeds: 0..1_000, ..Sweep::new(jobs) };
         let summary = sweep(&scenario, &plan, &|_, _| ());
         let first = (0..1_000).find(|seed| {
             let report = scenario.run(&Trial::of(Seed(*seed)));

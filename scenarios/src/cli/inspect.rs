@@ -28,7 +28,11 @@ pub(super) fn list(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<u8, Pr
             show::line(&value.to_string());
             continue;
         }
-        let control = if control { "  (negative control: must be violated)" } else { "" };
+        let control = match scenario.expect() {
+            Expect::Holds => "",
+            Expect::Blocks => "  (known to block)",
+            Expect::Violation => "  (negative control: must be violated)",
+        };
         show::line(&format!("{}{control}", show::styled(show::GOOD, name)));
         show::line(&format!("  {story}"));
         show::line(&format!("  model      {}", scenario.model()));

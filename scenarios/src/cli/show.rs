@@ -81,6 +81,10 @@ pub(super) fn verdict(scenario: &dyn Runnable, summary: &Summary, meaning: &Mean
             let seed = summary.failures.first().map_or(0, |failure| failure.seed.0);
             styled(GOOD, &format!("violated, as it should (seed {seed})"))
         }
+        (Meaning::Good, Expect::Blocks) => {
+            let seed = summary.failures.first().map_or(0, |failure| failure.seed.0);
+            styled(GOOD, &format!("blocks, as it should (seed {seed})"))
+        }
         (Meaning::Broken(kind), _) => {
             let seed = summary.failures.first().map_or(0, |failure| failure.seed.0);
             styled(BAD, &format!("BROKEN: {} (seed {seed})", kind.name()))

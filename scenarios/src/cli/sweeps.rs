@@ -23,6 +23,8 @@ pub(super) fn everything(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<
         time: None,
         jobs: None,
         keep_going: false,
+        without: Vec::new(),
+        under: None,
         save_to: PathBuf::from("target/seedfall"),
     };
     sweep(scenarios, &args, json)
@@ -59,9 +61,16 @@ pub(super) fn sweep(
     } else {
         tell(&swept);
     }
-    for (scenario, summary, _) in &swept {
-        for failure in summary.failures.iter().take(1) {
+    for (scenario, summary, meaning) in &swept {
+        let Some(failure) = summary.failures.first() else { continue };
+        // A control that behaves as it should has a story too, but nobody waits for it.
+        let asked = args.name.is_some() || !matches!(meaning, Meaning::Good);
+        if asked && args.without.is_empty() && args.under.is_none() {
             keep(*scenario, failure, &args.save_to, json)?;
+        } else if !json {
+            let (name, seed) = (scenario.name(), failure.seed.0);
+            let words = show::verdict(*scenario, summary, meaning);
+            show::line(&format!("{name}: {words}; `explain {name} --seed {seed}` shows it"));
         }
     }
     let _ = std::panic::take_hook();
@@ -87,6 +96,8 @@ fn one(
         time,
         jobs: args.jobs.unwrap_or_else(all_cores),
         keep_going: args.keep_going,
+        model: args.under,
+        without: args.without.clone(),
     };
     let by_time = bar.length().is_some() && time.is_some() && args.seeds.is_none();
     let summary = run_sweep(scenario, &plan, &|seeds, _| {
