@@ -77,12 +77,13 @@ mod clients;
 mod election;
 mod invariants;
 pub mod log;
+mod mutation;
 mod replication;
 mod state;
 
 use crate::kv;
 use log::{Entries, Entry, Log, LogIndex, Term};
-use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId};
+use seedfall_sim::{ClientId, Context, Draw, Duration, NodeId, Protocol, RequestId};
 use state::{Durable, Role};
 use std::fmt;
 
@@ -336,6 +337,10 @@ impl Protocol for Raft {
 
     fn is_leader(&self) -> bool {
         Self::is_leader(self)
+    }
+
+    fn mutate(message: &mut Message, draw: &mut Draw) -> bool {
+        mutation::mutate(message, draw)
     }
 
     fn on_request(&mut self, request: RequestId, body: Request, ctx: &mut Context<'_, Self>) {

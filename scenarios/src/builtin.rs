@@ -6,6 +6,7 @@ pub mod abd;
 pub mod bank;
 pub mod copied_register;
 pub mod quorum_kv;
+pub mod raft_byzantine;
 pub mod raft_kv;
 mod registers;
 pub mod saga;
@@ -31,6 +32,9 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(saga::orchestrated()),
         Box::new(saga::semantic_lock()),
         Box::new(saga::dirty_read()),
+        Box::new(bank::blocking()),
+        Box::new(raft_byzantine::liar()),
+        Box::new(raft_byzantine::amnesiac()),
         Box::new(copied_register::scenario()),
     ]
 }

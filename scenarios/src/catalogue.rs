@@ -1,5 +1,5 @@
-//! The catalogue of faults: what each class is, how much of it the swarm draws, and where that comes
-//! from.
+//! The catalogue of faults: what each class is, how much of it the swarm draws, and where that
+//! comes from.
 
 use crate::fault::Class;
 use seedfall_sim::{Links, Nodes, SystemModel, Timing};
@@ -17,6 +17,7 @@ pub struct About {
 
 impl Class {
     /// What the documentation says of it.
+    #[expect(clippy::too_many_lines, reason = "a table, one row a class")]
     pub const fn about(self) -> About {
         let (what, knob, source) = match self {
             Self::Loss => (
@@ -40,12 +41,12 @@ impl Class {
                 "FoundationDB, Antithesis",
             ),
             Self::Partition => (
-                "two-way, one-way, partial, a ring of majorities, clients cut off, leaders alone",
+                "two-way, one-way, partial, a ring of majorities, clients cut off, leaders",
                 "partitions: up to 4, a tenth to a half of the run each",
                 "Jepsen; Alquraan et al., OSDI 2018; NEAT",
             ),
             Self::Crash => (
-                "a node crashes at once, at a named effect, or with records un-synced; and restarts",
+                "a node crashes at once, at a named effect, or with records un-synced",
                 "crashes: up to 5",
                 "etcd's failpoints, TigerBeetle",
             ),
@@ -123,7 +124,7 @@ impl Class {
                 "timer coalescing of operating systems",
             ),
             Self::Lie => (
-                "a node withholds, changes, replays, delays or forges messages, for each receiver apart",
+                "it withholds, changes, replays, delays, forges messages, for each receiver apart",
                 "liars: up to 2, at most as many as the cluster can spare; 2 to 20 % of each lie",
                 "ByzzFuzz (OOPSLA 2023), Twins",
             ),

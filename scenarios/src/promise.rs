@@ -12,6 +12,13 @@ pub struct Promise<P: Protocol, I, O> {
     pub(crate) kind: Kind<P, I, O>,
 }
 
+impl<P: Protocol, I, O> Promise<P, I, O> {
+    /// Whether it is about what a sweep must reach, rather than about what must hold.
+    pub fn is_sometimes(&self) -> bool {
+        matches!(self.kind, Kind::Sometimes(_))
+    }
+}
+
 impl<P: Protocol, I, O> Clone for Promise<P, I, O> {
     fn clone(&self) -> Self {
         Self { name: self.name, kind: self.kind.clone() }

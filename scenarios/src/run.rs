@@ -191,8 +191,6 @@ struct Broken {
     core: Vec<usize>,
     /// The check could not be finished: not a failure, but no evidence either.
     unknown: bool,
-    /// Why nothing else was to be expected.
-    excuse: Option<String>,
 }
 
 impl Broken {
@@ -206,7 +204,6 @@ impl Broken {
             operation: None,
             core: Vec::new(),
             unknown: false,
-            excuse: None,
         }
     }
 
@@ -254,7 +251,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
                 continue; // Watching planned something earlier: what is due before it comes first.
             }
             if act_at.is_none() {
-                return Err(self.excused(self.overdue()));
+                return Err(self.overdue());
             }
             let world = self.world.as_mut().expect("begun above");
             world.advance(limit);
@@ -323,7 +320,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         }
         let undone = !self.world().clients().is_done();
         if undone && self.world().is_quiet() && self.nemesis.next_at().is_none() {
-            return Err(self.excused(self.stuck("nothing will ever happen again")));
+            return Err(self.stuck("nothing will ever happen again"));
         }
         Ok(false)
     }
@@ -383,15 +380,13 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
 
     /// What excuses a run that comes to no end: nodes that are gone for good, more of them than the
     /// protocol can spare.
-    fn excused(&self, broken: Broken) -> Broken {
+    fn excuse(&self, kind: FailureKind) -> Option<String> {
         let gone: Vec<String> = self.nemesis.gone().map(|node| node.to_string()).collect();
-        let spare = self.scenario.cluster.spare;
         let blocks = self.scenario.expect == Expect::Blocks;
-        if gone.is_empty() || (gone.len() <= spare && !blocks) {
-            return broken;
-        }
-        let excuse = format!("{} stopped for good", gone.join(" and "));
-        Broken { excuse: Some(excuse), ..broken }
+        let spared = gone.len() <= self.scenario.cluster.spare && !blocks;
+        let is_late = matches!(kind, FailureKind::Liveness | FailureKind::Stuck);
+        (is_late && !gone.is_empty() && !spared)
+            .then(|| format!("{} stopped for good", gone.join(" and ")))
     }
 
     /// The end has come, and something that had to happen has not.
@@ -514,7 +509,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             fingerprint: format!("{}: {}: {}", kind.name(), broken.promise, broken.shape),
             promise: broken.promise,
             explanation: broken.explanation,
-            excuse: broken.excuse,
+            excuse: self.excuse(kind),
             operations,
             event: world.trace().count(),
             at: world.now(),

@@ -9,8 +9,8 @@
 //! name, strict serializability, and the sum of the money. Catches: the `tpc` patches of
 //! `tests/planted/`.
 //!
-//! (A coordinator that stays down blocks those in doubt for ever. Its scenario needs nodes that
-//! stop for good, and is not here.)
+//! A coordinator that stops for good blocks those in doubt for ever: `bank-blocking` shows it, and
+//! its stuck runs say whose loss excuses them.
 
 use crate::promise::{Judgement, always, eventually, every_operation_completes};
 use crate::promise::{invariants, sometimes};
@@ -94,6 +94,20 @@ pub fn presumed_commit() -> Scenario<Site, Input, Output> {
         story: "Three sites keep six accounts for four clients; what is not noted was committed.",
         config: Config { presumption: Presumption::Commit, ..CONFIG },
         promises,
+        ..presumed_abort()
+    }
+}
+
+/// Sites that stop for good: whoever voted yes and has not heard the decision waits for ever, if
+/// nobody left alive heard it. Safety holds all the same.
+pub fn blocking() -> Scenario<Site, Input, Output> {
+    Scenario {
+        name: "bank-blocking",
+        story: "The same, where a site may stop for good, and those in doubt wait for it for ever.",
+        cluster: Cluster { spare: 1, ..Cluster::lan(3, 4) },
+        faults: Swarm { stops: 1, ..Swarm::ALL },
+        promises: promises().into_iter().filter(|promise| !promise.is_sometimes()).collect(),
+        expect: Expect::Blocks,
         ..presumed_abort()
     }
 }

@@ -1,5 +1,5 @@
-//! `seedfall faults`: every class of faults, what permits it, whether it fired, and which planted bug
-//! needs it.
+//! `seedfall faults`: every class of faults, what permits it, whether it fired, and which planted
+//! bug needs it.
 
 use super::{Problem, parse_time, show};
 use crate::fault::Class;

@@ -1,0 +1,41 @@
+//! Negative controls: Raft among nodes that break what it assumes of them.
+//!
+//! Story: three servers whose candidates keep meeting, as in `raft-kv-duel`. In one scenario a
+//! server lies: it turns a vote round, moves a term or an index by one, says again what it said
+//! before. In the other it loses its disk and comes back under its old name, having forgotten whom
+//! it voted for and what it acknowledged. Raft claims neither, and one such server is enough to
+//! break it: a sweep that does not find that out fails.
+
+use super::raft_kv;
+use crate::Swarm;
+use crate::scenario::{Cluster, Expect, Scenario};
+use seedfall_checkers::models::{KvInput, KvOutput};
+use seedfall_protocols::raft::Raft;
+use seedfall_sim::{Nodes, SystemModel};
+
+type Control = Scenario<Raft, KvInput<&'static str, String>, KvOutput<String>>;
+
+/// One server lies.
+pub fn liar() -> Control {
+    let duel = raft_kv::duel();
+    Scenario {
+        name: "raft-byzantine",
+        story: "Three Raft nodes of which one lies: Raft does not claim to survive that.",
+        model: SystemModel { nodes: Nodes::Byzantine, ..SystemModel::USUAL },
+        cluster: Cluster { spare: 1, ..duel.cluster.clone() },
+        faults: Swarm { stops: 0, wipes: 0, ..Swarm::ALL },
+        promises: duel.promises.iter().filter(|promise| !promise.is_sometimes()).cloned().collect(),
+        expect: Expect::Violation,
+        ..duel
+    }
+}
+
+/// One server loses its disk and keeps its name.
+pub fn amnesiac() -> Control {
+    Scenario {
+        name: "raft-amnesia",
+        story: "Three Raft nodes of which one loses its disk and comes back under its old name.",
+        faults: Swarm { stops: 0, liars: 0, ..Swarm::ALL },
+        ..liar()
+    }
+}
