@@ -107,8 +107,8 @@ pub(super) fn matrix(
     if !json {
         show::line(&table.to_string());
         show::line(
-            "[..]: within the model that the protocol claims. A number is the first seed that shows it: \
-             `sweep NAME --under LINKS,NODES,TIMING` finds it again.",
+            "[..]: within the model that the protocol claims. A number is the first seed that \
+             shows it: `sweep NAME --under LINKS,NODES,TIMING` finds it again.",
         );
         show::line(&format!("{surprises} surprises"));
     }
