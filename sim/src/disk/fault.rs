@@ -183,7 +183,7 @@ static ABOUT: [About; DiskFault::KINDS] = [
     about("truncate", Answer::Refuses, "1 to 4096 bytes", "Jepsen, file nemesis"),
     about("rollback", Answer::Refuses, "to the entry's begin", "Jepsen, file nemesis"),
     about("rollback-all", Answer::Forgets, "to the entry's begin", "snapshots put back by hand"),
-    about("no-space", Answer::Survives, "0 to 16 KiB left", "ALICE, OSDI 2014; FoundationDB"),
+    about("no-space", Answer::Survives, "0 to 16 KiB left", "FoundationDB INJECT_FAULT; Turso"),
     about("write-error", Answer::Survives, "after 0 to 63 writes", "FoundationDB INJECT_FAULT"),
     about("read-error", Answer::Refuses, "after 0 or 1 reads", "Bairavasundaram, SIGMETRICS 2007"),
 ];
