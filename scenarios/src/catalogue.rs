@@ -128,6 +128,21 @@ impl Class {
                 "liars: up to 2, at most as many as the cluster can spare; 2 to 20 % of each lie",
                 "ByzzFuzz (OOPSLA 2023), Twins",
             ),
+            Self::DiskError => (
+                "a sync fails once and pages count as clean; no space; a write or a read fails",
+                "disk_errors: up to 2",
+                "fsyncgate (Rebello et al., ATC 2020); FoundationDB",
+            ),
+            Self::DiskDamage => (
+                "bit rot, a phantom or misdirected write, a misdirected read, a cut or old file",
+                "disk_damages: one, at most as many as the cluster can spare",
+                "Bairavasundaram et al., FAST 2008; TigerBeetle; Jepsen's file nemesis",
+            ),
+            Self::DiskLie => (
+                "syncs that lie; the whole disk as it was before",
+                "disk_lies: one, at most as many as the cluster can spare",
+                "lazyfs; Jepsen's file nemesis",
+            ),
         };
         About { what, knob, source }
     }

@@ -2,7 +2,8 @@
 
 use seedfall_net::{Disturbance, Partition};
 use seedfall_sim::{
-    Address, ClockFault, CrashPoint, Duration, Lies, Links, NodeId, Nodes, Ppm, SystemModel, Timing,
+    Address, Answer, ClockFault, CrashPoint, DiskFault, Duration, Lies, Links, NodeId, Nodes, Ppm,
+    SystemModel, Timing,
 };
 use std::fmt;
 
@@ -82,6 +83,15 @@ pub enum Fault {
         /// Half of the period, in nanoseconds.
         half: Duration,
     },
+    /// A node's disk is at fault. Halfway through the entry the node crashes, so that it must read
+    /// back what it wrote; at the end it is restarted while the fault is still there, and if it
+    /// refuses to start although nothing is lost, once more when it is not.
+    Disk {
+        /// Whose.
+        node: NodeId,
+        /// How.
+        wrong: DiskFault,
+    },
     /// A node is Byzantine.
     Lie {
         /// Which.
@@ -141,12 +151,18 @@ pub enum Class {
     Timers,
     /// [`Fault::Lie`].
     Lie,
+    /// [`Fault::Disk`], after which a node has all that it synced ([`Answer::Survives`]).
+    DiskError,
+    /// [`Fault::Disk`], after which a node may have to refuse to start ([`Answer::Refuses`]).
+    DiskDamage,
+    /// [`Fault::Disk`] that makes a node forget without a sign ([`Answer::Forgets`]).
+    DiskLie,
 }
 
 impl Class {
     /// Every class, in the order in which plans draw them: new ones at the end, since a class draws
     /// from addresses of its own that follow from its place.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Loss,
         Self::Duplicate,
         Self::Reorder,
@@ -169,6 +185,9 @@ impl Class {
         Self::Drift,
         Self::Timers,
         Self::Lie,
+        Self::DiskError,
+        Self::DiskDamage,
+        Self::DiskLie,
     ];
 
     /// The word for it.
@@ -196,6 +215,9 @@ impl Class {
             Self::Drift => "drift",
             Self::Timers => "timers",
             Self::Lie => "lie",
+            Self::DiskError => "disk-error",
+            Self::DiskDamage => "disk-damage",
+            Self::DiskLie => "disk-lie",
         }
     }
 
@@ -221,17 +243,21 @@ impl Class {
             | Self::Drift
             | Self::Timers => timing != Timing::Synchronous,
             // What comes back.
-            Self::Crash | Self::PowerLoss | Self::Storm => nodes != Nodes::CrashStop,
+            Self::Crash | Self::PowerLoss | Self::Storm | Self::DiskError => {
+                nodes != Nodes::CrashStop
+            }
+            // A node that must not start is one that crashed for good.
+            Self::DiskDamage => nodes != Nodes::CrashStop,
             // How many, is the cluster's `spare`.
             Self::Stop => true,
             // Whoever forgets what it promised lies, if not by intent.
-            Self::Wipe | Self::Lie => nodes == Nodes::Byzantine,
+            Self::Wipe | Self::Lie | Self::DiskLie => nodes == Nodes::Byzantine,
         }
     }
 
     /// Whether it costs the protocol a node for good: there may be as many as it can spare.
     pub fn takes_a_node(self) -> bool {
-        matches!(self, Self::Stop | Self::Wipe | Self::Lie)
+        matches!(self, Self::Stop | Self::Wipe | Self::Lie | Self::DiskDamage | Self::DiskLie)
     }
 }
 
@@ -264,6 +290,11 @@ impl Fault {
             Self::Clock { wrong: ClockFault::Drift { .. }, .. } => Class::Drift,
             Self::Clock { .. } => Class::Timers,
             Self::Lie { .. } => Class::Lie,
+            Self::Disk { wrong, .. } => match wrong.about().answer {
+                Answer::Survives => Class::DiskError,
+                Answer::Refuses => Class::DiskDamage,
+                Answer::Forgets => Class::DiskLie,
+            },
         }
     }
 
@@ -280,6 +311,7 @@ impl Fault {
             | Self::Wipe { node }
             | Self::Clock { node, .. }
             | Self::Strobe { node, .. }
+            | Self::Disk { node, .. }
             | Self::Lie { node, .. } => Some(*node),
         }
     }
@@ -296,6 +328,7 @@ impl Fault {
             | Self::Wipe { node }
             | Self::Clock { node, .. }
             | Self::Strobe { node, .. }
+            | Self::Disk { node, .. }
             | Self::Lie { node, .. } => Some(node),
         }
     }
@@ -310,6 +343,7 @@ impl Fault {
             | Self::Storm { node, .. }
             | Self::Slow { node, .. }
             | Self::Stall { node, .. }
+            | Self::Disk { node, .. }
             | Self::Wipe { node } => std::slice::from_ref(node),
             Self::Wire(_) | Self::Clock { .. } | Self::Strobe { .. } | Self::Lie { .. } => &[],
         }
@@ -454,6 +488,7 @@ impl fmt::Display for Fault {
             Self::Strobe { node, nanos, half } => {
                 write!(f, "wall clock of {node} {} and back every {half}", signed(*nanos))
             }
+            Self::Disk { node, wrong } => write!(f, "disk of {node}: {wrong}"),
             Self::Lie { node, lies } => {
                 let Lies { withhold, mutate, replay, delay, delay_by, forge } = lies;
                 write!(

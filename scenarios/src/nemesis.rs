@@ -2,7 +2,7 @@
 
 use crate::plan::{Aim, Class, Entry, Fault, FaultPlan};
 use seedfall_net::{Disturbance, Wire};
-use seedfall_sim::{Clients, ClockFault, Duration, NodeId, Protocol, Time, World};
+use seedfall_sim::{Answer, Clients, ClockFault, Duration, NodeId, Protocol, Time, World};
 use std::collections::BTreeSet;
 
 /// What is to be done at a moment, in the order in which it is done if several things are due.
@@ -14,7 +14,8 @@ enum Phase {
     Return,
     /// An entry begins, or takes aim anew.
     Strike,
-    /// A crash that waits for a point inside a handler has waited long enough.
+    /// A crash that waits for a point inside a handler has waited long enough; a node whose disk is
+    /// at fault must read it.
     Deadline,
     /// What comes and goes, comes or goes.
     Toggle,
@@ -186,7 +187,9 @@ impl Nemesis {
             Phase::Toggle => self.strike(world, index),
             Phase::Deadline => {
                 self.states[index].armed = false;
-                if let Some(node) = self.states[index].fault.node()
+                if let Fault::Disk { node, .. } = self.states[index].fault {
+                    world.crash(node);
+                } else if let Some(node) = self.states[index].fault.node()
                     && world.disarm_crash(node)
                 {
                     world.crash(node);
@@ -244,6 +247,11 @@ impl Nemesis {
                 world.begin_clock_fault(*node, ClockFault::Step { nanos: *nanos });
             }
             Fault::Lie { node, lies } => world.set_lies(*node, Some(*lies)),
+            Fault::Disk { node, wrong } => {
+                world.disk_fault(*node, wrong);
+                let half = Duration::nanos(until.since(now).as_nanos() / 2);
+                self.agenda.insert((now + half, Phase::Deadline, index));
+            }
         }
         self.toggle_later(world, index);
     }
@@ -314,11 +322,26 @@ impl Nemesis {
                 world.end_clock_fault(*node, ClockFault::Step { nanos: *nanos });
             }
             Fault::Lie { node, .. } => world.set_lies(*node, None),
+            Fault::Disk { node, wrong } => {
+                let refused = !world.restart(*node) && world.node(*node).is_none();
+                world.disk_mend(*node, wrong);
+                if refused && wrong.about().answer == Answer::Survives {
+                    world.restart(*node);
+                } else if refused {
+                    self.gone.insert(*node);
+                }
+            }
         }
     }
 
     /// How often faults of a class have had an effect so far.
     fn effects<P: Protocol, C: Clients<P>>(&self, class: Class, world: &World<P, Wire, C>) -> u64 {
+        let answer = match class {
+            Class::DiskError => Answer::Survives,
+            Class::DiskDamage => Answer::Refuses,
+            _ => Answer::Forgets,
+        };
+        let disk = world.disk_counters().answered(answer);
         let (wire, world) = (*world.network().tally(), *world.counters());
         match class {
             Class::Loss => wire.lost,
@@ -340,6 +363,7 @@ impl Nemesis {
             Class::Clock | Class::Drift => world.misled,
             Class::Timers => world.timers_moved,
             Class::Lie => world.lies,
+            Class::DiskError | Class::DiskDamage | Class::DiskLie => disk,
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::fault::{Class, Fault};
 use crate::plan::{Aim, Entry, FaultPlan, Frame};
 use seedfall_net::{Disturbance, Partition};
 use seedfall_sim::{
-    Address, ClientId, ClockFault, CrashPoint, Draw, Draws, Duration, EffectKind, Lies, NodeId,
-    Ppm, Seed, Site,
+    Address, ClientId, ClockFault, CrashPoint, DiskFault, Draw, Draws, Duration, EffectKind, Lies,
+    NodeId, Ppm, Seed, Site,
 };
 use std::ops::Range;
 
@@ -60,6 +60,12 @@ pub struct Swarm {
     pub timers: u32,
     /// Most Byzantine nodes; never more than the cluster can spare.
     pub liars: u32,
+    /// Most disks that fail, with nothing lost.
+    pub disk_errors: u32,
+    /// Most disks that are damaged; never more than the cluster can spare.
+    pub disk_damages: u32,
+    /// Most disks that forget without a sign; never more than the cluster can spare.
+    pub disk_lies: u32,
 }
 
 impl Swarm {
@@ -87,6 +93,9 @@ impl Swarm {
         drifts: 0,
         timers: 0,
         liars: 0,
+        disk_errors: 0,
+        disk_damages: 0,
+        disk_lies: 0,
     };
 
     /// Everything that can go wrong with links, nodes, clocks and time, as far as the model permits
@@ -114,6 +123,9 @@ impl Swarm {
         drifts: 2,
         timers: 2,
         liars: 2,
+        disk_errors: 2,
+        disk_damages: 1,
+        disk_lies: 1,
     };
 
     /// The plan of a seed, within the frame.
@@ -172,6 +184,9 @@ impl Swarm {
             Class::Drift => self.drifts,
             Class::Timers => self.timers,
             Class::Lie => self.liars,
+            Class::DiskError => self.disk_errors,
+            Class::DiskDamage => self.disk_damages,
+            Class::DiskLie => self.disk_lies,
         }
     }
 }
@@ -233,10 +248,12 @@ impl Drawing<'_> {
             _ => self.aim(),
         };
         // Whoever is struck by one of these stays struck.
-        if class.takes_a_node() && aim != Aim::Named {
+        let once = matches!(class, Class::DiskError);
+        if (class.takes_a_node() || once) && aim != Aim::Named {
             aim = Aim::Leader;
         }
-        let lasts = if class.takes_a_node() { left } else { lasts };
+        let damages = matches!(class, Class::DiskDamage | Class::DiskLie);
+        let lasts = if class.takes_a_node() && !damages { left } else { lasts };
         let faults = match class {
             Class::Clog => self.clog(node),
             Class::Crash => {
@@ -384,6 +401,10 @@ impl Drawing<'_> {
                 Fault::Clock { node, wrong }
             }
             Class::Lie => Fault::Lie { node, lies: self.lies() },
+            Class::DiskError | Class::DiskDamage | Class::DiskLie => {
+                let wrong = disk_fault(class, draw.word(), self.draw());
+                Fault::Disk { node, wrong }
+            }
             _ => Fault::Pause { node },
         }
     }
@@ -439,6 +460,16 @@ impl Drawing<'_> {
             }
         }
     }
+}
+
+/// One of the disk faults of a class.
+fn disk_fault(class: Class, word: u32, draw: Draw) -> DiskFault {
+    let of_class = |kind: &usize| {
+        let wrong = DiskFault::of_kind(*kind, draw);
+        Fault::Disk { node: NodeId::new(0), wrong }.class() == class
+    };
+    let kinds: Vec<usize> = (0..DiskFault::KINDS).filter(of_class).collect();
+    DiskFault::of_kind(kinds[word as usize % kinds.len()], draw)
 }
 
 /// Log-uniform over the range: every order of magnitude is as likely as every other.

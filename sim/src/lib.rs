@@ -46,7 +46,7 @@ pub mod world;
 pub use byzantine::{Lies, Signed, nudge};
 pub use client::{ClientContext, ClientEffect, Clients};
 pub use clock::{Clock, ClockFault};
-pub use disk::{Disk, DiskCounters, DiskFault};
+pub use disk::{Answer, Disk, DiskCounters, DiskFault};
 pub use draw::{ALWAYS, Draw, DrawAddress, Draws, Override, Ppm, Seed, Site};
 pub use hash::StableHasher;
 pub use id::{Address, ClientId, NodeId, ParseIdError, RequestId};

@@ -235,6 +235,12 @@ impl DiskCounters {
         self.effects[fault.kind()]
     }
 
+    /// How often faults had an effect of which a journal can make this at best.
+    pub fn answered(&self, answer: Answer) -> u64 {
+        let kinds = ABOUT.iter().zip(self.effects);
+        kinds.filter(|(about, _)| about.answer == answer).map(|(_, effects)| effects).sum()
+    }
+
     /// Adds those of another disk.
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in self.effects.iter_mut().zip(other.effects) {
