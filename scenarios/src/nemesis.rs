@@ -323,11 +323,13 @@ impl Nemesis {
             }
             Fault::Lie { node, .. } => world.set_lies(*node, None),
             Fault::Disk { node, wrong } => {
-                let refused = !world.restart(*node) && world.node(*node).is_none();
+                world.restart(*node);
+                // It refused to start, or started and stopped again.
+                let is_down = world.node(*node).is_none();
                 world.disk_mend(*node, wrong);
-                if refused && wrong.about().answer == Answer::Survives {
+                if is_down && wrong.about().answer == Answer::Survives {
                     world.restart(*node);
-                } else if refused {
+                } else if is_down {
                     self.gone.insert(*node);
                 }
             }
