@@ -223,3 +223,21 @@ fn check_judges_a_history_by_any_promise() {
     refused(&check(&["stale.jsonl", "--model", "serialisable"]), &["serializable"]);
     refused(&check(&["stale.jsonl", "--model", "queue"]), &["line 1", "unknown operation"]);
 }
+
+#[test]
+fn the_catalogue_in_the_documentation_is_the_one_that_the_command_prints() {
+    let output = seedfall_in(Path::new(".."), &["faults", "--markdown"]);
+    assert_eq!(output.status.code(), Some(0));
+    let kept = fs::read_to_string("../docs/faults.md").expect("docs/faults.md");
+    assert!(
+        kept.ends_with(&out(&output)),
+        "write it anew: (sed '/^|/,$d' docs/faults.md; cargo run -- faults --markdown)"
+    );
+}
+
+#[test]
+fn a_model_or_a_class_that_there_is_not_is_refused() {
+    refused(&seedfall(&["sweep", "raft-kv", "--under", "fair-loss"]), &["LINKS,NODES,TIMING"]);
+    refused(&seedfall(&["sweep", "raft-kv", "--without", "rain"]), &["rain", "partition"]);
+    refused(&seedfall(&["matrix", "--only", "nothing-like-it"]), &["nothing-like-it", "list"]);
+}

@@ -7,6 +7,7 @@ use crate::patches::Planted;
 use crate::run::Runnable;
 use crate::sweep::{Sweep, all_cores, sweep};
 use clap::Args;
+use seedfall_sim::{Links, Nodes, SystemModel, Timing};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,8 +18,8 @@ pub(super) struct FaultsArgs {
     /// How long to sweep, in all, to see which faults fire.
     #[arg(long, default_value = "5s", value_parser = parse_time, value_name = "TIME")]
     time: Duration,
-    /// The folder of the planted bugs; a patch names the class without which it is not found in a
-    /// line `Fault:`.
+    /// The folder of the planted bugs; a patch names the classes without which it is not found in
+    /// a line `Fault:`.
     #[arg(long, default_value = "tests/planted", value_name = "FOLDER")]
     planted: PathBuf,
     /// Do not sweep: only what the documentation says, as Markdown.
@@ -35,7 +36,10 @@ pub(super) fn faults(
     let patches =
         if args.planted.is_dir() { Planted::read_all(&args.planted)? } else { Vec::new() };
     let bugs = |class: Class| -> Vec<&str> {
-        let needs = patches.iter().filter(|patch| patch.says("Fault") == class.name());
+        let names = |patch: &&Planted| {
+            patch.says("Fault").split(',').any(|name| name.trim() == class.name())
+        };
+        let needs = patches.iter().filter(names);
         needs.map(|patch| patch.name.as_str()).collect()
     };
     if args.markdown {
@@ -95,9 +99,15 @@ pub(super) fn faults(
 fn fired(scenarios: &[Box<dyn Runnable>], time: Duration) -> BTreeMap<Class, (u64, u64)> {
     std::panic::set_hook(Box::new(|_| {}));
     let mut fired: BTreeMap<Class, (u64, u64)> = BTreeMap::new();
-    let each = time / scenarios.len().max(1) as u32;
-    for scenario in scenarios {
-        let plan = Sweep { time: Some(each), keep_going: true, ..Sweep::new(all_cores()) };
+    // Once within its own model, and once where everything is permitted.
+    let harshest = SystemModel {
+        links: Links::Arbitrary,
+        nodes: Nodes::Byzantine,
+        timing: Timing::Asynchronous,
+    };
+    let each = time / (2 * scenarios.len().max(1)) as u32;
+    for (scenario, model) in scenarios.iter().flat_map(|one| [(one, None), (one, Some(harshest))]) {
+        let plan = Sweep { time: Some(each), keep_going: true, model, ..Sweep::new(all_cores()) };
         for (class, (planned, hit)) in sweep(scenario.as_ref(), &plan, &|_, _| ()).fired {
             let counts = fired.entry(class).or_default();
             *counts = (counts.0 + planned, counts.1 + hit);

@@ -1,6 +1,6 @@
 //! `seedfall planted`: how many seeds does it take to find a bug that is known to be there?
 
-use super::{Problem, parse_time, show};
+use super::{Problem, parse_class, parse_time, show};
 use crate::patches::Planted;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,6 +31,10 @@ pub(super) struct PlantedArgs {
     /// How long to sweep for each bug, at most.
     #[arg(long, default_value = "60s", value_parser = parse_time, value_name = "TIME")]
     time: Duration,
+    /// Where the head of a patch names classes of faults (`Fault: crash, partition`), sweep once
+    /// more without them: a bug that needs them is not found.
+    #[arg(long)]
+    contrast: bool,
     /// How many threads; without it, one a core.
     #[arg(long, short, value_name = "N")]
     jobs: Option<u32>,
@@ -42,6 +46,8 @@ struct Hunt {
     /// `None`: the project as it is.
     planted: Option<Planted>,
     outcome: Outcome,
+    /// What came of it without the faults that it is said to need.
+    without: Option<Outcome>,
 }
 
 enum Outcome {
@@ -81,22 +87,28 @@ pub(super) fn planted(args: &PlantedArgs, json: bool) -> Result<u8, Problem> {
     for scenario in scenarios {
         bar.set_message(format!("{scenario}, as it is"));
         scratch.restore()?;
-        let outcome = hunt(args, &scratch, &scenario)?;
-        hunts.push(Hunt { name: format!("(none) {scenario}"), planted: None, outcome });
+        let outcome = hunt(args, &scratch, &scenario, &[])?;
+        let name = format!("(none) {scenario}");
+        hunts.push(Hunt { name, planted: None, outcome, without: None });
     }
     for patch in patches {
         bar.set_message(patch.name.clone());
         scratch.restore()?;
+        let mut without = None;
         let outcome = match patch.apply(&args.project) {
             Ok(files) => {
                 for (file, text) in files {
                     write_if_changed(&scratch.copy.join(file), text.as_bytes())?;
                 }
-                hunt(args, &scratch, patch.says("Scenario"))?
+                let (scenario, needs) = (patch.says("Scenario"), needs(&patch));
+                if args.contrast && !needs.is_empty() {
+                    without = Some(hunt(args, &scratch, scenario, &needs)?);
+                }
+                hunt(args, &scratch, scenario, &[])?
             }
             Err(error) => Outcome::Unusable(error.to_string()),
         };
-        hunts.push(Hunt { name: patch.name.clone(), planted: Some(patch), outcome });
+        hunts.push(Hunt { name: patch.name.clone(), planted: Some(patch), outcome, without });
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -111,8 +123,19 @@ pub(super) fn planted(args: &PlantedArgs, json: bool) -> Result<u8, Problem> {
     Ok(if good { 0 } else { 4 })
 }
 
-/// Builds the copy and sweeps one scenario of it.
-fn hunt(args: &PlantedArgs, scratch: &Scratch, scenario: &str) -> Result<Outcome, Problem> {
+/// The classes of faults that a patch is said to need.
+fn needs(patch: &Planted) -> Vec<&str> {
+    let named = patch.says("Fault").split(',').map(str::trim);
+    named.filter(|name| parse_class(name).is_ok()).collect()
+}
+
+/// Builds the copy and sweeps one scenario of it, without these faults.
+fn hunt(
+    args: &PlantedArgs,
+    scratch: &Scratch,
+    scenario: &str,
+    without: &[&str],
+) -> Result<Outcome, Problem> {
     let mut command = Command::new("cargo");
     let seeds = format!("{}..{}", args.from, args.from + args.seeds);
     let time = format!("{}ms", args.time.as_millis());
@@ -126,6 +149,9 @@ fn hunt(args: &PlantedArgs, scratch: &Scratch, scenario: &str) -> Result<Outcome
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         .args(["run", "--release", "--quiet", "--", "sweep", scenario, "--json"])
         .args(["--seeds", &seeds, "--time", &time]);
+    for class in without {
+        command.args(["--without", class]);
+    }
     if let Some(jobs) = args.jobs {
         command.args(["--jobs", &jobs.to_string()]);
     }
@@ -197,10 +223,17 @@ fn write_if_changed(path: &Path, text: &[u8]) -> Result<(), Problem> {
 }
 
 fn tell(hunts: &[Hunt], json: bool) {
-    let mut table =
-        show::table(&["bug", "found", "by", "what it showed", "seeds", "seconds"], &[4, 5]);
+    let mut table = show::table(
+        &["bug", "found", "by", "what it showed", "seeds", "seconds", "without"],
+        &[4, 5],
+    );
     for hunt in hunts {
         let planted = hunt.planted.is_some();
+        let without = hunt.without.as_ref().map(|outcome| match outcome {
+            Outcome::Found { seeds, .. } => format!("{} seeds", show::count(*seeds)),
+            Outcome::Missed { seeds, .. } => format!("not in {}", show::count(*seeds)),
+            Outcome::Unusable(why) => why.clone(),
+        });
         let (found, promise, property, seeds, seconds) = match &hunt.outcome {
             Outcome::Found { promise, property, seeds, seconds } => {
                 (true, promise.as_str(), property.as_str(), *seeds, *seconds)
@@ -215,6 +248,7 @@ fn tell(hunts: &[Hunt], json: bool) {
                 "breaks": hunt.planted.as_ref().map(|patch| patch.says("Breaks")),
                 "found": found, "promise": promise, "explanation": property,
                 "seeds": seeds, "seconds": seconds,
+                "without": without, "needs": hunt.planted.as_ref().map(needs),
             });
             show::line(&value.to_string());
             continue;
@@ -235,6 +269,7 @@ fn tell(hunts: &[Hunt], json: bool) {
             short,
             show::count(seeds),
             format!("{seconds:.2}"),
+            without.unwrap_or_default(),
         ]);
     }
     if !json {
