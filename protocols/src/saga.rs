@@ -1,6 +1,6 @@
 //! Sagas (Garcia-Molina and Salem, *Sagas*, SIGMOD 1987, cited by section; pivot and retriable
 //! steps after Mehrotra, Rastogi, Korth and Silberschatz, *A Transaction Model for Multidatabase
-//! Systems*, ICDCS 1992; orchestration and the semantic lock after Richardson,
+//! Systems*, ICDCS 1992; orchestration, choreography and the semantic lock after Richardson,
 //! *Microservices Patterns*, 2018, chapter 4, who took the lock from Frank and Zahle, *Semantic
 //! ACID Properties in Multidatabases*, 1998).
 //!
@@ -19,8 +19,10 @@
 //! under which the service remembers what it did. A compensation that arrives before its step
 //! leaves a *tombstone*, on which the step comes to nothing when it arrives after all.
 //!
-//! Who drives it: [`orchestrated`], one node that keeps the plan and its own journal, and tells the
-//! services what to do (the paper's saga execution component, section 4).
+//! Two ways to drive it:
+//! - [`orchestrated`]: one node keeps the plan and its own journal, and tells the services what to
+//!   do (the paper's saga execution component, section 4);
+//! - [`choreographed`]: no such node; each service does its step and passes the saga on.
 //!
 //! *Properties*, guarded by [`invariants`] while a run goes on, but for L1:
 //! - S1 each effect lands at most once, whatever is repeated;
@@ -54,8 +56,10 @@
 //! | sections 3 and 4, backward recovery, the execution component | [`orchestrated`] |
 //! | section 5, forward recovery; Mehrotra et al. | [`Kind::Pivot`], [`Kind::Retriable`] |
 //! | section 7, parallel sagas | [`Plan::stages`] |
+//! | Richardson 4.2.1, choreography; 3.3.7, transactional outbox | [`choreographed`] |
 //! | Richardson 4.3.2, semantic lock | [`Isolation`], `pending` in [`ledger`] |
 
+pub mod choreographed;
 mod invariants;
 pub mod ledger;
 pub mod orchestrated;

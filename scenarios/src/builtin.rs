@@ -31,6 +31,7 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(bank::presumed_commit()),
         Box::new(saga::orchestrated()),
         Box::new(saga::semantic_lock()),
+        Box::new(saga::choreographed()),
         Box::new(saga::dirty_read()),
         Box::new(bank::blocking()),
         Box::new(raft_byzantine::liar()),

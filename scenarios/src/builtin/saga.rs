@@ -7,6 +7,7 @@
 //! all that stops. Guards: S1 to S7 of the protocol's header, and that every saga ends. Catches:
 //! the `saga` patches of `tests/planted/`.
 //!
+//! [`orchestrated`] has one node that keeps the plans, [`choreographed`] none.
 //! [`dirty_read`] is a negative control: it promises that nobody sees a payment that is taken back
 //! later, which sagas do not give; [`semantic_lock`] promises the same, and does.
 
@@ -18,6 +19,7 @@ use seedfall_checkers::workloads::{self, SagaRun, StepEvent};
 use seedfall_checkers::{History, Outcome};
 use seedfall_net::Delay;
 use seedfall_protocols::kv::Text;
+use seedfall_protocols::saga::choreographed::Service;
 use seedfall_protocols::saga::ledger::Entry;
 use seedfall_protocols::saga::orchestrated::{Node, Request, Response};
 use seedfall_protocols::saga::{self, Books, Config, Isolation, Kind, Plan, SagaId, Step};
@@ -68,7 +70,7 @@ pub fn orchestrated() -> Scenario<Node, Input, Output> {
         model: SystemModel::USUAL,
         cluster: Cluster::lan(4, 4),
         config: CONFIG,
-        workload: Workload { generate, request, reply, ..TIMES },
+        workload: workload(generate),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
         promises,
@@ -109,6 +111,35 @@ pub fn dirty_read() -> Scenario<Node, Input, Output> {
     }
 }
 
+/// Three services that pass sagas on to each other.
+pub fn choreographed() -> Scenario<Service, Input, Output> {
+    let mut promises = promises();
+    promises.extend([
+        sometimes("outbox: an event is sent again"),
+        sometimes("recovery: an event is sent again"),
+        sometimes("advance: repeated, it had its one effect"),
+        sometimes("advance: refused, for the balance"),
+        sometimes("advance: behind its tombstone, it came to nothing"),
+        sometimes("retreat: repeated, it had its one effect"),
+        sometimes("timeout: the initiator cancels"),
+        sometimes("cancel: before its step, it left a tombstone"),
+        sometimes("cancel: too late, the saga is past its pivot"),
+        sometimes("run: a retry was answered without a second run"),
+    ]);
+    Scenario {
+        name: "saga-choreographed",
+        story: "Three services pass payments on to each other, for four clients.",
+        model: SystemModel::USUAL,
+        cluster: Cluster::lan(3, 4),
+        config: CONFIG,
+        workload: workload(generate_sequence),
+        faults: Swarm::ALL,
+        horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
+        promises,
+        expect: Expect::Holds,
+    }
+}
+
 const CONFIG: Config = Config {
     isolation: Isolation::None,
     opening: 100,
@@ -121,17 +152,22 @@ const CONFIG: Config = Config {
 
 const ACCOUNTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-/// When clients act; what they do differs by form.
-const TIMES: Workload<Node, Input, Output> = Workload {
-    operations: 12,
-    closing: 2,
-    think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
-    patience: Duration::millis(250),
-    attempts: 3,
-    generate,
-    request,
-    reply,
-};
+/// What clients do, whoever drives the sagas.
+fn workload<P>(generate: fn(OperationId, &mut Draw) -> Input) -> Workload<P, Input, Output>
+where
+    P: Protocol<Request = Request, Response = Response>,
+{
+    Workload {
+        operations: 12,
+        closing: 2,
+        think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
+        patience: Duration::millis(250),
+        attempts: 3,
+        generate,
+        request,
+        reply,
+    }
+}
 
 fn promises<P: Protocol + Books + 'static>() -> Vec<Promise<P, Input, Output>> {
     vec![
@@ -168,6 +204,16 @@ fn generate(operation: OperationId, draw: &mut Draw) -> Input {
     stages.push(vec![step(Kind::Pivot, payee, one)]);
     stages.push(vec![step(Kind::Retriable, second_payee, other)]);
     Input::Pay { sequence: u64::from(operation.number) + 1, plan: Plan { stages } }
+}
+
+/// The same, one step after the other.
+fn generate_sequence(operation: OperationId, draw: &mut Draw) -> Input {
+    let mut input = generate(operation, draw);
+    if let Input::Pay { plan, .. } = &mut input {
+        let stages = std::mem::take(&mut plan.stages);
+        plan.stages = stages.into_iter().flatten().map(|step| vec![step]).collect();
+    }
+    input
 }
 
 fn request(_: OperationId, input: &Input) -> Request {
