@@ -4,6 +4,7 @@
 #[path = "../crashing/mod.rs"]
 mod crashing;
 
+mod choreographed;
 mod crash_points;
 mod orchestrated;
 mod support;
