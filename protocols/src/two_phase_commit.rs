@@ -64,8 +64,9 @@
 //! *Deviations*
 //! - Every site counts its lives. What a participant executed and did not prepare, its read locks
 //!   above all, is gone with its life, so [`Prepare`](Message::Prepare) names the life that
-//!   executed, and another life votes no. Within a life it remembers what it refused, so that a
-//!   late `Execute` cannot run again what was aborted. (The papers have connections that break.)
+//!   executed, and another life votes no; a vote names the life that votes, and one of before does
+//!   not count. Within a life it remembers what it refused, so that a late `Execute` cannot run
+//!   again what was aborted. (The papers have connections that break.)
 //! - A transaction that dies is not restarted with its old age: the client is told and decides.
 //! - The last answer to each client is in the journal, an abort's too, and is forced before the
 //!   client is told: a request that the network doubled, or that is retried because its answer was
@@ -196,6 +197,8 @@ pub enum Message {
     Vote {
         /// On which transaction.
         transaction: TransactionId,
+        /// In which life: what an earlier one refused, a later one may have executed.
+        life: Life,
         /// Which.
         vote: Vote,
     },
@@ -368,7 +371,9 @@ impl Site {
             Message::Prepare { transaction, life, updaters } => {
                 self.on_prepare(transaction, life, updaters, ctx);
             }
-            Message::Vote { transaction, vote } => self.on_vote(from, transaction, vote, ctx),
+            Message::Vote { transaction, life, vote } => {
+                self.on_vote(from, transaction, life, vote, ctx);
+            }
             Message::Decision { transaction, decision } => {
                 self.on_decision(from, transaction, decision, ctx);
             }

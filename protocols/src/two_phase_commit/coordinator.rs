@@ -181,6 +181,7 @@ impl Site {
         &mut self,
         from: NodeId,
         transaction: TransactionId,
+        life: Life,
         vote: Vote,
         ctx: &mut Context<'_, Self>,
     ) {
@@ -188,6 +189,12 @@ impl Site {
         let Some(share) = undecided.and_then(|undecided| undecided.shares.get_mut(&from)) else {
             return ctx.ignore("vote: decided by now");
         };
+        // It refused, crashed, was asked again, and executed: perhaps it has voted yes meanwhile,
+        // and would have to be told of an abort.
+        if share.executed.as_ref().is_some_and(|(executed, _)| life < *executed) {
+            ctx.reach("vote: refused in a life before the one that executed");
+            return;
+        }
         share.vote = Some(vote);
         match vote {
             Vote::No => self.abort(transaction, Reason::Refused(from), ctx),

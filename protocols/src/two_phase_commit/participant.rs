@@ -149,7 +149,8 @@ impl Site {
     }
 
     fn vote(&mut self, transaction: TransactionId, vote: Vote, ctx: &mut Context<'_, Self>) {
-        self.send(transaction.coordinator, Message::Vote { transaction, vote }, ctx);
+        let life = self.life;
+        self.send(transaction.coordinator, Message::Vote { transaction, life, vote }, ctx);
     }
 
     /// Who has not voted yes may abort at any time (7.3).

@@ -205,9 +205,37 @@ fn what_was_executed_before_a_crash_is_not_prepared_after_it() {
     sites.crash(N2, Image::All);
     sites.restart(N2);
     let effects = sites.pass(N1, N2);
-    assert_eq!(sent(&effects), [(N1, vote(transaction, Vote::No))]);
+    assert_eq!(sent(&effects), [(N1, vote_in(2, transaction, Vote::No))]);
     sites.settle(&ALL);
     assert_eq!(sites.answer(request(1, 3)), Some(&Response::Aborted));
+}
+
+/// Deviation: a site that refused to execute may execute in its next life, and vote yes. The
+/// refusal, if it comes late, must not pass for its vote: presumed commit would then not tell it of
+/// the abort, and forget. (Found by the simulator: bank-presumed-commit.)
+#[test]
+fn a_refusal_of_an_earlier_life_is_not_a_vote() {
+    let mut sites = sites(Presumption::Commit);
+    // n2 lies behind a lock of n1's first transaction, which is older.
+    ask(&mut sites, 3, &[put(K2, "x"), put(K1, "x")]);
+    sites.pass(N1, N2);
+    let transaction = ask(&mut sites, 2, &[put(K2, "y"), put(K3, "y")]);
+    sites.pass(N3, N2);
+    let place = sites.wire.iter().position(|(from, to, _)| (*from, *to) == (N2, N3));
+    let refusal = sites.wire.remove(place.expect("n2 refuses"));
+    assert_eq!(refusal.2, vote(transaction, Vote::No));
+    sites.crash(N2, Image::All);
+    sites.restart(N2);
+    sites.wait(Duration::millis(40));
+    sites.pass(N3, N2);
+    sites.pass(N2, N3);
+    sites.pass(N3, N2);
+    assert_eq!(sites.at(N2).in_doubt().collect::<Vec<_>>(), [transaction]);
+    sites.deliver(refusal.0, refusal.1, refusal.2);
+    assert!(sites.reached.contains(&"vote: refused in a life before the one that executed"));
+    sites.settle(&ALL);
+    assert_eq!(value(&sites, N2, K2).as_deref(), Some("y"));
+    assert_eq!(value(&sites, N3, K3).as_deref(), Some("y"));
 }
 
 /// Deviation: a late copy of what was aborted does not run again.

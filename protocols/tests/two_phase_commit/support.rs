@@ -3,8 +3,8 @@
 use crate::crashing::{Bench, N1, N2, N3, request};
 use seedfall_protocols::kv::{Answer, Command};
 use seedfall_protocols::two_phase_commit::{
-    self, Config, Decision, Invariants, Message, Presumption, Record, Request, Response, Site,
-    TransactionId, Vote,
+    self, Config, Decision, Invariants, Life, Message, Presumption, Record, Request, Response,
+    Site, TransactionId, Vote,
 };
 use seedfall_sim::{Duration, NodeId};
 
@@ -73,7 +73,11 @@ pub(crate) fn committed(answers: usize) -> Response {
 }
 
 pub(crate) fn vote(transaction: TransactionId, vote: Vote) -> Message {
-    Message::Vote { transaction, vote }
+    vote_in(1, transaction, vote)
+}
+
+pub(crate) fn vote_in(life: Life, transaction: TransactionId, vote: Vote) -> Message {
+    Message::Vote { transaction, life, vote }
 }
 
 pub(crate) fn decision(transaction: TransactionId, decision: Decision) -> Message {
