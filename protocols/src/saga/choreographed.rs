@@ -8,19 +8,19 @@
 //!
 //! | name | from | to | meaning |
 //! |---|---|---|---|
-//! | [`Advance`](Turn::Advance) | service of `T(i-1)` | of `Ti` | what comes before `Ti` took place |
-//! | [`Retreat`](Turn::Retreat) | service of `T(i+1)` | of `Ti` | nothing after `Ti` stands: compensate it |
-//! | [`Cancel`](Turn::Cancel) | initiator, then `T(i-1)` | of `Ti` | if `Ti` did not take place, it must not |
+//! | [`Advance`](Turn::Advance) | service of `T(i-1)` | of `Ti` | all before `Ti` took place |
+//! | [`Retreat`](Turn::Retreat) | service of `T(i+1)` | of `Ti` | nothing after it stands: undo it |
+//! | [`Cancel`](Turn::Cancel) | initiator, `T(i-1)` | of `Ti` | it must not take place any more |
 //! | [`Complete`](Turn::Complete) | the last | initiator | all steps took place |
 //!
 //! A step is refused, or cancelled before it took place: its service says `Retreat` to the one
 //! before. `Cancel` runs after `Advance` along the chain until it overtakes it, where it leaves a
 //! tombstone; or it comes to a pivot that took place, where it ends: too late.
 //!
-//! *Every event arrives* (transactional outbox, Richardson 3.3.7). What a service writes in its book
-//! and the event that follows from it are one record, so a crash leaves both or neither. The event
-//! is sent until it is acknowledged, with backoff. Whoever gets it twice has done it once: the book
-//! says so.
+//! *Every event arrives* (transactional outbox, Richardson 3.3.7). What a service writes in its
+//! book and the event that follows from it are one record, so a crash leaves both or neither. The
+//! event is sent until it is acknowledged, with backoff. Whoever gets it twice has done it once:
+//! the book says so.
 //!
 //! *Timeouts.* The initiator cancels a saga of which it has heard nothing for too long. Nobody else
 //! gives anything up.
