@@ -9,7 +9,7 @@
 //! | name | from | to | meaning |
 //! |---|---|---|---|
 //! | [`Advance`](Turn::Advance) | service of `T(i-1)` | of `Ti` | all before `Ti` took place |
-//! | [`Retreat`](Turn::Retreat) | service of `T(i+1)` | of `Ti` | nothing after it stands: undo it |
+//! | [`Retreat`](Turn::Retreat) | service of `T(i+1)` | of `Ti` | nothing after stands: undo it |
 //! | [`Cancel`](Turn::Cancel) | initiator, `T(i-1)` | of `Ti` | it must not take place any more |
 //! | [`Complete`](Turn::Complete) | the last | initiator | all steps took place |
 //!
