@@ -169,6 +169,7 @@ where
             monitors: Vec::new(),
             world: None,
             settled_check: Time::ZERO,
+            when_over: None,
         };
         // The seam between a broken protocol, which may panic, and the sweep, which goes on.
         let broken = match catch_unwind(AssertUnwindSafe(|| run.go())) {
@@ -230,6 +231,8 @@ struct Run<'a, P: Protocol, I, O> {
     monitors: Vec<(&'static str, Box<dyn Monitor<P>>)>,
     world: Option<World<P, Wire, Crowd<P, I, O>>>,
     settled_check: Time,
+    /// What faults had done when the plan was over: from then on they do nothing more.
+    when_over: Option<[u64; 13]>,
 }
 
 impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
@@ -243,6 +246,9 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         let end = Time::ZERO + horizon.faults + horizon.settle;
         loop {
             let act_at = self.nemesis.next_at();
+            if act_at.is_none() && self.when_over.is_none() {
+                self.when_over = Some(self.fault_effects());
+            }
             let limit = act_at.unwrap_or(end);
             if self.advance(limit)? {
                 return Ok(());
@@ -410,6 +416,27 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         Broken::new(FailureKind::Stuck, promise, why, format!("it {why}, while {waiting}"))
     }
 
+    /// How often faults had an effect that an undisturbed cluster never has.
+    fn fault_effects(&self) -> [u64; 13] {
+        let world = self.world();
+        let (wire, node) = (world.network().tally(), world.counters());
+        [
+            wire.cut,
+            wire.clogged,
+            wire.burst,
+            wire.lagged,
+            wire.throttled,
+            wire.corrupted,
+            wire.flapped,
+            node.crashes,
+            node.deferred,
+            node.stalled,
+            node.lies,
+            node.misled,
+            node.timers_moved,
+        ]
+    }
+
     /// The history's verdicts, when the run is over.
     fn judge(&self) -> Option<Broken> {
         let history = self.world().clients().history();
@@ -433,6 +460,13 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
 
     fn report(self, plan: FaultPlan, broken: Option<Broken>) -> Report {
         let fired: Vec<_> = self.nemesis.fired().collect();
+        if let Some(effects) = self.when_over {
+            assert_eq!(
+                effects,
+                self.fault_effects(),
+                "a fault took effect after its plan was over"
+            );
+        }
         let Some(world) = &self.world else {
             unreachable!("nodes that panic as they start leave a world without them")
         };
