@@ -71,6 +71,11 @@
 //! - A put answers with the siblings that are there after it, which its client has thereby seen.
 //! - A put that is asked for again at another home is written twice: two siblings of equal value.
 //!
+//! *What a client must do.* Number its operations upwards and repeat one under the same number; on
+//! [`NotHome`](Response::NotHome) ask the node that it names. To replace what is there, get it (or
+//! put) at a home and put at the same one; what comes back with more than one value is the client's
+//! to reconcile (4.4).
+//!
 //! *Reading map*
 //!
 //! | paper | here |
@@ -80,6 +85,7 @@
 //! | Dynamo 4.5, and the read repair of section 5 | `coordinator` |
 //! | Dynamo 4.6 | `coordinator` (stand-ins), `replica` (hints) |
 //! | Dynamo 4.7 | `anti_entropy` |
+//! | (not in the paper) | `tombstones` |
 
 mod anti_entropy;
 mod coordinator;

@@ -294,19 +294,21 @@ impl QuorumKv {
     }
 
     fn acknowledge(&mut self, number: u32, ctx: &mut Context<'_, Self>) {
+        let own = self.siblings(&self.operations[&number].key);
         let operation = self.operations.get_mut(&number).expect("the caller has it");
         operation.is_acknowledged = true;
         let (request, key) = (operation.request, operation.key.clone());
-        let (response, shown) = match &operation.kind {
+        let (response, shown) = match &mut operation.kind {
             Kind::Get { gathered, .. } => {
+                // What is here has grown since the get began: maybe by a tombstone, which those who
+                // answered later had forgotten already.
+                gathered.merge(&own);
                 let siblings = gathered.clone();
                 (Response::Siblings(siblings.clone()), siblings)
             }
             Kind::Put { dot, past } => {
-                let siblings = self.durable.store.get(&key).cloned().unwrap_or_default();
-                let response =
-                    Response::Stored { dot: *dot, past: past.clone(), siblings: siblings.clone() };
-                (response, siblings)
+                let (dot, past) = (*dot, past.clone());
+                (Response::Stored { dot, past, siblings: own.clone() }, own)
             }
         };
         if 1 < shown.len() {

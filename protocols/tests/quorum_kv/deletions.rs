@@ -168,6 +168,36 @@ fn a_get_asks_again_if_a_tombstone_is_forgotten_meanwhile() {
     assert_eq!(got(&bench, request(2, 0)), Some(Vec::new()));
 }
 
+/// The coordinator of a get was told of the deletion meanwhile, and the others have forgotten it:
+/// found by seed 11326 of quorum-kv-deletes.
+#[test]
+fn a_get_answers_with_what_its_coordinator_holds_by_then() {
+    let all = order();
+    let [first, second, third, ..] = all;
+    let mut bench = deleted_at(&[first, third]);
+    bench.ask(second, request(2, 0), get()); // It still holds "a".
+    bench.lose_all();
+    let is_of_burial = |message: &Message| match message {
+        Message::Store { ticket, .. } | Message::StoreReply { ticket, .. } => {
+            matches!(ticket, Ticket::Burial(_))
+        }
+        _ => false,
+    };
+    for _ in 0..8 {
+        bench.wait(GRACE.retransmit_after);
+        bench.settle_if(&all, is_of_burial);
+    }
+    assert_eq!(held(&bench, second), ["-"]);
+    let others: Vec<NodeId> = all.into_iter().filter(|node| *node != second).collect();
+    bench.settle_if(&others, |message| matches!(message, Message::Purge { .. }));
+    assert!(held(&bench, third).is_empty());
+    bench.lose_all();
+    bench.wait(GRACE.retransmit_after);
+    bench.pass(second, third);
+    bench.pass(third, second);
+    assert_eq!(got(&bench, request(2, 0)), Some(vec!["-".to_owned()]));
+}
+
 /// The monitor sees what it is there for.
 #[test]
 fn the_invariants_catch_a_lost_write_and_a_resurrection() {
