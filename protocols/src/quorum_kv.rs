@@ -53,10 +53,11 @@
 //! *Forgetting a tombstone.* After the grace period the node that coordinated the deletion makes
 //! *every* node hold the tombstone, and only when all have said so lets them forget it: so no copy
 //! of what it deleted is left in any store or hint. A copy may still be under way. Therefore each
-//! node has an *epoch*, raised whenever it forgets; a [`Store`](Message::Store) carries the epoch
-//! that its sender knows of the receiver, and one from before is refused and sent anew, from what
-//! the sender then holds. (The paper only says that objects are deleted; systems that purge after a
-//! fixed grace period bring deleted values back when a replica was away for longer.)
+//! node has an *epoch*, raised whenever it comes to cover less of a key than before; a
+//! [`Store`](Message::Store) carries the epoch that its sender knows of the receiver, and one from
+//! before is refused and sent anew, from what the sender then holds. A get that is under way at
+//! that moment asks again. (The paper only says that objects are deleted; systems that purge after
+//! a fixed grace period bring deleted values back when a replica was away for longer.)
 //!
 //! *Deviations*
 //! - The members are fixed and known: no gossip, no failure detector (4.8). Who has not answered an
@@ -290,6 +291,8 @@ pub enum Record {
         /// The key.
         key: Text,
     },
+    /// What is stored or hinted next covers less than before: a new epoch begins.
+    Epoch,
     /// A tombstone is forgotten, and a new epoch begins.
     Purged {
         /// The key.

@@ -119,7 +119,7 @@ impl QuorumKv {
         *counter += 1;
         let dot = Dot { node: self.id, counter: *counter };
         let siblings = self.durable.store.entry(key.clone()).or_default();
-        let before = siblings.len();
+        let (before, context) = (siblings.len(), siblings.context());
         siblings.put(Version { dot, past: past.clone(), value });
         if 1 < siblings.len() {
             ctx.reach("put: a sibling of what its client was not shown");
@@ -127,9 +127,13 @@ impl QuorumKv {
             ctx.reach("put: several siblings were replaced by one");
         }
         let versions = siblings.clone();
+        let shrank = self.note_epoch(&context, &versions, ctx);
         self.durable.changes += 1;
         ctx.append(Record::Stored { key: key.clone(), versions });
         ctx.sync(); // Its name is taken for good, before anybody hears of it.
+        if shrank {
+            self.ask_again(&key, ctx);
+        }
         self.begin(request, key, homes, Kind::Put { dot, past }, ctx);
     }
 
@@ -286,7 +290,9 @@ impl QuorumKv {
         if self.operations[&number].is_acknowledged {
             self.read_repair(number, ctx);
         }
-        let operation = &self.operations[&number];
+        let Some(operation) = self.operations.get(&number) else {
+            return; // The repair of this node ended it: see `ask_again`.
+        };
         if operation.is_acknowledged && operation.silent().next().is_none() {
             self.operations.remove(&number);
             ctx.cancel_timer(Timer::Operation(number));

@@ -1,4 +1,5 @@
-//! S1 and S2 of the quorum store, watched while a run goes on, and L2, its convergence.
+//! S1 and S2 of the quorum store, watched while a run goes on, and L2, its convergence; and what
+//! S2 rests on: a node covers less of a key than before only in a new epoch.
 //!
 //! Both look at one node at a time and compare it with itself, also across a crash: a handler syncs
 //! what it appends, so what a node was seen to hold after one is durable. Only a hint that is gone
@@ -23,6 +24,7 @@ pub struct Invariants {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     changes: Option<u64>,
+    epoch: u64,
     store: BTreeMap<Text, Versions>,
     hints: BTreeMap<(NodeId, Text), Versions>,
     /// What was ever replaced here.
@@ -74,6 +76,12 @@ impl Invariants {
                     format!("{version:?} under {key} was replaced on {node}, and is back");
                 return Err(Violation { property: "No resurrection", explanation });
             }
+            let before = seen.store.get(key).map(Versions::context).unwrap_or_default();
+            if seen.epoch == state.epoch() && !now.context().includes(&before) {
+                let explanation =
+                    format!("{node} covers less of {key} than {before:?}, in one epoch: {now:?}");
+                return Err(Violation { property: "An epoch for each loss", explanation });
+            }
             for version in now.iter() {
                 replaced.join(&version.past);
                 if version.value.is_none() {
@@ -82,6 +90,7 @@ impl Invariants {
             }
         }
         seen.store.clone_from(state.store());
+        seen.epoch = state.epoch();
         Ok(())
     }
 

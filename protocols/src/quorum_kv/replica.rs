@@ -1,6 +1,6 @@
 //! What a node holds, for itself and for others, and how it comes to hold more (Dynamo, 4.6).
 
-use super::{Dot, Message, OperationId, QuorumKv, Record, Ticket, Timer, Versions};
+use super::{Dot, Message, OperationId, QuorumKv, Record, Ticket, Timer, VersionVector, Versions};
 use crate::kv::Text;
 use seedfall_sim::{Context, NodeId, StableHasher};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub(super) struct Durable {
     /// The last dot that it gave to a version of each key. Never forgotten: a name used twice would
     /// be taken for one that was replaced long ago.
     pub(super) counters: BTreeMap<Text, u64>,
-    /// How often it has forgotten a tombstone.
+    /// How often it has come to cover less of a key.
     pub(super) epoch: u64,
     /// How often any of this has changed.
     pub(super) changes: u64,
@@ -49,6 +49,7 @@ impl Durable {
                 }
                 Record::HandedOff { home, key } => drop(durable.hints.remove(&(home, key))),
                 Record::Purged { key, dot } => durable.purge(&key, dot),
+                Record::Epoch => durable.epoch += 1,
             }
         }
         durable
@@ -160,14 +161,39 @@ impl QuorumKv {
             return false;
         }
         let held = self.durable.store.entry(key.clone()).or_default();
+        let before = held.context();
         if !held.merge(versions) {
             return false;
         }
         let versions = held.clone();
+        let shrank = self.note_epoch(&before, &versions, ctx);
         self.durable.changes += 1;
         ctx.append(Record::Stored { key: key.clone(), versions });
         ctx.sync(); // Before it is acknowledged, or read.
+        if shrank {
+            self.ask_again(key, ctx);
+        }
         true
+    }
+
+    /// Begins a new epoch if what is held of a key covers less than before. Then a tombstone was
+    /// replaced by a version that does not mean what the tombstone meant: its writer was shown the
+    /// siblings after the tombstone was forgotten elsewhere. So it is forgotten here, as by a
+    /// [`Message::Purge`] that is still under way.
+    pub(super) fn note_epoch(
+        &mut self,
+        before: &VersionVector,
+        now: &Versions,
+        ctx: &mut Context<'_, Self>,
+    ) -> bool {
+        let shrank = !now.context().includes(before);
+        if shrank {
+            self.durable.epoch += 1;
+            self.durable.changes += 1;
+            ctx.append(Record::Epoch);
+            ctx.reach("tombstone: replaced by what was written after it was forgotten");
+        }
+        shrank
     }
 
     /// Keeps these for a home from now on, durably.
@@ -179,11 +205,13 @@ impl QuorumKv {
         ctx: &mut Context<'_, Self>,
     ) {
         let hint = self.durable.hints.entry((home, key.clone())).or_default();
+        let before = hint.context();
         // What a tombstone that this node holds has deleted must not come in by a hint either.
         let grave = self.durable.graves.get(key);
         let is_entombed = grave.is_some_and(|grave| hint.merge(grave));
         if hint.merge(versions) || is_entombed {
             let versions = hint.clone();
+            self.note_epoch(&before, &versions, ctx);
             self.durable.changes += 1;
             ctx.append(Record::Hinted { home, key: key.clone(), versions });
             ctx.sync();

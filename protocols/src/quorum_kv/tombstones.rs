@@ -91,8 +91,10 @@ impl QuorumKv {
         }
         if !self.homes(key).contains(&self.id) {
             let grave = self.durable.graves.entry(key.clone()).or_default();
+            let before = grave.context();
             if grave.merge(versions) {
                 let versions = grave.clone();
+                self.note_epoch(&before, &versions, ctx);
                 self.durable.changes += 1;
                 ctx.append(Record::Hinted { home: self.id, key: key.clone(), versions });
                 ctx.sync();

@@ -68,6 +68,11 @@ impl VersionVector {
         other.dots().for_each(|dot| self.add(dot));
     }
 
+    /// Whether everything that the other means is meant here.
+    pub fn includes(&self, other: &Self) -> bool {
+        other.dots().all(|dot| self.contains(dot))
+    }
+
     /// The last dot of each node that is meant.
     pub fn dots(&self) -> impl Iterator<Item = Dot> {
         self.0.iter().map(|(node, counter)| Dot { node: *node, counter: *counter })
