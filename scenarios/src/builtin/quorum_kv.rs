@@ -119,13 +119,15 @@ pub fn gap() -> Scenario<QuorumKv, Input, Output> {
     }
 }
 
-/// Many deletions and a grace period that is shorter than most faults.
+/// Many deletions and a grace period that is shorter than most faults. No message is doubled: a
+/// deletion that comes again after a crash is carried out again, and the history does not tell.
 pub fn deletes() -> Scenario<QuorumKv, Input, Output> {
     Scenario {
         name: "quorum-kv-deletes",
         story: "The strict quorum store with many deletions, which it forgets soon.",
         config: Config { grace: Duration::millis(60), ..CONFIG },
         workload: Workload { generate: generate_many_deletions, ..WORKLOAD },
+        faults: Swarm { duplicate: 0, ..Swarm::ALL },
         promises: promises([
             always("gets cover acknowledged puts", promises::gets_cover_acknowledged_puts),
             sometimes("tombstone: forgotten by all"),
