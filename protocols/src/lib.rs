@@ -6,6 +6,8 @@
 //! - [`saga`]: long work in steps that can be compensated, after Garcia-Molina and Salem;
 //! - [`two_phase_commit`]: transactions over sharded data, all or nothing, after Bernstein,
 //!   Hadzilacos and Goodman, with the presumptions of R\*;
+//! - [`oral_messages`]: agreement among traitors, after Lamport, Shostak and Pease;
+//! - [`two_generals`]: coordinated attack, which no protocol achieves over a link that loses;
 //! - [`kv`]: the key-value state machine that a replicated log drives, or a shard keeps.
 //!
 //! What is absent: no network, clock, thread, file or random generator. All that a protocol can do
@@ -14,7 +16,9 @@
 
 pub mod abd;
 pub mod kv;
+pub mod oral_messages;
 pub mod quorum_kv;
 pub mod raft;
 pub mod saga;
+pub mod two_generals;
 pub mod two_phase_commit;

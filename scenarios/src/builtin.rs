@@ -4,12 +4,14 @@ use crate::run::Runnable;
 
 pub mod abd;
 pub mod bank;
+pub mod byzantine_generals;
 pub mod copied_register;
 pub mod quorum_kv;
 pub mod raft_byzantine;
 pub mod raft_kv;
 mod registers;
 pub mod saga;
+pub mod two_generals;
 
 /// Every built-in scenario.
 pub fn all() -> Vec<Box<dyn Runnable>> {
@@ -36,6 +38,10 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(bank::blocking()),
         Box::new(raft_byzantine::liar()),
         Box::new(raft_byzantine::amnesiac()),
+        Box::new(byzantine_generals::four()),
+        Box::new(byzantine_generals::three()),
+        Box::new(two_generals::reliable()),
+        Box::new(two_generals::lossy()),
         Box::new(copied_register::scenario()),
     ]
 }

@@ -325,6 +325,10 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             }
         }
         let undone = !self.world().clients().is_done();
+        // The last thing to happen may have been the end of a fault.
+        if !undone && self.nemesis.next_at().is_none() && self.unsettled().is_none() {
+            return Ok(true);
+        }
         if undone && self.world().is_quiet() && self.nemesis.next_at().is_none() {
             return Err(self.stuck("nothing will ever happen again"));
         }

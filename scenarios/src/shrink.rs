@@ -98,7 +98,7 @@ fn failure(report: &Report) -> Option<&Failure> {
 
 /// Whether a draw can be made dull.
 fn can_be_calm(address: &DrawAddress) -> bool {
-    matches!(address.site, Site::Link(..) | Site::Node(_) | Site::Disk(_))
+    matches!(address.site, Site::Link(..) | Site::Node(_) | Site::Disk(_) | Site::Lie(_))
 }
 
 fn size(trial: &Trial, report: &Report) -> Size {
@@ -273,6 +273,7 @@ pub fn story(shrunk: &Shrunk) -> Vec<String> {
             Kind::Resume => format!("{actor} goes on"),
             Kind::Fault => text.clone(),
             Kind::Reach => format!("{actor}: {text}"),
+            Kind::Lie => format!("{actor} lies to {peer}: {text}"),
             Kind::Send if matters => {
                 format!("{actor} sends {peer} {text}: {}", fate(shrunk, actor, peer, event.ordinal))
             }

@@ -1,0 +1,7 @@
+//! The generals against their papers: one test a claim, the nodes wired by hand.
+
+#[path = "../by_hand/mod.rs"]
+mod by_hand;
+
+mod byzantine;
+mod two;
