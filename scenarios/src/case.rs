@@ -43,6 +43,9 @@ pub struct Case {
     /// The draws that stay random, all others of links, nodes and disks being nominal; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random: Option<Vec<DrawAddress>>,
+    /// Why it is no longer replayed, if it was retired: its failure was not found again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<String>,
     /// What the run came to.
     pub expect: Expected,
 }
@@ -162,6 +165,7 @@ impl Case {
                 .map(|(draw, value)| Overridden { draw: *draw, value: *value })
                 .collect(),
             random: trial.random.as_ref().map(|random| random.iter().copied().collect()),
+            retired: None,
             expect: Expected {
                 fingerprint,
                 hash: format!("{:#018x}", report.hash),
@@ -250,19 +254,35 @@ impl Case {
     /// The file cannot be written; what stood there before is untouched.
     pub fn save(&self, path: &Path) -> Result<(), CaseError> {
         let fail = |error| CaseError::Io(path.to_owned(), error);
+        let file = self.written(path).map_err(fail)?;
+        file.persist(path).map_err(|error| fail(error.error))?;
+        Ok(())
+    }
+
+    /// As [`Case::save`], to a name that is free.
+    ///
+    /// # Errors
+    /// As for [`Case::save`], and if something has this name already.
+    pub fn save_new(&self, path: &Path) -> Result<(), CaseError> {
+        let fail = |error| CaseError::Io(path.to_owned(), error);
+        let file = self.written(path).map_err(fail)?;
+        file.persist_noclobber(path).map_err(|error| fail(error.error))?;
+        Ok(())
+    }
+
+    /// The case as a temporary file beside `path`.
+    fn written(&self, path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        fs::create_dir_all(folder).map_err(fail)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-        let mut text = serde_json::to_string_pretty(self)
-            .map_err(|error| fail(std::io::Error::other(error)))?;
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut text = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
         text.push('\n');
-        file.write_all(text.as_bytes()).map_err(fail)?;
-        file.as_file().sync_all().map_err(fail)?;
-        file.persist(path).map_err(|error| fail(error.error))?;
-        Ok(())
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        Ok(file)
     }
 }
 

@@ -9,11 +9,14 @@
 //! ```
 
 mod check;
+mod diff;
 mod explain;
 mod faults;
 mod inspect;
+mod keep;
 mod logs;
 mod matrix;
+mod museum;
 mod planted;
 mod show;
 mod sweeps;
@@ -85,6 +88,12 @@ enum Command {
     /// Plants bugs (patches) in a copy of a project, one by one, and counts the seeds until each is
     /// found.
     Planted(planted::PlantedArgs),
+    /// Compares two runs: the first event that differs, and the decision that makes the difference.
+    Diff(diff::DiffArgs),
+    /// Keeps a case among those that `cargo test` replays, or refreshes one that is stale.
+    Keep(keep::KeepArgs),
+    /// Lists the planted bugs, the runs that show them, and what finding them took.
+    Museum(museum::MuseumArgs),
 }
 
 #[derive(Debug, Args)]
@@ -207,6 +216,9 @@ pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
         Some(Command::Faults(args)) => faults::faults(scenarios, &args, cli.json),
         Some(Command::Matrix(args)) => matrix::matrix(scenarios, &args, cli.json),
         Some(Command::Planted(args)) => planted::planted(&args, cli.json),
+        Some(Command::Diff(args)) => diff::diff(scenarios, &args, cli.json),
+        Some(Command::Keep(args)) => keep::keep(scenarios, &args, cli.json),
+        Some(Command::Museum(args)) => museum::museum(&args, cli.json),
     };
     match done {
         Ok(code) => ExitCode::from(code),

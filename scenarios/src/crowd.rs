@@ -6,7 +6,7 @@ use seedfall_sim::{ClientContext, ClientId, Clients, Duration, NodeId, Protocol,
 use std::collections::BTreeSet;
 
 /// Draws of one operation: enough for its input, its pause, and a node for each attempt.
-const DRAWS: u64 = 64;
+pub(crate) const DRAWS: u64 = 64;
 
 /// What a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

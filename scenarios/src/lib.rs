@@ -9,7 +9,7 @@
 //! - [`run`]: one run; [`report`]: what it came to; [`mod@sweep`]: many runs;
 //! - [`mod@shrink`]: from a failing run to a story;
 //! - [`explain`]: a run as a picture;
-//! - [`case`]: a failing run, kept;
+//! - [`case`]: a failing run, kept; [`diff`]: two runs, and what makes the difference;
 //! - [`arbitrary`]: plans from bytes and as proptest strategies;
 //! - [`testing`]: the door for `cargo test`.
 
@@ -23,8 +23,11 @@ pub mod catalogue;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod crowd;
+pub mod diff;
 pub mod explain;
 pub mod fault;
+#[cfg(feature = "cli")]
+pub mod museum;
 mod nemesis;
 #[cfg(feature = "cli")]
 pub mod patches;

@@ -11,7 +11,7 @@ use crate::plan::{Fault, FaultPlan};
 use crate::report::{Conclusion, Failure, Report};
 use crate::run::{Runnable, Trial};
 use crate::scenario::OperationId;
-use seedfall_sim::{Address, DrawAddress, Duration, Kind, Recording, Site, Time};
+use seedfall_sim::{Address, DrawAddress, Duration, Entry, Kind, Recording, Site, Time};
 use std::collections::BTreeSet;
 
 /// How many runs a shrink may take, unless it is told otherwise: a few seconds.
@@ -275,7 +275,7 @@ pub fn story(shrunk: &Shrunk) -> Vec<String> {
             Kind::Reach => format!("{actor}: {text}"),
             Kind::Lie => format!("{actor} lies to {peer}: {text}"),
             Kind::Send if matters => {
-                format!("{actor} sends {peer} {text}: {}", fate(shrunk, actor, peer, event.ordinal))
+                format!("{actor} sends {peer} {text}: {}", fate(trace, actor, peer, event.ordinal))
             }
             Kind::Request => format!("{actor} asks {peer}: {text}"),
             Kind::Answered => format!("{actor} is told by {peer}: {text}"),
@@ -286,18 +286,20 @@ pub fn story(shrunk: &Shrunk) -> Vec<String> {
     lines
 }
 
-/// What became of a message, in words.
-fn fate(shrunk: &Shrunk, from: Address, to: Address, ordinal: u64) -> String {
-    let about = |kind: Kind, actor: Address, peer: Address| {
-        shrunk.report.trace.iter().filter(move |entry| {
+/// What became of a message, a request or an answer, in words.
+pub(crate) fn fate(trace: &[Entry], from: Address, to: Address, ordinal: u64) -> String {
+    let about = |kinds: &'static [Kind], actor: Address, peer: Address| {
+        trace.iter().filter(move |entry| {
             let event = entry.event;
-            (event.kind, event.actor, event.peer, event.ordinal) == (kind, actor, peer, ordinal)
+            kinds.contains(&event.kind)
+                && (event.actor, event.peer, event.ordinal) == (actor, peer, ordinal)
         })
     };
-    let arrivals: Vec<String> =
-        about(Kind::Deliver, to, from).map(|entry| format!("at {}", entry.event.at)).collect();
+    let arrivals: Vec<String> = about(&[Kind::Deliver, Kind::Asked, Kind::Answered], to, from)
+        .map(|entry| format!("at {}", entry.event.at))
+        .collect();
     match arrivals.as_slice() {
-        [] if about(Kind::Drop, from, to).next().is_some() => "it is lost".to_owned(),
+        [] if about(&[Kind::Drop], from, to).next().is_some() => "it is lost".to_owned(),
         [] => "it never arrives".to_owned(),
         [once] => format!("it arrives {once}"),
         more => format!("it arrives {} times, {}", more.len(), more.join(" and ")),

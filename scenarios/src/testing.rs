@@ -86,14 +86,30 @@ pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), Str
 /// Replays a case file: the run must be the stored one, event for event, and break nothing.
 ///
 /// # Errors
-/// What keeps the case from being read, the event at which the replay parts from it, or what was
-/// broken.
+/// What keeps the case from being read, that it was retired, the event at which the replay parts
+/// from it, that a failure which it stored is no longer seen in it, or what was broken.
 pub fn check_case(scenarios: &[Box<dyn Runnable>], path: &Path) -> Result<(), String> {
     let (case, scenario) = Case::load(path, scenarios).map_err(|error| error.to_string())?;
+    if let Some(why) = &case.retired {
+        return Err(format!("{}: was retired: {why}", path.display()));
+    }
     let report = scenario.run(&case.trial());
+    let refresh = format!("`seedfall keep --refresh {}`", path.display());
     if let Replayed::Parted { event, now } = case.compare(&report) {
         let now = now.unwrap_or_else(|| "the run is over".to_owned());
-        return Err(format!("{}: the replay parts at event {event}: {now}", path.display()));
+        return Err(format!(
+            "{}: stale: the replay parts at event {event}: {now}\n  {refresh} looks for it again",
+            path.display()
+        ));
+    }
+    if let (Some(stored), Conclusion::Passed | Conclusion::Vacuous(_)) =
+        (&case.expect.fingerprint, &report.conclusion)
+    {
+        return Err(format!(
+            "{}: stale: the very run that broke `{stored}` breaks nothing now, so what judges it \
+             has changed\n  {refresh} looks for it again",
+            path.display()
+        ));
     }
     conclude(report.conclusion)
 }

@@ -6,11 +6,14 @@
 //! - `corpus`: the fuzz bodies over a fixed corpus;
 //! - `regressions`: kept cases;
 //! - `verdicts`: each way in which a run can end; `door`: the `cargo test` door;
-//! - `shrinking`: what a shrunk run promises;
+//! - `shrinking`: what a shrunk run promises; `differences`: what `diff` finds;
+//! - `museum`: the page of the planted bugs is generated;
 //! - `tidy`: rules of STYLE.md that a program can check.
 
 mod corpus;
+mod differences;
 mod door;
+mod museum;
 mod planted;
 mod properties;
 mod regressions;

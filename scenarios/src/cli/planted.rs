@@ -1,6 +1,7 @@
 //! `seedfall planted`: how many seeds does it take to find a bug that is known to be there?
 
 use super::{Problem, parse_class, parse_time, show};
+use crate::case::Case;
 use crate::patches::Planted;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,6 +39,9 @@ pub(super) struct PlantedArgs {
     /// How many threads; without it, one a core.
     #[arg(long, short, value_name = "N")]
     jobs: Option<u32>,
+    /// Keep the small run of each bug that is found in this folder, under the name of its patch.
+    #[arg(long, value_name = "FOLDER")]
+    save_cases: Option<PathBuf>,
 }
 
 /// What became of one planted bug.
@@ -104,7 +108,11 @@ pub(super) fn planted(args: &PlantedArgs, json: bool) -> Result<u8, Problem> {
                 if args.contrast && !needs.is_empty() {
                     without = Some(hunt(args, &scratch, scenario, &needs)?);
                 }
-                hunt(args, &scratch, scenario, &[])?
+                let outcome = hunt(args, &scratch, scenario, &[])?;
+                if let (Outcome::Found { .. }, Some(to)) = (&outcome, &args.save_cases) {
+                    scratch.save_case(&patch, to)?;
+                }
+                outcome
             }
             Err(error) => Outcome::Unusable(error.to_string()),
         };
@@ -137,6 +145,8 @@ fn hunt(
     without: &[&str],
 ) -> Result<Outcome, Problem> {
     let mut command = Command::new("cargo");
+    // A case that an earlier bug left behind must not be taken for this one's.
+    let _ = fs::remove_dir_all(scratch.cases());
     let seeds = format!("{}..{}", args.from, args.from + args.seeds);
     let time = format!("{}ms", args.time.as_millis());
     command
@@ -148,7 +158,7 @@ fn hunt(
         .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         .args(["run", "--release", "--quiet", "--", "sweep", scenario, "--json"])
-        .args(["--seeds", &seeds, "--time", &time]);
+        .args(["--seeds", &seeds, "--time", &time, "--save-to", CASES]);
     for class in without {
         command.args(["--without", class]);
     }
@@ -177,6 +187,9 @@ fn hunt(
     })
 }
 
+/// Where a sweep of the copy keeps what fails.
+const CASES: &str = "target/seedfall";
+
 /// A copy of a project, in which bugs are planted.
 struct Scratch {
     project: PathBuf,
@@ -188,6 +201,23 @@ impl Scratch {
     /// incremental.
     fn restore(&self) -> Result<(), Problem> {
         mirror(&self.project, &self.copy)
+    }
+
+    fn cases(&self) -> PathBuf {
+        self.copy.join(CASES)
+    }
+
+    /// Keeps the case that the last sweep left, with the bug as its note.
+    fn save_case(&self, patch: &Planted, to: &Path) -> Result<(), Problem> {
+        let kept = fs::read_dir(self.cases())?.filter_map(|file| Some(file.ok()?.path()));
+        let is_case = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
+        let Some(path) = kept.filter(is_case).min() else {
+            return Err(Problem(format!("{}: the sweep kept no case", patch.name)));
+        };
+        let case: Case = serde_json::from_str(&fs::read_to_string(path)?)?;
+        let note = patch.says("Bug").to_owned();
+        Case { note, ..case }.save(&to.join(format!("{}.json", patch.name)))?;
+        Ok(())
     }
 }
 

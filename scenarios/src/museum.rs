@@ -1,0 +1,191 @@
+//! The museum: every planted bug, the smallest run that shows it, and what finding it took.
+//!
+//! Nothing on the page is typed: what a bug is and breaks says its patch, how many seeds and seconds
+//! it took says the file that `seedfall planted --json` wrote, how small the run is says its case.
+
+use crate::case::Case;
+use crate::patches::{PatchError, Planted};
+use serde_json::Value;
+use std::fmt;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One planted bug, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Exhibit {
+    /// The patch.
+    pub planted: Planted,
+    /// What the last measurement says; `None`: not measured.
+    pub measured: Option<Measured>,
+    /// The smallest run that shows it; `None`: none is kept.
+    pub case: Option<Case>,
+}
+
+/// What finding a bug took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Whether it was found.
+    pub found: bool,
+    /// The promise by which it showed; empty if it was not found.
+    pub promise: String,
+    /// How many seeds were run until then.
+    pub seeds: u64,
+    /// How long that took.
+    pub seconds: f64,
+}
+
+/// Why the museum cannot be shown.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MuseumError {
+    /// A patch cannot be read.
+    Patch(PatchError),
+    /// A file cannot be read.
+    Io(PathBuf, std::io::Error),
+    /// A line of the measurements, or a case, is not what it should be.
+    Malformed(PathBuf, String),
+}
+
+impl fmt::Display for MuseumError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Patch(error) => error.fmt(f),
+            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Malformed(path, why) => write!(f, "{}: {why}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for MuseumError {}
+
+/// Every bug of a folder of patches, in the order of their names, with what `measured`, a file of
+/// JSON lines, says of it and its case from `cases`. Either of the two may be missing.
+///
+/// # Errors
+/// Something is there and cannot be read.
+pub fn exhibits(
+    patches: &Path,
+    cases: &Path,
+    measured: &Path,
+) -> Result<Vec<Exhibit>, MuseumError> {
+    let figures = match text(measured)? {
+        Some(text) => figures(measured, &text)?,
+        None => Vec::new(),
+    };
+    let exhibit = |planted: Planted| {
+        let last = figures.iter().rev().find(|(name, _)| *name == planted.name);
+        let path = cases.join(format!("{}.json", planted.name));
+        let case = match text(&path)? {
+            Some(text) => Some(
+                serde_json::from_str(&text)
+                    .map_err(|error| MuseumError::Malformed(path, error.to_string()))?,
+            ),
+            None => None,
+        };
+        Ok(Exhibit { measured: last.map(|(_, figures)| figures.clone()), case, planted })
+    };
+    let patches = Planted::read_all(patches).map_err(MuseumError::Patch)?;
+    patches.into_iter().map(exhibit).collect()
+}
+
+/// The text of a file; `None` if there is none.
+fn text(path: &Path) -> Result<Option<String>, MuseumError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(MuseumError::Io(path.to_owned(), error)),
+    }
+}
+
+/// The measurements, by the names of their patches.
+fn figures(path: &Path, text: &str) -> Result<Vec<(String, Measured)>, MuseumError> {
+    let mut all = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let fail = |why: &str| {
+            MuseumError::Malformed(path.to_owned(), format!("line {}: {why}", index + 1))
+        };
+        let value: Value =
+            serde_json::from_str(line).map_err(|error| fail(&format!("not JSON: {error}")))?;
+        let figures = || {
+            let measured = Measured {
+                found: value["found"].as_bool()?,
+                promise: value["promise"].as_str()?.to_owned(),
+                seeds: value["seeds"].as_u64()?,
+                seconds: value["seconds"].as_f64()?,
+            };
+            Some((value["bug"].as_str()?.to_owned(), measured))
+        };
+        all.push(figures().ok_or_else(|| fail("not a line of `seedfall planted --json`"))?);
+    }
+    Ok(all)
+}
+
+/// How small the kept run is, in words; `None`: none is kept.
+pub fn small_run(exhibit: &Exhibit) -> Option<String> {
+    let case = exhibit.case.as_ref()?;
+    let faults = case.plan.entries.len();
+    Some(format!("{} events, {faults} fault{}", case.expect.events, plural(faults)))
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// The scoreboard, as a page of Markdown.
+pub fn page(exhibits: &[Exhibit]) -> String {
+    let mut page = String::from(
+        "# The museum of planted bugs\n\n\
+         Generated by `seedfall museum --markdown` from `tests/planted/`, `docs/planted.jsonl` \
+         and `tests/museum/`; not to be edited.\n\
+         A dash means: not measured, or no case kept.\n\n",
+    );
+    let measured: Vec<&Measured> =
+        exhibits.iter().filter_map(|exhibit| exhibit.measured.as_ref()).collect();
+    let found: Vec<&&Measured> = measured.iter().filter(|one| one.found).collect();
+    let mut line = |text: &str| {
+        page.push_str(text);
+        page.push('\n');
+    };
+    let mut summary =
+        format!("{} bugs, {} measured, {} found", exhibits.len(), measured.len(), found.len());
+    let mut seeds: Vec<u64> = found.iter().map(|one| one.seeds).collect();
+    seeds.sort_unstable();
+    if let Some(median) = seeds.get(seeds.len() / 2) {
+        // Writing to a string cannot fail.
+        let _ = write!(summary, "; half of these within {median} seeds");
+    }
+    line(&format!("{summary}.\n"));
+    line("| Bug | What is wrong | Scenario | Breaks | Source | Found by | Seeds | Seconds | Run |");
+    line("|---|---|---|---|---|---|---:|---:|---|");
+    for exhibit in exhibits {
+        line(&format!("| {} |", row(exhibit).join(" | ")));
+    }
+    page
+}
+
+/// One row of the scoreboard.
+fn row(exhibit: &Exhibit) -> Vec<String> {
+    let patch = &exhibit.planted;
+    let dash = || "-".to_owned();
+    let [found_by, seeds, seconds] = match &exhibit.measured {
+        None => [dash(), dash(), dash()],
+        Some(one) => {
+            let by = if one.found { one.promise.clone() } else { "MISSED".to_owned() };
+            [by, one.seeds.to_string(), format!("{:.2}", one.seconds)]
+        }
+    };
+    let name = format!("[{}](../tests/planted/{}.patch)", patch.name, patch.name);
+    let small = small_run(exhibit)
+        .map_or_else(dash, |small| format!("[{small}](../tests/museum/{}.json)", patch.name));
+    let cells = [patch.says("Bug"), patch.says("Scenario"), patch.says("Breaks")];
+    let mut row = vec![name];
+    row.extend(cells.into_iter().map(escaped));
+    row.extend([escaped(patch.says("Source")), escaped(&found_by), seeds, seconds, small]);
+    row
+}
+
+/// Text that stays within its cell.
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;")
+}

@@ -1,0 +1,172 @@
+//! `diff`, `keep` and `museum`, as a person or a script meets them.
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn seedfall(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_seedfall"))
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .expect("the binary was built for this test")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn came_to(output: &Output, code: i32, words: &[&str]) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let text = format!("{}{errors}", out(output));
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    for word in words {
+        assert!(text.contains(word), "`{word}` is missing in:\n{text}");
+    }
+    assert!(!errors.contains("panicked"), "{text}");
+}
+
+/// A folder with a small failing case of the negative control, and the case's name.
+fn failing() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = seedfall(folder.path(), &["sweep", "copied-register", "--seeds", "200"]);
+    let text = out(&output);
+    let kept = text.lines().find_map(|line| line.trim().strip_prefix("kept in"));
+    let kept = kept.expect("the failing run is kept").trim().to_owned();
+    (folder, kept)
+}
+
+#[test]
+fn diff_tells_equal_from_different() {
+    let (folder, case) = failing();
+    let diff = |args: &[&str]| seedfall(folder.path(), &[&["diff"], args].concat());
+    came_to(&diff(&["abd:3", "abd:3"]), 0, &["equal, event for event"]);
+    came_to(&diff(&["abd:3", "abd:4"]), 1, &["they part at event", "  A ", "  B "]);
+    came_to(&diff(&[&case]), 0, &["equal, event for event, to this build's run"]);
+    came_to(&diff(&[&case, &case]), 0, &["equal"]);
+    let output = diff(&[&case, "copied-register:1", "--json"]);
+    came_to(&output, 1, &[]);
+    let value: Value = serde_json::from_str(&out(&output)).expect("a JSON object");
+    assert_eq!(value["equal"], false);
+    assert!(value["event"].as_u64().is_some_and(|event| event >= 1) && value["left"].is_string());
+    came_to(&diff(&["abd:3", "raft-kv:3"]), 2, &["nothing in common"]);
+    came_to(&diff(&["abd", "abd:3"]), 2, &["needs a seed", "abd:17"]);
+    came_to(&diff(&["abd:x", "abd:3"]), 2, &["`x` is not a seed"]);
+    came_to(&diff(&["adb:3", "abd:3"]), 2, &["did you mean `abd`"]);
+    came_to(&diff(&["abd:3"]), 2, &["needs another run"]);
+    came_to(&diff(&["not/there.json"]), 2, &["not/there.json"]);
+}
+
+#[test]
+fn diff_names_the_nearest_passing_neighbour() {
+    let (folder, case) = failing();
+    let args = ["diff", &case, "--neighbour"];
+    let words = ["  fails ", "  passes ", "What makes the difference:", "nominal"];
+    came_to(&seedfall(folder.path(), &args), 1, &words);
+    let output = seedfall(folder.path(), &[&args[..], &["--json"]].concat());
+    let value: Value = serde_json::from_str(&out(&output)).expect("a JSON object");
+    assert!(value["decision"]["draw"]["draw"]["site"].is_object(), "{value}");
+    assert!(value["passing"].as_u64() >= Some(1), "{value}");
+    let passing = seedfall(folder.path(), &["diff", "abd:3", "--neighbour"]);
+    came_to(&passing, 2, &["does not fail"]);
+}
+
+/// A case that says something else of event 11: as if the code had changed since.
+fn stale(folder: &Path, case: &str) -> PathBuf {
+    let text = fs::read_to_string(folder.join(case)).expect("the case");
+    let at = text.find("\"chain\": \"").expect("a chain") + 10 + 40;
+    let digit = if &text[at..=at] == "0" { "1" } else { "0" };
+    let path = folder.join("stale.json");
+    fs::write(&path, format!("{}{digit}{}", &text[..at], &text[at + 1..])).expect("a file");
+    path
+}
+
+#[test]
+fn a_case_is_kept_once_and_with_a_note() {
+    let (folder, case) = failing();
+    let keep = |args: &[&str]| seedfall(folder.path(), &[&["keep"], args].concat());
+    let kept = folder.path().join("tests/regressions/stale-read.json");
+    let output = keep(&[&case, "a read is stale", "--as", "stale-read"]);
+    came_to(&output, 0, &["kept in tests/regressions/stale-read.json", "replay", "red until"]);
+    let text = fs::read_to_string(&kept).expect("it was written");
+    let value: Value = serde_json::from_str(&text).expect("a case");
+    assert_eq!(value["note"], "a read is stale");
+    let replay = seedfall(folder.path(), &["replay", "tests/regressions/stale-read.json"]);
+    came_to(&replay, 1, &["equal to each other and to the case"]);
+
+    came_to(&keep(&[&case, "another", "--as", "stale-read"]), 2, &["there already", "--as NAME"]);
+    assert_eq!(fs::read_to_string(&kept).expect("still there"), text, "nothing is overwritten");
+    came_to(&keep(&[&case, "  "]), 2, &["the note is empty"]);
+    came_to(&keep(&[&case]), 2, &["NOTE"]);
+    came_to(&keep(&[&case, "note", "--as", "../elsewhere"]), 2, &["is not a name"]);
+    stale(folder.path(), &case);
+    came_to(&keep(&["stale.json", "note"]), 2, &["does not replay", "part at event 11"]);
+    let names = fs::read_dir(folder.path().join("tests/regressions")).expect("a folder");
+    assert_eq!(names.count(), 1, "what is refused leaves nothing behind");
+}
+
+#[test]
+fn a_stale_case_is_refreshed_or_retired() {
+    let (folder, case) = failing();
+    let keep = |args: &[&str]| seedfall(folder.path(), &[&["keep", "--refresh"], args].concat());
+    came_to(&keep(&[&case]), 0, &["replays as it is stored"]);
+    let path = stale(folder.path(), &case);
+    came_to(&keep(&["stale.json"]), 0, &["parts from the stored run at event 11", "written anew"]);
+    came_to(&seedfall(folder.path(), &["replay", "stale.json"]), 1, &["and to the case"]);
+
+    // A failure that nothing shows any more.
+    let text = fs::read_to_string(&path).expect("a case");
+    let lost = text.replace("\"fingerprint\": \"safety", "\"fingerprint\": \"once");
+    assert_ne!(lost, text);
+    fs::write(&path, &lost).expect("a file");
+    came_to(&keep(&["stale.json"]), 4, &["not found  once", "now        safety", "--retire"]);
+    came_to(&keep(&["stale.json", "--fixed"]), 4, &["nothing is written"]);
+    assert_eq!(fs::read_to_string(&path).expect("a case"), lost, "nothing is written");
+    came_to(&keep(&["stale.json", "--retire", "gone"]), 0, &["RETIRED", "\"stale.json\""]);
+    assert!(fs::read_to_string(&path).expect("a case").contains("\"retired\": \"gone\""));
+    fs::write(&path, text.replace("\"expect\"", "\"retired\": \"gone\", \"expect\""))
+        .expect("a file");
+    came_to(&keep(&["stale.json"]), 0, &["no longer retired"]);
+    assert_eq!(fs::read_to_string(&path).expect("a case"), text);
+}
+
+/// A run that passes is kept too: the run that once showed a bug, after it was mended.
+#[test]
+fn a_mended_case_is_kept_as_one_that_passes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let save = ["replay", "abd", "--seed", "3", "--save", "case.json"];
+    came_to(&seedfall(folder.path(), &save), 0, &[]);
+    let path = folder.path().join("case.json");
+    let text = fs::read_to_string(&path).expect("a case");
+    let failed = text.replace("\"fingerprint\": null", "\"fingerprint\": \"safety: lost\"");
+    assert_ne!(failed, text);
+    fs::write(&path, failed).expect("a file");
+    let keep = |args: &[&str]| seedfall(folder.path(), &[&["keep", "--refresh"], args].concat());
+    came_to(&keep(&["case.json"]), 4, &["judged otherwise", "the run breaks nothing"]);
+    came_to(&keep(&["case.json", "--fixed"]), 0, &["passes now"]);
+    assert_eq!(fs::read_to_string(&path).expect("a case"), text, "the case that passes");
+    stale(folder.path(), "case.json");
+    came_to(&keep(&["stale.json"]), 0, &["passes", "written anew"]);
+    assert_eq!(fs::read_to_string(folder.path().join("stale.json")).expect("a case"), text);
+}
+
+#[test]
+fn the_museum_lists_every_patch() {
+    let root = Path::new("..");
+    let patches = fs::read_dir("../tests/planted").expect("the patches");
+    let patches = patches
+        .filter(|file| {
+            let path = file.as_ref().expect("a readable folder").path();
+            path.extension().is_some_and(|ending| ending == "patch")
+        })
+        .count();
+    let output = seedfall(root, &["museum", "--json"]);
+    came_to(&output, 0, &["\"id\":\"RAFT-07\"", "bakwc/PySyncObj#169"]);
+    assert_eq!(out(&output).lines().count(), patches);
+    came_to(&seedfall(root, &["museum"]), 0, &["RAFT-07", "raft-kv-3"]);
+    let page = fs::read_to_string("../docs/museum.md").expect("the page");
+    assert_eq!(out(&seedfall(root, &["museum", "--markdown"])), page);
+    came_to(&seedfall(root, &["museum", "/nowhere"]), 2, &["/nowhere"]);
+}
