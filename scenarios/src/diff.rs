@@ -237,10 +237,10 @@ fn names(event: &Event, draw: DrawAddress) -> bool {
         (Kind::Drop | Kind::Duplicate, Site::Link(from, to)) => {
             (from, to, draw.ordinal) == (event.actor, event.peer, event.ordinal)
         }
-        (Kind::Timer, Site::Node(node)) => event.actor.node() == Some(node),
+        (Kind::Timer, Site::Node(node))
+        | (Kind::Crash | Kind::Start, Site::Disk(node))
+        | (Kind::Lie, Site::Lie(node)) => event.actor.node() == Some(node),
         (Kind::Request, Site::Client(client)) => event.actor.client() == Some(client),
-        (Kind::Crash | Kind::Start, Site::Disk(node)) => event.actor.node() == Some(node),
-        (Kind::Lie, Site::Lie(node)) => event.actor.node() == Some(node),
         _ => false,
     }
 }

@@ -1,7 +1,8 @@
 //! The museum: every planted bug, the smallest run that shows it, and what finding it took.
 //!
-//! Nothing on the page is typed: what a bug is and breaks says its patch, how many seeds and seconds
-//! it took says the file that `seedfall planted --json` wrote, how small the run is says its case.
+//! Nothing on the page is typed: what a bug is and breaks says its patch, how many seeds and
+//! seconds it took says the file that `seedfall planted --json` wrote, how small the run is says
+//! its case.
 
 use crate::case::Case;
 use crate::patches::{PatchError, Planted};
@@ -169,6 +170,10 @@ fn row(exhibit: &Exhibit) -> Vec<String> {
     let patch = &exhibit.planted;
     let dash = || "-".to_owned();
     let [found_by, seeds, seconds] = match &exhibit.measured {
+        // Some bugs lie below every scenario: their patch names the test that finds them.
+        None if !patch.says("Test").is_empty() => {
+            [format!("test {}", patch.says("Test")), dash(), dash()]
+        }
         None => [dash(), dash(), dash()],
         Some(one) => {
             let by = if one.found { one.promise.clone() } else { "MISSED".to_owned() };

@@ -4,7 +4,7 @@ use seedfall::builtin::{copied_register, raft_kv};
 use seedfall::diff::{Decision, Side, compare, neighbour};
 use seedfall::shrink::{DEFAULT_RUNS, shrink};
 use seedfall::sim::{Override, Seed, Site};
-use seedfall::{Conclusion, Runnable, Swarm, Trial};
+use seedfall::{Conclusion, FaultPlan, Runnable, Swarm, Trial};
 
 fn parts_at(one: &Side, two: &Side) -> u64 {
     let pairs = one.report.trace.iter().zip(&two.report.trace);
@@ -30,15 +30,17 @@ fn a_run_is_equal_to_itself() {
 #[test]
 fn the_draw_that_was_overridden_is_the_decision() {
     let scenario = raft_kv::three();
-    let one = Side::of(&scenario, &Trial::of(Seed(2)));
+    let quiet = Trial { plan: Some(FaultPlan::default()), ..Trial::of(Seed(2)) };
+    let one = Side::of(&scenario, &quiet);
     let drawn = one.report.draws.iter().map(|(draw, _)| *draw);
     let links = drawn.filter(|draw| matches!(draw.site, Site::Link(..)));
     let mut told = 0;
-    for draw in links.step_by(97).take(6) {
-        let mut trial = Trial::of(Seed(2));
+    for draw in links.step_by(41).take(10) {
+        let mut trial = quiet.clone();
         trial.overrides.insert(draw, Override::Words([u32::MAX / 7; 4]));
         let two = Side::of(&scenario, &trial);
-        let difference = compare(&scenario, &one, &two).expect("another delay is another run");
+        // At the end of the run messages are still under way.
+        let Some(difference) = compare(&scenario, &one, &two) else { continue };
         assert_eq!(difference.event, parts_at(&one, &two));
         let Some(Decision::Draw { draw: named, left, right, .. }) = difference.decision else {
             panic!("a draw was changed: {:?}", difference.decision);
@@ -47,7 +49,7 @@ fn the_draw_that_was_overridden_is_the_decision() {
         assert_ne!(left, right);
         told += usize::from(left.contains("arrives"));
     }
-    assert!(told >= 4, "most messages arrive: {told}");
+    assert!(told >= 8, "most messages arrive: {told}");
 }
 
 #[test]
@@ -86,7 +88,7 @@ fn of_two_seeds_the_named_draw_brings_the_event_about() {
     let scenario = raft_kv::three();
     let mut named = 0;
     for seed in 0..6 {
-        let quiet = |seed| Trial { plan: Some(Default::default()), ..Trial::of(Seed(seed)) };
+        let quiet = |seed| Trial { plan: Some(FaultPlan::default()), ..Trial::of(Seed(seed)) };
         let (one, two) =
             (Side::of(&scenario, &quiet(seed)), Side::of(&scenario, &quiet(seed + 100)));
         let difference = compare(&scenario, &one, &two).expect("two seeds are two runs");

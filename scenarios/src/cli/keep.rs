@@ -214,8 +214,8 @@ fn refresh_passing(
     Ok(Done { code, did, told, path: path.to_owned() })
 }
 
-/// The same failure, found again and made small: in the case's own run, in the run of its seed under
-/// its faults, or in the run of its seed alone.
+/// The same failure, found again and made small: in the case's own run, in the run of its seed
+/// under its faults, or in the run of its seed alone.
 fn found_again(case: &Case, scenario: &dyn Runnable, wanted: &str, runs: u64) -> Option<Case> {
     let own = case.trial();
     let seed = Trial { recording: Recording::Full, ..Trial::of(Seed(case.seed)) };
