@@ -149,7 +149,7 @@ pub fn page(exhibits: &[Exhibit]) -> String {
         page.push('\n');
     };
     let mut summary =
-        format!("{} bugs, {} measured, {} found", exhibits.len(), measured.len(), found.len());
+        format!("Bugs: {}; measured: {}; found: {}", exhibits.len(), measured.len(), found.len());
     let mut seeds: Vec<u64> = found.iter().map(|one| one.seeds).collect();
     seeds.sort_unstable();
     if let Some(median) = seeds.get(seeds.len() / 2) {

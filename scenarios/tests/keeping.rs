@@ -174,3 +174,45 @@ fn the_museum_lists_every_patch() {
     assert_eq!(out(&seedfall(root, &["museum", "--markdown"])), page);
     came_to(&seedfall(root, &["museum", "/nowhere"]), 2, &["/nowhere"]);
 }
+
+/// `planted` builds a project; here `cargo` is a script that runs this build instead, whose
+/// negative control stands for the bug.
+#[cfg(unix)]
+#[test]
+fn planted_keeps_the_small_run_of_a_bug_under_the_name_of_its_patch() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    let write = |name: &str, text: &str| fs::write(root.join(name), text).expect("a file");
+    fs::create_dir_all(root.join("project")).expect("a folder");
+    fs::create_dir_all(root.join("patches")).expect("a folder");
+    write("project/value", "right\n");
+    let header = "Bug: the register is copied too early\nId: X-1\nSource: own\nBreaks: S1\n";
+    let diff =
+        "Scenario: copied-register\n\n--- a/value\n+++ b/value\n@@ -1 +1 @@\n-right\n+wrong\n";
+    write("patches/x-early.patch", &format!("{header}{diff}"));
+    write(
+        "cargo",
+        &format!("#!/bin/sh\nshift 4\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_seedfall")),
+    );
+    let script = root.join("cargo");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script");
+    let planted = ["planted", "patches", "--project", "project", "--seeds", "200", "--json"];
+    let output = Command::new(env!("CARGO_BIN_EXE_seedfall"))
+        .current_dir(root)
+        .args(planted)
+        .args(["--save-cases", "kept"])
+        .env("PATH", format!("{}:/usr/bin:/bin", root.display()))
+        .output()
+        .expect("the binary was built for this test");
+    // Without the patch the scenario fails too, and that is a false alarm: exit code 4.
+    came_to(&output, 4, &["\"bug\":\"x-early\"", "\"found\":true"]);
+    fs::write(root.join("measured.jsonl"), out(&output)).expect("a file");
+    let text = fs::read_to_string(root.join("kept/x-early.json")).expect("the case");
+    assert!(text.contains("\"note\": \"the register is copied too early\""), "{text}");
+    came_to(&seedfall(root, &["replay", "kept/x-early.json"]), 1, &["and to the case"]);
+    let args = ["museum", "patches", "--cases", "kept", "--measured", "measured.jsonl"];
+    let page = out(&seedfall(root, &[&args[..], &["--markdown"]].concat()));
+    assert!(page.contains("Bugs: 1; measured: 1; found: 1"), "{page}");
+    assert!(page.contains("events, 0 faults](../tests/museum/x-early.json)"), "{page}");
+}

@@ -84,7 +84,10 @@ fn the_page_tells_what_was_measured_and_what_was_not() {
     fs::write(path("measured.jsonl"), lines).expect("a file");
     let show = || exhibits(folder.path(), folder.path(), &path("measured.jsonl"));
     let text = page(&show().expect("readable"));
-    assert!(text.contains("3 bugs, 2 measured, 1 found; half of these within 9 seeds."), "{text}");
+    assert!(
+        text.contains("Bugs: 3; measured: 2; found: 1; half of these within 9 seeds."),
+        "{text}"
+    );
     assert!(
         text.contains("| a \\| b | raft-kv | S1 | own | always one | 9 | 0.13 | - |"),
         "{text}"
