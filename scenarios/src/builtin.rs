@@ -9,6 +9,9 @@ pub mod copied_register;
 pub mod quorum_kv;
 pub mod raft_byzantine;
 pub mod raft_kv;
+pub mod raft_lease;
+pub mod raft_members;
+pub mod raft_snapshot;
 mod registers;
 pub mod saga;
 pub mod two_generals;
@@ -19,6 +22,10 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(raft_kv::five()),
         Box::new(raft_kv::three()),
         Box::new(raft_kv::duel()),
+        Box::new(raft_snapshot::scenario()),
+        Box::new(raft_lease::scenario()),
+        Box::new(raft_members::seven()),
+        Box::new(raft_members::four()),
         Box::new(abd::many()),
         Box::new(abd::single()),
         Box::new(abd::regular()),

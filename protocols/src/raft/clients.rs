@@ -2,10 +2,11 @@
 //! each; reads without the log, never stale.
 
 use super::log::Entry;
-use super::state::{Read, Role};
-use super::{Raft, Request, Response, Submission, is_majority};
+use super::membership::NodeSet;
+use super::state::{Read, Role, Session};
+use super::{Raft, Response, Submission};
 use crate::kv;
-use seedfall_sim::{Context, RequestId};
+use seedfall_sim::{Context, NodeId, RequestId};
 
 impl Raft {
     /// 8: clients speak to the leader; whoever is asked instead says who that is. The answer comes
@@ -13,24 +14,30 @@ impl Raft {
     pub(super) fn on_command(
         &mut self,
         request: RequestId,
-        body: Request,
+        sequence: u64,
+        command: kv::Command,
         ctx: &mut Context<'_, Self>,
     ) {
-        assert!(!body.command.is_read(), "reads do not go through the log");
-        if !self.is_leader() {
-            return ctx.respond(request, Response::NotLeader { leader: self.leader });
+        assert!(!command.is_read(), "reads do not go through the log");
+        let Role::Leader(leader) = &self.role else {
+            let leader = self.other_to_ask(ctx);
+            return ctx.respond(request, Response::NotLeader { leader });
+        };
+        if leader.transfer.is_some() {
+            // Dissertation 3.10, step 1.
+            ctx.reach("transfer: a command was turned away");
+            return ctx.respond(request, Response::NotLeader { leader: None });
         }
         if let Some(session) = self.machine.session(request.client) {
-            if body.sequence == session.sequence {
+            if sequence == session.sequence {
                 // 6.3: it is applied, so its answer is final, whoever leads by now.
                 ctx.reach("session: a retry was answered without the log");
-                return ctx.respond(request, Response::Done(session.answer.clone()));
+                return ctx.respond(request, final_answer(session));
             }
-            if body.sequence < session.sequence {
+            if sequence < session.sequence {
                 return ctx.ignore("command: older than its session's latest");
             }
         }
-        let Request { sequence, command } = body;
         let submission = Submission { client: request.client, sequence, command };
         let index = self.append_own(Entry::command(self.durable.term, submission), ctx);
         if let Role::Leader(leader) = &mut self.role {
@@ -49,8 +56,14 @@ impl Raft {
         command: kv::Command,
         ctx: &mut Context<'_, Self>,
     ) {
+        if self.has_lease(ctx) {
+            ctx.reach("read: answered under a lease");
+            let answer = self.machine.read(&command);
+            return ctx.respond(request, Response::Done(answer));
+        }
         let Role::Leader(leader) = &mut self.role else {
-            return ctx.respond(request, Response::NotLeader { leader: self.leader });
+            let leader = self.other_to_ask(ctx);
+            return ctx.respond(request, Response::NotLeader { leader });
         };
         if self.commit < leader.first {
             ctx.reach("read: waits for the first commit of the term");
@@ -72,6 +85,9 @@ impl Raft {
             unreachable!("only a leader has rounds");
         };
         leader.round += 1;
+        if self.config.lease_drift.is_some() {
+            leader.lease.begin(leader.round, ctx.now());
+        }
         self.replicate(ctx);
     }
 
@@ -82,18 +98,29 @@ impl Raft {
         if leader.reads.is_empty() {
             return;
         }
-        let progress = &leader.progress;
-        let heard = |round| progress.iter().filter(|follower| follower.round >= round).count();
-        let (this, nodes, applied) = (1, progress.len(), self.applied);
+        let (id, progress) = (self.id, &leader.progress);
+        let configuration = self.durable.configurations.current();
+        let heard = |round| {
+            let heard = progress.iter().enumerate().filter(|(_, other)| other.round >= round);
+            heard.fold(NodeSet::EMPTY.with(id), |set, (node, _)| set.with(NodeId::new(node as u16)))
+        };
+        let applied = self.applied;
         let ready =
-            |read: &mut Read| read.index <= applied && is_majority(this + heard(read.round), nodes);
+            |read: &mut Read| read.index <= applied && configuration.is_quorum(heard(read.round));
         while let Some(read) = leader.reads.pop_front_if(ready) {
-            assert!(read.round <= leader.round, "a round that was never started");
             let answer = self.machine.read(&read.command);
             ctx.respond(read.request, Response::Done(answer));
         }
         if leader.reads.front().is_some_and(|read| read.round > leader.round) {
             self.start_round(ctx);
         }
+    }
+}
+
+/// What a client is told of its latest command, once that is applied.
+pub(super) fn final_answer(session: &Session) -> Response {
+    match &session.answer {
+        Some(answer) => Response::Done(answer.clone()),
+        None => Response::Expired,
     }
 }

@@ -1,8 +1,10 @@
 //! Leader election (sections 5.2 and 5.4.1): who may lead, and how a server changes its role.
 
+use super::lease::Lease;
 use super::log::{Entry, LogIndex, Term};
+use super::membership::NodeSet;
 use super::state::{Leader, Progress, Role};
-use super::{Message, Raft, Record, Response, Timer, is_majority};
+use super::{Message, Raft, Record, Response, Timer};
 use seedfall_sim::{Context, NodeId};
 use std::collections::VecDeque;
 use std::mem;
@@ -15,21 +17,43 @@ impl Raft {
         if self.is_candidate() {
             ctx.reach("election: no majority before the timeout");
         }
+        if !self.may_stand() {
+            // Whoever led may lead no more.
+            self.leader = None;
+            ctx.set_timer(Timer::Election, self.timeout);
+            return ctx.ignore("election timeout: has no vote, and stands by");
+        }
+        if self.config.leader_stickiness && self.hears_a_leader(ctx) {
+            // A timer that rang early: what it promised the leader holds for its own vote too.
+            ctx.set_timer(Timer::Election, self.timeout);
+            return ctx.ignore("election timeout: too early, there is a leader");
+        }
+        if self.config.pre_vote {
+            self.ask_for_pre_votes(ctx);
+        } else {
+            self.stand(false, ctx);
+        }
+    }
+
+    /// 5.2: begins an election: a new term, and a vote for oneself.
+    pub(super) fn stand(&mut self, transfer: bool, ctx: &mut Context<'_, Self>) {
         self.durable.term = self.durable.term.next();
         self.durable.voted_for = Some(self.id);
         self.leader = None;
-        self.role = Role::Candidate { votes: Vec::new() };
+        self.role = Role::Candidate { votes: NodeSet::EMPTY, transfer };
         // The vote for oneself is a vote: asking for others before it is durable could end in
         // voting twice.
         self.persist_vote(ctx);
         // 5.2: a new random timeout for each election, so that a split vote does not repeat itself.
         self.draw_timeout(ctx);
         ctx.set_timer(Timer::Election, self.timeout);
-        ctx.broadcast(Message::RequestVote {
+        let message = Message::RequestVote {
             term: self.durable.term,
             last_log_index: self.durable.log.last_index(),
             last_log_term: self.durable.log.last_term(),
-        });
+            transfer,
+        };
+        self.ask_voters(message, ctx);
         self.count_vote(self.id, ctx);
     }
 
@@ -79,21 +103,30 @@ impl Raft {
 
     /// Counts a vote for this server in this term, its own or another's.
     fn count_vote(&mut self, voter: NodeId, ctx: &mut Context<'_, Self>) {
-        let Role::Candidate { votes } = &mut self.role else {
+        let Role::Candidate { votes, .. } = &mut self.role else {
             return ctx.ignore("vote reply: the election is over");
         };
-        if votes.contains(&voter) {
+        if votes.contains(voter) {
             return ctx.ignore("vote reply: counted already");
         }
-        votes.push(voter);
-        assert!(votes.len() <= ctx.nodes(), "more votes than voters");
-        if is_majority(votes.len(), ctx.nodes()) {
+        *votes = votes.with(voter);
+        if self.durable.configurations.current().is_quorum(*votes) {
             self.become_leader(ctx);
         }
     }
 
+    /// Sends a message to all who have a vote.
+    pub(super) fn ask_voters(&mut self, message: Message, ctx: &mut Context<'_, Self>) {
+        let configuration = self.durable.configurations.current();
+        let voters = configuration.members().minus(configuration.learners).without(self.id);
+        if voters.len() + 1 == ctx.nodes() {
+            return ctx.broadcast(message);
+        }
+        voters.iter().for_each(|voter| ctx.send(voter, message.clone()));
+    }
+
     /// 5.4.1: the log with the later last term is more up-to-date; of equal ones the longer.
-    fn is_up_to_date(&self, last: (Term, LogIndex)) -> bool {
+    pub(super) fn is_up_to_date(&self, last: (Term, LogIndex)) -> bool {
         last >= (self.durable.log.last_term(), self.durable.log.last_index())
     }
 
@@ -102,6 +135,9 @@ impl Raft {
     fn become_leader(&mut self, ctx: &mut Context<'_, Self>) {
         assert_eq!(self.durable.voted_for, Some(self.id), "a leader voted for itself");
         tracing::debug!(node = %self.id, term = self.durable.term.0, "leads");
+        if let Role::Candidate { transfer: true, .. } = self.role {
+            ctx.reach("transfer: the chosen server leads");
+        }
         let next = self.durable.log.last_index().next();
         let unknown = Progress { next, matched: LogIndex::ZERO, round: 0 };
         self.leader = Some(self.id);
@@ -111,6 +147,10 @@ impl Raft {
             writes: VecDeque::new(),
             reads: VecDeque::new(),
             round: 0,
+            outgoing: vec![None; ctx.nodes()],
+            change: None,
+            transfer: None,
+            lease: Lease::new(ctx.now()),
         });
         ctx.cancel_timer(Timer::Election);
         let index = self.append_own(Entry::no_op(self.durable.term), ctx);
@@ -128,15 +168,28 @@ impl Raft {
         self.leader = None;
         self.persist_vote(ctx);
         self.draw_timeout(ctx);
-        if let Role::Leader(leader) = mem::replace(&mut self.role, Role::Follower) {
+        if self.is_leader() {
             tracing::debug!(node = %self.id, term = term.0, "is deposed");
             ctx.reach("election: a leader was deposed");
-            ctx.cancel_timer(Timer::Heartbeat);
-            ctx.set_timer(Timer::Election, self.timeout);
-            for read in leader.reads {
-                // Who waits for a write hears nothing: its entry may yet be committed.
-                ctx.respond(read.request, Response::NotLeader { leader: None });
-            }
+            self.step_down(ctx);
+        }
+        self.role = Role::Follower;
+    }
+
+    /// A leader leads no more.
+    pub(super) fn step_down(&mut self, ctx: &mut Context<'_, Self>) {
+        let Role::Leader(leader) = mem::replace(&mut self.role, Role::Follower) else {
+            unreachable!("only a leader steps down");
+        };
+        self.leader = None;
+        ctx.cancel_timer(Timer::Heartbeat);
+        ctx.set_timer(Timer::Election, self.timeout);
+        // Who waits for a write or a change hears nothing: its entry may yet be committed.
+        for read in leader.reads {
+            ctx.respond(read.request, Response::NotLeader { leader: None });
+        }
+        if let Some(transfer) = leader.transfer {
+            ctx.respond(transfer.request, Response::NotLeader { leader: Some(transfer.to) });
         }
     }
 

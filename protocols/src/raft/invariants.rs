@@ -8,8 +8,11 @@
 //! durable, and no leader since has another entry in that place. (Up to the term of the commitment,
 //! a server may still lose the entry to an older leader's message; it was not among those who were
 //! counted.)
+//!
+//! And one rule of section 6, *Latest Configuration*: a server uses the latest configuration in its
+//! log. What a snapshot replaced stays under watch, by what was seen of it before.
 
-use super::log::{LogIndex, Term};
+use super::log::{Entry, LogIndex, Term};
 use super::{Log, Raft};
 use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
@@ -69,7 +72,8 @@ impl Monitor<Raft> for Invariants {
         }
         let seen = &self.servers[node.index()];
         let log = state.log();
-        let same_log = seen.last == log.last_digest() && seen.log.len() == log.digests().len();
+        let same_log =
+            seen.last == log.last_digest() && seen.log.len() as u64 == log.last_index().0;
         let same_role = (seen.term, seen.leads) == (state.term(), state.is_leader());
         if same_log && same_role && seen.commit == state.commit_index() {
             return Ok(());
@@ -88,9 +92,12 @@ impl Invariants {
     /// Leader Append-Only, Durability and Log Matching: about the entries that are gone and those
     /// that are new.
     fn observe_log(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
+        self.observe_base(node, state)?;
         let seen = &mut self.servers[node.index()];
         let log = state.log();
+        let base = log.base().0 as usize;
         let kept = common_prefix(&seen.log, log);
+        let mut reconfigured = kept < seen.log.len();
         let lost = LogIndex(kept as u64 + 1);
         let still_leads = seen.leads && state.is_leader() && seen.term == state.term();
         if kept < seen.log.len() && still_leads {
@@ -111,7 +118,8 @@ impl Invariants {
         }
         seen.last = log.last_digest();
         seen.log.truncate(kept);
-        for (index, entry) in (kept + 1..).zip(&log.entries()[kept..]) {
+        for (index, entry) in (kept + 1..).zip(&log.entries()[kept - base..]) {
+            reconfigured |= entry.configuration().is_some();
             let index = LogIndex(index as u64);
             let digest = log.digest_at(index).expect("every entry has a digest");
             if !self.entries.agree(index, entry.term, digest) {
@@ -122,7 +130,43 @@ impl Invariants {
             }
             seen.log.push(digest);
         }
-        Ok(())
+        if reconfigured { latest_configuration(node, state) } else { Ok(()) }
+    }
+
+    /// Snapshots replace what was committed, and nothing else: what is gone from a log was there
+    /// before, or somebody had committed it.
+    fn observe_base(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
+        let seen = &mut self.servers[node.index()];
+        let Some(slot) = (state.log().base().0 as usize).checked_sub(1) else { return Ok(()) };
+        let digest = state.log().digest_at(state.log().base());
+        if seen.log.get(slot).copied() == digest {
+            return Ok(());
+        }
+        // A leader by itself appends, commits and replaces an entry within one event.
+        let gone = state.log().gone();
+        let first = (slot + 1).saturating_sub(gone.len());
+        if seen.log.len() >= first && !gone.is_empty() && state.is_leader() {
+            for (place, (term, digest)) in (first..).zip(gone).skip(seen.log.len() - first) {
+                if !self.entries.agree(LogIndex(place as u64 + 1), *term, *digest) {
+                    break;
+                }
+                seen.log.push(*digest);
+            }
+            if seen.log.get(slot).copied() == digest {
+                return Ok(());
+            }
+        }
+        match self.committed.get(slot) {
+            Some(committed) if Some(committed.digest) == digest => {
+                seen.log.clear();
+                seen.log.extend(self.committed[..=slot].iter().map(|entry| entry.digest));
+                Ok(())
+            }
+            _ => violated(
+                "State Machine Safety",
+                format!("{node} has a snapshot of what nobody committed: {}", state.log()),
+            ),
+        }
     }
 
     /// Election Safety, and Leader Completeness of a new leader.
@@ -200,7 +244,7 @@ impl Invariants {
     fn has_committed(&self, node: NodeId, slot: usize, log: &Log) -> Result<(), Violation> {
         let Committed { digest, term, by } = self.committed[slot];
         let index = LogIndex(slot as u64 + 1);
-        if log.digest_at(index) == Some(digest) {
+        if self.servers[node.index()].log.get(slot) == Some(&digest) {
             return Ok(());
         }
         violated(
@@ -247,11 +291,28 @@ impl Entries {
     }
 }
 
-/// How many digests the log still has. Digests are chained: where one agrees, all before it do.
+/// How many digests the log still has, those up to its base included. Digests are chained: where
+/// one agrees, all before it do.
 fn common_prefix(seen: &[u64], log: &Log) -> usize {
-    let digests = log.digests();
+    let base = log.base().0 as usize;
+    let (seen, digests) = (&seen[base..], log.digests());
     let shorter = seen.len().min(digests.len());
-    (0..shorter).rev().find(|slot| seen[*slot] == digests[*slot]).map_or(0, |slot| slot + 1)
+    let agrees = |slot: &usize| seen[*slot] == digests[*slot];
+    base + (0..shorter).rev().find(agrees).map_or(0, |slot| slot + 1)
+}
+
+/// Section 6: a server uses the latest configuration in its log, committed or not.
+fn latest_configuration(node: NodeId, state: &Raft) -> Result<(), Violation> {
+    let mut entries = state.log().entries().iter().rev();
+    let latest = entries.find_map(Entry::configuration);
+    let (latest, used) = (latest.unwrap_or(state.configuration_at_base()), state.configuration());
+    if latest == used {
+        return Ok(());
+    }
+    violated(
+        "Latest Configuration",
+        format!("{node} uses {used:?}, but the latest in its log is {latest:?}"),
+    )
 }
 
 #[cold]

@@ -1,15 +1,22 @@
 //! Log replication (sections 5.3 and 5.4.2): how entries travel, when they are committed, and who
 //! applies them.
 
+use super::clients::final_answer;
 use super::log::{Entries, Entry, LogIndex, Term};
+use super::membership::NodeSet;
 use super::state::{Applied, Role};
-use super::{Message, Outcome, Raft, Record, Response, Timer, is_majority};
+use super::{Message, Outcome, Raft, Record, Timer};
 use seedfall_sim::{Context, NodeId};
 
 impl Raft {
     /// 5.2: a leader speaks often enough that nobody stands against it. What was lost is sent again
     /// here.
     pub(super) fn on_heartbeat_timeout(&mut self, ctx: &mut Context<'_, Self>) {
+        self.abandon_late_transfer(ctx);
+        if !self.reaches_a_quorum(ctx) {
+            ctx.reach("election: a leader that reached no majority stepped down");
+            return self.step_down(ctx);
+        }
         ctx.set_timer(Timer::Heartbeat, self.config.heartbeat_interval);
         self.start_round(ctx);
     }
@@ -19,7 +26,7 @@ impl Raft {
     pub(super) fn append_own(&mut self, entry: Entry, ctx: &mut Context<'_, Self>) -> LogIndex {
         assert!(self.is_leader(), "only a leader creates entries");
         assert_eq!(entry.term, self.durable.term, "a leader creates entries of its own term");
-        let index = self.durable.log.push(entry.clone());
+        let index = self.durable.push(entry.clone());
         ctx.append(Record::Entry { index, entry });
         ctx.sync();
         index
@@ -28,41 +35,65 @@ impl Raft {
     /// Sends every follower what it lacks. As a rule they all lack the same, and it is one message.
     pub(super) fn replicate(&mut self, ctx: &mut Context<'_, Self>) {
         let Role::Leader(leader) = &self.role else { return };
-        let (id, nodes) = (self.id, ctx.nodes());
-        let others = || NodeId::all(nodes).filter(|node| *node != id);
-        let Some(first) = others().next() else { return };
-        let next = leader.progress[first.index()].next;
-        if others().all(|node| leader.progress[node.index()].next == next) {
-            let (message, sent_to) = self.append_from(next);
-            for node in others() {
-                self.set_next(node, sent_to);
-            }
-            ctx.broadcast(message);
-        } else {
-            for node in others() {
+        let others = self.durable.configurations.current().members().without(self.id);
+        let Some(first) = others.iter().next() else { return };
+        let progress = leader.progress[first.index()];
+        let (next, room) = (progress.next, self.room(first));
+        let alike =
+            |node: NodeId| leader.progress[node.index()].next == next && self.room(node) == room;
+        if next <= self.durable.log.base() || !others.iter().all(alike) {
+            for node in others.iter() {
                 self.send_append(node, ctx);
             }
+            return;
+        }
+        let (message, sent_to) = self.append_from(next, room);
+        for node in others.iter() {
+            self.set_next(node, sent_to);
+        }
+        if others.len() + 1 == ctx.nodes() {
+            ctx.broadcast(message);
+        } else {
+            others.iter().for_each(|node| ctx.send(node, message.clone()));
         }
     }
 
-    /// Sends one follower what it lacks.
-    fn send_append(&mut self, to: NodeId, ctx: &mut Context<'_, Self>) {
+    /// Sends one follower what it lacks: entries, or what has replaced them.
+    pub(super) fn send_append(&mut self, to: NodeId, ctx: &mut Context<'_, Self>) {
         let Role::Leader(leader) = &self.role else { return };
-        let (message, sent_to) = self.append_from(leader.progress[to.index()].next);
+        let next = leader.progress[to.index()].next;
+        if next <= self.durable.log.base() {
+            return self.send_chunk(to, ctx);
+        }
+        let (message, sent_to) = self.append_from(next, self.room(to));
         self.set_next(to, sent_to);
         ctx.send(to, message);
     }
 
-    /// The message that carries the entries from `next` on, as many as fit, and the place after
-    /// them.
-    fn append_from(&self, next: LogIndex) -> (Message, LogIndex) {
+    /// Flow control: how many more entries may be on their way to a follower.
+    #[inline]
+    fn room(&self, to: NodeId) -> usize {
+        let (Role::Leader(leader), true) = (&self.role, self.config.max_in_flight < usize::MAX)
+        else {
+            return usize::MAX;
+        };
+        let progress = leader.progress[to.index()];
+        let sent = progress.next.before();
+        // Until it acknowledges something, what it has is a guess: count from the guess.
+        let known = progress.matched.max(sent.min(leader.first.before()));
+        self.config.max_in_flight.saturating_sub((sent.0 - known.0) as usize)
+    }
+
+    /// The message that carries the entries from `next` on, as many as fit and there is room for,
+    /// and the place after them.
+    fn append_from(&self, next: LogIndex, room: usize) -> (Message, LogIndex) {
         let Role::Leader(leader) = &self.role else {
             unreachable!("only a leader replicates");
         };
         let log = &self.durable.log;
         let prev_log_index = next.before();
         let prev_log_term = log.term_at(prev_log_index).expect("next is at most one past the end");
-        let entries = log.batch(next, self.config.max_entries_per_append);
+        let entries = log.batch(next, self.config.max_entries_per_append.min(room));
         let sent_to = next.plus(entries.len());
         let message = Message::AppendEntries {
             term: self.durable.term,
@@ -94,22 +125,10 @@ impl Raft {
         round: u64,
         ctx: &mut Context<'_, Self>,
     ) {
-        assert!(term <= self.durable.term, "larger terms are adopted first");
-        let current = self.durable.term;
-        if term < current {
-            // Step 1. The answer's term tells the sender that its time is over.
-            let outcome = Outcome::Deposed;
-            return ctx.send(from, Message::AppendReply { term: current, outcome, round });
+        if !self.follow(from, term, round, ctx) {
+            return;
         }
-        if self.is_leader() {
-            // Election Safety excludes it; a node that broke it must not break this one.
-            return ctx.ignore("append entries: from a second leader of this term");
-        }
-        // 5.2: a candidate that hears from the leader of its term follows it.
-        self.role = Role::Follower;
-        self.leader = Some(from);
-        ctx.set_timer(Timer::Election, self.timeout);
-        if self.durable.log.term_at(prev_index) != Some(prev_term) {
+        if !self.durable.log.agrees(prev_index, prev_term) {
             // Step 2: the consistency check.
             let outcome = self.conflict_at(prev_index);
             return ctx.send(from, Message::AppendReply { term, outcome, round });
@@ -123,19 +142,50 @@ impl Raft {
         ctx.send(from, Message::AppendReply { term, outcome, round });
     }
 
+    /// True if the sender leads this server's term: then this server follows it.
+    #[inline]
+    pub(super) fn follow(
+        &mut self,
+        from: NodeId,
+        term: Term,
+        round: u64,
+        ctx: &mut Context<'_, Self>,
+    ) -> bool {
+        assert!(term <= self.durable.term, "larger terms are adopted first");
+        let current = self.durable.term;
+        if term < current {
+            // Step 1. The answer's term tells the sender that its time is over.
+            let outcome = Outcome::Deposed;
+            ctx.send(from, Message::AppendReply { term: current, outcome, round });
+            return false;
+        }
+        if self.is_leader() {
+            // Election Safety excludes it; a node that broke it must not break this one.
+            ctx.ignore("append entries: from a second leader of this term");
+            return false;
+        }
+        // 5.2: a candidate that hears from the leader of its term follows it.
+        self.role = Role::Follower;
+        self.leader = Some(from);
+        self.heard = Some(ctx.now());
+        ctx.set_timer(Timer::Election, self.timeout);
+        true
+    }
+
     /// Figure 2, steps 3 and 4. Durable when it returns: the sender will count this server.
     fn store_entries(&mut self, prev: LogIndex, entries: &Entries, ctx: &mut Context<'_, Self>) {
         let mut stored = false;
         let mut index = prev;
         for entry in entries.iter() {
             index = index.next();
-            match self.durable.log.term_at(index) {
-                // A late or doubled message: to cut here would lose what was acknowledged since.
-                Some(present) if present == entry.term => continue,
-                Some(_) => self.truncate(index, ctx),
-                None => {}
+            // A late or doubled message: to cut here would lose what was acknowledged since.
+            if self.durable.log.agrees(index, entry.term) {
+                continue;
             }
-            let at = self.durable.log.push(entry.clone());
+            if index <= self.durable.log.last_index() {
+                self.truncate(index, ctx);
+            }
+            let at = self.durable.push(entry.clone());
             assert_eq!(at, index, "entries are consecutive");
             ctx.append(Record::Entry { index, entry: entry.clone() });
             stored = true;
@@ -150,7 +200,10 @@ impl Raft {
         assert!(first > self.commit, "entry {first} is committed and stays, on {}", self.id);
         tracing::debug!(node = %self.id, %first, "removes a conflicting suffix");
         ctx.reach("replication: a conflicting suffix was removed");
-        self.durable.log.truncate(first);
+        if self.durable.configurations.index() >= first {
+            ctx.reach("membership: a configuration was truncated");
+        }
+        self.durable.truncate(first);
         ctx.append(Record::Truncate { first });
     }
 
@@ -190,8 +243,12 @@ impl Raft {
         match outcome {
             Outcome::Matched(index) => self.on_matched(from, index, ctx),
             Outcome::Conflict { term, first } => self.on_conflict(from, term, first, ctx),
+            Outcome::Chunk { last_index, items } => {
+                self.on_chunk_stored(from, last_index, items, ctx);
+            }
             Outcome::Deposed => unreachable!("returned above"),
         }
+        self.renew_lease(ctx);
         self.answer_reads(ctx);
     }
 
@@ -204,12 +261,18 @@ impl Raft {
         progress.matched = progress.matched.max(index);
         progress.next = progress.next.max(progress.matched.next());
         let (next, matched) = (progress.next, progress.matched);
+        if let Some(outgoing) = &leader.outgoing[from.index()]
+            && (outgoing.last_index() <= matched || self.durable.log.base() < next)
+        {
+            leader.outgoing[from.index()] = None;
+        }
         if matched > self.commit {
             self.advance_commit(ctx);
         }
         if next <= last {
             self.send_append(from, ctx);
         }
+        self.hand_over(from, ctx);
     }
 
     /// The follower has another log before what was sent: step back (end of 5.3).
@@ -239,7 +302,10 @@ impl Raft {
 
     /// Rules for leaders: what a majority stores is committed, if it is of this term.
     pub(super) fn advance_commit(&mut self, ctx: &mut Context<'_, Self>) {
-        let index = self.majority_index();
+        if !self.is_leader() {
+            return;
+        }
+        let (before, index) = (self.commit, self.majority_index());
         // 5.4.2: entries of older terms may yet be overwritten, however many store them (Figure 8).
         if index <= self.commit || self.durable.log.term_at(index) != Some(self.durable.term) {
             return;
@@ -249,6 +315,7 @@ impl Raft {
         }
         self.commit_up_to(index, ctx);
         self.answer_reads(ctx);
+        self.settle_configuration(before, ctx);
     }
 
     /// The largest index, if it is beyond `commitIndex`, up to which a majority stores the log: the
@@ -258,11 +325,16 @@ impl Raft {
         let Role::Leader(leader) = &self.role else {
             unreachable!("only a leader counts");
         };
-        let (this, progress) = (1, &leader.progress);
-        let holders = |index| progress.iter().filter(|follower| follower.matched >= index).count();
+        let (id, progress) = (self.id, &leader.progress);
+        let holders = |index| {
+            let holders = progress.iter().enumerate().filter(|(_, other)| other.matched >= index);
+            holders
+                .fold(NodeSet::EMPTY.with(id), |set, (node, _)| set.with(NodeId::new(node as u16)))
+        };
+        let configuration = self.durable.configurations.current();
         let mut index = self.commit;
         while index < self.durable.log.last_index()
-            && is_majority(this + holders(index.next()), progress.len())
+            && configuration.is_quorum(holders(index.next()))
         {
             index = index.next();
         }
@@ -276,8 +348,18 @@ impl Raft {
         while self.applied < self.commit {
             self.applied = self.applied.next();
             let entry = self.durable.log.get(self.applied).expect("what is committed is there");
-            let applied = self.machine.apply(entry);
+            let applied = self.machine.apply(self.applied, entry);
             self.answer_write(applied, ctx);
+            if let Some(most) = self.config.max_sessions
+                && self.machine.expire(most)
+            {
+                ctx.reach("session: one expired");
+            }
+        }
+        if let Some(after) = self.config.snapshot_after
+            && self.applied.0 - self.durable.log.base().0 >= after
+        {
+            self.take_snapshot(ctx);
         }
     }
 
@@ -293,8 +375,7 @@ impl Raft {
         match applied {
             Applied::Fresh | Applied::Duplicate => {
                 let session = self.machine.session(request.client);
-                let answer = session.expect("it was just applied").answer.clone();
-                ctx.respond(request, Response::Done(answer));
+                ctx.respond(request, final_answer(session.expect("it was just applied")));
             }
             Applied::Stale => ctx.ignore("command: older than its session's latest"),
             Applied::Nothing => unreachable!("nobody waits for a no-op"),

@@ -20,12 +20,7 @@ pub(crate) const N5: NodeId = NodeId::new(4);
 
 /// The usual numbers; at most four entries travel together.
 pub(crate) fn config() -> Config {
-    Config {
-        election_timeout_min: Duration::millis(150),
-        election_timeout_max: Duration::millis(300),
-        heartbeat_interval: Duration::millis(50),
-        max_entries_per_append: 4,
-    }
+    Config { max_entries_per_append: 4, ..Config::PAPER }
 }
 
 /// What a server did in one handler.
@@ -109,6 +104,8 @@ pub(crate) struct Server {
     pub(crate) id: NodeId,
     pub(crate) nodes: usize,
     pub(crate) journal: Vec<Record>,
+    /// What its clock shows.
+    pub(crate) now: Time,
     config: Config,
     draws: Draws,
 }
@@ -140,29 +137,37 @@ impl Server {
         config: Config,
         seed: u64,
     ) -> Self {
+        Self::at(Time::ZERO, id, nodes, journal, config, seed)
+    }
+
+    fn at(
+        now: Time,
+        id: NodeId,
+        nodes: usize,
+        journal: Vec<Record>,
+        config: Config,
+        seed: u64,
+    ) -> Self {
         let mut draws = Draws::new(Seed(seed), nodes, 0);
         let mut effects = Vec::new();
-        let mut ctx = Context::new(id, nodes, Time::ZERO, &mut draws, &mut effects);
+        let mut ctx = Context::new(id, nodes, now, &mut draws, &mut effects);
         let raft = Raft::start(id, &config, &journal, &mut ctx);
         assert!(
             effects.iter().any(|effect| matches!(effect, Effect::SetTimer(Timer::Election, _)))
         );
-        Self { raft, id, nodes, journal, config, draws }
+        Self { raft, id, nodes, journal, now, config, draws }
     }
 
     /// The same server after a crash: what it synced is all that it knows.
     pub(crate) fn restart(&mut self) {
         let (journal, config) = (self.journal.clone(), self.config.clone());
-        *self = Self::configured(self.id, self.nodes, journal, config, 2);
+        *self = Self::at(self.now, self.id, self.nodes, journal, config, 2);
     }
 
     fn react(&mut self, handler: impl FnOnce(&mut Raft, &mut Context<'_, Raft>)) -> Reaction {
         let mut effects = Vec::new();
-        let (id, nodes) = (self.id, self.nodes);
-        handler(
-            &mut self.raft,
-            &mut Context::new(id, nodes, Time::ZERO, &mut self.draws, &mut effects),
-        );
+        let (id, nodes, now) = (self.id, self.nodes, self.now);
+        handler(&mut self.raft, &mut Context::new(id, nodes, now, &mut self.draws, &mut effects));
         for effect in &effects {
             if let Effect::Append(record) = effect {
                 self.journal.push(record.clone());
@@ -188,8 +193,13 @@ impl Server {
     /// Client c1 asks; the request number is the sequence.
     pub(crate) fn request(&mut self, sequence: u64, command: Command) -> Reaction {
         self.react(|raft, ctx| {
-            raft.on_request(request(sequence), Request { sequence, command }, ctx);
+            raft.on_request(request(sequence), Request::Command { sequence, command }, ctx);
         })
+    }
+
+    /// Client c1 asks for something else than a command.
+    pub(crate) fn ask(&mut self, number: u64, body: Request) -> Reaction {
+        self.react(|raft, ctx| raft.on_request(request(number), body, ctx))
     }
 
     /// Stands for election and gets the votes of the first others, just enough to lead.
@@ -235,6 +245,11 @@ impl Bench {
         Self::of(NodeId::all(nodes).map(|id| Server::new(id, nodes)).collect())
     }
 
+    pub(crate) fn configured(nodes: usize, config: &Config) -> Self {
+        let server = |id| Server::configured(id, nodes, Vec::new(), config.clone(), 1);
+        Self::of(NodeId::all(nodes).map(server).collect())
+    }
+
     pub(crate) fn of(servers: Vec<Server>) -> Self {
         let invariants = raft::invariants();
         Self { servers, wire: Vec::new(), responses: Vec::new(), invariants }
@@ -272,6 +287,32 @@ impl Bench {
             self.act(to, |server| server.deliver(from, message));
         }
         panic!("the servers never stop talking");
+    }
+
+    /// Lets a span pass on every clock.
+    pub(crate) fn pass(&mut self, span: Duration) {
+        for server in &mut self.servers {
+            server.now += span;
+        }
+    }
+
+    /// The leader speaks, and everybody among these nodes listens, twice: the second time they
+    /// learn what the first has committed.
+    pub(crate) fn beat(&mut self, leader: NodeId, among: &[NodeId]) {
+        for _ in 0..2 {
+            self.act(leader, Server::heartbeat);
+            self.settle(among);
+        }
+    }
+
+    /// As [`Bench::beat`], for a leader that may step down meanwhile.
+    pub(crate) fn beat_while_it_leads(&mut self, leader: NodeId, among: &[NodeId]) {
+        for _ in 0..4 {
+            if self.at(leader).raft.is_leader() {
+                self.act(leader, Server::heartbeat);
+                self.settle(among);
+            }
+        }
     }
 
     /// Makes a server leader of a new term, with these nodes connected and all others cut off.
@@ -315,6 +356,7 @@ pub(crate) fn request_vote(term: u64, last_log_term: u64, last_log_index: u64) -
         term: Term(term),
         last_log_index: LogIndex(last_log_index),
         last_log_term: Term(last_log_term),
+        transfer: false,
     }
 }
 

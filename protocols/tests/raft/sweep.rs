@@ -91,7 +91,7 @@ impl Crowd {
             None => get(KEY),
         };
         self.requests[at] += 1;
-        let request = Request { sequence: self.history[at].len() as u64, command };
+        let request = Request::Command { sequence: self.history[at].len() as u64, command };
         ctx.request(self.target[at], self.requests[at], request);
         ctx.set_timer(Wake::Retry, RETRY_AFTER);
     }
@@ -126,7 +126,12 @@ impl Clients<Raft> for Crowd {
             return;
         }
         match response {
-            Response::Done(answer) => {
+            Response::Done(_) | Response::Expired => {
+                // An expired session forgets its answer, and to an append there is only one.
+                let answer = match response {
+                    Response::Done(answer) => answer,
+                    _ => Answer::Done,
+                };
                 operation.returned = Some(now);
                 match (answer, &operation.appends) {
                     (Answer::Done, Some(_)) => {}
@@ -145,6 +150,7 @@ impl Clients<Raft> for Crowd {
                 self.target[at] = leader.unwrap_or(next);
                 ctx.set_timer(Wake::Retry, Duration::millis(20));
             }
+            other => panic!("{other:?} answers another question"),
         }
     }
 
@@ -221,14 +227,16 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64, nodes: usize, plan: &mut impl FnMut() -> Draw) -> Self {
+    fn new(seed: u64, nodes: usize, extended: bool, plan: &mut impl FnMut() -> Draw) -> Self {
         let mut draw = plan();
         let config = Config {
             election_timeout_min: Duration::millis(150),
             election_timeout_max: Duration::millis(300),
             heartbeat_interval: Duration::millis(40),
             max_entries_per_append: [1, 2, 16][draw.below(3) as usize],
+            ..Config::PAPER
         };
+        let config = if extended { extend(&config, plan()) } else { config };
         let wire = Wire {
             loss: [0, 20_000, 150_000][draw.below(3) as usize],
             duplication: [0, 50_000, 200_000][draw.below(3) as usize],
@@ -373,10 +381,10 @@ impl Run {
 }
 
 /// One run; what is wrong with it, if anything is.
-fn run(seed: u64, nodes: usize) -> (World<Raft, Wire, Crowd>, Option<String>) {
+fn run(seed: u64, nodes: usize, extended: bool) -> (World<Raft, Wire, Crowd>, Option<String>) {
     let mut draws = Draws::new(Seed(seed ^ 0x5EED), nodes, 0);
     let mut plan = || draws.draw(Site::Plan);
-    let mut run = Run::new(seed, nodes, &mut plan);
+    let mut run = Run::new(seed, nodes, extended, &mut plan);
     for _ in 0..40 {
         run.go(plan().exponential(Duration::millis(120)));
         run.fault(plan());
@@ -394,6 +402,36 @@ fn run(seed: u64, nodes: usize) -> (World<Raft, Wire, Crowd>, Option<String>) {
     (world, wrong)
 }
 
+/// What a sweep with the extensions must have come across as well.
+const EXTENDED: &[&str] = &[
+    "election: a leader that reached no majority stepped down",
+    "election: a pre-vote was refused because there is a leader",
+    "election: a request for votes was ignored because there is a leader",
+    "lease: it has expired, and a read asks a majority",
+    "read: answered under a lease",
+    "session: one expired",
+    "snapshot: a second chunk was sent",
+    "snapshot: installed by a follower that lagged behind",
+    "snapshot: one came that is older than what is applied",
+    "snapshot: taken",
+];
+
+/// Each extension in half of the runs.
+fn extend(config: &Config, mut draw: Draw) -> Config {
+    let leader_stickiness = draw.chance(500_000);
+    Config {
+        snapshot_after: draw.chance(500_000).then_some(6),
+        snapshot_chunk: 1,
+        max_sessions: Some(2),
+        max_in_flight: 4,
+        pre_vote: config.max_entries_per_append > 1,
+        leader_stickiness,
+        // Every clock of these runs is true.
+        lease_drift: leader_stickiness.then_some(50_000),
+        ..config.clone()
+    }
+}
+
 /// How many seeds: `RAFT_SWEEP=a..b` asks for others, to look for a planted bug.
 fn seeds() -> std::ops::Range<u64> {
     let parse = |text: &str| -> Option<std::ops::Range<u64>> {
@@ -403,11 +441,11 @@ fn seeds() -> std::ops::Range<u64> {
     option_env!("RAFT_SWEEP").and_then(parse).unwrap_or(0..150)
 }
 
-fn sweep(nodes: usize) {
+fn sweep(nodes: usize, extended: bool) {
     let mut marks: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut crashes, mut inside, mut delivered) = (0, 0, 0);
     for seed in seeds() {
-        let outcome = std::panic::catch_unwind(|| run(seed, nodes));
+        let outcome = std::panic::catch_unwind(|| run(seed, nodes, extended));
         let Ok((world, wrong)) = outcome else { panic!("{nodes} nodes, seed {seed}: see above") };
         if let Some(wrong) = wrong {
             panic!("{nodes} nodes, seed {seed}: {wrong}");
@@ -422,7 +460,7 @@ fn sweep(nodes: usize) {
     }
     let report = format!("{crashes} crashes, {inside} inside, {delivered} delivered: {marks:#?}");
     assert!(crashes > 0 && inside > 0, "{report}");
-    for rare in RARE {
+    for rare in RARE.iter().chain(if extended { EXTENDED } else { &[] }) {
         assert!(marks.contains_key(rare), "never reached: {rare}; {report}");
     }
 }
@@ -442,17 +480,28 @@ const RARE: [&str; 9] = [
 
 #[test]
 fn three_servers_survive_what_the_model_permits() {
-    sweep(3);
+    sweep(3, false);
 }
 
 #[test]
 fn five_servers_survive_what_the_model_permits() {
-    sweep(5);
+    sweep(5, false);
+}
+
+/// The same with snapshots, few sessions, a small window, pre-votes, sticky leaders and leases.
+#[test]
+fn three_servers_survive_with_every_extension() {
+    sweep(3, true);
+}
+
+#[test]
+fn five_servers_survive_with_every_extension() {
+    sweep(5, true);
 }
 
 #[test]
 fn a_run_depends_on_its_seed_alone() {
-    let hash = |seed| run(seed, 5).0.hash();
+    let hash = |seed| run(seed, 5, true).0.hash();
     assert_eq!(hash(7), hash(7));
     assert_ne!(hash(7), hash(8));
 }

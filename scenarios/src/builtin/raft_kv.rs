@@ -16,8 +16,8 @@ use seedfall_protocols::kv::{Answer, Command};
 use seedfall_protocols::raft::{self, Config, Raft, Request, Response};
 use seedfall_sim::{Clock, Draw, Duration, SystemModel};
 
-type Input = KvInput<&'static str, String>;
-type Output = KvOutput<String>;
+pub(super) type Input = KvInput<&'static str, String>;
+pub(super) type Output = KvOutput<String>;
 
 /// Five nodes: room for two majorities that share one node only.
 pub fn five() -> Scenario<Raft, Input, Output> {
@@ -26,7 +26,7 @@ pub fn five() -> Scenario<Raft, Input, Output> {
         story: "Five Raft nodes keep three keys for four clients, under every fault of the model.",
         model: SystemModel::USUAL,
         cluster: Cluster { clocks: &CLOCKS, spare: 2, ..Cluster::lan(5, 4) },
-        config: Config { max_entries_per_append: 4, ..CONFIG },
+        config: Config { max_entries_per_append: 4, ..Config::PAPER },
         workload: WORKLOAD,
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
@@ -42,7 +42,7 @@ pub fn three() -> Scenario<Raft, Input, Output> {
         name: "raft-kv-3",
         story: "Three Raft nodes that replicate one entry at a time, in short episodes.",
         cluster: Cluster { spare: 1, ..Cluster::lan(3, 3) },
-        config: Config { max_entries_per_append: 1, ..CONFIG },
+        config: Config { max_entries_per_append: 1, ..Config::PAPER },
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
         ..five()
     }
@@ -57,7 +57,7 @@ pub fn duel() -> Scenario<Raft, Input, Output> {
         config: Config {
             election_timeout_max: Duration::millis(170),
             max_entries_per_append: 1,
-            ..CONFIG
+            ..Config::PAPER
         },
         faults: Swarm { crashes: 14, ..Swarm::ALL },
         ..three()
@@ -66,21 +66,13 @@ pub fn duel() -> Scenario<Raft, Input, Output> {
 
 /// One clock is an hour ahead, one runs fast and one slow by the 5 % that a hostile machine
 /// reaches: no promise of Raft rests on a clock.
-const CLOCKS: [Clock; 3] = [
+pub(super) const CLOCKS: [Clock; 3] = [
     Clock { offset_nanos: Duration::secs(3_600).as_nanos(), drift_ppm: 0 },
     Clock { offset_nanos: 0, drift_ppm: 50_000 },
     Clock { offset_nanos: 0, drift_ppm: -50_000 },
 ];
 
-/// The timeouts of the paper's section 9.3.
-const CONFIG: Config = Config {
-    election_timeout_min: Duration::millis(150),
-    election_timeout_max: Duration::millis(300),
-    heartbeat_interval: Duration::millis(50),
-    max_entries_per_append: 1,
-};
-
-const WORKLOAD: Workload<Raft, Input, Output> = Workload {
+pub(super) const WORKLOAD: Workload<Raft, Input, Output> = Workload {
     operations: 12,
     closing: 2,
     think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
@@ -91,7 +83,7 @@ const WORKLOAD: Workload<Raft, Input, Output> = Workload {
     reply,
 };
 
-fn promises() -> Vec<Promise<Raft, Input, Output>> {
+pub(super) fn promises() -> Vec<Promise<Raft, Input, Output>> {
     vec![
         invariants("the invariants of Raft", raft::invariants),
         linearizable(Kv::new()),
@@ -108,7 +100,7 @@ fn promises() -> Vec<Promise<Raft, Input, Output>> {
 }
 
 /// Mostly reads and writes of few keys, so that operations meet; every value is written once.
-fn generate(operation: OperationId, draw: &mut Draw) -> Input {
+pub(super) fn generate(operation: OperationId, draw: &mut Draw) -> Input {
     let key = ["x", "y", "z"][draw.below(3) as usize];
     let value = format!("{operation}");
     match draw.below(100) {
@@ -125,7 +117,7 @@ fn generate(operation: OperationId, draw: &mut Draw) -> Input {
     }
 }
 
-fn request(operation: OperationId, input: &Input) -> Request {
+pub(super) fn request(operation: OperationId, input: &Input) -> Request {
     let command = match input {
         KvInput::Get { key } => Command::Get { key: (*key).into() },
         KvInput::Put { key, value } => Command::Put { key: (*key).into(), value: value.into() },
@@ -139,12 +131,17 @@ fn request(operation: OperationId, input: &Input) -> Request {
         },
         KvInput::Delete { key } => Command::Delete { key: (*key).into() },
     };
-    Request { sequence: u64::from(operation.number) + 1, command }
+    Request::Command { sequence: u64::from(operation.number) + 1, command }
 }
 
-fn reply(response: Response) -> Reply<Output> {
+pub(super) fn reply(response: Response) -> Reply<Output> {
     Reply::Done(match response {
         Response::NotLeader { leader } => return Reply::Elsewhere(leader),
+        // It took effect, and nobody knows the answer any more.
+        Response::Expired => return Reply::Elsewhere(None),
+        Response::Reconfigured | Response::Leads | Response::Refused => {
+            unreachable!("nobody asks for that here")
+        }
         Response::Done(Answer::Value(value)) => KvOutput::Value(value.map(Into::into)),
         Response::Done(Answer::Done | Answer::Cas { swapped: true, .. }) => KvOutput::Done,
         Response::Done(Answer::Cas { seen, .. }) => KvOutput::MismatchSaw(seen.map(Into::into)),

@@ -20,12 +20,7 @@ pub const CRASH_PERIOD: Duration = Duration::secs(5);
 pub const DOWN: Duration = Duration::secs(1);
 
 /// The timeouts of the paper's section 9.3.
-pub const CONFIG: Config = Config {
-    election_timeout_min: Duration::millis(150),
-    election_timeout_max: Duration::millis(300),
-    heartbeat_interval: Duration::millis(50),
-    max_entries_per_append: 8,
-};
+pub const CONFIG: Config = Config::PAPER;
 
 /// What is written under.
 const KEYS: [&str; 8] = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen"];
@@ -71,7 +66,7 @@ impl Load {
         let key = Text::new_static(KEYS[session.sequence as usize % KEYS.len()]);
         let command = Command::Put { key, value: Text::new_static("a value of twenty bytes") };
         let request = RequestId { client, number: session.asked };
-        (self.target, request, Request { sequence: session.sequence, command })
+        (self.target, request, Request::Command { sequence: session.sequence, command })
     }
 
     /// As [`Load::ask`], as a packet for a peer's network.
