@@ -1,5 +1,5 @@
 //! Raft (Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm*, extended
-//! version, 2014; membership, client interaction and leases after Ongaro's dissertation, 2014): a log,
+//! version, 2014; membership, clients and leases after Ongaro's dissertation, 2014): a log,
 //! replicated by an elected leader.
 //!
 //! *Problem.* Clients ask a cluster of `n` servers to read and change a key-value store. The
@@ -44,7 +44,7 @@
 //! | [`AppendEntries`](Message::AppendEntries) | leader | followers | entries, or a heartbeat |
 //! | [`AppendReply`](Message::AppendReply) | any | leader | how far the logs agree |
 //!
-//! | [`InstallSnapshot`](Message::InstallSnapshot) | leader | a follower that lags | a part of the state that replaced the log |
+//! | [`InstallSnapshot`](Message::InstallSnapshot) | leader | follower | a part of a snapshot |
 //! | [`PreVote`](Message::PreVote) | a server whose timeout is over | all | "could I win?" |
 //! | [`PreVoteReply`](Message::PreVoteReply) | any | who asked | yes or no |
 //! | [`TimeoutNow`](Message::TimeoutNow) | leader | a follower | "stand for election at once" |
@@ -59,19 +59,19 @@
 //! - Appends carry the number of a heartbeat round, and replies return it: that is how 6.4's "round
 //!   of heartbeats" is told from older ones.
 //! - A session opens with its client's first command, without registration. Of more than
-//!   `max_sessions`, the one used least recently expires (6.3 leaves the choice open): its answer is
-//!   forgotten, its number is not, so nothing takes effect twice; a retry is told so. A client has
-//!   one command under way at a time.
+//!   `max_sessions`, the one used least recently expires (6.3 leaves the choice open): its answer
+//!   is forgotten, its number is not, so nothing takes effect twice; a retry is told so. A client
+//!   has one command under way at a time.
 //! - The timeout is drawn anew when a term or an election begins, not at every heartbeat.
 //! - A snapshot travels as items of the state machine instead of bytes, and the reply says how many
 //!   have arrived (Figure 13's says nothing). It is written as one record with term, vote and the
 //!   entries that are kept, so a restart needs nothing before the last such record; an engine whose
 //!   journal can drop records may drop those.
-//! - A server that is added in one step may lag: who wants it to catch up first adds it as a learner
-//!   (4.2.1) and asks when it likes. Servers outside the configuration stand by: they follow and
-//!   vote when asked (section 6), and never stand.
-//! - A leader that has sent `TimeoutNow` reads without a lease for the rest of its term: that message
-//!   may be late, and the election it begins respects no lease.
+//! - A server that is added in one step may lag: who wants it to catch up first adds it as a
+//!   learner (4.2.1) and asks when it likes. Servers outside the configuration stand by: they
+//!   follow and vote when asked (section 6), and never stand.
+//! - A leader that has sent `TimeoutNow` reads without a lease for the rest of its term: that
+//!   message may be late, and the election it begins respects no lease.
 //! - Not here: log writes that complete later (so RAFT-14 of the catalogue has no place to be).
 //!
 //! *What a client must do.* Number its commands upwards; send one ([`Request`]) to any node; on

@@ -4,12 +4,12 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `cluster 5 [voters=3] [snapshot-after=4] [batch=1] [pre-vote] [sticky]` | servers n1 to n5 begin |
+//! | `cluster 5 [voters=3] [snapshot-after=4] [batch=1] [pre-vote] [sticky]` | n1 to n5 begin |
 //! | `log n1 term=3: 1 1 2` | n1 begins again in term 3, with a log of these terms |
 //! | `timeout n1`, `heartbeat leader`, `restart n2` | what happens to one server |
 //! | `put leader k v`, `get leader k` | client c1 asks it |
 //! | `change leader add n4` (`remove`, `learner`, `replace n1 n2 n3`), `transfer leader n2` | so |
-//! | `deliver n1 n2 n3`, `deliver all` | what travels among these arrives, and what that brings about; the rest is lost |
+//! | `deliver n1 n2 n3`, `deliver all` | what travels among these arrives; the rest is lost |
 //! | `deliver 3 n1 n2` | the first three of them arrive; the rest is lost |
 //! | `lose` | all that travels is lost |
 //! | `pass 150` | so many milliseconds pass on every clock |
