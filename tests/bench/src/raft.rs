@@ -86,6 +86,7 @@ impl Load {
             Response::Done(_) => session.is_waiting = false,
             Response::NotLeader { leader: Some(leader) } => self.target = *leader,
             Response::NotLeader { leader: None } => {}
+            other => unreachable!("nobody asks for what {other:?} answers"),
         }
         !session.is_waiting
     }
