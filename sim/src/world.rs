@@ -195,7 +195,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     /// As [`World::step_until`]; `enter` is called before the event is carried out, and what it
     /// returns is dropped afterwards: a span for the logs of the protocol.
-    #[inline]
+    #[inline(always)]
     pub fn step_inside<G>(&mut self, limit: Time, enter: impl FnOnce(Step) -> G) -> Option<Step> {
         let draws = &mut self.draws;
         let (at, due) = self.queue.pop(limit, |at, taken, count| draws.tie(at, taken, count))?;

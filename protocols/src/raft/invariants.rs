@@ -92,10 +92,12 @@ impl Invariants {
     /// Leader Append-Only, Durability and Log Matching: about the entries that are gone and those
     /// that are new.
     fn observe_log(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
-        self.observe_base(node, state)?;
-        let seen = &mut self.servers[node.index()];
         let log = state.log();
         let base = log.base().0 as usize;
+        if base > 0 {
+            self.observe_base(node, state)?;
+        }
+        let seen = &mut self.servers[node.index()];
         let kept = common_prefix(&seen.log, log);
         let mut reconfigured = kept < seen.log.len();
         let lost = LogIndex(kept as u64 + 1);
@@ -277,6 +279,7 @@ impl Invariants {
 
 impl Entries {
     /// True if this digest is the one for the index and term, or the first to be seen.
+    #[inline]
     fn agree(&mut self, index: LogIndex, term: Term, digest: u64) -> bool {
         let slot = index.before().0 as usize;
         match self.first.get(slot) {

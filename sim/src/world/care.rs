@@ -78,6 +78,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     }
 
     /// A busy node goes on: with what its disk kept it from, then with the first of what waits.
+    #[cold]
+    #[inline(never)]
     pub(super) fn wake(&mut self, node: NodeId) {
         let at = node.index();
         let slot = &mut self.nodes[at];
@@ -165,6 +167,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     }
 
     /// Sends a message of a Byzantine node as it is.
+    #[cold]
+    #[inline(never)]
     pub(super) fn say(&mut self, node: NodeId, to: NodeId, message: P::Message) {
         let digest = StableHasher::hash(&message);
         self.transmit(node.into(), to.into(), digest, Body::Message(message));
