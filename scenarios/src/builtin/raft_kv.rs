@@ -19,6 +19,19 @@ use seedfall_sim::{Clock, Draw, Duration, SystemModel};
 pub(super) type Input = KvInput<&'static str, String>;
 pub(super) type Output = KvOutput<String>;
 
+/// Losses, late messages, partitions, crashes and pauses alone: where fewer kinds of faults share a
+/// short episode, leaders change faster.
+const FEW: Swarm = Swarm {
+    loss: Swarm::ALL.loss,
+    duplicate: Swarm::ALL.duplicate,
+    reorder: Swarm::ALL.reorder,
+    clogs: Swarm::ALL.clogs,
+    partitions: Swarm::ALL.partitions,
+    crashes: Swarm::ALL.crashes,
+    pauses: Swarm::ALL.pauses,
+    ..Swarm::NONE
+};
+
 /// Five nodes: room for two majorities that share one node only.
 pub fn five() -> Scenario<Raft, Input, Output> {
     Scenario {
@@ -44,6 +57,7 @@ pub fn three() -> Scenario<Raft, Input, Output> {
         cluster: Cluster { spare: 1, ..Cluster::lan(3, 3) },
         config: Config { max_entries_per_append: 1, ..Config::PAPER },
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
+        faults: FEW,
         ..five()
     }
 }

@@ -44,7 +44,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
             ..three.workload
         },
         // The clocks drift as far as the lease allows, all the time: not further.
-        faults: Swarm { drifts: 0, ..three.faults },
+        faults: Swarm { drifts: 0, ..Swarm::ALL },
         promises,
         ..three
     }

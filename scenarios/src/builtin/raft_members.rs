@@ -64,7 +64,7 @@ pub fn seven() -> Scenario<Raft, Input, Output> {
             request,
             reply,
         },
-        faults: kv.faults,
+        faults: crate::Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..kv.horizon },
         promises: promises(&[
             "membership: a joint configuration was left by another leader",

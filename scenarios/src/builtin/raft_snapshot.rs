@@ -36,6 +36,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
         },
         workload: Workload { generate, reply, ..raft_kv::WORKLOAD },
         promises,
+        faults: crate::Swarm::ALL,
         ..raft_kv::three()
     }
 }
