@@ -25,6 +25,7 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(raft_snapshot::scenario()),
         Box::new(raft_lease::scenario()),
         Box::new(raft_members::seven()),
+        Box::new(raft_members::four()),
         Box::new(abd::many()),
         Box::new(abd::single()),
         Box::new(abd::regular()),

@@ -136,9 +136,9 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
         let client = &mut self.clients[id.index()];
         let Some(open) = client.open else { return };
         client.attempt += 1;
-        let tries = u64::from(client.attempt).min(DRAWS - 2);
-        let mut draw = ctx.draw_at(u64::from(client.number) * DRAWS + 1 + tries);
-        let any = NodeId::new(draw.below(self.nodes as u32) as u16);
+        let tries = u64::from(client.attempt);
+        let mut draw = ctx.draw_at(u64::from(client.number) * DRAWS + 1 + tries.min(DRAWS - 2));
+        let any = whom(draw.below(self.nodes as u32), client.attempt, self.nodes);
         let name = OperationId { client: id, number: client.number };
         let request = (self.workload.request)(name, &self.history.operations[open].input);
         ctx.request(client.favourite.unwrap_or(any), client.number, request);
@@ -154,6 +154,14 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
         ctx.cancel_timer(Waiting::Retry);
         self.next(id, ctx);
     }
+}
+
+/// The node to ask, after so many attempts of an operation: the one that was drawn. There is a draw
+/// for each of the first attempts; from the last of them on it goes round, since whoever asks one
+/// node for ever may ask one that is gone.
+fn whom(drawn: u32, attempt: u32, nodes: usize) -> NodeId {
+    let undrawn = u64::from(attempt).saturating_sub(DRAWS - 2);
+    NodeId::new(((u64::from(drawn) + undrawn) % nodes as u64) as u16)
 }
 
 impl<P: Protocol, I, O> Clients<P> for Crowd<P, I, O> {
@@ -208,5 +216,19 @@ impl<P: Protocol, I, O> Clients<P> for Crowd<P, I, O> {
         } else {
             self.close(id, ctx);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_without_draws_asks_every_node_in_turn() {
+        let last = DRAWS as u32 - 2;
+        let asked = |attempt| whom(3, attempt, 5).index();
+        assert_eq!([1, 2, last - 1, last].map(asked), [3; 4], "as drawn");
+        let asked: Vec<usize> = (last + 1..last + 6).map(asked).collect();
+        assert_eq!(asked, [4, 0, 1, 2, 3]);
     }
 }

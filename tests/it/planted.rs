@@ -5,6 +5,8 @@ use crate::root;
 use seedfall::builtin;
 use seedfall::case::find;
 use seedfall::patches::Planted;
+use std::collections::BTreeSet;
+use std::fs;
 
 /// Bugs of the journal are proved by the tests of the engine that their heads name: most of them
 /// show in a refusal to start, which no promise of a protocol forbids.
@@ -30,5 +32,34 @@ fn every_patch_applies_and_says_what_it_breaks() {
         assert!(!files.is_empty(), "{} changes nothing", patch.name);
         let scenario = patch.says("Scenario");
         assert!(find(&scenarios, scenario).is_ok(), "{}: no scenario {scenario}", patch.name);
+    }
+}
+
+/// No entry of the catalogue is skipped in silence: a patch plants it, or the list says why none
+/// does.
+#[test]
+fn every_entry_of_the_catalogue_is_planted_or_says_why_not() {
+    let folder = root().join("tests/planted");
+    let patches = Planted::read_all(&folder).expect("readable patches");
+    let planted: BTreeSet<&str> = patches.iter().map(|patch| patch.says("Id")).collect();
+    let list = fs::read_to_string(folder.join("catalogue.txt")).expect("the list of entries");
+    let entries: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(entries.len() >= 26, "the entries are there: {}", entries.len());
+    for entry in &entries {
+        match entry.split_once(": not planted: ") {
+            None => assert!(planted.contains(entry), "{entry}: no patch, and no reason"),
+            Some((id, why)) => {
+                assert!(!planted.contains(id), "{id} is planted after all");
+                assert!(why.len() > 20, "{id}: {why}");
+            }
+        }
+    }
+    // Of these four protocols; `own` and what is named otherwise stand in no catalogue.
+    let of_a_catalogue = |id: &&str| {
+        let (family, number) = id.split_once('-').unwrap_or_default();
+        ["RAFT", "TPC", "SAGA", "QKV"].contains(&family) && number.parse::<u32>().is_ok()
+    };
+    for id in planted.into_iter().filter(of_a_catalogue) {
+        assert!(entries.contains(&id), "{id}: not in the list");
     }
 }

@@ -82,6 +82,42 @@ pub fn seven() -> Scenario<Raft, Input, Output> {
     }
 }
 
+/// Four nodes, one voter more or less at a time, without snapshots and joint configurations: the
+/// bare rules of the single-server change.
+pub fn four() -> Scenario<Raft, Input, Output> {
+    let seven = seven();
+    Scenario {
+        name: "raft-members-4",
+        story: "Four Raft nodes that leave and join one at a time, while leaders are cut off.",
+        cluster: Cluster::lan(4, 4),
+        config: Config {
+            max_entries_per_append: 2,
+            initial_voters: Some(4),
+            // Section 6: or servers that were removed would disturb those that are left. And one
+            // that was removed without being told, and is added again, would stand in every term
+            // against the one that added it, which needs its vote.
+            leader_stickiness: true,
+            pre_vote: true,
+            ..Config::PAPER
+        },
+        workload: Workload {
+            operations: 20,
+            think: Delay::Exponential { min: Duration::millis(2), mean: Duration::millis(30) },
+            patience: Duration::millis(150),
+            generate: one_at_a_time,
+            ..seven.workload
+        },
+        horizon: Horizon { faults: Duration::secs(2), ..seven.horizon },
+        promises: promises(&[
+            "membership: a change was completed",
+            "membership: a change was refused before the first commit of the term",
+            "membership: a configuration was truncated",
+            "membership: a leader that was removed stepped down",
+        ]),
+        ..seven
+    }
+}
+
 fn promises(rare: &[&'static str]) -> Vec<crate::Promise<Raft, Input, Output>> {
     let mut promises = vec![
         invariants("the invariants of Raft", raft::invariants),
@@ -105,6 +141,15 @@ fn any_change(operation: OperationId, draw: &mut Draw) -> Input {
         15..20 => Input::Change(Change::Remove(any_node(7, draw))),
         20..25 => Input::Change(Change::AddLearner(any_node(7, draw))),
         25..35 => Input::Transfer(any_node(7, draw)),
+        _ => Input::Store(raft_kv::generate(operation, draw)),
+    }
+}
+
+/// As many changes as commands.
+fn one_at_a_time(operation: OperationId, draw: &mut Draw) -> Input {
+    match draw.below(100) {
+        0..30 => Input::Change(Change::Remove(any_node(4, draw))),
+        30..60 => Input::Change(Change::Add(any_node(4, draw))),
         _ => Input::Store(raft_kv::generate(operation, draw)),
     }
 }
