@@ -29,6 +29,7 @@ fn main() {
         std::process::exit(2);
     };
     let size = size.parse().expect("a number");
+    workload::keep_freed_memory();
     let done = match name.as_str() {
         "W1" => ping_pong(size),
         "W3" => broadcast(size),

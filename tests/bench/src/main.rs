@@ -33,7 +33,7 @@ mod turmoil_peer;
 
 use clap::{Parser, Subcommand};
 use runner::Engine;
-use seedfall_bench::workload::Workload;
+use seedfall_bench::workload::{self, Workload};
 use std::process::ExitCode;
 
 /// Benchmarks side by side with madsim and turmoil: medians of CPU time, and the ratios asked for.
@@ -97,6 +97,7 @@ fn child(engine: Engine, workload: Workload, size: u64) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    workload::keep_freed_memory();
     run(size).print();
     ExitCode::SUCCESS
 }

@@ -20,6 +20,13 @@ pub const START_TIME: Duration = Duration::from_millis(1);
 /// The port that every node listens on, where the engine has ports.
 pub const PORT: u16 = 9000;
 
+/// Called once by the process of every engine, before it starts: glibc hands freed memory back to
+/// the kernel above a threshold, which grows once something large was freed. Without this a
+/// simulation of a few megabytes, dropped and begun again, measures page faults as well.
+pub fn keep_freed_memory() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(31 << 20)));
+}
+
 /// A workload, named as in the measurements that the targets come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Workload {
