@@ -129,7 +129,7 @@ impl Class {
                 "ByzzFuzz (OOPSLA 2023), Twins",
             ),
             Self::DiskError => (
-                "a sync fails once and pages count as clean; no space; a write or a read fails",
+                "a sync fails once and pages count as clean; no space; a write fails",
                 "disk_errors: up to 2",
                 "fsyncgate (Rebello et al., ATC 2020); FoundationDB",
             ),

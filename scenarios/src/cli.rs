@@ -119,7 +119,7 @@ struct SweepArgs {
     /// `arbitrary,byzantine,asynchronous`.
     #[arg(long, value_parser = matrix::parse_model, value_name = "MODEL")]
     under: Option<SystemModel>,
-    /// Where failing runs are kept as cases.
+    /// Where failing runs are kept as cases; with --under or --without none is.
     #[arg(long, default_value = "target/seedfall", value_name = "FOLDER")]
     save_to: PathBuf,
 }

@@ -298,10 +298,11 @@ impl Fault {
         }
     }
 
-    /// The node that it strikes, if it strikes one by name.
-    pub fn node(&self) -> Option<NodeId> {
+    /// The nodes that it strikes by name, but for those whom a disturbance of the wire names.
+    fn struck(&self) -> &[NodeId] {
         match self {
-            Self::Wire(_) | Self::PowerLoss { .. } => None,
+            Self::Wire(_) => &[],
+            Self::PowerLoss { nodes } => nodes,
             Self::Crash { node, .. }
             | Self::Pause { node }
             | Self::Stop { node }
@@ -312,8 +313,14 @@ impl Fault {
             | Self::Clock { node, .. }
             | Self::Strobe { node, .. }
             | Self::Disk { node, .. }
-            | Self::Lie { node, .. } => Some(*node),
+            | Self::Lie { node, .. } => std::slice::from_ref(node),
         }
+    }
+
+    /// The node that it strikes, if it is one by its kind.
+    pub fn node(&self) -> Option<NodeId> {
+        let alone = !matches!(self, Self::PowerLoss { .. });
+        self.struck().first().copied().filter(|_| alone)
     }
 
     fn node_mut(&mut self) -> Option<&mut NodeId> {
@@ -336,16 +343,8 @@ impl Fault {
     /// The nodes whose life it interrupts: two such faults of one node get in each other's way.
     pub fn holds(&self) -> &[NodeId] {
         match self {
-            Self::PowerLoss { nodes } => nodes,
-            Self::Crash { node, .. }
-            | Self::Pause { node }
-            | Self::Stop { node }
-            | Self::Storm { node, .. }
-            | Self::Slow { node, .. }
-            | Self::Stall { node, .. }
-            | Self::Disk { node, .. }
-            | Self::Wipe { node } => std::slice::from_ref(node),
-            Self::Wire(_) | Self::Clock { .. } | Self::Strobe { .. } | Self::Lie { .. } => &[],
+            Self::Clock { .. } | Self::Strobe { .. } | Self::Lie { .. } => &[],
+            other => other.struck(),
         }
     }
 
@@ -366,8 +365,7 @@ impl Fault {
                     Partition::Ring => Vec::new(),
                 }
             }
-            Self::PowerLoss { nodes } => all(nodes),
-            _ => self.node().map(Address::from).into_iter().collect(),
+            other => all(other.struck()),
         }
     }
 

@@ -322,6 +322,9 @@ impl Nemesis {
                 world.end_clock_fault(*node, ClockFault::Step { nanos: *nanos });
             }
             Fault::Lie { node, .. } => world.set_lies(*node, None),
+            Fault::Disk { node, wrong } if self.gone.contains(node) => {
+                world.disk_mend(*node, wrong);
+            }
             Fault::Disk { node, wrong } => {
                 world.restart(*node);
                 // It refused to start, or started and stopped again.

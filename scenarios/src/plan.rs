@@ -168,7 +168,13 @@ impl FaultPlan {
             if let Some(name) = strangers(&entry.fault, frame) {
                 return Err(PlanError::Nobody { entry: index, name });
             }
-            taken += usize::from(class.takes_a_node());
+            // Whoever follows leaders strikes as many nodes as there come to be leaders.
+            let follows = matches!(entry.aim, Aim::EveryLeader { .. });
+            taken += match class.takes_a_node() {
+                false => 0,
+                true if follows => frame.nodes,
+                true => 1,
+            };
             if taken > frame.spare {
                 return Err(PlanError::TooMany { entry: index, spare: frame.spare });
             }

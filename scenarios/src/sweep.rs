@@ -6,6 +6,7 @@ use crate::run::{Runnable, Trial};
 use crate::scenario::Expect;
 use seedfall_sim::{Seed, StableHasher, SystemModel};
 use std::collections::BTreeMap;
+use std::mem;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -52,6 +53,21 @@ impl Sweep {
             trial.plan = Some(plan);
         }
         trial
+    }
+
+    /// The line that finds a failure of this sweep again, where its seed alone does not, as other
+    /// faults were drawn than the scenario's own.
+    fn replay(&self, failure: &Failure) -> Option<String> {
+        let mut options = String::new();
+        if let Some(model) = self.model {
+            options += &format!(" --under '{model}'");
+        }
+        for class in &self.without {
+            options += &format!(" --without {}", class.name());
+        }
+        let (name, seed) = (failure.scenario, failure.seed.0);
+        let sweep = format!("cargo run --release -- sweep {name} --seeds {seed}..{}", seed + 1);
+        (!options.is_empty()).then(|| sweep + &options)
     }
 }
 
@@ -258,6 +274,9 @@ pub fn sweep(
         work();
     });
     let mut total = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for failure in &mut total.failures {
+        failure.replay = sweep.replay(failure).unwrap_or_else(|| mem::take(&mut failure.replay));
+    }
     total.took = started.elapsed();
     total
 }

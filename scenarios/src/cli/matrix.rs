@@ -170,7 +170,9 @@ pub(super) fn parse_model(text: &str) -> Result<SystemModel, String> {
     };
     let timing = match timing {
         "synchronous" => Timing::Synchronous,
-        "partial" | "partially-synchronous" => Timing::PartiallySynchronous,
+        "partial" | "partially-synchronous" | "partially synchronous" => {
+            Timing::PartiallySynchronous
+        }
         "asynchronous" => Timing::Asynchronous,
         _ => return Err(wrong()),
     };

@@ -65,12 +65,19 @@ pub(super) fn sweep(
         let Some(failure) = summary.failures.first() else { continue };
         // A control that behaves as it should has a story too, but nobody waits for it.
         let asked = args.name.is_some() || !matches!(meaning, Meaning::Good);
-        if asked && args.without.is_empty() && args.under.is_none() {
+        // Whatever replays a seed draws the faults of the scenario's own model, all of them.
+        let own_faults = args.without.is_empty() && args.under.is_none();
+        if asked && own_faults {
             keep(*scenario, failure, &args.save_to, json)?;
         } else if !json {
             let (name, seed) = (scenario.name(), failure.seed.0);
             let words = show::verdict(*scenario, summary, meaning);
-            show::line(&format!("{name}: {words}; `explain {name} --seed {seed}` shows it"));
+            let how = if own_faults {
+                format!("`explain {name} --seed {seed}` shows it")
+            } else {
+                format!("`{}` finds it again", failure.replay)
+            };
+            show::line(&format!("{name}: {words}; {how}"));
         }
     }
     let _ = std::panic::take_hook();
