@@ -1,6 +1,6 @@
 //! What this implementation adds: nodes that crash and come back, clients that ask twice.
 
-use crate::by_hand::{Bench, N1, N2, N3, request};
+use crate::by_hand::{Bench, Image, N1, N2, N3, request};
 use crate::claims::{MANY, read, tagged, value, write};
 use seedfall_protocols::abd::{self, Abd, Record, Response, Tag};
 use seedfall_sim::Monitor;
@@ -12,7 +12,7 @@ fn what_was_acknowledged_survives_a_crash() {
     bench.ask(N1, request(1, 0), write("a"));
     bench.settle(&[N1, N2]);
     assert_eq!(bench.answer(request(1, 0)), Some(&Response::Written));
-    bench.crash(N1);
+    bench.crash(N1, Image::All);
     bench.restart(N2);
     bench.ask(N3, request(2, 0), read());
     bench.settle(&[N2, N3]);
@@ -29,7 +29,7 @@ fn a_retry_after_a_crash_goes_on_under_the_first_tag() {
     bench.pass(N3, N1);
     bench.lose_all();
     assert_eq!(bench.at(N1).held(&"x".into()), &tagged(1, N1, "a"), "the tag is chosen");
-    bench.crash(N1);
+    bench.crash(N1, Image::All);
     bench.ask(N2, request(2, 0), write("b"));
     bench.settle(&[N2, N3]);
     assert_eq!(bench.answer(request(2, 0)), Some(&Response::Written));
@@ -88,7 +88,7 @@ fn a_reply_to_an_earlier_life_counts_for_nothing() {
     let mut bench = Bench::<Abd>::new(3, MANY);
     bench.ask(N1, request(1, 0), read());
     bench.pass(N1, N2);
-    bench.crash(N1);
+    bench.crash(N1, Image::All);
     bench.restart(N1);
     bench.deliver(N3, N2, store_of(5));
     bench.ask(N1, request(4, 0), read());

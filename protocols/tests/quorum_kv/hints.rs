@@ -1,6 +1,6 @@
 //! Dynamo 4.6: hinted handoff, and what a sloppy quorum counts.
 
-use crate::by_hand::{Bench, request};
+use crate::by_hand::{Bench, Image, request};
 use crate::support::{CONFIG, KEY, bench, get, got, held, is_stored, order, put};
 use seedfall_protocols::quorum_kv::{Config, QuorumKv, converged};
 use seedfall_sim::{Duration, NodeId};
@@ -58,7 +58,7 @@ fn a_get_at_the_other_side_of_a_partition_misses_a_sloppy_put() {
 fn a_sloppy_get_hears_of_hints() {
     let [first, second, _, fourth, fifth] = order();
     let mut bench = cut_off(SLOPPY);
-    bench.crash(first);
+    bench.crash(first, Image::All);
     bench.ask(second, request(2, 0), get());
     bench.lose_all();
     bench.wait(SLOPPY.retransmit_after);

@@ -1,6 +1,6 @@
 //! Dynamo 4.3 and 4.5: who stores a key, and how many must answer.
 
-use crate::by_hand::request;
+use crate::by_hand::{Image, request};
 use crate::support::{CONFIG, KEY, bench, delete, get, got, held, is_stored, order, put};
 use seedfall_protocols::quorum_kv::{Config, ConfigError, Response};
 use seedfall_sim::Duration;
@@ -129,7 +129,7 @@ fn a_reply_to_an_earlier_life_counts_for_nothing() {
     let mut bench = bench(CONFIG);
     bench.ask(first, request(1, 0), get());
     bench.pass(first, second);
-    bench.crash(first);
+    bench.crash(first, Image::All);
     bench.restart(first);
     bench.ask(first, request(2, 0), get());
     bench.pass(second, first);

@@ -1,6 +1,6 @@
 //! Read repair (Dynamo, section 5) and anti-entropy (4.7).
 
-use crate::by_hand::{Bench, request};
+use crate::by_hand::{Bench, Image, request};
 use crate::support::{CONFIG, KEY, bench, get, held, order, put};
 use seedfall_protocols::quorum_kv::{Config, Message, QuorumKv};
 use seedfall_sim::Duration;
@@ -11,7 +11,7 @@ fn third_missed_it(config: Config) -> Bench<QuorumKv> {
     let mut bench = bench(config);
     bench.ask(first, request(1, 0), put("a"));
     bench.settle(&[first, second]);
-    bench.crash(first);
+    bench.crash(first, Image::All);
     bench.restart(first);
     bench.lose_all();
     assert!(held(&bench, third).is_empty());

@@ -1,6 +1,6 @@
 //! Richardson, sections 3.3.7 and 4.2.1: services that pass a saga on, without an orchestrator.
 
-use crate::crashing::{Bench, Image, N1, N2, N3, request, sent, written};
+use crate::by_hand::{Bench, Image, N1, N2, N3, request, sent, written};
 use crate::support::{config, saga, step};
 use seedfall_protocols::saga::choreographed::{
     EventId, Message, Record, Request, Response, Service, Turn, service_of,
@@ -16,7 +16,7 @@ const ALL: [NodeId; 3] = [N1, N2, N3];
 
 fn nodes() -> Nodes {
     assert_eq!(ACCOUNTS.map(|account| service_of(account, 3)), [N1, N2, N3, N1]);
-    Bench::new(3, config(Isolation::None), sagas::invariants())
+    Bench::watched(3, config(Isolation::None), sagas::invariants())
 }
 
 /// Two payers, a pivot, and a step that cannot be refused, which the initiator takes.

@@ -1,7 +1,7 @@
 //! The orchestrator and the services crash at every effect of a small saga, one that completes and
 //! one that is compensated.
 
-use crate::crashing::{Image, N1, request};
+use crate::by_hand::{Image, N1, request};
 use crate::support::*;
 use seedfall_protocols::saga::orchestrated::Request;
 use seedfall_protocols::saga::{Books, Isolation, Outcome, Plan};

@@ -1,7 +1,7 @@
 //! Garcia-Molina and Salem, sections 2 to 5 and 7; Richardson on pivots, retriable steps and the
 //! semantic lock; driven by an orchestrator.
 
-use crate::crashing::{Image, N1, N2, N3, request, sent, written};
+use crate::by_hand::{Image, N1, N2, N3, request, sent, written};
 use crate::support::*;
 use seedfall_protocols::saga::orchestrated::{Message, Record, Request, Response};
 use seedfall_protocols::saga::{Isolation, Kind, Outcome, Plan};

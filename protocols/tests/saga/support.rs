@@ -1,6 +1,6 @@
 //! An orchestrator and three services, the words of their tests, and S1 to S6 watched throughout.
 
-use crate::crashing::{Bench, N1, N2, N3, request};
+use crate::by_hand::{Bench, N1, N2, N3, request};
 use seedfall_protocols::saga::orchestrated::{Message, Node, Request, Response, service_of};
 use seedfall_protocols::saga::{
     self, Books, Config, Invariants, Isolation, Kind, Outcome, Plan, SagaId, Step,
@@ -32,7 +32,7 @@ pub(crate) fn config(isolation: Isolation) -> Config {
 pub(crate) fn nodes(isolation: Isolation) -> Nodes {
     let keepers = [K2, K3, K4].map(|account| service_of(account, 4));
     assert_eq!(keepers, [N2, N3, N4], "each service has its account");
-    Bench::new(4, config(isolation), saga::invariants())
+    Bench::watched(4, config(isolation), saga::invariants())
 }
 
 pub(crate) fn step(kind: Kind, account: &str, amount: i64) -> Step {

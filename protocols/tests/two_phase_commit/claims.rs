@@ -1,7 +1,7 @@
 //! Bernstein, Hadzilacos and Goodman, sections 3.5, 7.3 and 7.4; what this implementation adds
 //! (*Deviations*).
 
-use crate::crashing::{Image, N1, N2, N3, request, sent, written};
+use crate::by_hand::{Image, N1, N2, N3, request, sent, written};
 use crate::support::*;
 use seedfall_protocols::two_phase_commit::{
     Decision, Message, Presumption, Record, Request, Response, Vote, coordinator_of,

@@ -1,7 +1,7 @@
 //! Recovery of each role at every crash point: a small transaction is run again and again, and
 //! each time somebody crashes at the next effect.
 
-use crate::crashing::{Image, N1, N2, N3, request};
+use crate::by_hand::{Image, N1, N2, N3, request};
 use crate::support::*;
 use seedfall_protocols::kv::Command;
 use seedfall_protocols::two_phase_commit::{Presumption, Request, Response};

@@ -1,7 +1,7 @@
 //! Mohan, Lindsay and Obermarck (R\*): what each presumption writes down, forces, acknowledges and
 //! forgets.
 
-use crate::crashing::{Image, N1, N2, N3, request, sent, written};
+use crate::by_hand::{Image, N1, N2, N3, request, sent, written};
 use crate::support::*;
 use seedfall_protocols::two_phase_commit::{Decision, Message, Presumption, Record, Vote};
 use seedfall_sim::Duration;

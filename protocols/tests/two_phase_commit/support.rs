@@ -1,6 +1,6 @@
 //! Three sites, the words of their tests, and AC1 to AC4 watched throughout.
 
-use crate::crashing::{Bench, N1, N2, N3, request};
+use crate::by_hand::{Bench, N1, N2, N3, request};
 use seedfall_protocols::kv::{Answer, Command};
 use seedfall_protocols::two_phase_commit::{
     self, Config, Decision, Invariants, Life, Message, Presumption, Record, Request, Response,
@@ -30,7 +30,7 @@ pub(crate) fn config(presumption: Presumption) -> Config {
 pub(crate) fn sites(presumption: Presumption) -> Sites {
     let homes = [K1, K2, K3].map(|key| two_phase_commit::shard_of(key, 3));
     assert_eq!(homes, ALL, "each site has its key");
-    Bench::new(3, config(presumption), two_phase_commit::invariants())
+    Bench::watched(3, config(presumption), two_phase_commit::invariants())
 }
 
 pub(crate) fn get(key: &str) -> Command {
