@@ -17,9 +17,12 @@ pub(super) struct PlantedArgs {
     /// The folder of the patches.
     #[arg(default_value = "tests/planted")]
     folder: PathBuf,
-    /// The project to plant them in: its `cargo run` must take the commands of this program.
+    /// The project to plant them in.
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     project: PathBuf,
+    /// The folder in the project whose `cargo run` takes the commands of this program.
+    #[arg(long, default_value = ".", value_name = "FOLDER")]
+    package: PathBuf,
     /// Plant only patches with this in their name.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -79,7 +82,9 @@ pub(super) fn planted(args: &PlantedArgs, json: bool) -> Result<u8, Problem> {
         return Err(Problem(format!("{}: no patch to plant", args.folder.display())));
     }
     let target = args.project.join("target/planted");
-    let scratch = Scratch { project: args.project.clone(), copy: target.join("copy") };
+    let copy = target.join("copy");
+    let runs_in = copy.join(&args.package);
+    let scratch = Scratch { project: args.project.clone(), copy, runs_in };
     let bar = ProgressBar::new(patches.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{msg:32} {wide_bar} {pos}/{len}, {elapsed}") {
         bar.set_style(style);
@@ -150,7 +155,7 @@ fn hunt(
     let seeds = format!("{}..{}", args.from, args.from + args.seeds);
     let time = format!("{}ms", args.time.as_millis());
     command
-        .current_dir(&scratch.copy)
+        .current_dir(&scratch.runs_in)
         .env("CARGO_TARGET_DIR", fs::canonicalize(&scratch.project)?.join("target/planted/build"))
         // Many small builds: quick to build counts for more than quick to run.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
@@ -194,6 +199,8 @@ const CASES: &str = "target/seedfall";
 struct Scratch {
     project: PathBuf,
     copy: PathBuf,
+    /// Where in the copy `cargo run` is called.
+    runs_in: PathBuf,
 }
 
 impl Scratch {
@@ -204,7 +211,7 @@ impl Scratch {
     }
 
     fn cases(&self) -> PathBuf {
-        self.copy.join(CASES)
+        self.runs_in.join(CASES)
     }
 
     /// Keeps the case that the last sweep left, with the bug as its note.
