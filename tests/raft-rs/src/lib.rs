@@ -1,4 +1,4 @@
-//! Somebody else's Raft under Seedfall: the `raft` crate (TiKV's raft-rs 0.7), unmodified, in the
+//! Somebody else's Raft under Seedfall: the `raft` crate (raft-rs 0.7), unmodified, in the
 //! scenarios of our own.
 //!
 //! It shows how to bring a library that does no I/O of its own. Such a library (a *sans-I/O* state

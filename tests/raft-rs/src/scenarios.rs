@@ -55,7 +55,7 @@ pub fn three() -> Scenario<Server, Input, Output> {
     like(raft_kv::three(), "raft-rs-kv-3", story, CONFIG)
 }
 
-/// The same with everything that TiKV switches on: pre-vote, check-quorum and, after every fifth
+/// The same with everything that `TiKV` switches on: pre-vote, check-quorum and, after every fifth
 /// entry, a snapshot.
 pub fn snapshots() -> Scenario<Server, Input, Output> {
     let config = Config { pre_vote: true, check_quorum: true, snapshot_after: Some(5), ..CONFIG };
