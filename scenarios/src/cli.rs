@@ -18,6 +18,8 @@ mod logs;
 mod matrix;
 mod museum;
 mod planted;
+#[cfg(feature = "real")]
+mod real;
 mod show;
 mod sweeps;
 
@@ -94,6 +96,15 @@ enum Command {
     Keep(keep::KeepArgs),
     /// Lists the planted bugs, the runs that show them, and what finding them took.
     Museum(museum::MuseumArgs),
+    /// Runs one node of a protocol for real, over TCP and files, until Ctrl-C.
+    #[cfg(feature = "real")]
+    Serve(real::ServeArgs),
+    /// Asks a cluster of served nodes one thing.
+    #[cfg(feature = "real")]
+    Client(real::ClientArgs),
+    /// Replays the recording of a served node (`serve --record`), and compares every effect.
+    #[cfg(feature = "real")]
+    Rerun(real::RerunArgs),
 }
 
 #[derive(Debug, Args)]
@@ -202,8 +213,29 @@ impl<E: std::fmt::Display> From<E> for Problem {
 /// Runs the command that the arguments ask for, over these scenarios. The exit code says what came
 /// of it.
 pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
-    let cli = Cli::parse();
-    let done = match cli.command {
+    finish(run(
+        scenarios,
+        #[cfg(feature = "real")]
+        &[],
+        Cli::parse(),
+    ))
+}
+
+/// As [`main`], with protocols to be served for real beside the scenarios.
+#[cfg(feature = "real")]
+pub fn main_with_services(
+    scenarios: &[Box<dyn Runnable>],
+    services: &[Box<dyn crate::service::Served>],
+) -> ExitCode {
+    finish(run(scenarios, services, Cli::parse()))
+}
+
+fn run(
+    scenarios: &[Box<dyn Runnable>],
+    #[cfg(feature = "real")] services: &[Box<dyn crate::service::Served>],
+    cli: Cli,
+) -> Result<u8, Problem> {
+    match cli.command {
         None => sweeps::everything(scenarios, cli.json),
         Some(Command::List) => inspect::list(scenarios, cli.json),
         Some(Command::Sweep(args)) => sweeps::sweep(scenarios, &args, cli.json),
@@ -219,7 +251,16 @@ pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
         Some(Command::Diff(args)) => diff::diff(scenarios, &args, cli.json),
         Some(Command::Keep(args)) => keep::keep(scenarios, &args, cli.json),
         Some(Command::Museum(args)) => museum::museum(&args, cli.json),
-    };
+        #[cfg(feature = "real")]
+        Some(Command::Serve(args)) => real::serve(services, &args),
+        #[cfg(feature = "real")]
+        Some(Command::Client(args)) => real::client(services, &args, cli.json),
+        #[cfg(feature = "real")]
+        Some(Command::Rerun(args)) => real::rerun(services, &args, cli.json),
+    }
+}
+
+fn finish(done: Result<u8, Problem>) -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(Problem(message)) => {

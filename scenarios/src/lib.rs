@@ -11,7 +11,8 @@
 //! - [`explain`]: a run as a picture;
 //! - [`case`]: a failing run, kept; [`diff`]: two runs, and what makes the difference;
 //! - [`arbitrary`]: plans from bytes and as proptest strategies;
-//! - [`testing`]: the door for `cargo test`.
+//! - [`testing`]: the door for `cargo test`;
+//! - `service` (with the feature `real`): the same protocols over TCP and files.
 
 // The built-in scenarios name this crate as a user's would.
 extern crate self as seedfall;
@@ -36,6 +37,8 @@ pub mod promise;
 pub mod report;
 pub mod run;
 pub mod scenario;
+#[cfg(feature = "real")]
+pub mod service;
 pub mod shrink;
 pub mod swarm;
 pub mod sweep;

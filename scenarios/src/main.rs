@@ -3,5 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    seedfall::cli::main(&seedfall::builtin::all())
+    let scenarios = seedfall::builtin::all();
+    #[cfg(feature = "real")]
+    return seedfall::cli::main_with_services(&scenarios, &seedfall::service::builtin());
+    #[cfg(not(feature = "real"))]
+    seedfall::cli::main(&scenarios)
 }

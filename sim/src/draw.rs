@@ -304,6 +304,13 @@ impl Draws {
         self.seed
     }
 
+    /// How many draws of a site were made in its order.
+    pub fn drawn(&self, site: Site) -> u64 {
+        let dense = self.dense_index(site).and_then(|index| self.dense.get(index).copied());
+        let known = dense.filter(|stream| *stream > 0).or_else(|| self.sparse.get(&site).copied());
+        known.map_or(0, |stream| self.streams[stream as usize - 1].next)
+    }
+
     /// The next draw of a site.
     #[inline(always)]
     pub fn draw(&mut self, site: Site) -> Draw {

@@ -19,6 +19,7 @@ pub struct Address(u16);
 /// One request of one client. A retry of the same operation may carry the same or a new number: the
 /// client decides.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RequestId {
     /// Who asks, and is to be answered.
     pub client: ClientId,

@@ -5,6 +5,7 @@
 //!
 //! - [`protocol`]: the trait that an algorithm implements, and [`Context`], all that it may do to
 //!   the world;
+//! - [`drive`]: the same outside the engine, for whoever runs or replays one real node;
 //! - [`world`]: the loop that pops an event, hashes it, hands it to its node, and applies the
 //!   effects;
 //! - [`draw`]: randomness by address, so that one decision can be changed without moving the
@@ -28,6 +29,7 @@ pub mod client;
 pub mod clock;
 pub mod disk;
 pub mod draw;
+pub mod drive;
 pub mod hash;
 pub mod id;
 pub mod journal;
@@ -48,6 +50,7 @@ pub use client::{ClientContext, ClientEffect, Clients};
 pub use clock::{Clock, ClockFault};
 pub use disk::{Answer, Disk, DiskCounters, DiskFault};
 pub use draw::{ALWAYS, Draw, DrawAddress, Draws, Override, Ppm, Seed, Site};
+pub use drive::{Driven, Input};
 pub use hash::StableHasher;
 pub use id::{Address, ClientId, NodeId, ParseIdError, RequestId};
 pub use journal::{CrashImage, Journal};

@@ -21,6 +21,7 @@
 
 mod format;
 
+pub use format::crc32c;
 use format::{FRAME_BYTES, Frames, Head, PAYLOAD_MAX, SECTOR, Slot, VERSION};
 use std::fmt;
 

@@ -8,6 +8,7 @@
 //! - `verdicts`: each way in which a run can end; `door`: the `cargo test` door;
 //! - `shrinking`: what a shrunk run promises; `differences`: what `diff` finds;
 //! - `museum`: the page of the planted bugs is generated;
+//! - `real`: protocols over TCP and files, in this process;
 //! - `tidy`: rules of STYLE.md that a program can check.
 
 mod corpus;
@@ -16,6 +17,7 @@ mod door;
 mod museum;
 mod planted;
 mod properties;
+mod real;
 mod regressions;
 mod replay;
 mod shrinking;

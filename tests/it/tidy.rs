@@ -67,7 +67,10 @@ fn lines_and_files_are_short() {
 }
 
 /// What the simulated crates must not name: each would let the machine into a run.
-const ABSENT: [(&str, &[&str]); 4] = [
+/// The first folder that a file is in counts.
+const ABSENT: [(&str, &[&str]); 5] = [
+    // The real wire is where the machine is; madsim does not replay what `select!` chooses.
+    ("net/src/real", &["std::env", "std::thread", "seedfall_protocols", "select!"]),
     ("sim/src", &["std::fs", "std::net", "std::thread", "std::env", "thread_local!", "static mut"]),
     ("net/src", &["std::fs", "std::net", "std::thread", "std::env", "seedfall_protocols"]),
     ("checkers/src", &["std::thread", "std::env", "std::net", "seedfall_sim"]),
@@ -78,10 +81,7 @@ const ABSENT: [(&str, &[&str]); 4] = [
 fn what_must_be_absent_is_absent() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
-        for (folder, words) in ABSENT {
-            if !path.starts_with(folder) {
-                continue;
-            }
+        if let Some((folder, words)) = ABSENT.iter().find(|(folder, _)| path.starts_with(folder)) {
             for (index, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap_or_default();
                 let named = |word: &&&str| {

@@ -16,8 +16,8 @@ use seedfall_protocols::kv::{Answer, Command};
 use seedfall_protocols::raft::{self, Config, Raft, Request, Response};
 use seedfall_sim::{Clock, Draw, Duration, SystemModel};
 
-pub(super) type Input = KvInput<&'static str, String>;
-pub(super) type Output = KvOutput<String>;
+pub(crate) type Input = KvInput<&'static str, String>;
+pub(crate) type Output = KvOutput<String>;
 
 /// Losses, late messages, partitions, crashes and pauses alone: where fewer kinds of faults share a
 /// short episode, leaders change faster.

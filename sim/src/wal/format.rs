@@ -246,7 +246,7 @@ static REMAINDERS: [[u32; 256]; 8] = {
 
 /// CRC-32C (RFC 3720, appendix B.4): it finds every burst of up to 32 wrong bits, and of random
 /// damage all but one in 2^32.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub fn crc32c(bytes: &[u8]) -> u32 {
     let mut rest = !0_u32;
     let (words, tail) = bytes.as_chunks::<8>();
     for word in words {
