@@ -321,6 +321,14 @@ impl Protocol for Abd {
         self.operations.values().any(|operation| operation.phase == Phase::Store)
     }
 
+    fn waits(&self) -> String {
+        let one = |operation: &Operation| {
+            let Operation { request, key, phase, heard, .. } = operation;
+            format!("{request:?} of {key:?}: for a majority in phase {phase:?}, has {heard:?}")
+        };
+        self.operations.values().map(one).collect::<Vec<_>>().join("; ")
+    }
+
     fn on_request(&mut self, request: RequestId, body: Request, ctx: &mut Context<'_, Self>) {
         if self.operations.values().any(|operation| operation.request == request) {
             return ctx.ignore("request: already under way");

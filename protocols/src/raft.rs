@@ -234,6 +234,10 @@ impl Protocol for Raft {
         Self::is_leader(self)
     }
 
+    fn waits(&self) -> String {
+        self.waits_for()
+    }
+
     fn mutate(message: &mut Message, draw: &mut Draw) -> bool {
         mutation::mutate(message, draw)
     }
@@ -312,6 +316,41 @@ impl Raft {
     #[inline]
     pub fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    /// What it needs to go on, for people: whose votes, whose acknowledgements, or to hear of a
+    /// leader.
+    fn waits_for(&self) -> String {
+        let Configuration { voters, outgoing, .. } = self.configuration();
+        let quorum = match outgoing {
+            None => format!("a majority of {voters:?}"),
+            Some(outgoing) => format!("majorities of {outgoing:?} and of {voters:?}"),
+        };
+        let status = self.status();
+        match &self.role {
+            Role::Follower if !self.may_stand() => format!("{status}: has no vote, and stands by"),
+            Role::Follower => match self.leader {
+                Some(leader) => format!("{status}: for messages of {leader}"),
+                None => format!("{status}: for a leader"),
+            },
+            Role::PreCandidate { votes } => {
+                format!("{status}: for pre-votes of {quorum}, has {votes:?}")
+            }
+            Role::Candidate { votes, .. } => {
+                format!("{status}: for votes of {quorum}, has {votes:?}")
+            }
+            Role::Leader(leader) => {
+                let members = self.configuration().members().without(self.id);
+                let matched =
+                    |node: NodeId| format!("{node} {}", leader.progress[node.index()].matched);
+                let stored: Vec<String> = members.iter().map(matched).collect();
+                let reads = leader.reads.len();
+                format!(
+                    "{status}: for {quorum} to store the rest, has [{}]; {reads} reads wait",
+                    stored.join(", ")
+                )
+            }
+        }
     }
 
     /// One line for people: `leader term 3 log 14 commit 12`.

@@ -353,6 +353,14 @@ impl Protocol for Site {
         self.coordinator.is_asking_for_votes()
     }
 
+    fn waits(&self) -> String {
+        let decision =
+            |of: TransactionId| format!("{of} is in doubt: for {} to decide", of.coordinator);
+        let acknowledgement = |(of, _)| format!("{of}: for all to acknowledge its end");
+        let waits = self.coordinator.waits().chain(self.in_doubt().map(decision));
+        waits.chain(self.notices().map(acknowledgement)).collect::<Vec<_>>().join("; ")
+    }
+
     fn on_request(&mut self, request: RequestId, body: Request, ctx: &mut Context<'_, Self>) {
         self.on_transaction(request, body, ctx);
         self.tell_self(ctx);

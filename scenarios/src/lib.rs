@@ -23,6 +23,7 @@ pub mod case;
 pub mod catalogue;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod contrast;
 mod crowd;
 pub mod diff;
 pub mod explain;

@@ -6,12 +6,14 @@
 //! Source: etcd and Consul, as found by Jepsen in 2014
 //! Breaks: Linearizability
 //! Scenario: raft-kv
+//! Fault: partition without flap, clog; pause; slow alone
 //!
 //! --- a/protocols/src/raft/read.rs
 //! +++ b/protocols/src/raft/read.rs
 //! @@ ...
 //! ```
 
+use crate::fault::Class;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -28,6 +30,31 @@ pub struct Planted {
     changes: Vec<(PathBuf, String)>,
 }
 
+/// A claim of a patch: a sweep finds it, and the same sweep without one class of faults does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contrast {
+    /// The class that it needs.
+    pub class: Class,
+    /// The classes that both sweeps leave out, as they would do as well.
+    pub beside: Vec<Class>,
+}
+
+/// Every class but one.
+pub(crate) fn others(but: Class) -> Vec<Class> {
+    Class::ALL.into_iter().filter(|class| *class != but).collect()
+}
+
+impl fmt::Display for Contrast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let beside: Vec<&str> = self.beside.iter().map(|class| class.name()).collect();
+        match beside[..] {
+            [] => write!(f, "{}", self.class.name()),
+            _ if self.beside == others(self.class) => write!(f, "{} alone", self.class.name()),
+            _ => write!(f, "{} without {}", self.class.name(), beside.join(", ")),
+        }
+    }
+}
+
 /// Why a patch cannot be used.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -38,6 +65,8 @@ pub enum PatchError {
     Header(PathBuf, &'static str),
     /// There is no diff in it, or one that cannot be read.
     Malformed(PathBuf, String),
+    /// The header claims something that makes no sense.
+    Claim(String, String),
     /// The diff does not fit the file.
     DoesNotApply(String, PathBuf, String),
 }
@@ -52,6 +81,7 @@ impl fmt::Display for PatchError {
             Self::Malformed(path, why) => {
                 write!(f, "{}: not a unified diff: {why}", path.display())
             }
+            Self::Claim(name, why) => write!(f, "{name}: {why}"),
             Self::DoesNotApply(name, path, why) => {
                 write!(f, "{name}: does not apply to {}: {why}", path.display())
             }
@@ -127,6 +157,33 @@ impl Planted {
     /// A line of the header, or nothing.
     pub fn says(&self, line: &str) -> &str {
         self.header.get(line).map_or("", String::as_str)
+    }
+
+    /// The classes of faults that it says it needs, each for itself: where others do as well, those
+    /// that both sweeps leave out stand behind `without`; `alone` means all others.
+    ///
+    /// # Errors
+    /// A class that there is not.
+    pub fn contrasts(&self) -> Result<Vec<Contrast>, PatchError> {
+        let class = |name: &str| {
+            let name = name.trim();
+            let found = Class::ALL.into_iter().find(|class| class.name() == name);
+            found.ok_or_else(|| {
+                let why = format!("its header names `{name}`, which is no class of faults");
+                PatchError::Claim(self.name.clone(), why)
+            })
+        };
+        let contrast = |claim: &str| {
+            if let Some(name) = claim.trim().strip_suffix(" alone") {
+                let needed = class(name)?;
+                return Ok(Contrast { class: needed, beside: others(needed) });
+            }
+            let (needed, beside) = claim.split_once(" without ").unwrap_or((claim, ""));
+            let beside = beside.split(',').filter(|name| !name.trim().is_empty());
+            let beside = beside.map(class).collect::<Result<_, _>>()?;
+            Ok(Contrast { class: class(needed)?, beside })
+        };
+        self.says("Fault").split(';').filter(|claim| !claim.is_empty()).map(contrast).collect()
     }
 
     /// The changed files of a project, as they would be with the bug in them.

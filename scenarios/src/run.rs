@@ -403,19 +403,45 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     fn overdue(&self) -> Broken {
         let settle = self.scenario.horizon.settle;
         if !self.world().clients().is_done() {
-            let waiting = self.world().clients().waiting().join("; ");
+            let waiting = self.waiting();
             let promise = "eventually every operation completes".to_owned();
             let why = format!("{settle} after the last fault, {waiting}");
             return Broken::new(FailureKind::Liveness, promise, "operations", why);
         }
         let (name, why) = self.unsettled().unwrap_or(("the run ends", String::new()));
         let promise = format!("eventually {name}");
-        let why = format!("{settle} after the last fault, {why}");
+        let why = format!("{settle} after the last fault, {why}; {}", self.nodes_wait().join("; "));
         Broken::new(FailureKind::Liveness, promise, name, why)
     }
 
+    /// Who waits for what: the clients, then the nodes.
+    fn waiting(&self) -> String {
+        let clients = self.world().clients().waiting();
+        clients.into_iter().chain(self.nodes_wait()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// For each node, whether it is there, its timers, and what it says that it waits for.
+    fn nodes_wait(&self) -> Vec<String> {
+        let world = self.world();
+        let wait = |node: NodeId| match world.node(node) {
+            None => format!("{node} is down"),
+            Some(_) if world.is_paused(node) => format!("{node} is paused"),
+            Some(state) => {
+                let timers = match &world.timers(node)[..] {
+                    [] => "for no timer".to_owned(),
+                    timers => format!("for timer {}", timers.join(", ")),
+                };
+                match state.waits() {
+                    says if says.is_empty() => format!("{node} waits {timers}"),
+                    says => format!("{node} waits {timers} ({says})"),
+                }
+            }
+        };
+        NodeId::all(world.node_count()).map(wait).collect()
+    }
+
     fn stuck(&self, why: &str) -> Broken {
-        let waiting = self.world().clients().waiting().join("; ");
+        let waiting = self.waiting();
         let promise = "the run comes to its end".to_owned();
         Broken::new(FailureKind::Stuck, promise, why, format!("it {why}, while {waiting}"))
     }

@@ -66,6 +66,11 @@ pub struct Swarm {
     pub disk_damages: u32,
     /// Most disks that forget without a sign; never more than the cluster can spare.
     pub disk_lies: u32,
+    /// How fast or slow a clock that drifts runs, in a million: at least and at most.
+    pub drift: [Ppm; 2],
+    /// How often a leader that is cut off keeps a client, in a million: nobody else can be told
+    /// what it does not know of its successor.
+    pub company: Ppm,
 }
 
 impl Swarm {
@@ -96,6 +101,8 @@ impl Swarm {
         disk_errors: 0,
         disk_damages: 0,
         disk_lies: 0,
+        drift: [200, 50_000],
+        company: 0,
     };
 
     /// Everything that can go wrong with links, nodes, clocks and time, as far as the model permits
@@ -126,11 +133,14 @@ impl Swarm {
         disk_errors: 2,
         disk_damages: 1,
         disk_lies: 1,
+        drift: [200, 50_000],
+        company: 0,
     };
 
     /// The plan of a seed, within the frame.
     pub fn draw(&self, seed: Seed, frame: &Frame) -> FaultPlan {
-        let mut plan = Drawing { draws: Draws::new(seed, 1, 0), frame, next: 0, plan: Vec::new() };
+        let draws = Draws::new(seed, 1, 0);
+        let mut plan = Drawing { draws, frame, swarm: self, next: 0, plan: Vec::new() };
         for class in Class::ALL {
             // Each class has its own block of addresses, so that a change of one leaves the others'
             // plans alone.
@@ -195,6 +205,7 @@ impl Swarm {
 struct Drawing<'a> {
     draws: Draws,
     frame: &'a Frame,
+    swarm: &'a Swarm,
     next: u64,
     plan: Vec<Entry>,
 }
@@ -264,9 +275,10 @@ impl Drawing<'_> {
                 }
                 vec![crash]
             }
-            // A leader is cut off alone: with company it may still reach a majority.
+            // A leader is cut off from all other nodes: with some it may still reach a majority.
             Class::Partition if aim != Aim::Named => {
-                let side = vec![node.into()];
+                let mut side = vec![node.into()];
+                side.extend(self.company().map(Address::from));
                 vec![Fault::Wire(Disturbance::Partition(Partition::TwoWay { side }))]
             }
             Class::Partition => vec![Fault::Wire(Disturbance::Partition(self.partition(node)))],
@@ -291,6 +303,16 @@ impl Drawing<'_> {
                 self.plan.push(Entry { at, lasts, fault, aim: aim.clone() });
             }
         }
+    }
+
+    /// The client that stays with a leader, if one does.
+    fn company(&mut self) -> Option<ClientId> {
+        if self.swarm.company == 0 || self.frame.clients == 0 {
+            return None;
+        }
+        let mut draw = self.draw();
+        let which = ClientId::new(draw.below(self.frame.clients as u32) as u16);
+        draw.chance(self.swarm.company).then_some(which)
     }
 
     /// Every link into a node, or every link out of it: a single link may well be silent.
@@ -387,7 +409,8 @@ impl Drawing<'_> {
             Class::Clock => self.wall_clock(node, &mut draw),
             Class::Drift => {
                 // 200 ppm is usual, 5 % hostile.
-                let ppm = log_uniform(200..50_000, draw.word()) as i32;
+                let [least, most] = self.swarm.drift;
+                let ppm = log_uniform(least..most, draw.word()) as i32;
                 let ppm = if draw.below(2) == 1 { ppm } else { -ppm };
                 Fault::Clock { node, wrong: ClockFault::Drift { ppm } }
             }

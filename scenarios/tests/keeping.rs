@@ -1,5 +1,7 @@
 //! `diff`, `keep` and `museum`, as a person or a script meets them.
 
+use seedfall::contrast;
+use seedfall::fault::Class;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -179,7 +181,7 @@ fn the_museum_lists_every_patch() {
 /// negative control stands for the bug.
 #[cfg(unix)]
 #[test]
-fn planted_keeps_the_small_run_of_a_bug_under_the_name_of_its_patch() {
+fn planted_keeps_the_small_run_of_a_bug_and_measures_what_it_needs() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path();
@@ -188,8 +190,8 @@ fn planted_keeps_the_small_run_of_a_bug_under_the_name_of_its_patch() {
     fs::create_dir_all(root.join("patches")).expect("a folder");
     write("project/value", "right\n");
     let header = "Bug: the register is copied too early\nId: X-1\nSource: own\nBreaks: S1\n";
-    let diff =
-        "Scenario: copied-register\n\n--- a/value\n+++ b/value\n@@ -1 +1 @@\n-right\n+wrong\n";
+    let diff = "Scenario: copied-register\nFault: loss without burst\n\n--- a/value\n+++ b/value\n\
+                @@ -1 +1 @@\n-right\n+wrong\n";
     write("patches/x-early.patch", &format!("{header}{diff}"));
     write(
         "cargo",
@@ -197,16 +199,23 @@ fn planted_keeps_the_small_run_of_a_bug_under_the_name_of_its_patch() {
     );
     let script = root.join("cargo");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script");
-    let planted = ["planted", "patches", "--project", "project", "--seeds", "200", "--json"];
-    let output = Command::new(env!("CARGO_BIN_EXE_seedfall"))
-        .current_dir(root)
-        .args(planted)
-        .args(["--save-cases", "kept"])
-        .env("PATH", format!("{}:/usr/bin:/bin", root.display()))
-        .output()
-        .expect("the binary was built for this test");
-    // Without the patch the scenario fails too, and that is a false alarm: exit code 4.
-    came_to(&output, 4, &["\"bug\":\"x-early\"", "\"found\":true"]);
+    let planted = |more: &[&str]| {
+        let args = ["planted", "patches", "--project", "project", "--seeds", "200", "--json"];
+        Command::new(env!("CARGO_BIN_EXE_seedfall"))
+            .current_dir(root)
+            .args([&args[..], more].concat())
+            .env("PATH", format!("{}:/usr/bin:/bin", root.display()))
+            .output()
+            .expect("the binary was built for this test")
+    };
+    let output = planted(&["--save-cases", "kept", "--ranges", "3"]);
+    // That a negative control fails without the bug too is no false alarm.
+    came_to(&output, 0, &["\"bug\":\"x-early\"", "\"found\":true"]);
+    let line: Value = serde_json::from_str(&out(&output)).expect("one line");
+    let ranges: Vec<u64> = (0..3).filter_map(|at| line["ranges"][at]["seeds"].as_u64()).collect();
+    let mut ranked = ranges.clone();
+    ranked.sort_unstable();
+    assert_eq!((ranges.len(), line["seeds"].as_u64()), (3, Some(ranked[1])), "the median");
     fs::write(root.join("measured.jsonl"), out(&output)).expect("a file");
     let text = fs::read_to_string(root.join("kept/x-early.json")).expect("the case");
     assert!(text.contains("\"note\": \"the register is copied too early\""), "{text}");
@@ -215,4 +224,15 @@ fn planted_keeps_the_small_run_of_a_bug_under_the_name_of_its_patch() {
     let page = out(&seedfall(root, &[&args[..], &["--markdown"]].concat()));
     assert!(page.contains("Bugs: 1; measured: 1; found: 1"), "{page}");
     assert!(page.contains("events, 0 faults](../tests/museum/x-early.json)"), "{page}");
+
+    // This bug needs no fault: what its head says is wrong, and the command says so.
+    came_to(&planted(&["--ranges", "2", "--contrast", "contrast.jsonl"]), 4, &[]);
+    let contrasts = contrast::read(&root.join("contrast.jsonl")).expect("what it wrote");
+    let [one] = &contrasts[..] else { panic!("one bug, one class: {contrasts:?}") };
+    assert_eq!((one.fault, &one.beside[..]), (Class::Loss, &[Class::Burst][..]));
+    assert_eq!((one.with.found, one.without.found, one.is_proof()), (true, true, false));
+    assert_eq!((one.with.ranges.len(), one.without.ranges.len()), (2, 2));
+    write("contrast.jsonl", "{\"bug\":3}\n");
+    let faults = ["faults", "--markdown", "--measured", "contrast.jsonl"];
+    came_to(&seedfall(root, &faults), 2, &["contrast.jsonl", "line 1"]);
 }

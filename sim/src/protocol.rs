@@ -78,6 +78,13 @@ pub trait Protocol: Sized {
         false
     }
 
+    /// What this node waits for, and how much of it it has: which messages, from whom, which
+    /// quorum. For people: a run that does not come to its end tells it. Empty: nothing that it
+    /// could name.
+    fn waits(&self) -> String {
+        String::new()
+    }
+
     /// Changes one field of a message a little, as a Byzantine node does or an adversary on the
     /// wire: a term by one ([`crate::nudge`]), another value. False if this message has nothing to
     /// change (as by default): then a checksum or a signature would have told.

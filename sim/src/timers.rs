@@ -41,6 +41,11 @@ impl<T: Eq> Timers<T> {
         Some(self.0.swap_remove(at).1)
     }
 
+    /// Those that are pending, in no particular order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(timer, _)| timer)
+    }
+
     /// Forgets every timer.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Pending> {
         self.0.drain(..).map(|(_, pending)| pending)

@@ -247,6 +247,14 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.nodes[node.index()].state.as_ref()
     }
 
+    /// The timers that a node has set and that have not rung, in the order of their words.
+    pub fn timers(&self, node: NodeId) -> Vec<String> {
+        let timers = self.nodes[node.index()].timers.values();
+        let mut words: Vec<String> = timers.map(|timer| format!("{timer:?}")).collect();
+        words.sort_unstable();
+        words
+    }
+
     /// True while a node is paused.
     pub fn is_paused(&self, node: NodeId) -> bool {
         self.nodes[node.index()].gate == Gate::Paused

@@ -123,6 +123,7 @@ fn silence_is_a_liveness_failure_that_says_who_waits() {
     let failure = failure(&scenario(Habit::Mute));
     assert_eq!(failure.kind, FailureKind::Liveness);
     assert!(failure.explanation.contains("c1/10 waits for an answer"), "{failure}");
+    assert!(failure.explanation.contains("; n1 waits for timer ()"), "{failure}");
 }
 
 #[test]

@@ -85,6 +85,21 @@ struct Share {
     vote: Option<Vote>,
 }
 
+impl Coordinator {
+    /// Whom each transaction that is not decided waits for.
+    pub(super) fn waits(&self) -> impl Iterator<Item = String> {
+        self.undecided.iter().map(|(transaction, one)| {
+            let lacks = |share: &Share| match one.phase {
+                Phase::Executing => share.executed.is_none(),
+                Phase::Voting => share.vote.is_none(),
+            };
+            let sites = one.shares.iter().filter(|(_, share)| lacks(share));
+            let sites: Vec<String> = sites.map(|(site, _)| site.to_string()).collect();
+            format!("{transaction} is {:?}: for {}", one.phase, sites.join(", "))
+        })
+    }
+}
+
 /// Phase zero: the work itself.
 impl Site {
     /// A client asks: cut the work into shares and have them executed.

@@ -4,7 +4,7 @@
 use crate::support::*;
 use seedfall_protocols::raft::log::{LogIndex, Term};
 use seedfall_protocols::raft::{Config, Message, Request, Response};
-use seedfall_sim::{Duration, NodeId};
+use seedfall_sim::{Duration, NodeId, Protocol as _};
 
 const ALL: [NodeId; 3] = [N1, N2, N3];
 
@@ -126,4 +126,20 @@ fn a_leader_without_a_majority_steps_down() {
     assert!(!bench.at(N1).raft.is_leader());
     let told = (request(1), Response::NotLeader { leader: None });
     assert_eq!(bench.responses, [told], "its reads are turned away");
+}
+
+/// What a server says that it waits for is what it lacks.
+#[test]
+fn a_server_says_what_it_waits_for() {
+    let mut server = Server::configured(N2, 3, Vec::new(), calm(), 1);
+    assert_eq!(server.raft.waits(), "follower term 0 log 0 commit 0: for a leader");
+    server.election_timeout();
+    let says = server.raft.waits();
+    assert!(says.ends_with("for pre-votes of a majority of {n1, n2, n3}, has {n2}"), "{says}");
+    server.deliver(N1, append_entries(1, (0, 0), &[1], 0));
+    assert_eq!(server.raft.waits(), "follower term 1 log 1 commit 0: for messages of n1");
+    let mut leader = Server::new(N1, 3);
+    leader.elect();
+    let says = leader.raft.waits();
+    assert!(says.contains("{n1, n2, n3} to store the rest, has [n2 0, n3 0]"), "{says}");
 }

@@ -16,7 +16,7 @@ use crate::{Promise, Swarm};
 use seedfall_checkers::models::{Kv, KvInput, KvOutput};
 use seedfall_net::Delay;
 use seedfall_protocols::abd::{self, Abd, Config, Request, Response, Writers};
-use seedfall_sim::{Clock, Draw, Duration, NodeId, SystemModel};
+use seedfall_sim::{Clock, Draw, Duration, Links, NodeId, SystemModel};
 
 /// Five nodes, each the writer of some clients.
 pub fn many() -> Scenario<Abd, Input, Output> {
@@ -35,6 +35,17 @@ pub fn many() -> Scenario<Abd, Input, Output> {
             sometimes("store: concurrent writes, told apart by their writers"),
         ]),
         expect: Expect::Holds,
+    }
+}
+
+/// The same over links that flip bits: with a checksum, which turns a changed message into a lost
+/// one, arbitrary links are fair-loss links.
+pub fn arbitrary() -> Scenario<Abd, Input, Output> {
+    Scenario {
+        name: "abd-flipped-bits",
+        story: "ABD over links that flip bits, with messages that carry a checksum.",
+        model: SystemModel { links: Links::Arbitrary, ..SystemModel::USUAL },
+        ..many()
     }
 }
 

@@ -98,6 +98,26 @@ pub fn presumed_commit() -> Scenario<Site, Input, Output> {
     }
 }
 
+/// Presumed commit among sites that crash all the time, over links that delay: what one life said
+/// arrives in the next.
+pub fn crashes() -> Scenario<Site, Input, Output> {
+    let Swarm { reorder, duplicate, clogs, storms, .. } = Swarm::ALL;
+    Scenario {
+        name: "bank-crashes",
+        story: "As bank-presumed-commit, with crashes and late messages alone, and more of them.",
+        cluster: Cluster::lan(3, 6),
+        config: Config { presumption: Presumption::Commit, ..CONFIG },
+        workload: Workload {
+            think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(20) },
+            ..WORKLOAD
+        },
+        faults: Swarm { crashes: 14, reorder, duplicate, clogs, storms, ..Swarm::NONE },
+        horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
+        promises: promises().into_iter().filter(|promise| !promise.is_sometimes()).collect(),
+        ..presumed_abort()
+    }
+}
+
 /// Sites that stop for good: whoever voted yes and has not heard the decision waits for ever, if
 /// nobody left alive heard it. Safety holds all the same.
 pub fn blocking() -> Scenario<Site, Input, Output> {

@@ -7,10 +7,10 @@
 
 use crate::builtin::raft_kv::{self, CLOCKS, Input, Output};
 use crate::promise::sometimes;
-use crate::scenario::{Cluster, OperationId, Workload};
+use crate::scenario::{Cluster, Horizon, OperationId, Workload};
 use crate::{Scenario, Swarm};
 use seedfall_checkers::models::KvInput;
-use seedfall_net::Delay;
+use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_protocols::raft::{Config, Raft};
 use seedfall_sim::{Draw, Duration};
 
@@ -28,8 +28,10 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
     Scenario {
         name: "raft-lease",
         story: "Three Raft nodes whose leader reads under a lease, with clocks that drift.",
-        cluster: Cluster { clocks: &CLOCKS, ..three.cluster },
+        cluster: Cluster { clocks: &CLOCKS, link: QUICK, clients: 5, ..three.cluster },
         config: Config {
+            // Close to the shortest one, from which a lease follows: a successor comes soon.
+            election_timeout_max: Duration::millis(180),
             max_entries_per_append: 2,
             pre_vote: true,
             leader_stickiness: true,
@@ -37,16 +39,71 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
             ..Config::PAPER
         },
         workload: Workload {
-            operations: 24,
-            think: Delay::Exponential { min: Duration::millis(2), mean: Duration::millis(30) },
-            patience: Duration::millis(150),
+            operations: 80,
+            think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(10) },
+            // Short: a client that waits for a leader that was cut off writes nothing elsewhere.
+            patience: Duration::millis(40),
+            attempts: 8,
             generate,
             ..three.workload
         },
-        // The clocks drift as far as the lease allows, all the time: not further.
-        faults: Swarm { drifts: 0, ..Swarm::ALL },
+        faults: LATE,
         promises,
         ..three
+    }
+}
+
+/// What makes messages, timers and nodes late, and leaders that are cut off with a client: whatever
+/// else goes wrong keeps the cluster from having a leader at all. The clocks drift as far as the
+/// lease allows, all the time: not further.
+const LATE: Swarm = Swarm {
+    reorder: Swarm::ALL.reorder,
+    clogs: Swarm::ALL.clogs,
+    partitions: 2,
+    company: 500_000,
+    crashes: 2,
+    pauses: Swarm::ALL.pauses,
+    latency: Swarm::ALL.latency,
+    flaps: Swarm::ALL.flaps,
+    slows: Swarm::ALL.slows,
+    stalls: Swarm::ALL.stalls,
+    timers: Swarm::ALL.timers,
+    ..Swarm::NONE
+};
+
+/// A successor is elected and has committed something a few milliseconds after it may stand: what
+/// is wrong with a lease is wrong for that short a time.
+const QUICK: LinkModel = LinkModel {
+    delay: Delay::Uniform { min: Duration::millis(1), max: Duration::millis(3) },
+    loss: 0,
+    duplicate: 0,
+    order: Order::Free,
+};
+
+/// The same with clocks that are right until the nemesis makes one of them drift, by up to 20 %:
+/// the lease allows for that.
+pub fn drifting() -> Scenario<Raft, Input, Output> {
+    let lease = scenario();
+    Scenario {
+        name: "raft-lease-drift",
+        story: "Three Raft nodes whose leader reads under a lease, while a clock begins to drift.",
+        cluster: Cluster { clocks: &[], clients: 4, ..lease.cluster },
+        config: Config {
+            // A drift takes from a long lease more than an election costs.
+            election_timeout_min: Duration::millis(400),
+            election_timeout_max: Duration::millis(430),
+            heartbeat_interval: Duration::millis(100),
+            lease_drift: Some(200_000),
+            ..lease.config
+        },
+        workload: Workload {
+            operations: 120,
+            think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(20) },
+            ..lease.workload
+        },
+        horizon: Horizon { faults: Duration::secs(4), ..lease.horizon },
+        faults: Swarm { drifts: 1, drift: [150_000, 200_000], ..LATE },
+        ..lease
     }
 }
 

@@ -2,8 +2,8 @@
 //! bug needs it.
 
 use super::{Problem, parse_time, show};
+use crate::contrast::{self, Figures, Measured};
 use crate::fault::Class;
-use crate::patches::Planted;
 use crate::run::Runnable;
 use crate::sweep::{Sweep, all_cores, sweep};
 use clap::Args;
@@ -18,10 +18,9 @@ pub(super) struct FaultsArgs {
     /// How long to sweep, in all, to see which faults fire.
     #[arg(long, default_value = "5s", value_parser = parse_time, value_name = "TIME")]
     time: Duration,
-    /// The folder of the planted bugs; a patch names the classes without which it is not found in
-    /// a line `Fault:`.
-    #[arg(long, default_value = "tests/planted", value_name = "FOLDER")]
-    planted: PathBuf,
+    /// What `planted --contrast --json` wrote: which planted bugs need which class.
+    #[arg(long, default_value = "docs/contrast.jsonl", value_name = "FILE")]
+    measured: PathBuf,
     /// Do not sweep: only what the documentation says, as Markdown.
     #[arg(long)]
     markdown: bool,
@@ -33,35 +32,27 @@ pub(super) fn faults(
     args: &FaultsArgs,
     json: bool,
 ) -> Result<u8, Problem> {
-    let patches =
-        if args.planted.is_dir() { Planted::read_all(&args.planted)? } else { Vec::new() };
-    let bugs = |class: Class| -> Vec<&str> {
-        let names = |patch: &&Planted| {
-            patch.says("Fault").split(',').any(|name| name.trim() == class.name())
-        };
-        let needs = patches.iter().filter(names);
-        needs.map(|patch| patch.name.as_str()).collect()
+    let measured = contrast::read(&args.measured)?;
+    let proofs = |class: Class| -> Vec<&Measured> {
+        measured.iter().filter(|one| one.fault == class && one.is_proof()).collect()
     };
     if args.markdown {
-        show::line(
-            "| fault | what happens | permitted by | drawn | source | planted bug that needs it |",
-        );
-        show::line("|---|---|---|---|---|---|");
-        for class in Class::ALL {
-            let about = class.about();
-            let (name, needs, bugs) = (class.name(), class.needs(), bugs(class).join(", "));
-            show::line(&format!(
-                "| {name} | {} | {needs} | {} | {} | {bugs} |",
-                about.what, about.knob, about.source
-            ));
-        }
+        markdown(&proofs);
         return Ok(0);
     }
     let fired = fired(scenarios, args.time);
-    let mut table = show::table(
-        &["fault", "what happens", "permitted by", "drawn", "source", "fired", "needed by"],
-        &[5],
-    );
+    let header = [
+        "fault",
+        "what happens",
+        "permitted by",
+        "drawn",
+        "source",
+        "fired",
+        "a bug that only it finds",
+        "seeds with it",
+        "without",
+    ];
+    let mut table = show::table(&header, &[5]);
     for class in Class::ALL {
         let about = class.about();
         let (planned, hit) = fired.get(&class).copied().unwrap_or_default();
@@ -69,7 +60,8 @@ pub(super) fn faults(
             let value = json!({
                 "fault": class.name(), "what": about.what, "permitted_by": class.needs(),
                 "drawn": about.knob, "source": about.source, "runs_planned": planned,
-                "runs_fired": hit, "planted": bugs(class),
+                "runs_fired": hit,
+                "planted": proofs(class).iter().map(|one| as_json(one)).collect::<Vec<_>>(),
             });
             show::line(&value.to_string());
             continue;
@@ -82,17 +74,55 @@ pub(super) fn faults(
             about.knob.to_owned(),
             about.source.to_owned(),
             if hit > 0 { ratio } else { show::styled(show::BAD, &ratio) },
-            bugs(class).join("\n"),
+            column(&proofs(class), "\n", Measured::name),
+            column(&proofs(class), "\n", |one| one.with.to_string()),
+            column(&proofs(class), "\n", |one| one.without.to_string()),
         ]);
     }
     if !json {
         show::line(&table.to_string());
         show::line(
-            "fired: runs in which the fault had an effect, of those in which it was planned.",
+            "fired: runs in which the fault had an effect, of those in which it was planned. \
+             Seeds: the median over ranges.",
         );
     }
     let silent = Class::ALL.iter().any(|class| fired.get(class).is_none_or(|(_, hit)| *hit == 0));
     Ok(if silent { 4 } else { 0 })
+}
+
+/// What the documentation says.
+fn markdown<'a>(proofs: &impl Fn(Class) -> Vec<&'a Measured>) {
+    show::line(
+        "| fault | what happens | permitted by | drawn | source | a bug that only it finds | \
+         seeds with it | without |",
+    );
+    show::line("|---|---|---|---|---|---|---|---|");
+    for class in Class::ALL {
+        let (about, bugs) = (class.about(), proofs(class));
+        let cells = [
+            class.name().to_owned(),
+            about.what.to_owned(),
+            class.needs(),
+            about.knob.to_owned(),
+            about.source.to_owned(),
+            column(&bugs, "<br>", Measured::name),
+            column(&bugs, "<br>", |one| one.with.to_string()),
+            column(&bugs, "<br>", |one| one.without.to_string()),
+        ];
+        show::line(&format!("| {} |", cells.join(" | ")));
+    }
+}
+
+fn column(bugs: &[&Measured], between: &str, cell: impl Fn(&Measured) -> String) -> String {
+    bugs.iter().map(|one| cell(one)).collect::<Vec<_>>().join(between)
+}
+
+fn as_json(one: &Measured) -> serde_json::Value {
+    let seeds = |figures: &Figures| json!({ "found": figures.found, "seeds": figures.seeds });
+    json!({
+        "bug": one.bug, "beside": one.beside,
+        "with": seeds(&one.with), "without": seeds(&one.without),
+    })
 }
 
 /// In how many runs each class was planned, and in how many it had an effect.

@@ -1,13 +1,18 @@
 //! `seedfall planted`: how many seeds does it take to find a bug that is known to be there?
 
-use super::{Problem, parse_class, parse_time, show};
+use super::{Problem, parse_time, show};
+use crate::builtin;
 use crate::case::Case;
-use crate::patches::Planted;
+use crate::fault::Class;
+use crate::patches::{Contrast, Planted};
+use crate::scenario::Expect;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -35,10 +40,16 @@ pub(super) struct PlantedArgs {
     /// How long to sweep for each bug, at most.
     #[arg(long, default_value = "60s", value_parser = parse_time, value_name = "TIME")]
     time: Duration,
-    /// Where the head of a patch names classes of faults (`Fault: crash, partition`), sweep once
-    /// more without them: a bug that needs them is not found.
-    #[arg(long)]
-    contrast: bool,
+    /// In how many ranges of seeds to look for each bug: this one, and as many after it. What is
+    /// told is the median; a range in which it was not found counts as the longest.
+    #[arg(long, default_value = "1", value_name = "N")]
+    ranges: NonZeroU64,
+    /// For each class of faults that the head of a patch names, sweep with it and without it as
+    /// well: a bug that needs it is not found without. What is measured is added to this file, a
+    /// line of JSON each. (`Fault: drift; pause without slow, stall`: neither sweep of the second
+    /// pair has the two classes that do what a pause does.)
+    #[arg(long, value_name = "FILE")]
+    contrast: Option<PathBuf>,
     /// How many threads; without it, one a core.
     #[arg(long, short, value_name = "N")]
     jobs: Option<u32>,
@@ -52,10 +63,28 @@ struct Hunt {
     name: String,
     /// `None`: the project as it is.
     planted: Option<Planted>,
-    outcome: Outcome,
-    /// What came of it without the faults that it is said to need.
-    without: Option<Outcome>,
+    /// With which faults left out, beside which one: for a contrast.
+    contrast: Option<Contrast>,
+    found: Found,
+    /// What came of it without the fault that it is said to need.
+    without: Option<Found>,
 }
+
+impl Hunt {
+    /// A bug is found, and without the fault that it needs it is not; the project as it is, is
+    /// clean.
+    fn is_good(&self) -> bool {
+        let found = matches!(self.found.median(), Outcome::Found { .. });
+        let missed = |found: &Found| found.all(|one| matches!(one, Outcome::Missed { .. }));
+        match self.planted {
+            Some(_) => found && self.without.as_ref().is_none_or(missed),
+            None => missed(&self.found),
+        }
+    }
+}
+
+/// What came of each range of seeds.
+struct Found(Vec<Outcome>);
 
 enum Outcome {
     /// How it shows, after how many seeds and seconds.
@@ -70,6 +99,51 @@ enum Outcome {
         seconds: f64,
     },
     Unusable(String),
+}
+
+impl Outcome {
+    /// The sooner a bug is found the less; what could not be measured comes last.
+    fn rank(&self) -> (u8, u64) {
+        match self {
+            Self::Found { seeds, .. } => (0, *seeds),
+            Self::Missed { seeds, .. } => (1, *seeds),
+            Self::Unusable(_) => (2, 0),
+        }
+    }
+
+    fn figures(&self) -> Value {
+        match self {
+            Self::Found { seeds, seconds, .. } => {
+                json!({ "found": true, "seeds": seeds, "seconds": seconds })
+            }
+            Self::Missed { seeds, seconds } => {
+                json!({ "found": false, "seeds": seeds, "seconds": seconds })
+            }
+            Self::Unusable(_) => json!({ "found": false, "seeds": 0, "seconds": 0.0 }),
+        }
+    }
+}
+
+impl Found {
+    fn all(&self, is_so: impl Fn(&Outcome) -> bool) -> bool {
+        self.0.iter().all(is_so)
+    }
+
+    /// The middle one, or one that could not be measured.
+    fn median(&self) -> &Outcome {
+        let mut ranked: Vec<&Outcome> = self.0.iter().collect();
+        ranked.sort_by_key(|outcome| outcome.rank());
+        match ranked.last() {
+            Some(last @ Outcome::Unusable(_)) => last,
+            _ => ranked[ranked.len() / 2],
+        }
+    }
+
+    fn figures(&self) -> Value {
+        let mut value = self.median().figures();
+        value["ranges"] = self.0.iter().map(Outcome::figures).collect();
+        value
+    }
 }
 
 /// Plants each patch in a copy of the project, sweeps, and tells how long it took to find.
@@ -90,69 +164,107 @@ pub(super) fn planted(args: &PlantedArgs, json: bool) -> Result<u8, Problem> {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));
-    let scenarios: BTreeSet<String> =
-        patches.iter().map(|patch| patch.says("Scenario").to_owned()).collect();
-    let mut hunts = Vec::new();
-    for scenario in scenarios {
-        bar.set_message(format!("{scenario}, as it is"));
-        scratch.restore()?;
-        let outcome = hunt(args, &scratch, &scenario, &[])?;
-        let name = format!("(none) {scenario}");
-        hunts.push(Hunt { name, planted: None, outcome, without: None });
-    }
+    scratch.restore()?;
+    let mut hunts = as_it_is(args, &scratch, &patches, &bar)?;
+    tell_at_once(&hunts, args, json)?;
     for patch in patches {
         bar.set_message(patch.name.clone());
         scratch.restore()?;
-        let mut without = None;
-        let outcome = match patch.apply(&args.project) {
-            Ok(files) => {
-                for (file, text) in files {
-                    write_if_changed(&scratch.copy.join(file), text.as_bytes())?;
-                }
-                let (scenario, needs) = (patch.says("Scenario"), needs(&patch));
-                if args.contrast && !needs.is_empty() {
-                    without = Some(hunt(args, &scratch, scenario, &needs)?);
-                }
-                let outcome = hunt(args, &scratch, scenario, &[])?;
-                if let (Outcome::Found { .. }, Some(to)) = (&outcome, &args.save_cases) {
-                    scratch.save_case(&patch, to)?;
-                }
-                outcome
-            }
-            Err(error) => Outcome::Unusable(error.to_string()),
-        };
-        hunts.push(Hunt { name: patch.name.clone(), planted: Some(patch), outcome, without });
+        let new = plant(args, &scratch, patch)?;
+        tell_at_once(&new, args, json)?;
+        hunts.extend(new);
         bar.inc(1);
     }
     bar.finish_and_clear();
     scratch.restore()?;
-    tell(&hunts, json);
-    let good = hunts.iter().all(|hunt| {
-        matches!(
-            (&hunt.planted, &hunt.outcome),
-            (Some(_), Outcome::Found { .. }) | (None, Outcome::Missed { .. })
-        )
-    });
-    Ok(if good { 0 } else { 4 })
+    if !json {
+        tell(&hunts);
+    }
+    Ok(if hunts.iter().all(Hunt::is_good) { 0 } else { 4 })
 }
 
-/// The classes of faults that a patch is said to need.
-fn needs(patch: &Planted) -> Vec<&str> {
-    let named = patch.says("Fault").split(',').map(str::trim);
-    named.filter(|name| parse_class(name).is_ok()).collect()
+/// Sweeps the scenarios that the patches name without any bug; not those that are to fail.
+fn as_it_is(
+    args: &PlantedArgs,
+    scratch: &Scratch,
+    patches: &[Planted],
+    bar: &ProgressBar,
+) -> Result<Vec<Hunt>, Problem> {
+    let controls = controls();
+    let scenarios: BTreeSet<&str> = patches
+        .iter()
+        .map(|patch| patch.says("Scenario"))
+        .filter(|name| !controls.contains(name))
+        .collect();
+    let mut hunts = Vec::new();
+    for scenario in scenarios {
+        bar.set_message(format!("{scenario}, as it is"));
+        let found = Found(vec![hunt(args, scratch, scenario, args.from, &[])?]);
+        let name = format!("(none) {scenario}");
+        hunts.push(Hunt { name, planted: None, contrast: None, found, without: None });
+    }
+    Ok(hunts)
 }
 
-/// Builds the copy and sweeps one scenario of it, without these faults.
+/// The scenarios of Seedfall whose promises are expected to break.
+fn controls() -> Vec<&'static str> {
+    let all = builtin::all();
+    let controls = all.iter().filter(|scenario| scenario.expect() == Expect::Violation);
+    controls.map(|scenario| scenario.name()).collect()
+}
+
+/// Plants one bug in the copy, and looks for it.
+fn plant(args: &PlantedArgs, scratch: &Scratch, patch: Planted) -> Result<Vec<Hunt>, Problem> {
+    let contrasts = if args.contrast.is_some() { patch.contrasts()? } else { Vec::new() };
+    let files = match patch.apply(&args.project) {
+        Ok(files) => files,
+        Err(error) => {
+            let found = Found(vec![Outcome::Unusable(error.to_string())]);
+            let name = patch.name.clone();
+            let planted = Some(patch);
+            return Ok(vec![Hunt { name, planted, contrast: None, found, without: None }]);
+        }
+    };
+    for (file, text) in files {
+        write_if_changed(&scratch.copy.join(file), text.as_bytes())?;
+    }
+    let ranges = |without: &[Class]| -> Result<Found, Problem> {
+        let range = |turn| hunt(args, scratch, patch.says("Scenario"), turn, without);
+        let turns = (0..args.ranges.get()).map(|turn| args.from + turn * args.seeds);
+        Ok(Found(turns.map(range).collect::<Result<_, _>>()?))
+    };
+    let hunt = |contrast, found, without| Hunt {
+        name: patch.name.clone(),
+        planted: Some(patch.clone()),
+        contrast,
+        found,
+        without,
+    };
+    let found = ranges(&[])?;
+    if let (Outcome::Found { .. }, Some(to)) = (&found.0[0], &args.save_cases) {
+        scratch.save_case(&patch, to)?;
+    }
+    let mut hunts = vec![hunt(None, found, None)];
+    for contrast in contrasts {
+        let with = ranges(&contrast.beside)?;
+        let less = [contrast.beside.as_slice(), &[contrast.class]].concat();
+        hunts.push(hunt(Some(contrast), with, Some(ranges(&less)?)));
+    }
+    Ok(hunts)
+}
+
+/// Builds the copy and sweeps one scenario of it over one range, without these faults.
 fn hunt(
     args: &PlantedArgs,
     scratch: &Scratch,
     scenario: &str,
-    without: &[&str],
+    from: u64,
+    without: &[Class],
 ) -> Result<Outcome, Problem> {
     let mut command = Command::new("cargo");
     // A case that an earlier bug left behind must not be taken for this one's.
     let _ = fs::remove_dir_all(scratch.cases());
-    let seeds = format!("{}..{}", args.from, args.from + args.seeds);
+    let seeds = format!("{from}..{}", from + args.seeds);
     let time = format!("{}ms", args.time.as_millis());
     command
         .current_dir(&scratch.runs_in)
@@ -165,7 +277,7 @@ fn hunt(
         .args(["run", "--release", "--quiet", "--", "sweep", scenario, "--json"])
         .args(["--seeds", &seeds, "--time", &time, "--save-to", CASES]);
     for class in without {
-        command.args(["--without", class]);
+        command.args(["--without", class.name()]);
     }
     if let Some(jobs) = args.jobs {
         command.args(["--jobs", &jobs.to_string()]);
@@ -185,7 +297,7 @@ fn hunt(
         Some(seed) => Outcome::Found {
             promise: failure["promise"].as_str().unwrap_or_default().to_owned(),
             property: failure["explanation"].as_str().unwrap_or_default().to_owned(),
-            seeds: seed + 1 - args.from,
+            seeds: seed + 1 - from,
             seconds,
         },
         None => Outcome::Missed { seeds: summary["seeds"].as_u64().unwrap_or_default(), seconds },
@@ -259,57 +371,77 @@ fn write_if_changed(path: &Path, text: &[u8]) -> Result<(), Problem> {
     Ok(fs::write(path, text)?)
 }
 
-fn tell(hunts: &[Hunt], json: bool) {
-    let mut table = show::table(
-        &["bug", "found", "by", "what it showed", "seeds", "seconds", "without"],
-        &[4, 5],
-    );
+/// What a long run has measured is not lost if it is broken off.
+fn tell_at_once(hunts: &[Hunt], args: &PlantedArgs, json: bool) -> Result<(), Problem> {
     for hunt in hunts {
-        let planted = hunt.planted.is_some();
-        let without = hunt.without.as_ref().map(|outcome| match outcome {
-            Outcome::Found { seeds, .. } => format!("{} seeds", show::count(*seeds)),
-            Outcome::Missed { seeds, .. } => format!("not in {}", show::count(*seeds)),
-            Outcome::Unusable(why) => why.clone(),
-        });
-        let (found, promise, property, seeds, seconds) = match &hunt.outcome {
-            Outcome::Found { promise, property, seeds, seconds } => {
-                (true, promise.as_str(), property.as_str(), *seeds, *seconds)
+        match (&hunt.contrast, &args.contrast) {
+            (Some(_), Some(to)) => {
+                let mut file = fs::OpenOptions::new().create(true).append(true).open(to)?;
+                writeln!(file, "{}", as_json(hunt))?;
             }
-            Outcome::Missed { seeds, seconds } => (false, "", "", *seeds, *seconds),
-            Outcome::Unusable(why) => (false, "", why.as_str(), 0, 0.0),
-        };
-        if json {
-            let value = json!({
-                "bug": hunt.name,
-                "id": hunt.planted.as_ref().map(|patch| patch.says("Id")),
-                "breaks": hunt.planted.as_ref().map(|patch| patch.says("Breaks")),
-                "found": found, "promise": promise, "explanation": property,
-                "seeds": seeds, "seconds": seconds,
-                "without": without, "needs": hunt.planted.as_ref().map(needs),
-            });
-            show::line(&value.to_string());
-            continue;
+            _ if json => show::line(&as_json(hunt).to_string()),
+            _ => {}
         }
-        let unusable = matches!(hunt.outcome, Outcome::Unusable(_));
-        let found = match (found, planted) {
-            _ if unusable => show::styled(show::BAD, "UNUSABLE"),
-            (true, true) => show::styled(show::GOOD, "found"),
-            (false, false) => show::styled(show::GOOD, "clean"),
-            (true, false) => show::styled(show::BAD, "FALSE ALARM"),
-            (false, true) => show::styled(show::BAD, "MISSED"),
-        };
-        let short: String = property.chars().take(60).collect();
-        table.add_row(vec![
-            hunt.name.clone(),
-            found,
-            promise.to_owned(),
-            short,
-            show::count(seeds),
-            format!("{seconds:.2}"),
-            without.unwrap_or_default(),
-        ]);
     }
-    if !json {
-        show::line(&table.to_string());
+    Ok(())
+}
+
+fn tell(hunts: &[Hunt]) {
+    let header = ["bug", "found", "by", "what it showed", "seeds", "seconds", "without"];
+    let mut table = show::table(&header, &[4, 5]);
+    hunts.iter().for_each(|hunt| {
+        table.add_row(row(hunt));
+    });
+    show::line(&table.to_string());
+}
+
+fn as_json(hunt: &Hunt) -> Value {
+    if let (Some(contrast), Some(without)) = (&hunt.contrast, &hunt.without) {
+        return json!({
+            "bug": hunt.name, "fault": contrast.class, "beside": contrast.beside,
+            "with": hunt.found.figures(), "without": without.figures(),
+        });
     }
+    let (promise, property) = match hunt.found.median() {
+        Outcome::Found { promise, property, .. } => (promise.as_str(), property.as_str()),
+        Outcome::Missed { .. } => ("", ""),
+        Outcome::Unusable(why) => ("", why.as_str()),
+    };
+    let mut value = hunt.found.figures();
+    let said = |word| hunt.planted.as_ref().map(|patch| patch.says(word));
+    value["bug"] = json!(hunt.name);
+    value["id"] = json!(said("Id"));
+    value["breaks"] = json!(said("Breaks"));
+    value["promise"] = json!(promise);
+    value["explanation"] = json!(property);
+    value
+}
+
+fn row(hunt: &Hunt) -> Vec<String> {
+    let without = hunt.without.as_ref().map(|found| match found.median() {
+        Outcome::Found { seeds, .. } => format!("{} seeds", show::count(*seeds)),
+        Outcome::Missed { seeds, .. } => format!("not in {}", show::count(*seeds)),
+        Outcome::Unusable(why) => why.clone(),
+    });
+    let (promise, property, seeds, seconds) = match hunt.found.median() {
+        Outcome::Found { promise, property, seeds, seconds } => {
+            (promise.as_str(), property.as_str(), *seeds, *seconds)
+        }
+        Outcome::Missed { seeds, seconds } => ("", "", *seeds, *seconds),
+        Outcome::Unusable(why) => ("", why.as_str(), 0, 0.0),
+    };
+    let found = match (hunt.found.median(), &hunt.planted) {
+        (Outcome::Unusable(_), _) => show::styled(show::BAD, "UNUSABLE"),
+        (Outcome::Found { .. }, Some(_)) => show::styled(show::GOOD, "found"),
+        (Outcome::Missed { .. }, None) => show::styled(show::GOOD, "clean"),
+        (Outcome::Found { .. }, None) => show::styled(show::BAD, "FALSE ALARM"),
+        (Outcome::Missed { .. }, Some(_)) => show::styled(show::BAD, "MISSED"),
+    };
+    let name = match &hunt.contrast {
+        Some(contrast) => format!("{} by {contrast}", hunt.name),
+        None => hunt.name.clone(),
+    };
+    let short: String = property.chars().take(60).collect();
+    let (promise, without) = (promise.to_owned(), without.unwrap_or_default());
+    vec![name, found, promise, short, show::count(seeds), format!("{seconds:.2}"), without]
 }
