@@ -8,6 +8,8 @@
 //! }
 //! ```
 
+#[cfg(all(feature = "real", unix))]
+mod chaos;
 mod check;
 mod diff;
 mod explain;
@@ -102,6 +104,10 @@ enum Command {
     /// Asks a cluster of served nodes one thing.
     #[cfg(feature = "real")]
     Client(real::ClientArgs),
+    /// Kills, freezes, cuts off and restarts real processes on this machine, and judges what their
+    /// clients saw.
+    #[cfg(all(feature = "real", unix))]
+    Chaos(chaos::ChaosArgs),
     /// Replays the recording of a served node (`serve --record`), and compares every effect.
     #[cfg(feature = "real")]
     Rerun(real::RerunArgs),
@@ -255,6 +261,8 @@ fn run(
         Some(Command::Serve(args)) => real::serve(services, &args),
         #[cfg(feature = "real")]
         Some(Command::Client(args)) => real::client(services, &args, cli.json),
+        #[cfg(all(feature = "real", unix))]
+        Some(Command::Chaos(args)) => chaos::chaos(services, &args, cli.json),
         #[cfg(feature = "real")]
         Some(Command::Rerun(args)) => real::rerun(services, &args, cli.json),
     }

@@ -12,7 +12,8 @@
 //! - [`case`]: a failing run, kept; [`diff`]: two runs, and what makes the difference;
 //! - [`arbitrary`]: plans from bytes and as proptest strategies;
 //! - [`testing`]: the door for `cargo test`;
-//! - `service` (with the feature `real`): the same protocols over TCP and files.
+//! - `service` and `chaos` (with the feature `real`): the same protocols over TCP and files, and
+//!   real processes under a fault plan.
 
 // The built-in scenarios name this crate as a user's would.
 extern crate self as seedfall;
@@ -21,6 +22,8 @@ pub mod arbitrary;
 pub mod builtin;
 pub mod case;
 pub mod catalogue;
+#[cfg(all(feature = "real", unix))]
+pub mod chaos;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod contrast;

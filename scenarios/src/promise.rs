@@ -32,7 +32,7 @@ impl<P: Protocol, I, O> fmt::Debug for Promise<P, I, O> {
 }
 
 type MakeMonitor<P> = dyn Fn() -> Box<dyn Monitor<P>> + Send + Sync;
-type JudgeHistory<I, O> = dyn Fn(&History<I, O>) -> Judgement + Send + Sync;
+pub(crate) type JudgeHistory<I, O> = dyn Fn(&History<I, O>) -> Judgement + Send + Sync;
 type JudgeNodes<P> = dyn Fn(&[Option<&P>]) -> Result<(), String> + Send + Sync;
 
 pub(crate) enum Kind<P: Protocol, I, O> {

@@ -6,7 +6,7 @@ use crate::plan::{FaultPlan, Frame};
 use crate::promise::{Judgement, Kind};
 use crate::report::{Conclusion, Failure, FailureKind, Report};
 use crate::scenario::{Expect, OperationId, Scenario};
-use seedfall_checkers::Outcome;
+use seedfall_checkers::{Operation, Outcome};
 use seedfall_net::Wire;
 use seedfall_sim::{
     DrawAddress, Duration, Monitor, NodeId, Nodes, Override, Protocol, Recording, Seed, Setup,
@@ -548,19 +548,8 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             .iter()
             .map(|index| {
                 let operation = &crowd.history().operations[*index];
-                let call = Time::from_nanos(operation.call);
-                let end = match &operation.outcome {
-                    Outcome::Ok { returned, output } => {
-                        format!("{} = {output:?}", Time::from_nanos(*returned))
-                    }
-                    Outcome::Failed { returned } => {
-                        format!("{} = failed", Time::from_nanos(*returned))
-                    }
-                    Outcome::Indeterminate => "? = no answer".to_owned(),
-                };
                 let mark = if Some(*index) == broken.operation { ">" } else { " " };
-                let name = crowd.name(*index);
-                format!("{mark} {name} {:?}   {call} .. {end}", operation.input)
+                told(operation, crowd.name(*index), mark)
             })
             .collect();
         let name = self.scenario.name;
@@ -582,4 +571,19 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             replay: format!("cargo run --release -- replay {name} --seed {}", seed.0),
         }
     }
+}
+
+/// An operation as failures tell it.
+pub(crate) fn told<I: Debug, O: Debug>(
+    operation: &Operation<I, O>,
+    name: OperationId,
+    mark: &str,
+) -> String {
+    let call = Time::from_nanos(operation.call);
+    let end = match &operation.outcome {
+        Outcome::Ok { returned, output } => format!("{} = {output:?}", Time::from_nanos(*returned)),
+        Outcome::Failed { returned } => format!("{} = failed", Time::from_nanos(*returned)),
+        Outcome::Indeterminate => "? = no answer".to_owned(),
+    };
+    format!("{mark} {name} {:?}   {call} .. {end}", operation.input)
 }

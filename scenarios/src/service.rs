@@ -33,8 +33,13 @@ mod run;
 mod stores;
 
 use crate::Scenario;
+#[cfg(unix)]
+use crate::chaos::{ChaosError, ChaosOptions, ChaosReport, Progress};
+#[cfg(unix)]
+use crate::plan::FaultPlan;
 use seedfall_net::real::{Deployable, RecordingError, Rerun, Writes, rerun};
 use seedfall_sim::{ClientId, NodeId};
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -119,6 +124,23 @@ pub trait Served: Send + Sync {
     /// # Errors
     /// It cannot be read.
     fn rerun(&self, text: &str) -> Result<Rerun, RecordingError>;
+    /// The faults that chaos draws.
+    ///
+    /// # Errors
+    /// The plan of the options does not fit.
+    #[cfg(unix)]
+    fn chaos_plan(&self, options: &ChaosOptions) -> Result<FaultPlan, ChaosError>;
+    /// Runs real processes under a fault plan, and judges what their clients saw; `tick` is told
+    /// now and then how far it has come.
+    ///
+    /// # Errors
+    /// The plan does not fit, or the machine says no.
+    #[cfg(unix)]
+    fn chaos(
+        &self,
+        options: &ChaosOptions,
+        tick: &dyn Fn(&Progress),
+    ) -> Result<ChaosReport, ChaosError>;
 }
 
 impl<P, I, O> Served for Service<P, I, O>
@@ -126,8 +148,8 @@ where
     P: Deployable,
     P::Config: Sync,
     P::Request: Sync,
-    I: 'static,
-    O: 'static,
+    I: Debug + Send + 'static,
+    O: Debug + Send + 'static,
 {
     fn name(&self) -> &'static str {
         self.name
@@ -157,5 +179,19 @@ where
 
     fn rerun(&self, text: &str) -> Result<Rerun, RecordingError> {
         rerun::<P>(text)
+    }
+
+    #[cfg(unix)]
+    fn chaos_plan(&self, options: &ChaosOptions) -> Result<FaultPlan, ChaosError> {
+        crate::chaos::plan_of(&(self.scenario)(), options)
+    }
+
+    #[cfg(unix)]
+    fn chaos(
+        &self,
+        options: &ChaosOptions,
+        tick: &dyn Fn(&Progress),
+    ) -> Result<ChaosReport, ChaosError> {
+        crate::chaos::run(self, options, tick)
     }
 }

@@ -50,6 +50,11 @@ pub(super) struct PlantedArgs {
     /// pair has the two classes that do what a pause does.)
     #[arg(long, value_name = "FILE")]
     contrast: Option<PathBuf>,
+    /// Hunt with `chaos`, so long each time, in the place of simulated runs: the faults of each
+    /// seed are done to real processes.
+    #[arg(long, value_parser = parse_time, value_name = "TIME",
+          conflicts_with_all = ["contrast", "save_cases"])]
+    chaos: Option<Duration>,
     /// How many threads; without it, one a core.
     #[arg(long, short, value_name = "N")]
     jobs: Option<u32>,
@@ -261,21 +266,22 @@ fn hunt(
     from: u64,
     without: &[Class],
 ) -> Result<Outcome, Problem> {
-    let mut command = Command::new("cargo");
+    if let Some(each) = args.chaos {
+        return hunt_for_real(args, scratch, scenario, from, each);
+    }
     // A case that an earlier bug left behind must not be taken for this one's.
     let _ = fs::remove_dir_all(scratch.cases());
     let seeds = format!("{from}..{}", from + args.seeds);
     let time = format!("{}ms", args.time.as_millis());
-    command
-        .current_dir(&scratch.runs_in)
-        .env("CARGO_TARGET_DIR", fs::canonicalize(&scratch.project)?.join("target/planted/build"))
-        // Many small builds: quick to build counts for more than quick to run.
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-        .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
-        .args(["run", "--release", "--quiet", "--", "sweep", scenario, "--json"])
-        .args(["--seeds", &seeds, "--time", &time, "--save-to", CASES]);
+    let mut command = scratch.run()?;
+    command.args(["sweep", scenario, "--json"]).args([
+        "--seeds",
+        &seeds,
+        "--time",
+        &time,
+        "--save-to",
+        CASES,
+    ]);
     for class in without {
         command.args(["--without", class.name()]);
     }
@@ -283,13 +289,9 @@ fn hunt(
         command.args(["--jobs", &jobs.to_string()]);
     }
     let output = command.output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let Some(summary) =
-        text.lines().next().and_then(|line| serde_json::from_str::<Value>(line).ok())
-    else {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        let first = errors.lines().find(|line| line.starts_with("error")).unwrap_or("no output");
-        return Ok(Outcome::Unusable(first.to_owned()));
+    let summary = match printed(&output) {
+        Ok(summary) => summary,
+        Err(why) => return Ok(Outcome::Unusable(why)),
     };
     let seconds = summary["seconds"].as_f64().unwrap_or_default();
     let failure = &summary["failures"][0];
@@ -302,6 +304,48 @@ fn hunt(
         },
         None => Outcome::Missed { seeds: summary["seeds"].as_u64().unwrap_or_default(), seconds },
     })
+}
+
+/// The JSON that a command printed first, or its first complaint.
+fn printed(output: &std::process::Output) -> Result<Value, String> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let first = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
+    first.ok_or_else(|| {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        errors.lines().find(|line| line.starts_with("error")).unwrap_or("no output").to_owned()
+    })
+}
+
+/// Builds the copy, and lets chaos loose on its processes, seed after seed. A scenario is named
+/// after the protocol that it is about.
+fn hunt_for_real(
+    args: &PlantedArgs,
+    scratch: &Scratch,
+    scenario: &str,
+    from: u64,
+    each: Duration,
+) -> Result<Outcome, Problem> {
+    let protocol = scenario.split('-').next().unwrap_or(scenario);
+    let time = format!("{}ms", each.as_millis());
+    let (mut seconds, mut seeds) = (0.0, 0);
+    while seeds < args.seeds && seconds < args.time.as_secs_f64() {
+        let seed = (from + seeds).to_string();
+        let mut command = scratch.run()?;
+        command.args(["chaos", protocol, "--for", &time, "--seed", &seed, "--json"]);
+        let report = match printed(&command.output()?) {
+            Ok(report) => report,
+            Err(why) => return Ok(Outcome::Unusable(why)),
+        };
+        seeds += 1;
+        seconds += report["seconds"].as_f64().unwrap_or_default();
+        let text = |field: &str| report[field].as_str().unwrap_or_default().to_owned();
+        // A broken promise, or a node that died of an assertion.
+        if matches!(report["code"].as_u64(), Some(1 | 5)) {
+            let (promise, property) = (text("verdict"), text("reason"));
+            return Ok(Outcome::Found { promise, property, seeds, seconds });
+        }
+    }
+    Ok(Outcome::Missed { seeds, seconds })
 }
 
 /// Where a sweep of the copy keeps what fails.
@@ -320,6 +364,21 @@ impl Scratch {
     /// incremental.
     fn restore(&self) -> Result<(), Problem> {
         mirror(&self.project, &self.copy)
+    }
+
+    /// `cargo run` in the copy, whose arguments are still to come.
+    fn run(&self) -> Result<Command, Problem> {
+        let mut command = Command::new("cargo");
+        command
+            .current_dir(&self.runs_in)
+            .env("CARGO_TARGET_DIR", fs::canonicalize(&self.project)?.join("target/planted/build"))
+            // Many small builds: quick to build counts for more than quick to run.
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+            .args(["run", "--release", "--quiet", "--"]);
+        Ok(command)
     }
 
     fn cases(&self) -> PathBuf {

@@ -55,6 +55,9 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "LEVEL", default_value = "info",
           value_parser = ["error", "warn", "info", "debug", "trace"])]
     log: String,
+    /// End when standard input does: for whoever starts nodes and may be killed.
+    #[arg(long, hide = true)]
+    until_input_ends: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -152,7 +155,10 @@ fn parse_peers(text: &str) -> Result<Peers, String> {
 }
 
 /// The service of this name.
-fn service<'a>(services: &'a [Box<dyn Served>], name: &str) -> Result<&'a dyn Served, Problem> {
+pub(super) fn service<'a>(
+    services: &'a [Box<dyn Served>],
+    name: &str,
+) -> Result<&'a dyn Served, Problem> {
     let found = services.iter().find(|service| service.name() == name);
     found.map(AsRef::as_ref).ok_or_else(|| {
         let known: Vec<String> =
@@ -166,6 +172,9 @@ fn service<'a>(services: &'a [Box<dyn Served>], name: &str) -> Result<&'a dyn Se
 pub(super) fn serve(services: &[Box<dyn Served>], args: &ServeArgs) -> Result<u8, Problem> {
     let service = service(services, &args.protocol)?;
     logs::show(&args.log)?;
+    if args.until_input_ends {
+        end_with_input();
+    }
     let options = ServeOptions {
         id: args.id,
         peers: args.peers.0.clone(),
@@ -185,6 +194,15 @@ pub(super) fn serve(services: &[Box<dyn Served>], args: &ServeArgs) -> Result<u8
         }
         Err(error) => Err(error.into()),
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a read that blocks, beside a node that must not")]
+fn end_with_input() {
+    std::thread::spawn(|| {
+        // Whoever started this is gone, and nobody wants to know how it ends.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(1);
+    });
 }
 
 /// A name for a client that asks once: two that meet by accident would get each other's answers.

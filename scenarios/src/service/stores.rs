@@ -153,7 +153,8 @@ fn saga() -> Saga {
             }
             saga::orchestrated::Response::Elsewhere(node) => Told::Elsewhere(Some(node)),
         },
-        scenario: builtin::saga::orchestrated,
+        // It judges a history: what is compensated, nobody has read.
+        scenario: builtin::saga::semantic_lock,
     }
 }
 
