@@ -23,12 +23,12 @@ use nemesis::Nemesis;
 use processes::Processes;
 use proxy::Wires;
 use seedfall_checkers::Outcome;
-use seedfall_net::real::Deployable;
-use seedfall_sim::{Protocol, Seed};
+use seedfall_net::real::{Deployable, rerun};
+use seedfall_sim::{NodeId, Protocol, Seed};
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -53,6 +53,8 @@ pub struct ChaosOptions {
     pub program: PathBuf,
     /// Whether writes of nodes reach the machine at once: then a kill loses nothing of them.
     pub direct: bool,
+    /// Whether nodes record their lives, which are then replayed offline.
+    pub record: bool,
 }
 
 /// What came of it.
@@ -70,6 +72,8 @@ pub struct ChaosReport {
     pub indeterminate: u64,
     /// How long all of it took.
     pub took: Duration,
+    /// What was replayed of the recordings: lives, inputs and effects, all of them the same.
+    pub replayed: Option<(usize, u64, u64)>,
     /// The promises about the history that were judged.
     pub judged: Vec<&'static str>,
     /// How it ended.
@@ -97,6 +101,8 @@ pub enum ChaosVerdict {
     Late(String),
     /// A node ended by itself.
     Died(String),
+    /// The replay of a node's recording parts from it, or cannot be done.
+    Parted(String),
     /// It proves little.
     Vacuous(String),
     /// The checker ran out of its budget.
@@ -194,7 +200,18 @@ where
         began: Instant::now(),
     };
     let (effects, died, record) = runtime.block_on(chaos.go(&plan, place.path()))?;
-    let verdict = chaos.judge(&record, &effects, died);
+    let mut verdict = chaos.judge(&record, &effects, died);
+    let mut replayed = None;
+    if options.record && verdict != ChaosVerdict::Interrupted {
+        match replay_all::<P>(place.path(), options.nodes) {
+            Ok(totals) => replayed = Some(totals),
+            // A broken promise is the greater news.
+            Err(why) if !matches!(verdict, ChaosVerdict::Violated { .. }) => {
+                verdict = ChaosVerdict::Parted(why);
+            }
+            Err(_) => {}
+        }
+    }
     let outcomes = |is: fn(&Outcome<O>) -> bool| {
         record.history.operations.iter().filter(|operation| is(&operation.outcome)).count() as u64
     };
@@ -217,11 +234,31 @@ where
         failed: outcomes(|outcome| matches!(outcome, Outcome::Failed { .. })),
         indeterminate: outcomes(|outcome| matches!(outcome, Outcome::Indeterminate)),
         took: chaos.began.elapsed(),
+        replayed,
         judged: histories(&scenario).map(|(name, _)| name).collect(),
         verdict,
         kept,
         plan,
     })
+}
+
+/// Replays what the nodes recorded.
+fn replay_all<P: Deployable>(place: &Path, nodes: usize) -> Result<(usize, u64, u64), String> {
+    let mut totals = (0, 0, 0);
+    for node in NodeId::all(nodes) {
+        let text = std::fs::read_to_string(processes::recording(place, node));
+        let text = text.map_err(|error| format!("{node}'s recording: {error}"))?;
+        let done = rerun::<P>(&text).map_err(|error| format!("{node}'s recording: {error}"))?;
+        if let Some(one) = done.difference {
+            return Err(format!(
+                "{node} in life {} at input {} ({}): recorded {}, replayed {}",
+                one.life, one.input, one.happened, one.expected, one.got
+            ));
+        }
+        let (inputs, effects) = done.totals();
+        totals = (totals.0 + done.lives.len(), totals.1 + inputs, totals.2 + effects);
+    }
+    Ok(totals)
 }
 
 impl From<serde_json::Error> for ChaosError {
@@ -286,7 +323,7 @@ where
     async fn go(
         &mut self,
         plan: &FaultPlan,
-        place: &std::path::Path,
+        place: &Path,
     ) -> Result<(Effects, Option<String>, Record<I, O>), ChaosError> {
         let (nodes, clients) = (self.options.nodes, self.scenario.cluster.clients);
         let ports = processes::ports(nodes)?;

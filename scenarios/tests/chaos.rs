@@ -48,9 +48,8 @@ fn a_store_bears_what_is_done_to_its_processes() {
     let plan = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(plan.path(), PLAN).expect("room");
     let path = plan.path().display().to_string();
-    let output = chaos(place.path(), &["--for", "5s", "--seed", "3", "--plan", &path, "--json"])
-        .output()
-        .expect("the command runs");
+    let mut command = chaos(place.path(), &["--for", "5s", "--plan", &path, "--record", "--json"]);
+    let output = command.output().expect("the command runs");
     let report: serde_json::Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
     assert_eq!(report["verdict"], "holds", "{report}");
@@ -59,6 +58,10 @@ fn a_store_bears_what_is_done_to_its_processes() {
     for class in ["crash", "pause", "partition", "loss"] {
         assert!(report["faults"][class]["effects"].as_u64() > Some(0), "{class}: {report}");
     }
+    // Four lives: one node was killed, and came back.
+    let replayed = &report["replayed"];
+    assert_eq!(replayed[0], 4, "{report}");
+    assert!(replayed[2].as_u64() > Some(100), "{report}");
     assert!(names(place.path()).is_empty(), "left over: {:?}", names(place.path()));
     assert_eq!(processes(place.path()), 0);
 }

@@ -39,7 +39,7 @@ pub(super) enum Kind {
     Request = 5,
     /// A node answers, under the same number.
     Response = 6,
-    /// The receiving end is there.
+    /// This end is there.
     Alive = 7,
     /// Somebody asks how the node is.
     Status = 8,

@@ -1,7 +1,7 @@
 //! What reaches this node: connections of other nodes and of clients.
 
 use super::frame::{self, Frame, FrameError, Kind};
-use super::link::CONNECT_WITHIN;
+use super::link::{ALIVE_EVERY, CONNECT_WITHIN, SILENCE};
 use super::node::Mail;
 use super::{Counters, Deployable, Tasks, count};
 use seedfall_sim::{Address, ClientId, Input, NodeId, RequestId};
@@ -11,9 +11,6 @@ use tokio::io::{ReadHalf, WriteHalf, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-
-/// How often the receiving end says that it is there.
-const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// How many answers wait for one client at most; one more is lost.
 const ANSWERS: usize = 64;
@@ -192,12 +189,15 @@ impl<P: Deployable> Inbound<P> {
         tasks.add(tokio::spawn(stay_alive(writer, session)));
         let mut expected = 0;
         loop {
-            let frame = match frame::read(&mut reader).await {
-                Ok(Some(frame)) => frame,
-                // It closed the connection, or its process is gone.
-                Ok(None) | Err(FrameError::Io(_)) => return Ok(()),
-                Err(error) => return Err(format!("{from}: {error}")),
+            let frame = match timeout(SILENCE, frame::read(&mut reader)).await {
+                Ok(Ok(Some(frame))) => frame,
+                // It closed the connection, its process is gone, or the wire between is.
+                Ok(Ok(None) | Err(FrameError::Io(_))) | Err(_) => return Ok(()),
+                Ok(Err(error)) => return Err(format!("{from}: {error}")),
             };
+            if frame.kind == Kind::Alive {
+                continue;
+            }
             if (frame.kind, frame.session, frame.sequence) != (Kind::Message, session, expected) {
                 return Err(format!("{from}: message {expected} of its session is not what came"));
             }

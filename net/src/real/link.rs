@@ -21,9 +21,12 @@ const QUEUE: usize = 256;
 /// How long a connection may take to be made, and each of its greetings.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 
-/// A connection over which nothing comes back for so long is half-open: the other end says that it
-/// is there several times as often.
-const SILENCE: Duration = Duration::from_secs(4);
+/// A connection over which nothing comes for so long is half-open: both ends say several times as
+/// often that they are there.
+pub(super) const SILENCE: Duration = Duration::from_secs(4);
+
+/// How often either end says so.
+pub(super) const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// The pause before a connection is tried again doubles from the first to the last of these, and is
 /// drawn between its half and its whole, so that nodes do not come back in step.
@@ -126,9 +129,16 @@ impl Link {
         let (watched, outbox) = (Arc::clone(&over), Arc::clone(&self.outbox));
         watcher.add(tokio::spawn(watch(reader, watched, outbox)));
         let mut sequence = 0;
-        while let Some(body) = self.outbox.next(&over).await {
+        loop {
             let mut bytes = Vec::new();
-            let mut next = Some(body);
+            let mut next = match timeout(ALIVE_EVERY, self.outbox.next(&over)).await {
+                Ok(None) => break,
+                Ok(body) => body,
+                Err(_) => {
+                    bytes = frame::encode(Kind::Alive, session, 0, &[]);
+                    None
+                }
+            };
             // What waits goes together.
             while let Some(body) = next {
                 bytes.extend(frame::encode(Kind::Message, session, sequence, &body));

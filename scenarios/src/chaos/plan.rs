@@ -166,6 +166,7 @@ mod tests {
                 plan: None,
                 program: PathBuf::new(),
                 direct: false,
+                record: false,
             };
             let plan = draw(&scenario, &options);
             assert!(check(&plan, &scenario, &options).is_ok(), "seed {seed}");

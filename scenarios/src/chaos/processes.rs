@@ -62,6 +62,11 @@ pub(super) fn ports(count: usize) -> io::Result<Vec<SocketAddr>> {
     Ok(found)
 }
 
+/// Where a node records its lives. Not in its folder, which may be wiped.
+pub(super) fn recording(place: &Path, node: NodeId) -> PathBuf {
+    place.join(format!("{node}.recording"))
+}
+
 impl Processes {
     pub(super) fn new(
         protocol: &str,
@@ -74,12 +79,15 @@ impl Processes {
             let peers: Vec<String> = wires.peers_of(node).iter().map(ToString::to_string).collect();
             let folder = place.join(node.to_string());
             let disk = if options.direct { "direct" } else { "buffered" };
+            let record = options.record.then(|| recording(place, node).display().to_string());
+            let record = record.into_iter().flat_map(|path| ["--record".to_owned(), path]);
             let command = ["serve", protocol, "--id", &node.to_string(), "--disk", disk]
                 .into_iter()
                 .chain(["--peers", &peers.join(","), "--listen", &address.to_string()])
                 .chain(["--until-input-ends", "--data"])
                 .map(str::to_owned)
                 .chain([folder.display().to_string()])
+                .chain(record)
                 .collect();
             Process {
                 command,

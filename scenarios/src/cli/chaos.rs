@@ -20,8 +20,9 @@ Nodes lose with a kill what they had not synced (--direct: they do not, as the p
 A node that stops for good loses its disk too, within what the protocol can spare.
 
 Exit codes: 0 every promise kept, 1 safety broken, 2 bad usage, 3 a closing operation did not
-complete, 4 vacuous, 5 a node ended by itself, 6 unknown within the checker's budget, 130 broken
-off. Processes and files are cleaned up; those of a run that fails are kept, and named.")]
+complete, 4 vacuous, 5 a node ended by itself or its replay parts, 6 unknown within the checker's
+budget, 130 broken off. Processes and files are cleaned up; those of a run that fails are kept, and
+named.")]
 pub(super) struct ChaosArgs {
     /// The protocol.
     protocol: String,
@@ -47,6 +48,9 @@ pub(super) struct ChaosArgs {
     /// Nodes write through at once.
     #[arg(long)]
     direct: bool,
+    /// Nodes record every input, and at the end all of their lives are replayed and compared.
+    #[arg(long)]
+    record: bool,
 }
 
 /// How many operations of a contradiction are printed: the last ones.
@@ -83,6 +87,7 @@ pub(super) fn chaos(
         plan,
         program,
         direct: args.direct,
+        record: args.record,
     };
     if args.show_plan {
         let plan = service.chaos_plan(&options)?;
@@ -118,7 +123,8 @@ fn code(verdict: &ChaosVerdict) -> u8 {
         ChaosVerdict::Violated { .. } => 1,
         ChaosVerdict::Late(_) => 3,
         ChaosVerdict::Vacuous(_) => 4,
-        ChaosVerdict::Died(_) => 5,
+        // A replay that parts is a bug of the driver, or of the protocol's.
+        ChaosVerdict::Died(_) | ChaosVerdict::Parted(_) => 5,
         ChaosVerdict::Unknown(_) => 6,
         ChaosVerdict::Interrupted => 130,
     }
@@ -131,6 +137,7 @@ fn word(verdict: &ChaosVerdict) -> &'static str {
         ChaosVerdict::Late(_) => "late",
         ChaosVerdict::Vacuous(_) => "vacuous",
         ChaosVerdict::Died(_) => "died",
+        ChaosVerdict::Parted(_) => "parted",
         ChaosVerdict::Unknown(_) => "unknown",
         ChaosVerdict::Interrupted => "interrupted",
     }
@@ -170,11 +177,18 @@ fn tell(args: &ChaosArgs, seed: u64, report: &ChaosReport) {
         }
         ChaosVerdict::Late(why) => bad(&format!("late: {why}")),
         ChaosVerdict::Died(why) => bad(&format!("a node died: {why}")),
+        ChaosVerdict::Parted(why) => bad(&format!("a replay parts: {why}")),
         ChaosVerdict::Vacuous(why) | ChaosVerdict::Unknown(why) => {
             let word = word(&report.verdict);
             show::line(&show::styled(show::DULL, &format!("{word}: {why}")));
         }
         ChaosVerdict::Interrupted => show::line("broken off; everything is cleaned up"),
+    }
+    if let Some((lives, inputs, effects)) = report.replayed {
+        let (inputs, effects) = (show::count(inputs), show::count(effects));
+        show::line(&format!(
+            "replayed: {lives} lives, {inputs} inputs, {effects} effects: the same, every one"
+        ));
     }
     if let Some(kept) = &report.kept {
         show::line(&format!("kept: {} (plan, history, logs, files)", kept.display()));
@@ -188,6 +202,7 @@ fn as_json(protocol: &str, seed: u64, report: &ChaosReport, code: u8) -> serde_j
         }
         ChaosVerdict::Late(why)
         | ChaosVerdict::Died(why)
+        | ChaosVerdict::Parted(why)
         | ChaosVerdict::Vacuous(why)
         | ChaosVerdict::Unknown(why) => (why.clone(), Vec::new()),
         ChaosVerdict::Holds | ChaosVerdict::Interrupted => (String::new(), Vec::new()),
@@ -206,6 +221,7 @@ fn as_json(protocol: &str, seed: u64, report: &ChaosReport, code: u8) -> serde_j
         "code": code,
         "reason": reason,
         "operations": operations,
+        "replayed": report.replayed,
         "judged": report.judged,
         "completed": report.completed,
         "failed": report.failed,

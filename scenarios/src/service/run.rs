@@ -104,9 +104,8 @@ async fn serve_inside<P: Deployable>(
     let listener = listener.map_err(|error| ServeError::Listen(address, error))?;
     let folder = Folder::open(data, &Identity::new(protocol, id, nodes))?;
     let disk = folder.journal(writes)?;
-    let (journal, Opened { records, cut }) = Journal::open(disk).map_err(|error| {
-        ServeError::Journal(format!("{}: {error}", folder.path().join("journal").display()))
-    })?;
+    let (journal, Opened { records, cut }) = Journal::open(disk)
+        .map_err(|error| ServeError::Journal(format!("{}: {error}", folder.path().display())))?;
     let seed = Seed(entropy()?);
     let recorder = match &record {
         None => None,
