@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A node's process, killed when this is dropped.
 struct Node(Child);
@@ -23,7 +24,17 @@ fn seedfall() -> Command {
 
 /// Addresses on which nothing listens, as `--peers` takes them.
 fn free_peers(count: usize) -> String {
-    let bind = |_| TcpListener::bind("127.0.0.1:0").expect("a free port");
+    // Below those that the machine hands out by itself: nobody's connection takes them meanwhile.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let port = || {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        10_000 + (std::process::id() as u16 % 9_000 + next) % 9_000
+    };
+    let bind = |_| loop {
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port())) {
+            return listener;
+        }
+    };
     let listeners: Vec<TcpListener> = (0..count).map(bind).collect();
     let address = |listener: &TcpListener| listener.local_addr().expect("it is bound").to_string();
     listeners.iter().map(address).collect::<Vec<_>>().join(",")

@@ -6,6 +6,7 @@ use super::node::Mail;
 use super::{Counters, Deployable, Tasks, count};
 use seedfall_sim::{Address, ClientId, Input, NodeId, RequestId};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{ReadHalf, WriteHalf, split};
 use tokio::net::{TcpListener, TcpStream};
@@ -222,7 +223,8 @@ impl<P: Deployable> Inbound<P> {
         let (answers, waiting) = mpsc::channel(ANSWERS);
         let mut tasks = Tasks::default();
         tasks.add(tokio::spawn(answer(writer, session, waiting)));
-        let _ = self.mail.send(Mail::Client(client, session, answers.clone())).await;
+        let connection = self.counters.clients.fetch_add(1, Ordering::Relaxed);
+        let _ = self.mail.send(Mail::Client(client, connection, answers.clone())).await;
         let ended = loop {
             let Frame { kind, sequence, body, .. } = match frame::read(&mut reader).await {
                 Ok(Some(frame)) => frame,
@@ -249,7 +251,7 @@ impl<P: Deployable> Inbound<P> {
                 _ => break Err(format!("{client}: {kind:?} is nothing that a client sends")),
             }
         };
-        let _ = self.mail.send(Mail::Gone(client, session)).await;
+        let _ = self.mail.send(Mail::Gone(client, connection)).await;
         ended
     }
 }

@@ -105,6 +105,8 @@ struct Counters {
     refused: AtomicU64,
     /// Answers whose client was gone.
     unanswered: AtomicU64,
+    /// Connections of clients so far: each is told from the next of the same client by its number.
+    clients: AtomicU64,
 }
 
 fn count(counter: &AtomicU64) {

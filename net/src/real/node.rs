@@ -79,7 +79,7 @@ impl<E: fmt::Display> From<JournalError<E>> for Stopped {
 pub(super) enum Mail<P: Deployable> {
     /// Something for the protocol.
     Input(Input<P>),
-    /// A client has a connection, over which answers go from now on.
+    /// A client has a connection, with this number, over which answers go from now on.
     Client(ClientId, u64, mpsc::Sender<Answer>),
     /// That connection is over.
     Gone(ClientId, u64),
@@ -89,7 +89,8 @@ pub(super) enum Mail<P: Deployable> {
     Stop,
 }
 
-/// A node that runs. It goes on when this is dropped; [`Running::stop`] ends it.
+/// A node that runs. It goes on when this is dropped; [`Running::stop`] ends it, and its port is
+/// free a moment later.
 pub struct Running<P: Deployable> {
     mail: mpsc::Sender<Mail<P>>,
     task: JoinHandle<Result<(), Stopped>>,
@@ -119,7 +120,7 @@ impl<P: Deployable> Running<P> {
         let _ = self.task.await;
     }
 
-    /// Waits until it stops by itself.
+    /// Waits until it stops by itself; to be asked once.
     ///
     /// # Errors
     /// Why it stopped.
@@ -257,12 +258,12 @@ impl<P: Deployable, S: Storage<Error: fmt::Display>> Node<P, S> {
             };
             match mail {
                 Some(Mail::Input(input)) => self.react(input)?,
-                Some(Mail::Client(client, session, answers)) => {
-                    self.clients.insert(client, (session, answers));
+                Some(Mail::Client(client, connection, answers)) => {
+                    self.clients.insert(client, (connection, answers));
                 }
-                Some(Mail::Gone(client, session)) => {
+                Some(Mail::Gone(client, connection)) => {
                     // Unless it has come back over another one.
-                    if self.clients.get(&client).is_some_and(|(other, _)| *other == session) {
+                    if self.clients.get(&client).is_some_and(|(other, _)| *other == connection) {
                         self.clients.remove(&client);
                     }
                 }
@@ -284,7 +285,8 @@ impl<P: Deployable, S: Storage<Error: fmt::Display>> Node<P, S> {
     }
 
     fn status(&self) -> Status {
-        let Counters { sent, dropped, received, sessions, refused, unanswered } = &*self.counters;
+        let Counters { sent, dropped, received, sessions, refused, unanswered, clients: _ } =
+            &*self.counters;
         let [sent, dropped, received, sessions, refused, unanswered] =
             [sent, dropped, received, sessions, refused, unanswered]
                 .map(|counter| counter.load(Ordering::Relaxed));

@@ -4,7 +4,7 @@ use super::{Cluster, PATIENCE, raft_ask, raft_config, run};
 use super::{get, put};
 use seedfall::net::real::{Client, Files, Journal, Setup, Stopped, start, who_is};
 use seedfall::protocols::kv::Answer;
-use seedfall::protocols::raft::Raft;
+use seedfall::protocols::raft::{Raft, Request};
 use seedfall::sim::wal::Storage;
 use seedfall::sim::{ClientId, NodeId, Seed};
 use std::io;
@@ -111,6 +111,28 @@ fn strangers_on_the_wire_are_refused_and_harm_nothing() {
         assert_eq!(raft_ask(&mut client, 2, get()).await, Answer::Value(Some("1".into())));
         let welcome = who_is(cluster.peers[1], ClientId::new(1)).await.expect("it is up");
         assert_eq!((welcome.protocol.as_str(), welcome.node.to_string()), ("raft", "n2".into()));
+        cluster.stop().await;
+    });
+}
+
+#[test]
+fn the_end_of_an_old_connection_does_not_silence_a_new_one() {
+    run(async {
+        let mut cluster = Cluster::<Raft>::new("raft", raft_config(), 3).await;
+        let leader = cluster.leader().await;
+        let new = || Client::<Raft>::new(ClientId::new(0), cluster.peers.clone());
+        let (mut old, mut fresh) = (new(), new());
+        let ask = async |client: &mut Client<Raft>, number| {
+            let request = Request::Command { sequence: u64::from(number), command: get() };
+            client.ask(leader, number, &request, PATIENCE).await
+        };
+        assert!(ask(&mut old, 1).await.is_ok());
+        assert!(ask(&mut fresh, 2).await.is_ok(), "answers go to whoever connected last");
+        drop(old);
+        // The node has noticed when it has answered somebody else a few times.
+        for number in 3..20 {
+            assert!(ask(&mut fresh, number).await.is_ok(), "request {number}");
+        }
         cluster.stop().await;
     });
 }

@@ -14,6 +14,7 @@ use seedfall::sim::{ClientId, Duration, NodeId, Seed};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
@@ -25,6 +26,19 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 fn run(test: impl Future<Output = ()>) {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("threads can be had").block_on(test);
+}
+
+/// A port below those that the machine hands out by itself: while its node is down, it must not
+/// become some connection's.
+async fn own_port() -> TcpListener {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (std::process::id() as u16 % 9_000 + next) % 9_000;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
+            return listener;
+        }
+    }
 }
 
 /// Nodes of one protocol.
@@ -42,7 +56,7 @@ impl<P: Deployable> Cluster<P> {
     async fn new(protocol: &'static str, config: P::Config, nodes: usize) -> Self {
         let (mut listeners, mut peers) = (Vec::new(), Vec::new());
         for _ in 0..nodes {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let listener = own_port().await;
             peers.push(listener.local_addr().expect("it is bound"));
             listeners.push(listener);
         }
@@ -84,7 +98,15 @@ impl<P: Deployable> Cluster<P> {
     }
 
     async fn restart(&mut self, node: NodeId) {
-        let listener = TcpListener::bind(self.peers[node.index()]).await.expect("its own port");
+        let deadline = Instant::now() + PATIENCE;
+        // Its last listener is closed a moment after its end.
+        let listener = loop {
+            match TcpListener::bind(self.peers[node.index()]).await {
+                Ok(listener) => break listener,
+                Err(error) => assert!(Instant::now() < deadline, "its own port: {error}"),
+            }
+            sleep(std::time::Duration::from_millis(20)).await;
+        };
         self.start(node, listener);
     }
 
