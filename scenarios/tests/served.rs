@@ -124,7 +124,9 @@ fn three_processes_are_a_store() {
     let told = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert!(told.contains("life 2") && told.contains("the same, every one"), "{told}");
-    let silent = client(&peers, &["get", "x"]);
+    let mut silent = seedfall();
+    silent.args(["client", "--peers", &peers, "--within", "300ms", "get", "x"]);
+    let silent = silent.output().expect("the command runs");
     assert_eq!(silent.status.code(), Some(3));
     assert!(complaint(&silent).contains("no node can be reached"), "{}", complaint(&silent));
 }

@@ -221,22 +221,12 @@ pub(super) fn client(
     if words == ["status"] {
         return all_status(peers, id, json);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut failed = Vec::new();
-    let mut protocol = None;
-    for address in peers {
-        match runtime.block_on(who_is(*address, id)) {
-            Ok(welcome) => {
-                protocol = Some(welcome.protocol);
-                break;
-            }
-            Err(AskError::Unreachable(why)) => failed.push(why),
-            Err(error) => failed.push(error.to_string()),
+    let protocol = match what_runs(peers, id, args.within)? {
+        Ok(protocol) => protocol,
+        Err(why) => {
+            show::error(&format!("no node can be reached, nothing was asked: {why}"));
+            return Ok(3);
         }
-    }
-    let Some(protocol) = protocol else {
-        show::error(&format!("no node can be reached, nothing was asked: {}", failed.join("; ")));
-        return Ok(3);
     };
     let service = service(services, &protocol)?;
     let (code, text) = match service.ask(peers, &words, id, args.within) {
@@ -260,6 +250,33 @@ pub(super) fn client(
         (false, _) => show::error(&text),
     }
     Ok(code)
+}
+
+/// What the nodes run, as the first that answers says: they may just be starting. Or why nobody
+/// does.
+fn what_runs(
+    peers: &[SocketAddr],
+    id: ClientId,
+    within: Duration,
+) -> Result<Result<String, String>, Problem> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(async {
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            let mut failed = Vec::new();
+            for address in peers {
+                match who_is(*address, id).await {
+                    Ok(welcome) => return Ok(welcome.protocol),
+                    Err(AskError::Unreachable(why)) => failed.push(why),
+                    Err(error) => failed.push(error.to_string()),
+                }
+            }
+            if deadline < tokio::time::Instant::now() {
+                return Err(failed.join("; "));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }))
 }
 
 /// How every node is.
