@@ -105,14 +105,19 @@ pub fn crashes() -> Scenario<Site, Input, Output> {
     Scenario {
         name: "bank-crashes",
         story: "As bank-presumed-commit, with crashes and late messages alone, and more of them.",
-        cluster: Cluster::lan(3, 6),
-        config: Config { presumption: Presumption::Commit, ..CONFIG },
+        config: Config {
+            presumption: Presumption::Commit,
+            // Whoever comes back is asked again while its last words are still under way.
+            retry_interval: Duration::millis(15),
+            attempts: 8,
+            ..CONFIG
+        },
         workload: Workload {
             think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(20) },
             ..WORKLOAD
         },
         faults: Swarm { crashes: 14, reorder, duplicate, clogs, storms, ..Swarm::NONE },
-        horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
+        horizon: Horizon { faults: Duration::secs(1), ..Horizon::SHORT },
         promises: promises().into_iter().filter(|promise| !promise.is_sometimes()).collect(),
         ..presumed_abort()
     }

@@ -102,7 +102,13 @@ pub fn drifting() -> Scenario<Raft, Input, Output> {
             ..lease.workload
         },
         horizon: Horizon { faults: Duration::secs(4), ..lease.horizon },
-        faults: Swarm { drifts: 1, drift: [150_000, 200_000], ..LATE },
+        faults: Swarm {
+            drifts: 1,
+            drift: [150_000, 200_000],
+            partitions: 2,
+            company: 1_000_000,
+            ..Swarm::NONE
+        },
         ..lease
     }
 }
