@@ -1,0 +1,269 @@
+//! A subject as a scenario: each run is a process, and what it tells is judged here.
+
+use crate::nemesis::within_reach;
+use crate::subject::{Answer, INSIDE, Job, Life, Question, Subject, Told};
+use seedfall::checkers::models::{Kv, KvInput, KvOutput};
+use seedfall::checkers::{Budget, History, Operation, Outcome, Verdict, linearizable};
+use seedfall::sim::{ClientId, Counters, Seed, Time};
+use seedfall::{
+    Conclusion, Expect, Failure, FailureKind, FaultPlan, Frame, OperationId, Report, Runnable,
+    Trial,
+};
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+/// Subjects as scenarios for the commands of `seedfall`.
+pub fn runnables(subjects: Vec<Subject>) -> Vec<Box<dyn Runnable>> {
+    let runnable = |subject| Box::new(Outside(subject)) as Box<dyn Runnable>;
+    subjects.into_iter().map(runnable).collect()
+}
+
+/// A subject, seen from outside. It runs what a [`Trial`] says of seed, plan and skipped
+/// operations; draws inside madsim have no addresses, so overrides and `random` mean nothing here,
+/// and no trace is kept.
+struct Outside(Subject);
+
+const LINEARIZABLE: &str = "always linearizable";
+const COMPLETE: &str = "eventually every operation completes";
+
+impl Runnable for Outside {
+    fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    fn story(&self) -> &'static str {
+        self.0.story
+    }
+
+    fn expect(&self) -> Expect {
+        self.0.expect
+    }
+
+    fn promises(&self) -> Vec<String> {
+        vec![LINEARIZABLE.to_owned(), COMPLETE.to_owned()]
+    }
+
+    fn sometimes(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn frame(&self) -> Frame {
+        self.0.frame
+    }
+
+    fn operations(&self) -> Vec<OperationId> {
+        let Subject { frame, operations, closing, .. } = self.0;
+        let clients = (0..frame.clients).map(|client| ClientId::new(client as u16));
+        clients
+            .flat_map(|client| {
+                (0..operations + closing).map(move |number| OperationId { client, number })
+            })
+            .collect()
+    }
+
+    fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan {
+        within_reach(self.0.faults.draw(seed, frame))
+    }
+
+    fn run(&self, trial: &Trial) -> Report {
+        let plan = trial.plan.clone().unwrap_or_else(|| self.plan(trial.seed));
+        let job = Job {
+            subject: self.0.name.to_owned(),
+            seed: trial.seed.0,
+            plan,
+            skip: trial.skip.iter().copied().collect(),
+        };
+        let output = process(&job);
+        match serde_json::from_slice::<Life>(&output.stdout) {
+            Ok(life) if output.status.success() => self.report(job, &life),
+            _ => {
+                let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+                self.panicked(job, &errors)
+            }
+        }
+    }
+}
+
+/// Runs a job in a process of its own.
+fn process(job: &Job) -> Output {
+    let this = std::env::current_exe().expect("a program knows where it is");
+    let mut child = Command::new(this)
+        .arg(INSIDE)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("this program can be started again");
+    let bytes = serde_json::to_vec(job).expect("plain data");
+    let mut stdin = child.stdin.take().expect("it was piped");
+    // A child that dies at once does not read: its end says so.
+    let _ = stdin.write_all(&bytes);
+    drop(stdin);
+    child.wait_with_output().expect("a child can be waited for")
+}
+
+impl Outside {
+    fn report(&self, job: Job, life: &Life) -> Report {
+        let history = history(&life.operations);
+        let unknown = |told: &&Told| told.answer == Answer::Unknown;
+        let indeterminate = life.operations.iter().filter(unknown).count() as u64;
+        let fired: Vec<_> = job
+            .plan
+            .entries
+            .iter()
+            .zip(&life.fired)
+            .map(|(entry, fired)| (entry.fault.class(), *fired))
+            .collect();
+        let conclusion = match linearizable(&Kv::new(), &history, Budget::DEFAULT) {
+            unknown @ Verdict::Unknown(_) => {
+                Conclusion::Vacuous(format!("{LINEARIZABLE}: {unknown}"))
+            }
+            Verdict::Violated(witness) => {
+                let reason = witness.reason.sentence().to_owned();
+                let blamed = witness.operation as usize;
+                let core = witness.core.iter().map(|one| *one as usize);
+                let mut shown: Vec<usize> = core.chain([blamed]).collect();
+                shown.sort_unstable();
+                shown.dedup();
+                let failure = self.failure(&job, FailureKind::Safety, LINEARIZABLE, reason);
+                let tell = |place: usize| tell(&life.operations[place], place == blamed);
+                let operations = shown.into_iter().map(tell).collect();
+                self.failed(failure, operations, life)
+            }
+            Verdict::Holds(_) => match self.overdue(&life.operations) {
+                Some(told) => {
+                    let why = format!("{} had no answer", told.id);
+                    let failure = self.failure(&job, FailureKind::Liveness, COMPLETE, why);
+                    self.failed(failure, vec![tell(told, true)], life)
+                }
+                None if history.completed() == 0 => {
+                    Conclusion::Vacuous("no operation completed".to_owned())
+                }
+                None => match fired.iter().find(|(class, _)| !fired.contains(&(*class, true))) {
+                    Some((class, _)) => {
+                        Conclusion::Vacuous(format!("a planned {} had no effect", class.name()))
+                    }
+                    None => Conclusion::Passed,
+                },
+            },
+        };
+        Report {
+            scenario: self.0.name,
+            seed: Seed(job.seed),
+            hash: life.hash,
+            events: life.messages,
+            ended: Time::from_nanos(life.ended),
+            counters: Counters {
+                sent: life.messages,
+                delivered: life.messages,
+                crashes: life.crashes,
+                ..Counters::default()
+            },
+            completed: history.completed() as u64,
+            indeterminate,
+            marks: Vec::new(),
+            plan: job.plan,
+            fired,
+            conclusion,
+            trace: Vec::new(),
+            draws: Vec::new(),
+        }
+    }
+
+    /// The first operation that had to complete and did not.
+    fn overdue<'a>(&self, operations: &'a [Told]) -> Option<&'a Told> {
+        let closing = |told: &&Told| self.0.operations <= told.id.number;
+        operations
+            .iter()
+            .filter(closing)
+            .find(|told| matches!(told.answer, Answer::Unknown | Answer::Failed))
+    }
+
+    /// A run whose process did not come to its end.
+    fn panicked(&self, job: Job, errors: &str) -> Report {
+        let mut lines = errors.lines().skip_while(|line| !line.contains("panicked at"));
+        let text = lines.nth(1).or_else(|| errors.lines().last()).unwrap_or("no word").to_owned();
+        let mut failure = self.failure(&job, FailureKind::Crash, "never panics", text);
+        // Numbers differ from run to run; the words are the bug.
+        failure.fingerprint.retain(|c| !c.is_ascii_digit());
+        Report {
+            scenario: self.0.name,
+            seed: Seed(job.seed),
+            hash: 0,
+            events: 0,
+            ended: Time::ZERO,
+            counters: Counters::default(),
+            completed: 0,
+            indeterminate: 0,
+            marks: Vec::new(),
+            fired: job.plan.entries.iter().map(|entry| (entry.fault.class(), false)).collect(),
+            plan: job.plan,
+            conclusion: Conclusion::Failed(Box::new(failure)),
+            trace: Vec::new(),
+            draws: Vec::new(),
+        }
+    }
+
+    fn failure(&self, job: &Job, kind: FailureKind, promise: &str, why: String) -> Failure {
+        let (scenario, seed) = (self.0.name, Seed(job.seed));
+        Failure {
+            kind,
+            scenario,
+            seed,
+            promise: promise.to_owned(),
+            fingerprint: format!("{}: {promise}: {why}", kind.name()),
+            explanation: why,
+            excuse: None,
+            operations: Vec::new(),
+            event: 0,
+            at: Time::ZERO,
+            hash: 0,
+            faults: job.plan.entries.iter().map(ToString::to_string).collect(),
+            replay: format!("tests/madsim/run replay {scenario} --seed {}", seed.0),
+        }
+    }
+
+    fn failed(&self, failure: Failure, operations: Vec<String>, life: &Life) -> Conclusion {
+        // Who is named differs from run to run; what is broken does not.
+        let fingerprint = match failure.kind {
+            FailureKind::Liveness => format!("{}: {}", failure.kind.name(), failure.promise),
+            _ => failure.fingerprint,
+        };
+        Conclusion::Failed(Box::new(Failure {
+            fingerprint,
+            operations,
+            event: life.messages,
+            at: Time::from_nanos(life.ended),
+            hash: life.hash,
+            ..failure
+        }))
+    }
+}
+
+fn history(operations: &[Told]) -> History<KvInput<String, String>, KvOutput<String>> {
+    let operation = |told: &Told| Operation {
+        client: told.id.client.index() as u32,
+        call: told.call,
+        input: match &told.question {
+            Question::Get { key } => KvInput::Get { key: key.clone() },
+            Question::Put { key, value } => KvInput::Put { key: key.clone(), value: value.clone() },
+        },
+        outcome: match &told.answer {
+            Answer::Unknown => Outcome::Indeterminate,
+            Answer::Failed => Outcome::Failed { returned: told.returned },
+            Answer::Done => Outcome::Ok { returned: told.returned, output: KvOutput::Done },
+            Answer::Value(value) => {
+                let output = KvOutput::Value(value.clone());
+                Outcome::Ok { returned: told.returned, output }
+            }
+        },
+    };
+    History { operations: operations.iter().map(operation).collect() }
+}
+
+fn tell(told: &Told, blamed: bool) -> String {
+    let mark = if blamed { ">" } else { " " };
+    let Told { id, question, call, returned, answer } = told;
+    let (call, returned) = (Time::from_nanos(*call), Time::from_nanos(*returned));
+    format!("{mark} {id} {question:?}   {call} .. {returned} = {answer:?}")
+}

@@ -1,0 +1,129 @@
+//! What has to be said of a service to run it here, and what the two processes tell each other.
+
+use seedfall::sim::{Duration, Seed};
+use seedfall::{Expect, FaultPlan, Frame, OperationId, Swarm};
+use serde::{Deserialize, Serialize};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// The argument that makes a process run one job, from its standard input.
+pub const INSIDE: &str = "inside";
+
+/// A service, and the situation in which it is tested.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// The name by which it is run.
+    pub name: &'static str,
+    /// What happens, in a sentence or two.
+    pub story: &'static str,
+    /// Who takes part, what may go wrong, and until when.
+    pub frame: Frame,
+    /// What the nemesis may draw. What madsim cannot do is left out: see [`crate::nemesis`].
+    pub faults: Swarm,
+    /// Operations of each client while the faults last.
+    pub operations: u32,
+    /// Operations of each client after the faults stopped: these must complete.
+    pub closing: u32,
+    /// How long the service has to recover before these, and how long they may take.
+    pub settle: Duration,
+    /// Whether the promises are expected to hold.
+    pub expect: Expect,
+    /// The service of one run.
+    pub make: fn(&[SocketAddr], Seed) -> Arc<dyn Service>,
+}
+
+/// Something to be done, as tokio takes it.
+pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The service of one run. Whatever it owns outlives its nodes: that is where disks are.
+pub trait Service: Send + Sync {
+    /// A node, from its start to its end. Called on the node, at the start of the run and after
+    /// each crash.
+    fn node(&self, node: usize) -> Task<()>;
+
+    /// What a client does to have an operation carried out, from first to last; `first` is a node,
+    /// drawn for it, to be asked first. Called on the client.
+    fn client(&self, id: OperationId, first: usize, question: Question) -> Task<Answer>;
+}
+
+/// What is asked of a key-value store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Question {
+    /// The value of a key.
+    Get {
+        /// Which.
+        key: String,
+    },
+    /// Another value for a key.
+    Put {
+        /// Which.
+        key: String,
+        /// The value.
+        value: String,
+    },
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Answer {
+    /// To a get.
+    Value(Option<String>),
+    /// To a put.
+    Done,
+    /// It certainly did not happen.
+    Failed,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// What a run is told: everything that decides it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// Which subject.
+    pub subject: String,
+    /// The seed.
+    pub seed: u64,
+    /// What goes wrong.
+    pub plan: FaultPlan,
+    /// Operations that are left out.
+    pub skip: Vec<OperationId>,
+}
+
+/// What it tells.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Life {
+    /// A hash over the plan, the history, the virtual time and the number of messages.
+    pub hash: u64,
+    /// How long it took, in virtual nanoseconds.
+    pub ended: u64,
+    /// Messages that madsim carried.
+    pub messages: u64,
+    /// The history, in the order of the calls.
+    pub operations: Vec<Told>,
+    /// For each entry of the plan, whether it was in force while a client waited.
+    pub fired: Vec<bool>,
+    /// Crashes of a node that was up.
+    pub crashes: u64,
+}
+
+/// One operation of the history.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// Which.
+    pub id: OperationId,
+    /// What was asked.
+    pub question: Question,
+    /// When, in virtual nanoseconds.
+    pub call: u64,
+    /// When the answer came.
+    pub returned: u64,
+    /// The answer; unknown while there is none.
+    pub answer: Answer,
+}
