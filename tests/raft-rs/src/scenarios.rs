@@ -25,6 +25,7 @@ const CONFIG: Config = Config {
     max_size_per_message: 0,
     pre_vote: false,
     check_quorum: false,
+    follower_reads: false,
     snapshot_after: None,
 };
 
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(five()),
         Box::new(three()),
         Box::new(snapshots()),
+        Box::new(follower_reads()),
         Box::new(raft_kv::five()),
         Box::new(raft_kv::three()),
     ]
@@ -66,6 +68,13 @@ pub fn snapshots() -> Scenario<Server, Input, Output> {
     scenario.promises.retain(|promise| promise.name != NO_MAJORITY);
     scenario.promises.push(sometimes("snapshot: installed from the leader"));
     scenario
+}
+
+/// The same where every node answers reads, asking its leader how far to wait.
+pub fn follower_reads() -> Scenario<Server, Input, Output> {
+    let config = Config { follower_reads: true, ..CONFIG };
+    let story = "Three raft-rs nodes that all answer reads, by the library's forwarding.";
+    like(raft_kv::three(), "raft-rs-follower-read", story, config)
 }
 
 /// A scenario of ours for another protocol that takes the same requests.

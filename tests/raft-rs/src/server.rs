@@ -63,6 +63,9 @@ pub struct Config {
     /// Whether a leader that hears of no majority for an election timeout steps down, and who hears
     /// of a leader does not vote.
     pub check_quorum: bool,
+    /// Whether every server answers reads: one that follows asks its leader how far to wait, by the
+    /// library's forwarding. Otherwise it sends clients to the leader.
+    pub follower_reads: bool,
     /// A snapshot is taken once so many entries were applied since the last one. `None`: never.
     pub snapshot_after: Option<u64>,
 }
@@ -109,7 +112,7 @@ struct Reads {
     asked: BTreeMap<u64, (RequestId, Command)>,
     /// A majority has confirmed; the machine must come as far as that.
     confirmed: Vec<(u64, RequestId, Command)>,
-    /// How many were ever asked for in this life.
+    /// The number of the latest: no two reads of a cluster share one.
     count: u64,
 }
 
@@ -140,6 +143,8 @@ impl Protocol for Server {
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let node = RawNode::new(&settings, log, &logger).expect("a configuration that can work");
         let stand = (node.raft.term, node.raft.state);
+        // The server, its life, and the reads of that.
+        let count = peer(id) << 56 | u64::from(ctx.draw().below(1 << 24)) << 32;
         let mut server = Self {
             config: config.clone(),
             node,
@@ -148,7 +153,7 @@ impl Protocol for Server {
             stand,
             timeout: draw_timeout(config, ctx),
             writes: VecDeque::new(),
-            reads: Reads::default(),
+            reads: Reads { count, ..Reads::default() },
             snapshots: BTreeMap::new(),
         };
         // What is known to be committed is applied again.
@@ -177,13 +182,13 @@ impl Protocol for Server {
 
     fn on_request(&mut self, request: RequestId, body: Request, ctx: &mut Context<'_, Self>) {
         match body {
+            Request::Command { command, .. } if command.is_read() && self.answers_reads() => {
+                self.reads.early.push((request, command));
+            }
             Request::Command { .. } if !self.leads() => {
                 let leader = self.node.raft.leader_id;
                 let leader = (leader != raft::INVALID_ID).then(|| node(leader));
                 ctx.respond(request, Response::NotLeader { leader });
-            }
-            Request::Command { command, .. } if command.is_read() => {
-                self.reads.early.push((request, command));
             }
             Request::Command { sequence, command } => {
                 let client = request.client;
@@ -230,6 +235,11 @@ impl Server {
 }
 
 impl Server {
+    fn answers_reads(&self) -> bool {
+        let knows_leader = self.node.raft.leader_id != raft::INVALID_ID;
+        self.leads() || self.config.follower_reads && knows_leader
+    }
+
     /// A client's command: to be answered at once if it was applied before, else when it is.
     fn on_command(
         &mut self,
@@ -266,7 +276,7 @@ impl Server {
         if self.reads.early.is_empty() {
             return;
         }
-        if self.node.raft.commit_to_current_term() {
+        if !self.leads() || self.node.raft.commit_to_current_term() {
             self.ask();
             self.drain(ctx);
         } else {
@@ -281,11 +291,11 @@ impl Server {
         if stand != self.stand {
             if self.stand.1 == StateRole::Leader {
                 ctx.reach("election: a leader was deposed");
-                // Its clients will ask the next one.
                 self.writes.clear();
-                self.reads = Reads { count: self.reads.count, ..Reads::default() };
                 self.snapshots.clear();
             }
+            // Who asked of a leader that is gone asks again.
+            self.reads = Reads { count: self.reads.count, ..Reads::default() };
             if self.stand.1 == StateRole::Candidate && stand.1 == StateRole::Candidate {
                 ctx.reach("election: no majority before the timeout");
             }
@@ -295,8 +305,7 @@ impl Server {
         self.node.raft.set_randomized_election_timeout(self.timeout);
     }
 
-    /// Asks a majority for every read that waits. A number is never used twice: a late answer to an
-    /// old question would count for a new one.
+    /// Asks for every read that waits.
     fn ask(&mut self) {
         for (request, command) in std::mem::take(&mut self.reads.early) {
             self.reads.count += 1;
