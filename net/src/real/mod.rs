@@ -4,6 +4,55 @@
 //! the other ([`seedfall_sim::Driven`]) and performs its effects in order. What the engine decides
 //! by draws, the world decides now.
 //!
+//! ```
+//! use seedfall_net::real::{Client, Files, Journal, Setup, start};
+//! use seedfall_sim::{ClientId, Context, NodeId, Protocol, RequestId, Seed};
+//! use std::time::Duration;
+//!
+//! /// Adds up what it is told, and remembers each part.
+//! struct Sum(u64);
+//!
+//! impl Protocol for Sum {
+//!     type Config = ();
+//!     type Message = ();
+//!     type Timer = ();
+//!     type Record = u64;
+//!     type Request = u64;
+//!     type Response = u64;
+//!
+//!     fn start(_: NodeId, (): &(), journal: &[u64], _: &mut Context<Self>) -> Self {
+//!         Sum(journal.iter().sum())
+//!     }
+//!     fn on_message(&mut self, _: NodeId, (): (), _: &mut Context<Self>) {}
+//!     fn on_timer(&mut self, (): (), _: &mut Context<Self>) {}
+//!     fn on_request(&mut self, request: RequestId, part: u64, ctx: &mut Context<Self>) {
+//!         self.0 += part;
+//!         ctx.append(part);
+//!         ctx.sync();
+//!         ctx.respond(request, self.0);
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! runtime.block_on(async {
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//!     let peers = vec![listener.local_addr()?];
+//!     let (journal, opened) = Journal::open(Files::new(folder.path())?)?;
+//!     let (id, config, seed) = (NodeId::new(0), (), Seed(1));
+//!     let setup = Setup { protocol: "sum", id, peers: peers.clone(), config, seed };
+//!     let node = start::<Sum, _>(setup, listener, journal, opened.records, None);
+//!
+//!     let mut client = Client::<Sum>::new(ClientId::new(0), peers);
+//!     assert_eq!(client.ask(id, 1, &20, Duration::from_secs(5)).await?, 20);
+//!     assert_eq!(client.ask(id, 2, &22, Duration::from_secs(5)).await?, 42);
+//!     node.stop().await?;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
 //! **What the driver promises, in the words of the model.**
 //! - *Links.* `FairLoss`. A message that is sent arrives at most once in a session (one TCP
 //!   connection from one node to another), and in order there. It is lost if the connection breaks
