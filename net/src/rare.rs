@@ -4,12 +4,15 @@
 use crate::disturbance::Disturbance;
 use crate::wire::Tally;
 use seedfall_sim::{ALWAYS, Draw, Duration, Ppm, StableHasher, Time};
+use std::collections::BTreeSet;
 
 /// The rare disturbances in force, and what they remember of each link.
 #[derive(Clone, Debug)]
 pub(crate) struct Rare {
     links: Vec<Link>,
     in_force: Vec<Disturbance>,
+    /// Messages that are left out, by link and ordinal.
+    left_out: BTreeSet<(usize, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +30,11 @@ pub(crate) enum RareFate {
 impl Rare {
     pub(crate) fn new(links: usize) -> Self {
         let link = Link { burst_until: Time::ZERO, busy_until: Time::ZERO };
-        Self { links: vec![link; links], in_force: Vec::new() }
+        Self { links: vec![link; links], in_force: Vec::new(), left_out: BTreeSet::new() }
+    }
+
+    pub(crate) fn leave_out(&mut self, link: usize, ordinal: u64) {
+        self.left_out.insert((link, ordinal));
     }
 
     pub(crate) fn begin(&mut self, disturbance: &Disturbance) {
@@ -39,7 +46,7 @@ impl Rare {
         if let Some(at) = self.in_force.iter().position(|other| other == disturbance) {
             self.in_force.remove(at);
         }
-        self.in_force.is_empty()
+        self.in_force.is_empty() && self.left_out.is_empty()
     }
 
     /// How much longer a message takes on a link, or what else becomes of it. All of it comes from
@@ -56,6 +63,9 @@ impl Rare {
             let hit = (u64::from(word(turn)) * u64::from(ALWAYS)) >> 32 < u64::from(ppm);
             if draw.is_nominal() { ppm >= ALWAYS } else { hit }
         };
+        if self.left_out.contains(&(link, draw.ordinal())) {
+            return Err(RareFate::Lost("left out"));
+        }
         let memory = &mut self.links[link];
         let (mut extra, mut corrupt) = (Duration::ZERO, false);
         if now < memory.burst_until {

@@ -199,6 +199,13 @@ impl Wire {
         self.rare = None;
     }
 
+    /// From here on the message with this ordinal on this link is lost, whatever is in force, and
+    /// no tally counts it: not a fault, but a question, whether it matters.
+    pub fn leave_out(&mut self, from: Address, to: Address, ordinal: u64) {
+        let (at, links) = (self.at(from, to), self.links.len());
+        self.rare.get_or_insert_with(|| Box::new(Rare::new(links))).leave_out(at, ordinal);
+    }
+
     /// True if no disturbance is in force at `now`.
     pub fn is_calm(&self, now: Time) -> bool {
         self.loss + self.duplicate + self.reorder == 0

@@ -7,13 +7,14 @@
 
 use crate::plan::FaultPlan;
 use crate::report::{Conclusion, Report};
-use crate::run::{Runnable, Trial};
+use crate::run::{Call, Runnable, Trial};
 use crate::scenario::OperationId;
-use seedfall_sim::{DrawAddress, Override, Recording, Seed};
+use seedfall_sim::{DrawAddress, Duration, NodeId, Override, Recording, Seed, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// The version that this build writes, and the only one that it reads.
@@ -37,12 +38,22 @@ pub struct Case {
     /// Operations that are left out.
     #[serde(default)]
     pub skip: Vec<OperationId>,
+    /// Operations that are called otherwise than their clients decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Called>,
     /// Draws decided otherwise than by the seed.
     #[serde(default)]
     pub overrides: Vec<Overridden>,
     /// The draws that stay random, all others of links, nodes and disks being nominal; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random: Option<Vec<DrawAddress>>,
+    /// Only so many nodes take part, the first ones; absent: as many as the scenario says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<usize>,
+    /// When faults stop and the closing operations begin, in nanoseconds; absent: when the scenario
+    /// says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Duration>,
     /// Why it is no longer replayed, if it was retired: its failure was not found again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<String>,
@@ -58,6 +69,18 @@ pub struct Overridden {
     pub draw: DrawAddress,
     /// What it is decided to be.
     pub value: Override,
+}
+
+/// One operation that is called otherwise than its client decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Called {
+    /// Which.
+    pub operation: OperationId,
+    /// When, since the start of the run, in nanoseconds.
+    pub at: Duration,
+    /// The node that it asks first.
+    pub asks: NodeId,
 }
 
 /// What a stored run came to.
@@ -90,6 +113,8 @@ pub enum CaseError {
     Scenario(PathBuf, String, Option<String>),
     /// The plan does not fit the scenario.
     Plan(PathBuf, crate::plan::PlanError),
+    /// More nodes than the scenario has, or too few for it to make sense; and what would do.
+    Nodes(PathBuf, usize, RangeInclusive<usize>),
     /// The hash is not sixteen hexadecimal digits.
     Hash(PathBuf, String),
 }
@@ -120,6 +145,13 @@ impl fmt::Display for CaseError {
                 }
             }
             Self::Plan(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Nodes(path, nodes, range) => write!(
+                f,
+                "{}: {nodes} nodes; the scenario makes sense with {} to {}",
+                path.display(),
+                range.start(),
+                range.end()
+            ),
             Self::Hash(path, hash) => write!(
                 f,
                 "{}: `{hash}` is not a trace hash; expected 0x and sixteen hexadecimal digits",
@@ -161,10 +193,21 @@ impl Case {
             seed: trial.seed.0,
             plan: report.plan.clone(),
             skip: trial.skip.iter().copied().collect(),
+            calls: trial
+                .calls
+                .iter()
+                .filter(|(operation, _)| !trial.skip.contains(operation))
+                .map(|(operation, call)| {
+                    let at = call.at.since(Time::ZERO);
+                    Called { operation: *operation, at, asks: call.asks }
+                })
+                .collect(),
             overrides: overrides
                 .map(|(draw, value)| Overridden { draw: *draw, value: *value })
                 .collect(),
             random: trial.random.as_ref().map(|random| random.iter().copied().collect()),
+            nodes: trial.nodes,
+            faults: trial.faults,
             retired: None,
             expect: Expected {
                 fingerprint,
@@ -177,11 +220,17 @@ impl Case {
 
     /// What the case runs, recorded in full.
     pub fn trial(&self) -> Trial {
+        let call = |Called { operation, at, asks }: &Called| {
+            (*operation, Call { at: Time::ZERO + *at, asks: *asks })
+        };
         Trial {
             plan: Some(self.plan.clone()),
             skip: self.skip.iter().copied().collect(),
+            calls: self.calls.iter().map(call).collect(),
             overrides: self.overrides.iter().map(|one| (one.draw, one.value)).collect(),
             random: self.random.as_ref().map(|random| random.iter().copied().collect()),
+            nodes: self.nodes,
+            faults: self.faults,
             recording: Recording::Full,
             ..Trial::of(Seed(self.seed))
         }
@@ -239,7 +288,12 @@ impl Case {
             serde_json::from_str(text).map_err(|error| CaseError::Malformed(at(), error))?;
         let scenario = find(scenarios, &case.scenario)
             .map_err(|near| CaseError::Scenario(at(), case.scenario.clone(), near))?;
-        case.plan.check(&scenario.frame()).map_err(|error| CaseError::Plan(at(), error))?;
+        let (most, fewest) = (scenario.frame().nodes, scenario.fewest());
+        if let Some(nodes) = case.nodes.filter(|nodes| !(fewest..=most).contains(nodes)) {
+            return Err(CaseError::Nodes(at(), nodes, fewest..=most));
+        }
+        let frame = scenario.frame_of(&case.trial());
+        case.plan.check(&frame).map_err(|error| CaseError::Plan(at(), error))?;
         let digits = case.expect.hash.strip_prefix("0x").unwrap_or_default();
         if digits.len() != 16 || u64::from_str_radix(digits, 16).is_err() {
             return Err(CaseError::Hash(at(), case.expect.hash));

@@ -20,6 +20,7 @@ mod logs;
 mod matrix;
 mod museum;
 mod planted;
+mod point;
 #[cfg(feature = "real")]
 mod real;
 mod show;
@@ -29,8 +30,8 @@ use crate::case::find;
 use crate::fault::Class;
 use crate::report::{Conclusion, FailureKind};
 use crate::run::Runnable;
-use crate::shrink::DEFAULT_RUNS;
-use crate::sweep::Meaning;
+use crate::shrink::{DEFAULT_RUNS, Effort};
+use crate::sweep::{Meaning, all_cores};
 use crate::testing::{parse_seed, parse_seeds};
 use clap::{Args, Parser, Subcommand};
 use seedfall_sim::SystemModel;
@@ -92,11 +93,13 @@ enum Command {
     /// Plants bugs (patches) in a copy of a project, one by one, and counts the seeds until each is
     /// found.
     Planted(planted::PlantedArgs),
+    /// Tells at which event of a failing run its failure became likely: the point of no return.
+    Point(point::PointArgs),
     /// Compares two runs: the first event that differs, and the decision that makes the difference.
     Diff(diff::DiffArgs),
     /// Keeps a case among those that `cargo test` replays, or refreshes one that is stale.
     Keep(keep::KeepArgs),
-    /// Lists the planted bugs, the runs that show them, and what finding them took.
+    /// Lists the planted bugs, the runs that show them, and what finding them took; or tells one.
     Museum(museum::MuseumArgs),
     /// Runs one node of a protocol for real, over TCP and files, until Ctrl-C.
     #[cfg(feature = "real")]
@@ -139,6 +142,9 @@ struct SweepArgs {
     /// Where failing runs are kept as cases; with --under or --without none is.
     #[arg(long, default_value = "target/seedfall", value_name = "FOLDER")]
     save_to: PathBuf,
+    /// Do not shrink a run that fails, and keep nothing.
+    #[arg(long)]
+    whole: bool,
 }
 
 #[derive(Debug, Args)]
@@ -172,9 +178,8 @@ struct ShrinkArgs {
     /// The seed.
     #[arg(long, value_parser = parse_seed)]
     seed: Option<u64>,
-    /// How many runs it may take.
-    #[arg(long, default_value_t = DEFAULT_RUNS, value_name = "N")]
-    runs: u64,
+    #[command(flatten)]
+    effort: EffortArgs,
     /// Keep the small run as a case in this file.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -193,9 +198,29 @@ struct ExplainArgs {
     /// Do not shrink a run that fails.
     #[arg(long)]
     whole: bool,
+    #[command(flatten)]
+    effort: EffortArgs,
+}
+
+/// What making a run small may take.
+#[derive(Debug, Args)]
+struct EffortArgs {
     /// How many runs shrinking may take.
     #[arg(long, default_value_t = DEFAULT_RUNS, value_name = "N")]
     runs: u64,
+    /// How long it may take: 500ms, 60s, 5m. Where that decides, so does the machine.
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
+    time: Option<Duration>,
+    /// How many threads; without it, one a core. The result is the same.
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+}
+
+impl EffortArgs {
+    fn get(&self) -> Effort {
+        let Self { runs, time, jobs } = *self;
+        Effort { runs, time, jobs: jobs.unwrap_or_else(all_cores) }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -253,7 +278,8 @@ fn run(
         Some(Command::Check(args)) => check::check(&args, cli.json),
         Some(Command::Faults(args)) => faults::faults(scenarios, &args, cli.json),
         Some(Command::Matrix(args)) => matrix::matrix(scenarios, &args, cli.json),
-        Some(Command::Planted(args)) => planted::planted(&args, cli.json),
+        Some(Command::Planted(args)) => planted::planted(scenarios, &args, cli.json),
+        Some(Command::Point(args)) => point::point(scenarios, &args, cli.json),
         Some(Command::Diff(args)) => diff::diff(scenarios, &args, cli.json),
         Some(Command::Keep(args)) => keep::keep(scenarios, &args, cli.json),
         Some(Command::Museum(args)) => museum::museum(&args, cli.json),

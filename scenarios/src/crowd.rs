@@ -1,9 +1,10 @@
 //! The clients of a scenario: each runs its operations one after the other, retries, and remembers.
 
+use crate::run::Call;
 use crate::scenario::{OperationId, Reply, Workload};
 use seedfall_checkers::History;
 use seedfall_sim::{ClientContext, ClientId, Clients, Duration, NodeId, Protocol, RequestId, Time};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Draws of one operation: enough for its input, its pause, and a node for each attempt.
 pub(crate) const DRAWS: u64 = 64;
@@ -40,11 +41,15 @@ pub(crate) struct Crowd<P: Protocol, I, O> {
     skip: BTreeSet<OperationId>,
     /// When the closing operations begin.
     closing_at: Time,
+    /// When an operation is called and whom it asks first, if not as its client decides.
+    calls: BTreeMap<OperationId, Call>,
     clients: Vec<Client>,
     running: usize,
     history: History<I, O>,
     /// For each operation of the history, its name in the workload.
     names: Vec<OperationId>,
+    /// For each operation of the history, whom it asked first.
+    asked: Vec<NodeId>,
 }
 
 impl<P: Protocol, I, O> Crowd<P, I, O> {
@@ -53,6 +58,7 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
         (nodes, clients): (usize, usize),
         skip: BTreeSet<OperationId>,
         closing_at: Time,
+        calls: BTreeMap<OperationId, Call>,
     ) -> Self {
         let client = Client { number: 0, attempt: 0, open: None, favourite: None, done: false };
         Self {
@@ -60,10 +66,12 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
             nodes,
             skip,
             closing_at,
+            calls,
             clients: vec![client; clients],
             running: clients,
             history: History { operations: Vec::new() },
             names: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -75,6 +83,13 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
     /// The history so far.
     pub(crate) fn history(&self) -> &History<I, O> {
         &self.history
+    }
+
+    /// When each operation was called and whom it asked first, in the order of the calls.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (OperationId, Call)> {
+        let called = self.history.operations.iter().map(|one| Time::from_nanos(one.call));
+        let calls = called.zip(&self.asked).map(|(at, asks)| Call { at, asks: *asks });
+        self.names.iter().copied().zip(calls)
     }
 
     /// The name of an operation of the history.
@@ -115,6 +130,9 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
         if client.number >= operations {
             pause = pause + self.closing_at.since(ctx.now());
         }
+        if let Some(call) = self.calls.get(&OperationId { client: id, number: client.number }) {
+            pause = call.at.since(ctx.now());
+        }
         ctx.set_timer(Waiting::Think, pause);
     }
 
@@ -141,7 +159,14 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
         let any = whom(draw.below(self.nodes as u32), client.attempt, self.nodes);
         let name = OperationId { client: id, number: client.number };
         let request = (self.workload.request)(name, &self.history.operations[open].input);
-        ctx.request(client.favourite.unwrap_or(any), client.number, request);
+        let first = client.attempt == 1;
+        let told = self.calls.get(&name).map(|call| call.asks).filter(|_| first);
+        let told = told.filter(|node| node.index() < self.nodes);
+        let node = told.or(client.favourite).unwrap_or(any);
+        if first {
+            self.asked.push(node);
+        }
+        ctx.request(node, client.number, request);
         ctx.set_timer(Waiting::Answer, self.workload.patience);
     }
 

@@ -141,8 +141,7 @@ fn is_decisive(
 ) -> bool {
     let becomes = |to: &Side, from: &Side, candidate: &Candidate| {
         let Some(trial) = taken_over(candidate, to, from) else { return false };
-        let frame =
-            trial.model.map_or_else(|| scenario.frame(), |model| scenario.frame_under(model));
+        let frame = scenario.frame_of(&trial);
         if trial.plan.as_ref().is_some_and(|plan| plan.check(&frame).is_err()) {
             return false;
         }

@@ -18,7 +18,7 @@ pub(crate) use html::clip;
 use crate::plan::Frame;
 use crate::report::{Conclusion, Report};
 use crate::run::{Runnable, Trial};
-use crate::shrink::{self, Shrunk, Size};
+use crate::shrink::{self, Effort, Shrunk, Size};
 use seedfall_sim::{Address, ClientId, Event, Kind, NodeId, Recording};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -209,9 +209,9 @@ pub struct Told {
 }
 
 /// Runs a trial, recorded in full; makes it small first if it fails, unless it is wanted `whole`.
-/// `runs` bounds the work.
-pub fn examine(scenario: &dyn Runnable, trial: &Trial, whole: bool, runs: u64) -> Shrunk {
-    if !whole && let Some(shrunk) = shrink::shrink(scenario, trial, runs) {
+/// `effort` bounds the work.
+pub fn examine(scenario: &dyn Runnable, trial: &Trial, whole: bool, effort: &Effort) -> Shrunk {
+    if !whole && let Some(shrunk) = shrink::shrink(scenario, trial, effort) {
         return shrunk;
     }
     let trial = Trial { recording: Recording::Full, log_draws: true, ..trial.clone() };
@@ -223,7 +223,7 @@ pub fn examine(scenario: &dyn Runnable, trial: &Trial, whole: bool, runs: u64) -
         delivered: report.counters.delivered,
         events: report.events,
     };
-    Shrunk { trial, report, before: size, after: size, runs: 0 }
+    Shrunk { trial, report, before: size, after: size, runs: 0, stopped: None, matter: None }
 }
 
 impl Explanation {
@@ -236,7 +236,7 @@ impl Explanation {
         whole: Option<String>,
     ) -> Self {
         let report = &shrunk.report;
-        let frame = scenario.frame();
+        let frame = scenario.frame_of(&shrunk.trial);
         let (lanes, events) = (lanes(&frame), happenings(report, &frame));
         let mut explanation = Self {
             scenario: report.scenario.to_owned(),

@@ -34,9 +34,11 @@ pub mod fault;
 #[cfg(feature = "cli")]
 pub mod museum;
 mod nemesis;
+mod parallel;
 #[cfg(feature = "cli")]
 pub mod patches;
 pub mod plan;
+pub mod point;
 pub mod promise;
 pub mod report;
 pub mod run;

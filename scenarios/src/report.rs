@@ -1,6 +1,8 @@
 //! What one run came to.
 
 use crate::plan::{Class, FaultPlan};
+use crate::run::Call;
+use crate::scenario::OperationId;
 use seedfall_sim::{Counters, DrawAddress, Entry, Seed, Time};
 use std::fmt;
 use std::fmt::Write as _;
@@ -36,6 +38,8 @@ pub struct Report {
     pub trace: Vec<Entry>,
     /// The draws, if they were logged.
     pub draws: Vec<(DrawAddress, [u32; 4])>,
+    /// How each operation was called, if draws were logged.
+    pub calls: Vec<(OperationId, Call)>,
 }
 
 /// How a run ended.
@@ -74,6 +78,11 @@ impl FailureKind {
             Self::Stuck => "stuck",
             Self::Crash => "crash",
         }
+    }
+
+    /// Whether it is that something does not happen: only waiting shows it.
+    pub const fn is_late(self) -> bool {
+        matches!(self, Self::Liveness | Self::Stuck)
     }
 }
 

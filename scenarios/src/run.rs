@@ -1,5 +1,10 @@
 //! One run: a scenario, a seed, a verdict.
 
+mod broken;
+mod trial;
+
+pub use trial::{Call, Fork, Trial};
+
 use crate::crowd::Crowd;
 use crate::nemesis::Nemesis;
 use crate::plan::{FaultPlan, Frame};
@@ -9,53 +14,13 @@ use crate::scenario::{Expect, OperationId, Scenario};
 use seedfall_checkers::{Operation, Outcome};
 use seedfall_net::Wire;
 use seedfall_sim::{
-    DrawAddress, Duration, Monitor, NodeId, Nodes, Override, Protocol, Recording, Seed, Setup,
-    Step, SystemModel, Time, World,
+    DrawAddress, Duration, Monitor, NodeId, Nodes, Protocol, Seed, Setup, Site, Step, SystemModel,
+    Time, World,
 };
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Everything that decides one run of a scenario, and how much of it to keep.
-#[derive(Clone, Debug)]
-pub struct Trial {
-    /// What decides everything that is not written down here.
-    pub seed: Seed,
-    /// The faults; `None`: those that the seed draws.
-    pub plan: Option<FaultPlan>,
-    /// The model within which faults stay; `None`: that of the scenario.
-    pub model: Option<SystemModel>,
-    /// Operations that are left out.
-    pub skip: BTreeSet<OperationId>,
-    /// Draws to be decided otherwise than by the seed.
-    pub overrides: BTreeMap<DrawAddress, Override>,
-    /// The draws of links, nodes and disks that stay random once the run has begun, all others
-    /// being nominal; `None`: all.
-    pub random: Option<BTreeSet<DrawAddress>>,
-    /// How much of the trace to keep.
-    pub recording: Recording,
-    /// Whether to keep the draws.
-    pub log_draws: bool,
-    /// Whether events are wrapped in `tracing` spans, so that logs show virtual time and node.
-    pub spans: bool,
-}
-
-impl Trial {
-    /// What the seed alone decides, with the hash and nothing else kept.
-    pub fn of(seed: Seed) -> Self {
-        Self {
-            seed,
-            plan: None,
-            model: None,
-            skip: BTreeSet::new(),
-            overrides: BTreeMap::new(),
-            random: None,
-            recording: Recording::Hash,
-            log_draws: false,
-            spans: false,
-        }
-    }
-}
+use broken::Broken;
 
 /// A scenario of any protocol, as the commands and tests see it.
 pub trait Runnable: Send + Sync {
@@ -75,7 +40,9 @@ pub trait Runnable: Send + Sync {
     fn operations(&self) -> Vec<OperationId>;
     /// The faults that a seed draws within a frame.
     fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan;
-    /// Runs it once. The plan of the trial must fit the [`Runnable::frame`].
+    /// With how few nodes it makes sense.
+    fn fewest(&self) -> usize;
+    /// Runs it once. The plan of the trial must fit the [`Runnable::frame_of`] it.
     fn run(&self, trial: &Trial) -> Report;
 
     /// What it assumes.
@@ -94,6 +61,15 @@ pub trait Runnable: Send + Sync {
         let own = self.frame();
         let more = usize::from(own.model.nodes < model.nodes && model.nodes == Nodes::Byzantine);
         Frame { model, spare: own.spare.max(more), ..own }
+    }
+
+    /// What the fault plan of a trial must fit into. With every node that does not take part the
+    /// cluster can spare one less.
+    fn frame_of(&self, trial: &Trial) -> Frame {
+        let all = trial.model.map_or_else(|| self.frame(), |model| self.frame_under(model));
+        let nodes = trial.nodes.map_or(all.nodes, |nodes| nodes.min(all.nodes));
+        let faults = trial.faults.map_or(all.faults, |faults| faults.min(all.faults));
+        Frame { nodes, faults, spare: all.spare.saturating_sub(all.nodes - nodes), ..all }
     }
 }
 
@@ -153,8 +129,12 @@ where
         self.faults.draw(seed, frame)
     }
 
+    fn fewest(&self) -> usize {
+        self.cluster.fewest
+    }
+
     fn run(&self, trial: &Trial) -> Report {
-        let frame = trial.model.map_or_else(|| self.frame(), |model| self.frame_under(model));
+        let frame = self.frame_of(trial);
         let plan = trial.plan.clone();
         let plan = plan.unwrap_or_else(|| self.plan_within(trial.seed, &frame));
         if let Err(error) = plan.check(&frame) {
@@ -162,9 +142,13 @@ where
             // our own bug.
             panic!("the plan does not fit scenario {}: {error}", self.name);
         }
+        let most = trial.events.map_or(self.horizon.events, |most| most.min(self.horizon.events));
         let mut run = Run {
             scenario: self,
             trial,
+            frame,
+            most,
+            look_at: trial.fork.map_or(u64::MAX, |fork| fork.after).min(most + 1),
             nemesis: Nemesis::new(plan.clone()),
             monitors: Vec::new(),
             world: None,
@@ -181,52 +165,17 @@ where
     }
 }
 
-/// A promise that was broken, before it is told.
-struct Broken {
-    kind: FailureKind,
-    promise: String,
-    /// What the same bug looks like elsewhere.
-    shape: String,
-    explanation: String,
-    operation: Option<usize>,
-    core: Vec<usize>,
-    /// The check could not be finished: not a failure, but no evidence either.
-    unknown: bool,
-}
-
-impl Broken {
-    fn new(kind: FailureKind, promise: String, shape: &str, explanation: String) -> Self {
-        let shape = shape.to_owned();
-        Self {
-            kind,
-            promise,
-            shape,
-            explanation,
-            operation: None,
-            core: Vec::new(),
-            unknown: false,
-        }
-    }
-
-    fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("a panic without words");
-        // Numbers differ from run to run; the words are the bug.
-        let shape: String = text.chars().filter(|c| !c.is_ascii_digit()).take(80).collect();
-        let promise = "never panics".to_owned();
-        Self::new(FailureKind::Crash, promise, &shape, format!("the protocol panicked: {text}"))
-    }
-}
-
 /// How often an `eventually` is looked at while it does not hold yet.
 const SETTLED_EVERY: Duration = Duration::millis(10);
 
 struct Run<'a, P: Protocol, I, O> {
     scenario: &'a Scenario<P, I, O>,
     trial: &'a Trial,
+    frame: Frame,
+    /// How many events it may have.
+    most: u64,
+    /// At how many events there is something to be done: the fork, or the end of patience.
+    look_at: u64,
     nemesis: Nemesis,
     monitors: Vec<(&'static str, Box<dyn Monitor<P>>)>,
     world: Option<World<P, Wire, Crowd<P, I, O>>>,
@@ -239,11 +188,10 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     /// The run up to its end, or up to the first broken promise.
     fn go(&mut self) -> Result<(), Broken> {
         self.begin();
-        for node in NodeId::all(self.scenario.cluster.nodes) {
+        for node in NodeId::all(self.frame.nodes) {
             self.observe(node)?;
         }
-        let horizon = self.scenario.horizon;
-        let end = Time::ZERO + horizon.faults + horizon.settle;
+        let end = Time::ZERO + self.frame.faults + self.scenario.horizon.settle;
         loop {
             let act_at = self.nemesis.next_at();
             if act_at.is_none() && self.when_over.is_none() {
@@ -264,11 +212,15 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             for node in self.nemesis.act(world) {
                 self.observe(node)?;
             }
+            if self.look_at <= self.world().trace().count() {
+                self.look()?;
+            }
         }
     }
 
     fn begin(&mut self) {
-        let Scenario { cluster, workload, horizon, config, promises, .. } = self.scenario;
+        let Scenario { cluster, workload, config, promises, .. } = self.scenario;
+        let (nodes, clients) = (self.frame.nodes, cluster.clients);
         for promise in promises {
             if let Kind::Invariant(make) = &promise.kind {
                 self.monitors.push((promise.name, make()));
@@ -276,18 +228,24 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         }
         let crowd = Crowd::new(
             *workload,
-            (cluster.nodes, cluster.clients),
+            (nodes, clients),
             self.trial.skip.clone(),
-            Time::ZERO + horizon.faults,
+            Time::ZERO + self.frame.faults,
+            self.trial.calls.clone(),
         );
         let setup = Setup {
             seed: self.trial.seed,
-            nodes: cluster.nodes,
-            clients: cluster.clients,
+            nodes,
+            clients,
             recording: self.trial.recording,
             overrides: self.trial.overrides.clone(),
         };
-        let wire = Wire::new(cluster.nodes, cluster.clients, cluster.link);
+        let mut wire = Wire::new(nodes, clients, cluster.link);
+        for DrawAddress { site, ordinal } in &self.trial.left_out {
+            if let Site::Link(from, to) = site {
+                wire.leave_out(*from, *to, *ordinal);
+            }
+        }
         let mut world = World::new(setup, config.clone(), wire, crowd);
         if let Some(random) = &self.trial.random {
             world.draws_mut().calm(random.clone());
@@ -295,7 +253,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         if self.trial.log_draws {
             world.draws_mut().keep_log();
         }
-        for (node, clock) in NodeId::all(cluster.nodes).zip(cluster.clocks) {
+        for (node, clock) in NodeId::all(nodes).zip(cluster.clocks) {
             world.set_clock(node, *clock);
         }
         self.world = Some(world);
@@ -316,11 +274,11 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
                     }
                 }
             }
-            let world = self.world();
-            if world.trace().count() > self.scenario.horizon.events {
-                return Err(self.stuck("runs in circles: its events are used up"));
+            if self.world().trace().count() >= self.look_at {
+                self.look()?;
             }
-            if world.clients().is_done() && self.nemesis.next_at().is_none() && self.settled() {
+            let world = self.world();
+            if world.clients().is_done() && self.may_end() && self.settled() {
                 return Ok(true);
             }
         }
@@ -333,6 +291,29 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             return Err(self.stuck("nothing will ever happen again"));
         }
         Ok(false)
+    }
+
+    /// So many events have happened that there is something to be done.
+    #[cold]
+    fn look(&mut self) -> Result<(), Broken> {
+        let most = self.most;
+        let world = self.world.as_mut().expect("a run is looked at only after it began");
+        if let Some(fork) = self.trial.fork
+            && self.look_at <= most
+        {
+            world.draws_mut().reseed(fork.seed);
+            self.look_at = most + 1;
+        }
+        if world.trace().count() > most {
+            return Err(self.stuck("runs in circles: its events are used up"));
+        }
+        Ok(())
+    }
+
+    /// Whether no fault is still to come, and the trial does not ask for a longer run.
+    fn may_end(&self) -> bool {
+        let longer = self.trial.faults.is_some_and(|until| self.world().now() < Time::ZERO + until);
+        self.nemesis.next_at().is_none() && !longer
     }
 
     fn step(&mut self, limit: Time) -> Option<Step> {
@@ -393,9 +374,8 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     fn excuse(&self, kind: FailureKind) -> Option<String> {
         let gone: Vec<String> = self.nemesis.gone().map(|node| node.to_string()).collect();
         let blocks = self.scenario.expect == Expect::Blocks;
-        let spared = gone.len() <= self.scenario.cluster.spare && !blocks;
-        let is_late = matches!(kind, FailureKind::Liveness | FailureKind::Stuck);
-        (is_late && !gone.is_empty() && !spared)
+        let spared = gone.len() <= self.frame.spare && !blocks;
+        (kind.is_late() && !gone.is_empty() && !spared)
             .then(|| format!("{} stopped for good", gone.join(" and ")))
     }
 
@@ -535,6 +515,11 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             conclusion,
             trace: world.trace().events().cloned().collect(),
             draws: world.draws().log().to_vec(),
+            calls: if self.trial.log_draws {
+                world.clients().calls().collect()
+            } else {
+                Vec::new()
+            },
         }
     }
 

@@ -48,6 +48,9 @@ pub struct Cluster {
     /// How many nodes the protocol can lose for good, or to a Byzantine fault, and still keep every
     /// promise.
     pub spare: usize,
+    /// With how few nodes the same parameters and promises make sense: a failing run is shrunk
+    /// down to that many, if it still fails.
+    pub fewest: usize,
 }
 
 impl Cluster {
@@ -56,7 +59,7 @@ impl Cluster {
     pub const fn lan(nodes: usize, clients: usize) -> Self {
         let delay = Delay::Uniform { min: Duration::millis(1), max: Duration::millis(10) };
         let link = LinkModel { delay, loss: 0, duplicate: 0, order: Order::Free };
-        Self { nodes, clients, link, clocks: &[], spare: 0 }
+        Self { nodes, clients, link, clocks: &[], spare: 0, fewest: nodes }
     }
 }
 

@@ -6,14 +6,16 @@
 use crate::case::{Case, Replayed};
 use crate::report::{Conclusion, Failure};
 use crate::run::{Runnable, Trial};
-use crate::shrink::{shrink, story};
+use crate::shrink::{DEFAULT_RUNS, Effort, shrink, story};
 use crate::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall_sim::Seed;
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
-/// How many runs a failing test spends on making the failure small: a second or two.
-const SHRINK_RUNS: u64 = 5_000;
+/// How long a failing test works on making the failure small, at most; if that was too short, it
+/// says so.
+const SHRINK_TIME: Duration = Duration::from_secs(10);
 
 /// How many seeds a test runs if the environment does not say otherwise.
 pub const DEFAULT_SEEDS: u64 = 500;
@@ -72,7 +74,8 @@ pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), Str
             let test = thread.name().unwrap_or_default();
             let replay = format!("SEEDFALL_SEED={} cargo test {test}", failure.seed.0);
             let told = Failure { replay, ..failure.clone() }.to_string();
-            match shrink(scenario, &Trial::of(failure.seed), SHRINK_RUNS) {
+            let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
+            match shrink(scenario, &Trial::of(failure.seed), &effort) {
                 Some(small) => {
                     let story = story(&small).join("\n");
                     format!("{told}\n  shrunk to  {}\n{story}", small.summary())

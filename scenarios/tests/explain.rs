@@ -2,6 +2,7 @@
 
 use seedfall::builtin;
 use seedfall::explain::{Explanation, Happening, PAGE_BYTES_MAX, examine};
+use seedfall::shrink::Effort;
 use seedfall::sim::{Kind, Seed};
 use seedfall::{Runnable, Trial};
 use std::fs;
@@ -14,7 +15,7 @@ fn scenario(name: &str) -> Box<dyn Runnable> {
 
 fn explain(name: &str, seed: u64, whole: bool) -> Explanation {
     let scenario = scenario(name);
-    let examined = examine(scenario.as_ref(), &Trial::of(Seed(seed)), whole, 20_000);
+    let examined = examine(scenario.as_ref(), &Trial::of(Seed(seed)), whole, &Effort::runs(20_000));
     Explanation::of(scenario.as_ref(), &examined, "replay".to_owned(), None)
 }
 
@@ -88,7 +89,7 @@ fn a_message_arrives_after_it_left_with_the_contents_it_had() {
 fn operations_are_those_of_the_history() {
     for seed in 0..20 {
         let scenario = scenario("raft-kv-3");
-        let examined = examine(scenario.as_ref(), &Trial::of(Seed(seed)), true, 0);
+        let examined = examine(scenario.as_ref(), &Trial::of(Seed(seed)), true, &Effort::runs(0));
         let report = &examined.report;
         let explanation = Explanation::of(scenario.as_ref(), &examined, String::new(), None);
         let answered = explanation.operations.iter().filter(|one| one.answered.is_some()).count();

@@ -288,6 +288,42 @@ impl Draws {
         self.is_plain = false;
     }
 
+    /// From here on every draw is that of another seed, nothing overridden or calm: the same past
+    /// with another future. Ordinals go on counting.
+    pub fn reseed(&mut self, seed: Seed) {
+        self.seed = seed;
+        self.overrides.clear();
+        self.random = None;
+        self.is_plain = self.log.is_none();
+        for (index, site) in self.sites() {
+            let next = self.streams[index].next;
+            let begun = next % BATCH as u64;
+            // At the end of a batch the next one is made ready by the next draw.
+            if begun > 0 {
+                self.refill(index, site, next - begun);
+            }
+        }
+    }
+
+    /// Every site that has a stream, and the place of that stream.
+    fn sites(&self) -> Vec<(usize, Site)> {
+        let link = |index: usize| {
+            let address = |index: usize| match index.checked_sub(self.nodes) {
+                None => Address::from(NodeId::new(index as u16)),
+                Some(client) => ClientId::new(client as u16).into(),
+            };
+            Site::Link(address(index / self.peers), address(index % self.peers))
+        };
+        let site = |index: usize| match index.checked_sub(self.peers * self.peers) {
+            None => link(index),
+            Some(node) => Site::Node(NodeId::new(node as u16)),
+        };
+        let dense = self.dense.iter().enumerate().filter(|(_, stream)| **stream > 0);
+        let dense = dense.map(|(index, stream)| (*stream as usize - 1, site(index)));
+        let sparse = self.sparse.iter().map(|(site, stream)| (*stream as usize - 1, *site));
+        dense.chain(sparse).collect()
+    }
+
     /// From here on keeps every draw made, for [`Draws::log`].
     pub fn keep_log(&mut self) {
         self.log = Some(Vec::new());
@@ -512,6 +548,28 @@ mod tests {
             assert_eq!(calm.is_nominal(), ordinal != 1);
         }
         assert_eq!(plain.draw(Site::Plan), calm.draw(Site::Plan), "other sites stay as they are");
+    }
+
+    #[test]
+    fn another_seed_changes_the_future_alone_and_ordinals_go_on() {
+        for clients in [1, DENSE_PEERS] {
+            for drawn in [0, 1, 15, 16, 17] {
+                let sites =
+                    [link(0, 1), Site::Link(ClientId::new(0).into(), NodeId::new(2).into())];
+                let sites = [sites[0], sites[1], Site::Node(NodeId::new(1))];
+                let (mut old, mut other) =
+                    (Draws::new(Seed(7), 3, clients), Draws::new(Seed(8), 3, clients));
+                for site in sites.iter().cycle().take(3 * drawn) {
+                    old.draw(*site);
+                    other.draw(*site);
+                }
+                old.calm(BTreeSet::new());
+                old.reseed(Seed(8));
+                for site in sites.iter().cycle().take(3 * 40) {
+                    assert_eq!(old.draw(*site), other.draw(*site));
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use seedfall::builtin::{copied_register, raft_kv};
 use seedfall::diff::{Decision, Side, compare, neighbour};
-use seedfall::shrink::{DEFAULT_RUNS, shrink};
+use seedfall::shrink::{DEFAULT_RUNS, Effort, shrink};
 use seedfall::sim::{Override, Seed, Site};
 use seedfall::{Conclusion, FaultPlan, Runnable, Swarm, Trial};
 
@@ -122,7 +122,7 @@ fn the_nearest_neighbour_of_a_failing_run_passes_and_is_one_decision_away() {
         .map(|seed| Trial::of(Seed(seed)))
         .find(|trial| matches!(scenario.run(trial).conclusion, Conclusion::Failed(_)));
     let failing = failing.expect("the bug shows in most runs");
-    let small = shrink(&scenario, &failing, DEFAULT_RUNS).expect("it fails");
+    let small = shrink(&scenario, &failing, &Effort::runs(DEFAULT_RUNS)).expect("it fails");
     let failing = Side::of(&scenario, &small.trial);
     let near = neighbour(&scenario, &failing).expect("another delay, and the read is not stale");
     assert!(matches!(near.side.report.conclusion, Conclusion::Passed));

@@ -5,7 +5,7 @@
 use crate::root;
 use seedfall::builtin::{self, copied_register};
 use seedfall::case::Case;
-use seedfall::shrink::{DEFAULT_RUNS, shrink};
+use seedfall::shrink::{DEFAULT_RUNS, Effort, shrink};
 use seedfall::sim::Seed;
 use seedfall::{Conclusion, Runnable, Trial, testing};
 use std::fs;
@@ -51,7 +51,8 @@ fn failing() -> (Vec<Box<dyn Runnable>>, Case) {
         matches!(report.conclusion, Conclusion::Failed(_))
     };
     let seed = (0..200).find(fails).expect("the bug shows in most runs");
-    let small = shrink(scenario.as_ref(), &Trial::of(Seed(seed)), DEFAULT_RUNS).expect("it fails");
+    let small = shrink(scenario.as_ref(), &Trial::of(Seed(seed)), &Effort::runs(DEFAULT_RUNS))
+        .expect("it fails");
     let case = Case::of(&small.trial, &small.report, "a note");
     (vec![scenario], case)
 }

@@ -3,7 +3,7 @@
 
 use seedfall::builtin::{copied_register, raft_kv};
 use seedfall::case::{Case, Replayed};
-use seedfall::shrink::{DEFAULT_RUNS, Shrunk, shrink, story};
+use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, shrink, story};
 use seedfall::sim::Seed;
 use seedfall::{Conclusion, Runnable, Swarm, Trial};
 
@@ -17,7 +17,7 @@ fn small() -> (Box<dyn Runnable>, Shrunk) {
         report.plan.entries.len() > 3 && matches!(report.conclusion, Conclusion::Failed(_))
     });
     let failing = failing.expect("the bug shows in most runs");
-    let small = shrink(scenario.as_ref(), &failing, DEFAULT_RUNS).expect("it fails");
+    let small = shrink(scenario.as_ref(), &failing, &Effort::runs(DEFAULT_RUNS)).expect("it fails");
     (scenario, small)
 }
 
@@ -77,5 +77,5 @@ fn shrinking_is_deterministic_and_its_case_replays() {
 #[test]
 fn a_run_that_passes_is_not_shrunk() {
     let scenario = raft_kv::three();
-    assert!(shrink(&scenario, &Trial::of(Seed(1)), 100).is_none());
+    assert!(shrink(&scenario, &Trial::of(Seed(1)), &Effort::runs(100)).is_none());
 }

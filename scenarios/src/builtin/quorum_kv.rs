@@ -63,7 +63,7 @@ pub fn strict() -> Scenario<QuorumKv, Input, Output> {
         name: "quorum-kv",
         story: "Five nodes keep two keys at three homes each, with strict quorums of two.",
         model: SystemModel::USUAL,
-        cluster: Cluster { clocks: &CLOCKS, ..Cluster::lan(5, 4) },
+        cluster: Cluster { clocks: &CLOCKS, fewest: 3, ..Cluster::lan(5, 4) },
         config: CONFIG,
         workload: WORKLOAD,
         faults: Swarm::ALL,

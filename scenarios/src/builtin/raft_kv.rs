@@ -38,7 +38,7 @@ pub fn five() -> Scenario<Raft, Input, Output> {
         name: "raft-kv",
         story: "Five Raft nodes keep three keys for four clients, under every fault of the model.",
         model: SystemModel::USUAL,
-        cluster: Cluster { clocks: &CLOCKS, spare: 2, ..Cluster::lan(5, 4) },
+        cluster: Cluster { clocks: &CLOCKS, spare: 2, fewest: 3, ..Cluster::lan(5, 4) },
         config: Config { max_entries_per_append: 4, ..Config::PAPER },
         workload: WORKLOAD,
         faults: Swarm::ALL,

@@ -7,7 +7,7 @@ use crate::diff::{Decision, Difference, Neighbour, Side, compare, neighbour};
 use crate::plan::Entry as Fault;
 use crate::report::{Conclusion, Report};
 use crate::run::{Runnable, Trial};
-use crate::shrink::{DEFAULT_RUNS, shrink};
+use crate::shrink::{DEFAULT_RUNS, Effort, shrink};
 use crate::testing::parse_seed;
 use clap::Args;
 use seedfall_sim::Entry;
@@ -149,7 +149,7 @@ fn with_stored(left: &Named<'_>, name: &str, json: bool) -> Result<u8, Problem> 
 }
 
 fn with_neighbour(left: &Named<'_>, args: &DiffArgs, json: bool) -> Result<u8, Problem> {
-    let Some(shrunk) = shrink(left.scenario, &left.trial, args.runs) else {
+    let Some(shrunk) = shrink(left.scenario, &left.trial, &Effort::runs(args.runs)) else {
         return Err(Problem(format!("{}: this run does not fail", args.left)));
     };
     let failing = Side::of(left.scenario, &shrunk.trial);

@@ -25,7 +25,7 @@ pub(super) fn explain(
 ) -> Result<u8, Problem> {
     let (_, scenario, trial) = target(scenarios, "explain", &args.target, args.seed)?;
     std::panic::set_hook(Box::new(|_| {}));
-    let shrunk = examine(scenario, &trial, args.whole, args.runs);
+    let shrunk = examine(scenario, &trial, args.whole, &args.effort.get());
     let _ = std::panic::take_hook();
     let (replay, whole) = commands(args, &shrunk);
     let explanation = Explanation::of(scenario, &shrunk, replay, whole);

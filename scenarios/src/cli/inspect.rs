@@ -131,7 +131,13 @@ pub(super) fn shrink(
 ) -> Result<u8, Problem> {
     let (_, scenario, trial) = target(scenarios, "shrink", &args.target, args.seed)?;
     std::panic::set_hook(Box::new(|_| {}));
-    let shrunk = shrink::shrink(scenario, &trial, args.runs);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long it took is told by the machine's clock; a run never sees it"
+    )]
+    let started = std::time::Instant::now();
+    let shrunk = shrink::shrink(scenario, &trial, &args.effort.get());
+    let took = started.elapsed();
     let _ = std::panic::take_hook();
     let Some(shrunk) = shrunk else {
         return Err(Problem(format!("{}: this run does not fail", args.target)));
@@ -144,6 +150,9 @@ pub(super) fn shrink(
             "run": report_json(&shrunk.report, None),
             "story": shrink::story(&shrunk),
             "runs": shrunk.runs,
+            "seconds": took.as_secs_f64(),
+            "minimal": shrunk.stopped.is_none(),
+            "matter": shrunk.matter.as_ref().map(|matter| matter.matter),
             "events": [shrunk.before.events, shrunk.after.events],
             "delivered": [shrunk.before.delivered, shrunk.after.delivered],
             "faults": [shrunk.before.faults, shrunk.after.faults],

@@ -5,7 +5,7 @@ use super::{Problem, code_of_conclusion, show};
 use crate::case::{Case, CaseError, Replayed};
 use crate::report::{Conclusion, Report};
 use crate::run::{Runnable, Trial};
-use crate::shrink::{DEFAULT_RUNS, shrink};
+use crate::shrink::{DEFAULT_RUNS, Effort, shrink};
 use clap::Args;
 use seedfall_sim::{Recording, Seed};
 use serde_json::json;
@@ -159,7 +159,7 @@ fn refresh(
     let Some(wanted) = &case.expect.fingerprint else {
         return refresh_passing(case, report, told, &path);
     };
-    if let Some(small) = found_again(case, scenario, wanted, args.runs) {
+    if let Some(small) = found_again(case, scenario, wanted, &Effort::runs(args.runs)) {
         small.save(&path)?;
         told.push(format!("  found      {wanted}"));
         told.push(format!("  small      {} events; written anew", small.expect.events));
@@ -216,12 +216,17 @@ fn refresh_passing(
 
 /// The same failure, found again and made small: in the case's own run, in the run of its seed
 /// under its faults, or in the run of its seed alone.
-fn found_again(case: &Case, scenario: &dyn Runnable, wanted: &str, runs: u64) -> Option<Case> {
+fn found_again(
+    case: &Case,
+    scenario: &dyn Runnable,
+    wanted: &str,
+    effort: &Effort,
+) -> Option<Case> {
     let own = case.trial();
     let seed = Trial { recording: Recording::Full, ..Trial::of(Seed(case.seed)) };
     let faults = Trial { plan: own.plan.clone(), ..seed.clone() };
     let fails = |trial: &Trial| fingerprint(&scenario.run(trial)) == Some(wanted);
     let trial = [own, faults, seed].into_iter().find(fails)?;
-    let small = shrink(scenario, &trial, runs)?;
+    let small = shrink(scenario, &trial, effort)?;
     Some(Case::of(&small.trial, &small.report, &case.note))
 }

@@ -8,9 +8,11 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct MuseumArgs {
+    /// Tell the small run of the bug with this name or id.
+    name: Option<String>,
     /// The folder of the patches.
-    #[arg(default_value = "tests/planted")]
-    folder: PathBuf,
+    #[arg(long, default_value = "tests/planted", value_name = "FOLDER")]
+    planted: PathBuf,
     /// The folder of their cases, as `planted --save-cases` writes it.
     #[arg(long, default_value = "tests/museum", value_name = "FOLDER")]
     cases: PathBuf,
@@ -24,7 +26,21 @@ pub(super) struct MuseumArgs {
 
 /// `museum`.
 pub(super) fn museum(args: &MuseumArgs, json: bool) -> Result<u8, Problem> {
-    let exhibits = exhibits(&args.folder, &args.cases, &args.measured)?;
+    let exhibits = exhibits(&args.planted, &args.cases, &args.measured)?;
+    if let Some(name) = &args.name {
+        let named = |exhibit: &&Exhibit| {
+            exhibit.planted.name == *name || exhibit.planted.says("Id") == name
+        };
+        let Some(exhibit) = exhibits.iter().find(named) else {
+            return Err(Problem(format!("no planted bug `{name}`; `museum` lists them")));
+        };
+        if json {
+            show::line(&exhibit_json(exhibit).to_string());
+        } else {
+            tell(exhibit, args);
+        }
+        return Ok(0);
+    }
     if args.markdown {
         show::line(page(&exhibits).trim_end());
         return Ok(0);
@@ -55,6 +71,33 @@ pub(super) fn museum(args: &MuseumArgs, json: bool) -> Result<u8, Problem> {
     Ok(0)
 }
 
+/// One bug, and its small run told.
+fn tell(exhibit: &Exhibit, args: &MuseumArgs) {
+    let patch = &exhibit.planted;
+    show::line(&show::styled(show::BAD, &patch.name));
+    let row = |name: &str, text: &str| {
+        if !text.is_empty() {
+            show::line(&format!("  {name:<10} {text}"));
+        }
+    };
+    row("bug", patch.says("Bug"));
+    row("source", patch.says("Source"));
+    row("breaks", patch.says("Breaks"));
+    row("scenario", patch.says("Scenario"));
+    let Some(small) = exhibit.small() else {
+        row("small run", "not measured: `planted --save-cases` does that");
+        return;
+    };
+    let [was, events] = small.events;
+    let [were, faults] = small.faults;
+    row("small run", &format!("{events} events, {faults} faults (of {was}, {were})"));
+    let case = args.cases.join(format!("{}.json", patch.name));
+    row("case", &case.display().to_string());
+    row("point", &format!("event {}: {}", small.jump.event, small.jump.text));
+    show::line("");
+    small.story.iter().for_each(|line| show::line(line));
+}
+
 fn exhibit_json(exhibit: &Exhibit) -> serde_json::Value {
     let patch = &exhibit.planted;
     let measured = exhibit.measured.as_ref();
@@ -69,6 +112,7 @@ fn exhibit_json(exhibit: &Exhibit) -> serde_json::Value {
         "promise": measured.map(|one| &one.promise),
         "seeds": measured.map(|one| one.seeds),
         "seconds": measured.map(|one| one.seconds),
+        "small": exhibit.small(),
         "events": exhibit.case.as_ref().map(|case| case.expect.events),
         "faults": exhibit.case.as_ref().map(|case| case.plan.entries.len()),
     })

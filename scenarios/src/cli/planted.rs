@@ -1,20 +1,24 @@
 //! `seedfall planted`: how many seeds does it take to find a bug that is known to be there?
 
+mod scratch;
+mod small;
+
 use super::{Problem, parse_time, show};
 use crate::builtin;
-use crate::case::Case;
 use crate::fault::Class;
+use crate::museum::Small;
 use crate::patches::{Contrast, Planted};
+use crate::run::Runnable;
 use crate::scenario::Expect;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use scratch::{Scratch, answer, write_if_changed};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
@@ -58,9 +62,25 @@ pub(super) struct PlantedArgs {
     /// How many threads; without it, one a core.
     #[arg(long, short, value_name = "N")]
     jobs: Option<u32>,
-    /// Keep the small run of each bug that is found in this folder, under the name of its patch.
+    /// Make the first failing run of each bug small, measure it, and look for its point of no
+    /// return.
+    #[arg(long)]
+    shrink: bool,
+    /// As --shrink, and keep the small run in this folder, under the name of its patch.
     #[arg(long, value_name = "FOLDER")]
     save_cases: Option<PathBuf>,
+}
+
+impl PlantedArgs {
+    fn shrinks(&self) -> bool {
+        // Real processes have no run that could be made small.
+        self.chaos.is_none() && (self.shrink || self.save_cases.is_some())
+    }
+
+    /// The number of threads, for a command of the copy.
+    fn jobs(&self) -> Vec<String> {
+        self.jobs.iter().flat_map(|jobs| ["--jobs".to_owned(), jobs.to_string()]).collect()
+    }
 }
 
 /// What became of one planted bug.
@@ -73,6 +93,8 @@ struct Hunt {
     found: Found,
     /// What came of it without the fault that it is said to need.
     without: Option<Found>,
+    /// Its smallest run.
+    small: Option<Small>,
 }
 
 impl Hunt {
@@ -96,6 +118,8 @@ enum Outcome {
     Found {
         promise: String,
         property: String,
+        /// The seed that shows it.
+        seed: u64,
         seeds: u64,
         seconds: f64,
     },
@@ -152,7 +176,11 @@ impl Found {
 }
 
 /// Plants each patch in a copy of the project, sweeps, and tells how long it took to find.
-pub(super) fn planted(args: &PlantedArgs, json: bool) -> Result<u8, Problem> {
+pub(super) fn planted(
+    scenarios: &[Box<dyn Runnable>],
+    args: &PlantedArgs,
+    json: bool,
+) -> Result<u8, Problem> {
     let mut patches = Planted::read_all(&args.folder)?;
     if let Some(only) = &args.only {
         patches.retain(|patch| patch.name.contains(only.as_str()));
@@ -175,7 +203,7 @@ pub(super) fn planted(args: &PlantedArgs, json: bool) -> Result<u8, Problem> {
     for patch in patches {
         bar.set_message(patch.name.clone());
         scratch.restore()?;
-        let new = plant(args, &scratch, patch)?;
+        let new = plant(scenarios, args, &scratch, patch)?;
         tell_at_once(&new, args, json)?;
         hunts.extend(new);
         bar.inc(1);
@@ -206,7 +234,7 @@ fn as_it_is(
         bar.set_message(format!("{scenario}, as it is"));
         let found = Found(vec![hunt(args, scratch, scenario, args.from, &[])?]);
         let name = format!("(none) {scenario}");
-        hunts.push(Hunt { name, planted: None, contrast: None, found, without: None });
+        hunts.push(Hunt { name, planted: None, contrast: None, found, without: None, small: None });
     }
     Ok(hunts)
 }
@@ -219,7 +247,12 @@ fn controls() -> Vec<&'static str> {
 }
 
 /// Plants one bug in the copy, and looks for it.
-fn plant(args: &PlantedArgs, scratch: &Scratch, patch: Planted) -> Result<Vec<Hunt>, Problem> {
+fn plant(
+    scenarios: &[Box<dyn Runnable>],
+    args: &PlantedArgs,
+    scratch: &Scratch,
+    patch: Planted,
+) -> Result<Vec<Hunt>, Problem> {
     let contrasts = if args.contrast.is_some() { patch.contrasts()? } else { Vec::new() };
     let files = match patch.apply(&args.project) {
         Ok(files) => files,
@@ -227,7 +260,14 @@ fn plant(args: &PlantedArgs, scratch: &Scratch, patch: Planted) -> Result<Vec<Hu
             let found = Found(vec![Outcome::Unusable(error.to_string())]);
             let name = patch.name.clone();
             let planted = Some(patch);
-            return Ok(vec![Hunt { name, planted, contrast: None, found, without: None }]);
+            return Ok(vec![Hunt {
+                name,
+                planted,
+                contrast: None,
+                found,
+                without: None,
+                small: None,
+            }]);
         }
     };
     for (file, text) in files {
@@ -244,12 +284,18 @@ fn plant(args: &PlantedArgs, scratch: &Scratch, patch: Planted) -> Result<Vec<Hu
         contrast,
         found,
         without,
+        small: None,
     };
     let found = ranges(&[])?;
-    if let (Outcome::Found { .. }, Some(to)) = (&found.0[0], &args.save_cases) {
-        scratch.save_case(&patch, to)?;
-    }
-    let mut hunts = vec![hunt(None, found, None)];
+    let seed = found.0.iter().find_map(|outcome| match outcome {
+        Outcome::Found { seed, .. } => Some(*seed),
+        Outcome::Missed { .. } | Outcome::Unusable(_) => None,
+    });
+    let small = match seed.filter(|_| args.shrinks()) {
+        Some(seed) => Some(small::measure(args, scratch, scenarios, &patch, seed)?),
+        None => None,
+    };
+    let mut hunts = vec![Hunt { small, ..hunt(None, found, None) }];
     for contrast in contrasts {
         let with = ranges(&contrast.beside)?;
         let less = [contrast.beside.as_slice(), &[contrast.class]].concat();
@@ -269,27 +315,16 @@ fn hunt(
     if let Some(each) = args.chaos {
         return hunt_for_real(args, scratch, scenario, from, each);
     }
-    // A case that an earlier bug left behind must not be taken for this one's.
-    let _ = fs::remove_dir_all(scratch.cases());
     let seeds = format!("{from}..{}", from + args.seeds);
     let time = format!("{}ms", args.time.as_millis());
-    let mut command = scratch.run()?;
-    command.args(["sweep", scenario, "--json"]).args([
-        "--seeds",
-        &seeds,
-        "--time",
-        &time,
-        "--save-to",
-        CASES,
-    ]);
+    let mut command = scratch.command()?;
+    // A failing run is made small later, if at all, and once.
+    command.args(["sweep", scenario, "--json", "--whole", "--seeds", &seeds, "--time", &time]);
+    command.args(args.jobs());
     for class in without {
         command.args(["--without", class.name()]);
     }
-    if let Some(jobs) = args.jobs {
-        command.args(["--jobs", &jobs.to_string()]);
-    }
-    let output = command.output()?;
-    let summary = match printed(&output) {
+    let summary = match answer(&mut command)? {
         Ok(summary) => summary,
         Err(why) => return Ok(Outcome::Unusable(why)),
     };
@@ -299,20 +334,11 @@ fn hunt(
         Some(seed) => Outcome::Found {
             promise: failure["promise"].as_str().unwrap_or_default().to_owned(),
             property: failure["explanation"].as_str().unwrap_or_default().to_owned(),
+            seed,
             seeds: seed + 1 - from,
             seconds,
         },
         None => Outcome::Missed { seeds: summary["seeds"].as_u64().unwrap_or_default(), seconds },
-    })
-}
-
-/// The JSON that a command printed first, or its first complaint.
-fn printed(output: &std::process::Output) -> Result<Value, String> {
-    let text = String::from_utf8_lossy(&output.stdout);
-    let first = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
-    first.ok_or_else(|| {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        errors.lines().find(|line| line.starts_with("error")).unwrap_or("no output").to_owned()
     })
 }
 
@@ -329,10 +355,10 @@ fn hunt_for_real(
     let time = format!("{}ms", each.as_millis());
     let (mut seconds, mut seeds) = (0.0, 0);
     while seeds < args.seeds && seconds < args.time.as_secs_f64() {
-        let seed = (from + seeds).to_string();
-        let mut command = scratch.run()?;
-        command.args(["chaos", protocol, "--for", &time, "--seed", &seed, "--json"]);
-        let report = match printed(&command.output()?) {
+        let seed = from + seeds;
+        let mut command = scratch.command()?;
+        command.args(["chaos", protocol, "--for", &time, "--seed", &seed.to_string(), "--json"]);
+        let report = match answer(&mut command)? {
             Ok(report) => report,
             Err(why) => return Ok(Outcome::Unusable(why)),
         };
@@ -342,92 +368,10 @@ fn hunt_for_real(
         // A broken promise, or a node that died of an assertion.
         if matches!(report["code"].as_u64(), Some(1 | 5)) {
             let (promise, property) = (text("verdict"), text("reason"));
-            return Ok(Outcome::Found { promise, property, seeds, seconds });
+            return Ok(Outcome::Found { promise, property, seed, seeds, seconds });
         }
     }
     Ok(Outcome::Missed { seeds, seconds })
-}
-
-/// Where a sweep of the copy keeps what fails.
-const CASES: &str = "target/seedfall";
-
-/// A copy of a project, in which bugs are planted.
-struct Scratch {
-    project: PathBuf,
-    copy: PathBuf,
-    /// Where in the copy `cargo run` is called.
-    runs_in: PathBuf,
-}
-
-impl Scratch {
-    /// Makes the copy equal to the project, touching only what differs, so that builds stay
-    /// incremental.
-    fn restore(&self) -> Result<(), Problem> {
-        mirror(&self.project, &self.copy)
-    }
-
-    /// `cargo run` in the copy, whose arguments are still to come.
-    fn run(&self) -> Result<Command, Problem> {
-        let mut command = Command::new("cargo");
-        command
-            .current_dir(&self.runs_in)
-            .env("CARGO_TARGET_DIR", fs::canonicalize(&self.project)?.join("target/planted/build"))
-            // Many small builds: quick to build counts for more than quick to run.
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-            .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
-            .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
-            .args(["run", "--release", "--quiet", "--"]);
-        Ok(command)
-    }
-
-    fn cases(&self) -> PathBuf {
-        self.runs_in.join(CASES)
-    }
-
-    /// Keeps the case that the last sweep left, with the bug as its note.
-    fn save_case(&self, patch: &Planted, to: &Path) -> Result<(), Problem> {
-        let kept = fs::read_dir(self.cases())?.filter_map(|file| Some(file.ok()?.path()));
-        let is_case = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
-        let Some(path) = kept.filter(is_case).min() else {
-            return Err(Problem(format!("{}: the sweep kept no case", patch.name)));
-        };
-        let case: Case = serde_json::from_str(&fs::read_to_string(path)?)?;
-        let note = patch.says("Bug").to_owned();
-        Case { note, ..case }.save(&to.join(format!("{}.json", patch.name)))?;
-        Ok(())
-    }
-}
-
-fn mirror(from: &Path, to: &Path) -> Result<(), Problem> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let (path, copy) = (entry.path(), to.join(&name));
-        if path.is_dir() {
-            if name != "target" && name != ".git" {
-                mirror(&path, &copy)?;
-            }
-        } else {
-            write_if_changed(&copy, &fs::read(&path)?)?;
-        }
-    }
-    // What the project no longer has: a module that was deleted must not be built.
-    for entry in fs::read_dir(to)? {
-        let entry = entry?;
-        if !from.join(entry.file_name()).exists() && entry.path().is_file() {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-fn write_if_changed(path: &Path, text: &[u8]) -> Result<(), Problem> {
-    if fs::read(path).is_ok_and(|old| old == text) {
-        return Ok(());
-    }
-    Ok(fs::write(path, text)?)
 }
 
 /// What a long run has measured is not lost if it is broken off.
@@ -473,6 +417,7 @@ fn as_json(hunt: &Hunt) -> Value {
     value["breaks"] = json!(said("Breaks"));
     value["promise"] = json!(promise);
     value["explanation"] = json!(property);
+    value["small"] = json!(hunt.small);
     value
 }
 
@@ -483,7 +428,7 @@ fn row(hunt: &Hunt) -> Vec<String> {
         Outcome::Unusable(why) => why.clone(),
     });
     let (promise, property, seeds, seconds) = match hunt.found.median() {
-        Outcome::Found { promise, property, seeds, seconds } => {
+        Outcome::Found { promise, property, seeds, seconds, .. } => {
             (promise.as_str(), property.as_str(), *seeds, *seconds)
         }
         Outcome::Missed { seeds, seconds } => ("", "", *seeds, *seconds),

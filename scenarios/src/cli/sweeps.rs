@@ -5,7 +5,7 @@ use crate::case::Case;
 use crate::report::Failure;
 use crate::run::{Runnable, Trial};
 use crate::scenario::Expect;
-use crate::shrink::{DEFAULT_RUNS, shrink};
+use crate::shrink::{DEFAULT_RUNS, Effort, shrink};
 use crate::sweep::{Meaning, Summary, Sweep, all_cores, sweep as run_sweep};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::Range;
@@ -26,6 +26,7 @@ pub(super) fn everything(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<
         without: Vec::new(),
         under: None,
         save_to: PathBuf::from("target/seedfall"),
+        whole: false,
     };
     sweep(scenarios, &args, json)
 }
@@ -64,7 +65,7 @@ pub(super) fn sweep(
     for (scenario, summary, meaning) in &swept {
         let Some(failure) = summary.failures.first() else { continue };
         // A control that behaves as it should has a story too, but nobody waits for it.
-        let asked = args.name.is_some() || !matches!(meaning, Meaning::Good);
+        let asked = !args.whole && (args.name.is_some() || !matches!(meaning, Meaning::Good));
         // Whatever replays a seed draws the faults of the scenario's own model, all of them.
         let own_faults = args.without.is_empty() && args.under.is_none();
         if asked && own_faults {
@@ -173,6 +174,9 @@ fn tell(swept: &[Swept<'_>]) {
     }
 }
 
+/// How long a sweep works on making a failing run small, at most.
+const SHRINK_TIME: Duration = Duration::from_secs(30);
+
 /// Makes a failing run small, tells its story, and keeps it as a case.
 fn keep(
     scenario: &dyn Runnable,
@@ -181,7 +185,8 @@ fn keep(
     json: bool,
 ) -> Result<(), Problem> {
     let path = folder.join(format!("{}-{}.json", scenario.name(), failure.seed.0));
-    let shrunk = shrink(scenario, &Trial::of(failure.seed), DEFAULT_RUNS).ok_or_else(|| {
+    let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
+    let shrunk = shrink(scenario, &Trial::of(failure.seed), &effort).ok_or_else(|| {
         Problem("two runs of one seed differ: the protocol is not a value".into())
     })?;
     Case::of(&shrunk.trial, &shrunk.report, "").save(&path)?;

@@ -1,0 +1,91 @@
+//! The smallest run of a planted bug, measured.
+
+use super::super::Problem;
+use super::PlantedArgs;
+use super::scratch::{Scratch, answer};
+use crate::case::{Case, Replayed};
+use crate::museum::{Jump, Small};
+use crate::patches::Planted;
+use crate::run::Runnable;
+use serde_json::Value;
+
+/// Where the copy keeps the small run.
+const CASE: &str = "target/seedfall/planted.json";
+
+/// How long it may take to make a run small.
+const SHRINK_TIME: &str = "30s";
+
+/// Has the copy, in which the bug is planted, shrink its run of this seed, replay the small run and
+/// look for its point of no return.
+pub(super) fn measure(
+    args: &PlantedArgs,
+    scratch: &Scratch,
+    scenarios: &[Box<dyn Runnable>],
+    patch: &Planted,
+    seed: u64,
+) -> Result<Small, Problem> {
+    let (scenario, seed_text) = (patch.says("Scenario"), seed.to_string());
+    let ask = |words: &[&str], jobs: bool| -> Result<Value, Problem> {
+        let mut command = scratch.command()?;
+        command.args(words).arg("--json");
+        if jobs {
+            command.args(args.jobs());
+        }
+        answer(&mut command)?.map_err(|why| Problem(format!("{}: {}: {why}", patch.name, words[0])))
+    };
+    let words = ["shrink", scenario, "--seed", &seed_text, "--save", CASE, "--time", SHRINK_TIME];
+    let shrunk = ask(&words, true)?;
+    let replayed = ask(&["replay", CASE], false)?;
+    let point = ask(&["point", CASE, "--whole"], true)?;
+    let case: Case = serde_json::from_str(&std::fs::read_to_string(scratch.runs_in.join(CASE))?)?;
+    if let Some(folder) = &args.save_cases {
+        let note = patch.says("Bug").to_owned();
+        Case { note, ..case.clone() }.save(&folder.join(format!("{}.json", patch.name)))?;
+    }
+    let same = replayed["parts_at_event"].is_null()
+        && replayed["failure"]["fingerprint"].as_str() == case.expect.fingerprint.as_deref();
+    let pair = |name: &str| {
+        let number = |which: usize| shrunk[name][which].as_u64().unwrap_or_default();
+        [number(0), number(1)]
+    };
+    let jump = |name: &str| Jump {
+        event: point[name]["event"].as_u64().unwrap_or_default(),
+        text: point[name]["text"].as_str().unwrap_or_default().to_owned(),
+        before: share(&point[name]["before"]),
+        after: share(&point[name]["after"]),
+    };
+    let told = shrunk["story"].as_array().into_iter().flatten();
+    Ok(Small {
+        seed,
+        events: pair("events"),
+        delivered: pair("delivered"),
+        faults: pair("faults"),
+        operations: pair("operations"),
+        draws: pair("draws"),
+        matter: shrunk["matter"].as_u64(),
+        runs: shrunk["runs"].as_u64().unwrap_or_default(),
+        seconds: shrunk["seconds"].as_f64().unwrap_or_default(),
+        minimal: shrunk["minimal"].as_bool().unwrap_or_default(),
+        replays: same,
+        differs: differs(scenarios, patch, &case),
+        sure: point["sure"].as_bool().unwrap_or_default(),
+        jump: jump("jump"),
+        decided: jump("decided"),
+        story: told.filter_map(|line| Some(line.as_str()?.to_owned())).collect(),
+    })
+}
+
+fn share(chance: &Value) -> f64 {
+    let number = |name: &str| chance[name].as_f64().unwrap_or_default();
+    number("failed") / number("of").max(1.0)
+}
+
+/// The first event at which this program, in which the bug is not planted, does something else:
+/// where the bug acts first. `None` if the scenario is not one of this program's.
+fn differs(scenarios: &[Box<dyn Runnable>], patch: &Planted, case: &Case) -> Option<u64> {
+    let scenario = crate::case::find(scenarios, patch.says("Scenario")).ok()?;
+    match case.compare(&scenario.run(&case.trial())) {
+        Replayed::Parted { event, .. } => Some(event),
+        Replayed::Same => None,
+    }
+}

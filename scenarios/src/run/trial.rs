@@ -1,0 +1,86 @@
+//! What decides one run.
+
+use crate::plan::FaultPlan;
+use crate::scenario::OperationId;
+use seedfall_sim::{DrawAddress, Duration, NodeId, Override, Recording, Seed, SystemModel, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that decides one run of a scenario, and how much of it to keep.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// What decides everything that is not written down here.
+    pub seed: Seed,
+    /// The faults; `None`: those that the seed draws.
+    pub plan: Option<FaultPlan>,
+    /// The model within which faults stay; `None`: that of the scenario.
+    pub model: Option<SystemModel>,
+    /// Operations that are left out.
+    pub skip: BTreeSet<OperationId>,
+    /// When an operation is called and whom it asks first, if not as its client decides: so that
+    /// others can be left out without moving it.
+    pub calls: BTreeMap<OperationId, Call>,
+    /// Draws to be decided otherwise than by the seed.
+    pub overrides: BTreeMap<DrawAddress, Override>,
+    /// The draws of links, nodes and disks that stay random once the run has begun, all others
+    /// being nominal; `None`: all.
+    pub random: Option<BTreeSet<DrawAddress>>,
+    /// Only so many nodes take part, the first ones; `None`: as many as the scenario says.
+    pub nodes: Option<usize>,
+    /// When faults stop, and the closing operations begin, if earlier than the scenario says. The
+    /// run does not end before, even if nothing is left to be done.
+    pub faults: Option<Duration>,
+    /// Messages, requests and answers that the wire loses, by the addresses of their draws: not a
+    /// fault, but a question, whether they matter.
+    pub left_out: BTreeSet<DrawAddress>,
+    /// After how many events to give the run up, as stuck, if earlier than the scenario says.
+    pub events: Option<u64>,
+    /// Where the run takes another turn; `None`: nowhere.
+    pub fork: Option<Fork>,
+    /// How much of the trace to keep.
+    pub recording: Recording,
+    /// Whether to keep the draws.
+    pub log_draws: bool,
+    /// Whether events are wrapped in `tracing` spans, so that logs show virtual time and node.
+    pub spans: bool,
+}
+
+/// How an operation is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// When; at once, if its client is not done with an earlier one by then.
+    pub at: Time,
+    /// The node that it asks first.
+    pub asks: NodeId,
+}
+
+/// Where a run takes another turn: the same past, and another future under the same fault plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// After the first step, or deed of the nemesis, at whose end so many events have happened.
+    pub after: u64,
+    /// What decides every draw from there on, none of which is overridden or nominal.
+    pub seed: Seed,
+}
+
+impl Trial {
+    /// What the seed alone decides, with the hash and nothing else kept.
+    pub fn of(seed: Seed) -> Self {
+        Self {
+            seed,
+            plan: None,
+            model: None,
+            skip: BTreeSet::new(),
+            calls: BTreeMap::new(),
+            overrides: BTreeMap::new(),
+            random: None,
+            nodes: None,
+            faults: None,
+            left_out: BTreeSet::new(),
+            events: None,
+            fork: None,
+            recording: Recording::Hash,
+            log_draws: false,
+            spans: false,
+        }
+    }
+}
