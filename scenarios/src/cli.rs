@@ -198,6 +198,9 @@ struct ExplainArgs {
     /// Do not shrink a run that fails.
     #[arg(long)]
     whole: bool,
+    /// In the page, also at which event the failure became likely; takes some seconds.
+    #[arg(long, requires = "html")]
+    point: bool,
     #[command(flatten)]
     effort: EffortArgs,
 }

@@ -11,11 +11,13 @@
 mod cone;
 mod html;
 mod operations;
+mod point;
 
 #[cfg(feature = "cli")]
 pub(crate) use html::clip;
 
 use crate::plan::Frame;
+use crate::point::Point;
 use crate::report::{Conclusion, Report};
 use crate::run::{Runnable, Trial};
 use crate::shrink::{self, Effort, Shrunk, Size};
@@ -69,6 +71,8 @@ pub struct Explanation {
     pub story: Vec<Told>,
     /// What the protocol ignored and reached, and how often.
     pub marks: Vec<(String, u64)>,
+    /// At which event the failure became likely, if that was asked.
+    pub point: Option<Point>,
 }
 
 /// What a run came to.
@@ -258,6 +262,7 @@ impl Explanation {
             story: shrink::story(shrunk).iter().map(|line| told(line)).collect(),
             marks: report.marks.iter().map(|(mark, n)| ((*mark).to_owned(), *n)).collect(),
             events,
+            point: None,
         };
         explanation.link(report);
         cone::mark(&mut explanation, &report.conclusion);

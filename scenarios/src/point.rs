@@ -17,6 +17,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+/// How many futures of each prefix are run, unless somebody says otherwise.
+pub const FUTURES: usize = 100;
+
 /// Prefixes that are tried before the largest jump is looked for.
 const COARSE: usize = 16;
 /// Prefixes that the search for the largest jump may try.

@@ -174,7 +174,13 @@ fn the_museum_lists_every_patch() {
     came_to(&seedfall(root, &["museum"]), 0, &["RAFT-07", "raft-kv-3"]);
     let page = fs::read_to_string("../docs/museum.md").expect("the page");
     assert_eq!(out(&seedfall(root, &["museum", "--markdown"])), page);
-    came_to(&seedfall(root, &["museum", "/nowhere"]), 2, &["/nowhere"]);
+    came_to(&seedfall(root, &["museum", "--planted", "/nowhere"]), 2, &["/nowhere"]);
+    came_to(
+        &seedfall(root, &["museum", "RAFT-07"]),
+        0,
+        &["raft-07-figure-8", "Leader Completeness"],
+    );
+    came_to(&seedfall(root, &["museum", "RAFT-00"]), 2, &["no planted bug `RAFT-00`"]);
 }
 
 /// `planted` builds a project; here `cargo` is a script that runs this build instead, whose
@@ -220,7 +226,8 @@ fn planted_keeps_the_small_run_of_a_bug_and_measures_what_it_needs() {
     let text = fs::read_to_string(root.join("kept/x-early.json")).expect("the case");
     assert!(text.contains("\"note\": \"the register is copied too early\""), "{text}");
     came_to(&seedfall(root, &["replay", "kept/x-early.json"]), 1, &["and to the case"]);
-    let args = ["museum", "patches", "--cases", "kept", "--measured", "measured.jsonl"];
+    let args =
+        ["museum", "--planted", "patches", "--cases", "kept", "--measured", "measured.jsonl"];
     let page = out(&seedfall(root, &[&args[..], &["--markdown"]].concat()));
     assert!(page.contains("Bugs: 1; measured: 1; found: 1"), "{page}");
     assert!(page.contains("events, 0 faults](../tests/museum/x-early.json)"), "{page}");

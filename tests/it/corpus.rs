@@ -29,12 +29,69 @@ fn plans_of_the_corpus_leave_raft_safe() {
     over_corpus("plan", seedfall_fuzz::plan);
 }
 
+#[test]
+fn runs_of_the_corpus_leave_raft_safe() {
+    over_corpus("run", seedfall_fuzz::run);
+}
+
+#[test]
+fn histories_of_the_corpus_are_refused_or_judged() {
+    over_corpus("history", seedfall_fuzz::history);
+}
+
+#[test]
+fn registers_of_the_corpus_are_judged_as_by_brute_force() {
+    over_corpus("register", seedfall_fuzz::register);
+}
+
+#[test]
+fn journals_of_the_corpus_are_refused_or_recovered() {
+    over_corpus("journal", seedfall_fuzz::journal);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_small_register_is_judged_as_by_brute_force(bytes in vec(any::<u8>(), 3..22)) {
+        seedfall_fuzz::register(&bytes);
+    }
+
+    #[test]
+    fn any_journal_is_refused_or_recovered(bytes in vec(any::<u8>(), 1..200)) {
+        seedfall_fuzz::journal(&bytes);
+    }
+
+    /// A history with a bit flipped or its end cut off is refused or judged.
+    #[test]
+    fn a_damaged_history_is_refused_or_judged(
+        which in 0_usize..3,
+        cut in 0_usize..400,
+        at in any::<usize>(),
+        flip in 0_u8..8,
+    ) {
+        let name = ["json-lines", "edn", "jepsen-log"][which];
+        let path = root().join("fuzz/corpus/history").join(name);
+        let good = fs::read(path).expect("kept in the corpus");
+        let mut bytes = good[..cut.min(good.len())].to_vec();
+        if let Some(last) = bytes.len().checked_sub(1) {
+            bytes[at % (last + 1)] ^= 1 << flip;
+        }
+        seedfall_fuzz::history(&bytes);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn any_plan_leaves_raft_safe(bytes in vec(any::<u8>(), 8..120)) {
         seedfall_fuzz::plan(&bytes);
+    }
+
+    #[test]
+    fn any_plan_and_workload_leave_raft_safe(bytes in vec(any::<u8>(), 16..120)) {
+        seedfall_fuzz::run(&bytes);
     }
 
     /// A case with a bit flipped or its end cut off is refused or run, and never panics.

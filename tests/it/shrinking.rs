@@ -3,9 +3,12 @@
 
 use seedfall::builtin::{copied_register, raft_kv};
 use seedfall::case::{Case, Replayed};
-use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, shrink, story};
-use seedfall::sim::Seed;
+use seedfall::point::{self, Futures, point};
+use seedfall::run::Fork;
+use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, Stop, shrink, story};
+use seedfall::sim::{Recording, Seed};
 use seedfall::{Conclusion, Runnable, Swarm, Trial};
+use std::num::NonZeroUsize;
 
 /// A failing run of the negative control, under faults that have nothing to do with its bug.
 fn small() -> (Box<dyn Runnable>, Shrunk) {
@@ -72,6 +75,84 @@ fn shrinking_is_deterministic_and_its_case_replays() {
     assert_eq!((one.report.hash, one.runs), (two.report.hash, two.runs));
     let case = Case::of(&one.trial, &one.report, "");
     assert_eq!(case.compare(&scenario.run(&case.trial())), Replayed::Same);
+}
+
+#[test]
+fn the_case_is_the_same_byte_for_byte_on_one_core_and_on_several() {
+    let mut scenario = copied_register::scenario();
+    scenario.faults = Swarm::ALL;
+    let fails = |trial: &Trial| matches!(scenario.run(trial).conclusion, Conclusion::Failed(_));
+    let failing = (0..100).map(|seed| Trial::of(Seed(seed))).find(fails);
+    let failing = failing.expect("the bug shows in most runs");
+    // Fewer runs than it would take: also where it stops must not depend on the cores.
+    for runs in [DEFAULT_RUNS, 90] {
+        let cases = [1, 2, 5].map(|jobs| {
+            let jobs = NonZeroUsize::new(jobs).expect("not zero");
+            let effort = Effort { runs, time: None, jobs };
+            let small = shrink(&scenario, &failing, &effort).expect("it fails");
+            let case = Case::of(&small.trial, &small.report, "");
+            (small.runs, serde_json::to_string(&case).expect("a case is JSON"))
+        });
+        assert!(cases[0] == cases[1] && cases[1] == cases[2], "{runs}");
+    }
+}
+
+#[test]
+fn a_shrink_that_has_no_time_says_so() {
+    let (scenario, small) = small();
+    assert_eq!(small.stopped, None);
+    let seed = Trial::of(small.trial.seed);
+    let time = Some(std::time::Duration::ZERO);
+    let hasty = Effort { time, ..Effort::runs(DEFAULT_RUNS) };
+    let hasty = shrink(scenario.as_ref(), &seed, &hasty).expect("it fails");
+    assert_eq!(hasty.stopped, Some(Stop::Time));
+    assert!(hasty.summary().contains("not minimal: its time was up"), "{}", hasty.summary());
+    let few = shrink(scenario.as_ref(), &seed, &Effort::runs(20)).expect("it fails");
+    assert_eq!(few.stopped, Some(Stop::Runs), "{}", few.summary());
+}
+
+/// Every arrival of the small run either matters or can be lost; together they can be.
+#[test]
+fn what_matters_is_what_cannot_be_lost() {
+    let (scenario, small) = small();
+    let matter = small.matter.clone().expect("asked, and a broken safety promise");
+    assert!(0 < matter.matter && matter.matter <= matter.arrivals, "{matter:?}");
+    assert!(!matter.draws.is_empty(), "{matter:?}");
+    let same = small.failure().map(|failure| failure.fingerprint.clone());
+    let all = Trial { left_out: matter.draws, ..small.trial.clone() };
+    assert_ne!(fingerprint(scenario.as_ref(), &all), same, "without all of them it does not fail");
+}
+
+#[test]
+fn the_point_of_no_return_is_where_the_failure_becomes_likely() {
+    let (scenario, small) = small();
+    let futures = |jobs| Futures { of_each: 40, jobs: NonZeroUsize::new(jobs).expect("not zero") };
+    let point = point(scenario.as_ref(), &small.trial, futures(2)).expect("it fails");
+    assert_eq!(Some(point.clone()), point::point(scenario.as_ref(), &small.trial, futures(1)));
+    let last = point.curve.last().expect("some prefixes");
+    assert_eq!((last.after, last.failed), (point.events, last.of), "in the end it has failed");
+    let (before, after) = (point.jump.before.share(), point.jump.after.share());
+    assert!(before < after, "{point:?}");
+    assert!(point.jump.event <= point.events && 0.95 <= point.decided.after.share());
+    let passing = Trial::of(Seed(1));
+    assert!(point::point(&raft_kv::three(), &passing, futures(1)).is_none());
+}
+
+/// Another future has the same past: up to the fork the traces are equal, after it they are not.
+#[test]
+fn a_fork_keeps_the_past_and_changes_the_future() {
+    let scenario = raft_kv::three();
+    let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(3)) };
+    let whole = scenario.run(&trial);
+    let fork = |seed| Some(Fork { after: 150, seed: Seed(seed) });
+    let runs = [4, 5].map(|seed| scenario.run(&Trial { fork: fork(seed), ..trial.clone() }));
+    for run in &runs {
+        let same = whole.trace.iter().zip(&run.trace).take_while(|(one, two)| one == two).count();
+        assert!((150..400).contains(&same), "{same} of {}", whole.events);
+    }
+    assert_ne!(runs[0].hash, runs[1].hash, "two futures");
+    let again = scenario.run(&Trial { fork: fork(4), ..trial });
+    assert_eq!(runs[0].hash, again.hash, "each of them the same every time");
 }
 
 #[test]

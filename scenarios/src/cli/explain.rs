@@ -3,6 +3,7 @@
 use super::inspect::target;
 use super::{ExplainArgs, Problem, code_of_conclusion, show};
 use crate::explain::{Explanation, Happening, Operation, clip, examine};
+use crate::point::{FUTURES, Futures, point};
 use crate::run::Runnable;
 use crate::shrink::Shrunk;
 use seedfall_sim::{Kind, Time};
@@ -26,9 +27,11 @@ pub(super) fn explain(
     let (_, scenario, trial) = target(scenarios, "explain", &args.target, args.seed)?;
     std::panic::set_hook(Box::new(|_| {}));
     let shrunk = examine(scenario, &trial, args.whole, &args.effort.get());
+    let futures = Futures { of_each: FUTURES, jobs: args.effort.get().jobs };
+    let point = if args.point { point(scenario, &shrunk.trial, futures) } else { None };
     let _ = std::panic::take_hook();
     let (replay, whole) = commands(args, &shrunk);
-    let explanation = Explanation::of(scenario, &shrunk, replay, whole);
+    let explanation = Explanation { point, ..Explanation::of(scenario, &shrunk, replay, whole) };
     if let Some(path) = &args.html {
         save(&explanation, path)?;
     }

@@ -3,7 +3,7 @@
 use super::inspect::target;
 use super::{EffortArgs, Problem, show};
 use crate::explain::examine;
-use crate::point::{Chance, Futures, Point, Turn, point as look};
+use crate::point::{Chance, FUTURES, Futures, Point, Turn, point as look};
 use crate::run::Runnable;
 use clap::Args;
 use serde_json::json;
@@ -27,7 +27,7 @@ pub(super) struct PointArgs {
     #[arg(long, value_parser = super::parse_seed)]
     seed: Option<u64>,
     /// How many futures of each prefix to run.
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = FUTURES, value_name = "N")]
     futures: usize,
     /// Do not shrink the run first.
     #[arg(long)]

@@ -36,6 +36,7 @@ impl Explanation {
             ("commands", self.commands_html()),
             ("facts", self.facts_html()),
             ("story", self.story_html()),
+            ("point", self.point.as_ref().map_or_else(String::new, super::point::section)),
             ("history", self.history_html()),
             ("faults", self.faults_html()),
             ("style", STYLE.to_owned()),
@@ -363,7 +364,7 @@ fn seconds(nanos: u64) -> String {
     format!("{}.{:06}s", nanos / 1_000_000_000, nanos % 1_000_000_000 / 1_000)
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -61,6 +61,10 @@ pub(super) struct Search<'a> {
 }
 
 /// Until when to go on.
+#[expect(
+    clippy::disallowed_types,
+    reason = "a search is bounded by the machine's clock; its runs never see it"
+)]
 struct Clock {
     started: std::time::Instant,
     time: Option<std::time::Duration>,
@@ -89,6 +93,7 @@ impl<'a> Search<'a> {
     ) -> Self {
         #[expect(
             clippy::disallowed_methods,
+            clippy::disallowed_types,
             reason = "a search is bounded by the machine's clock; its runs never see it"
         )]
         let started = std::time::Instant::now();
@@ -454,7 +459,7 @@ fn sets(things: &[Thing]) -> Vec<(Vec<Thing>, u64)> {
     }
     let any = |salt: u64, turn: u64| {
         let draw = StableHasher::hash(&(salt, turn)) >> 32;
-        things[(draw * things.len() as u64 >> 32) as usize]
+        things[((draw * things.len() as u64) >> 32) as usize]
     };
     sets.extend((1..=SHAKEN).map(|salt| {
         let out = (0..=salt % 3).map(|turn| any(salt, turn)).collect();
