@@ -1,5 +1,5 @@
 #![no_main]
-//! `cargo fuzz run history --features libfuzzer`: the body stands in the library, where `cargo test`
-//! runs it too.
+//! `cargo fuzz run history --features libfuzzer`: the body stands in the library, where
+//! `cargo test` runs it too.
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| seedfall_fuzz::history(bytes));

@@ -23,8 +23,8 @@ pub fn case(bytes: &[u8]) {
 }
 
 /// Any fault plan and any part of the workload leave a three-node Raft safe and let it recover: the
-/// first eight bytes are the seed, the bits of the next eight say which operations are left out, the
-/// others are the plan.
+/// first eight bytes are the seed, the bits of the next eight say which operations are left out,
+/// the others are the plan.
 pub fn run(bytes: &[u8]) {
     let Some((seed, rest)) = bytes.split_first_chunk::<8>() else { return };
     let Some((left_out, plan)) = rest.split_first_chunk::<8>() else { return };
