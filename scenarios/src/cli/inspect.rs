@@ -162,7 +162,7 @@ pub(super) fn shrink(
         });
         show::line(&value.to_string());
     } else {
-        show::story(&shrunk);
+        show::story(&shrunk, args.save.as_deref());
     }
     Ok(code_of_conclusion(&shrunk.report.conclusion))
 }

@@ -10,6 +10,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::json;
+use std::path::Path;
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -159,9 +160,14 @@ pub(super) fn details(scenario: &dyn Runnable, summary: &Summary) -> String {
 }
 
 /// A shrunk failure and its story.
-pub(super) fn story(shrunk: &Shrunk) {
+pub(super) fn story(shrunk: &Shrunk, kept: Option<&Path>) {
     let Some(failure) = shrunk.failure() else { return };
-    let told = failure.to_string();
+    // The seed alone replays the run as it was before it was made small.
+    let replay = match kept {
+        Some(path) => format!("cargo run --release -- replay {}", path.display()),
+        None => format!("{} (the whole run, not this one)", failure.replay),
+    };
+    let told = Failure { replay, ..failure.clone() }.to_string();
     let (first, rest) = told.split_once('\n').unwrap_or((&told, ""));
     line(&styled(BAD, first));
     line(rest);

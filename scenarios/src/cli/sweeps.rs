@@ -195,7 +195,7 @@ fn keep(
         return Ok(());
     }
     show::line("");
-    show::story(&shrunk);
+    show::story(&shrunk, Some(&path));
     show::line(&format!("  kept in    {}", path.display()));
     show::line(&format!("  report     {}", report.display()));
     Ok(())
