@@ -65,6 +65,11 @@ impl Runnable for Outside {
         within_reach(self.0.faults.draw(seed, frame))
     }
 
+    fn fewest(&self) -> usize {
+        // Who the nodes are is written into the program.
+        self.0.frame.nodes
+    }
+
     fn run(&self, trial: &Trial) -> Report {
         let plan = trial.plan.clone().unwrap_or_else(|| self.plan(trial.seed));
         let job = Job {
@@ -167,6 +172,7 @@ impl Outside {
             conclusion,
             trace: Vec::new(),
             draws: Vec::new(),
+            calls: Vec::new(),
         }
     }
 
@@ -201,6 +207,7 @@ impl Outside {
             conclusion: Conclusion::Failed(Box::new(failure)),
             trace: Vec::new(),
             draws: Vec::new(),
+            calls: Vec::new(),
         }
     }
 
