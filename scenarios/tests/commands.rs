@@ -1,23 +1,14 @@
 //! The commands, as a person or a script meets them: output, exit codes, and what bad input gets.
 
+mod common;
+
+use common::{out, seedfall_in};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 fn seedfall(args: &[&str]) -> Output {
     seedfall_in(Path::new("."), args)
-}
-
-fn seedfall_in(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_seedfall"))
-        .current_dir(folder)
-        .args(args)
-        .output()
-        .expect("the binary was built for this test")
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Bad input: exit code 2, a message that says all of `expected`, no backtrace.

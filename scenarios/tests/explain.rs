@@ -1,5 +1,8 @@
 //! The report of a run: what it must hold, whatever the run.
 
+mod common;
+
+use common::{out, seedfall_in};
 use seedfall::builtin;
 use seedfall::explain::{Explanation, Happening, PAGE_BYTES_MAX, examine};
 use seedfall::shrink::Effort;
@@ -7,7 +10,7 @@ use seedfall::sim::{Kind, Seed};
 use seedfall::{Runnable, Trial};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn scenario(name: &str) -> Box<dyn Runnable> {
     builtin::all().into_iter().find(|one| one.name() == name).expect("a built-in scenario")
@@ -27,12 +30,8 @@ fn island(page: &str) -> serde_json::Value {
 }
 
 fn seedfall(folder: &Path, args: &[&str]) -> (Output, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_seedfall"))
-        .current_dir(folder)
-        .args(args)
-        .output()
-        .expect("the binary was built for this test");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let output = seedfall_in(folder, args);
+    let text = out(&output);
     (output, text)
 }
 

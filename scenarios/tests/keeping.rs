@@ -1,23 +1,14 @@
 //! `diff`, `keep` and `museum`, as a person or a script meets them.
 
+mod common;
+
+use common::{out, seedfall_in};
 use seedfall::contrast;
 use seedfall::fault::Class;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-fn seedfall(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_seedfall"))
-        .current_dir(folder)
-        .args(args)
-        .output()
-        .expect("the binary was built for this test")
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 #[track_caller]
 fn came_to(output: &Output, code: i32, words: &[&str]) {
@@ -33,7 +24,7 @@ fn came_to(output: &Output, code: i32, words: &[&str]) {
 /// A folder with a small failing case of the negative control, and the case's name.
 fn failing() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = seedfall(folder.path(), &["sweep", "copied-register", "--seeds", "200"]);
+    let output = seedfall_in(folder.path(), &["sweep", "copied-register", "--seeds", "200"]);
     let text = out(&output);
     let kept = text.lines().find_map(|line| line.trim().strip_prefix("kept in"));
     let kept = kept.expect("the failing run is kept").trim().to_owned();
@@ -43,7 +34,7 @@ fn failing() -> (tempfile::TempDir, String) {
 #[test]
 fn diff_tells_equal_from_different() {
     let (folder, case) = failing();
-    let diff = |args: &[&str]| seedfall(folder.path(), &[&["diff"], args].concat());
+    let diff = |args: &[&str]| seedfall_in(folder.path(), &[&["diff"], args].concat());
     came_to(&diff(&["abd:3", "abd:3"]), 0, &["equal, event for event"]);
     came_to(&diff(&["abd:3", "abd:4"]), 1, &["they part at event", "  A ", "  B "]);
     came_to(&diff(&[&case]), 0, &["equal, event for event, to this build's run"]);
@@ -66,12 +57,12 @@ fn diff_names_the_nearest_passing_neighbour() {
     let (folder, case) = failing();
     let args = ["diff", &case, "--neighbour"];
     let words = ["  fails ", "  passes ", "What makes the difference:", "nominal"];
-    came_to(&seedfall(folder.path(), &args), 1, &words);
-    let output = seedfall(folder.path(), &[&args[..], &["--json"]].concat());
+    came_to(&seedfall_in(folder.path(), &args), 1, &words);
+    let output = seedfall_in(folder.path(), &[&args[..], &["--json"]].concat());
     let value: Value = serde_json::from_str(&out(&output)).expect("a JSON object");
     assert!(value["decision"]["draw"]["draw"]["site"].is_object(), "{value}");
     assert!(value["passing"].as_u64() >= Some(1), "{value}");
-    let passing = seedfall(folder.path(), &["diff", "abd:3", "--neighbour"]);
+    let passing = seedfall_in(folder.path(), &["diff", "abd:3", "--neighbour"]);
     came_to(&passing, 2, &["does not fail"]);
 }
 
@@ -88,14 +79,14 @@ fn stale(folder: &Path, case: &str) -> PathBuf {
 #[test]
 fn a_case_is_kept_once_and_with_a_note() {
     let (folder, case) = failing();
-    let keep = |args: &[&str]| seedfall(folder.path(), &[&["keep"], args].concat());
+    let keep = |args: &[&str]| seedfall_in(folder.path(), &[&["keep"], args].concat());
     let kept = folder.path().join("tests/regressions/stale-read.json");
     let output = keep(&[&case, "a read is stale", "--as", "stale-read"]);
     came_to(&output, 0, &["kept in tests/regressions/stale-read.json", "replay", "red until"]);
     let text = fs::read_to_string(&kept).expect("it was written");
     let value: Value = serde_json::from_str(&text).expect("a case");
     assert_eq!(value["note"], "a read is stale");
-    let replay = seedfall(folder.path(), &["replay", "tests/regressions/stale-read.json"]);
+    let replay = seedfall_in(folder.path(), &["replay", "tests/regressions/stale-read.json"]);
     came_to(&replay, 1, &["equal to each other and to the case"]);
 
     came_to(&keep(&[&case, "another", "--as", "stale-read"]), 2, &["there already", "--as NAME"]);
@@ -112,11 +103,11 @@ fn a_case_is_kept_once_and_with_a_note() {
 #[test]
 fn a_stale_case_is_refreshed_or_retired() {
     let (folder, case) = failing();
-    let keep = |args: &[&str]| seedfall(folder.path(), &[&["keep", "--refresh"], args].concat());
+    let keep = |args: &[&str]| seedfall_in(folder.path(), &[&["keep", "--refresh"], args].concat());
     came_to(&keep(&[&case]), 0, &["replays as it is stored"]);
     let path = stale(folder.path(), &case);
     came_to(&keep(&["stale.json"]), 0, &["parts from the stored run at event 11", "written anew"]);
-    came_to(&seedfall(folder.path(), &["replay", "stale.json"]), 1, &["and to the case"]);
+    came_to(&seedfall_in(folder.path(), &["replay", "stale.json"]), 1, &["and to the case"]);
 
     // A failure that nothing shows any more.
     let text = fs::read_to_string(&path).expect("a case");
@@ -141,7 +132,7 @@ fn a_mended_case_is_kept_as_one_that_passes() {
     let passes = |seed: &u64| {
         let seed = seed.to_string();
         let save = ["replay", "abd", "--seed", &seed, "--save", "case.json"];
-        seedfall(folder.path(), &save).status.code() == Some(0)
+        seedfall_in(folder.path(), &save).status.code() == Some(0)
     };
     assert!((0..20).any(|seed| passes(&seed)), "most seeds pass");
     let path = folder.path().join("case.json");
@@ -149,7 +140,7 @@ fn a_mended_case_is_kept_as_one_that_passes() {
     let failed = text.replace("\"fingerprint\": null", "\"fingerprint\": \"safety: lost\"");
     assert_ne!(failed, text);
     fs::write(&path, failed).expect("a file");
-    let keep = |args: &[&str]| seedfall(folder.path(), &[&["keep", "--refresh"], args].concat());
+    let keep = |args: &[&str]| seedfall_in(folder.path(), &[&["keep", "--refresh"], args].concat());
     came_to(&keep(&["case.json"]), 4, &["judged otherwise", "the run breaks nothing"]);
     came_to(&keep(&["case.json", "--fixed"]), 0, &["passes now"]);
     assert_eq!(fs::read_to_string(&path).expect("a case"), text, "the case that passes");
@@ -168,19 +159,19 @@ fn the_museum_lists_every_patch() {
             path.extension().is_some_and(|ending| ending == "patch")
         })
         .count();
-    let output = seedfall(root, &["museum", "--json"]);
+    let output = seedfall_in(root, &["museum", "--json"]);
     came_to(&output, 0, &["\"id\":\"RAFT-07\"", "bakwc/PySyncObj#169"]);
     assert_eq!(out(&output).lines().count(), patches);
-    came_to(&seedfall(root, &["museum"]), 0, &["RAFT-07", "raft-kv-3"]);
+    came_to(&seedfall_in(root, &["museum"]), 0, &["RAFT-07", "raft-kv-3"]);
     let page = fs::read_to_string("../docs/museum.md").expect("the page");
-    assert_eq!(out(&seedfall(root, &["museum", "--markdown"])), page);
-    came_to(&seedfall(root, &["museum", "--planted", "/nowhere"]), 2, &["/nowhere"]);
+    assert_eq!(out(&seedfall_in(root, &["museum", "--markdown"])), page);
+    came_to(&seedfall_in(root, &["museum", "--planted", "/nowhere"]), 2, &["/nowhere"]);
     came_to(
-        &seedfall(root, &["museum", "RAFT-07"]),
+        &seedfall_in(root, &["museum", "RAFT-07"]),
         0,
         &["raft-07-figure-8", "Leader Completeness"],
     );
-    came_to(&seedfall(root, &["museum", "RAFT-00"]), 2, &["no planted bug `RAFT-00`"]);
+    came_to(&seedfall_in(root, &["museum", "RAFT-00"]), 2, &["no planted bug `RAFT-00`"]);
 }
 
 /// `planted` builds a project; here `cargo` is a script that runs this build instead, whose
@@ -225,10 +216,10 @@ fn planted_keeps_the_small_run_of_a_bug_and_measures_what_it_needs() {
     fs::write(root.join("measured.jsonl"), out(&output)).expect("a file");
     let text = fs::read_to_string(root.join("kept/x-early.json")).expect("the case");
     assert!(text.contains("\"note\": \"the register is copied too early\""), "{text}");
-    came_to(&seedfall(root, &["replay", "kept/x-early.json"]), 1, &["and to the case"]);
+    came_to(&seedfall_in(root, &["replay", "kept/x-early.json"]), 1, &["and to the case"]);
     let args =
         ["museum", "--planted", "patches", "--cases", "kept", "--measured", "measured.jsonl"];
-    let page = out(&seedfall(root, &[&args[..], &["--markdown"]].concat()));
+    let page = out(&seedfall_in(root, &[&args[..], &["--markdown"]].concat()));
     assert!(page.contains("Bugs: 1; measured: 1; found: 1"), "{page}");
     assert!(page.contains("events, 0 faults](../tests/museum/x-early.json)"), "{page}");
 
@@ -241,5 +232,5 @@ fn planted_keeps_the_small_run_of_a_bug_and_measures_what_it_needs() {
     assert_eq!((one.with.ranges.len(), one.without.ranges.len()), (2, 2));
     write("contrast.jsonl", "{\"bug\":3}\n");
     let faults = ["faults", "--markdown", "--measured", "contrast.jsonl"];
-    came_to(&seedfall(root, &faults), 2, &["contrast.jsonl", "line 1"]);
+    came_to(&seedfall_in(root, &faults), 2, &["contrast.jsonl", "line 1"]);
 }

@@ -277,6 +277,36 @@ impl<P: Protocol, M: Monitor<P>> Bench<P, M> {
         self.settle(&all);
     }
 
+    /// A client asks every 100 ms, so many times, until it is answered, while nodes crash: at the
+    /// first of these effects, counted from here, at the next, counted from the end of that crash,
+    /// and so on. Whoever crashed comes back after `down`. Says how many effects there were.
+    pub(crate) fn ask_through_crashes(
+        &mut self,
+        (asked, id, body): (NodeId, RequestId, &P::Request),
+        times: usize,
+        (crashes, image): (&[usize], Image),
+        down: Duration,
+    ) -> usize {
+        let begin = self.effects;
+        let mut crashes = crashes.iter();
+        self.crash_at = crashes.next().map(|at| (begin + at, image));
+        for _ in 0..times {
+            if self.down().is_none() && self.answer(id).is_none() {
+                self.ask(asked, id, body.clone());
+            }
+            for _ in 0..20 {
+                self.run(Duration::millis(5));
+                let Some(node) = self.down() else { continue };
+                self.run(down);
+                if self.crash_at.is_none() {
+                    self.crash_at = crashes.next().map(|at| (self.effects + at, image));
+                }
+                self.restart(node);
+            }
+        }
+        self.effects - begin
+    }
+
     /// What a request was answered last; `None`: nothing yet.
     pub(crate) fn answer(&self, request: RequestId) -> Option<&P::Response> {
         let mut answers = self.told.iter().filter(|(id, _)| *id == request);

@@ -191,24 +191,9 @@ fn a_retried_request_runs_once() {
 /// One run with crashes at these effects; the client asks until it is answered.
 fn run_with_crashes(amount: i64, crashes: &[usize], image: Image, down: Duration) -> usize {
     let mut nodes = nodes();
-    let begin = nodes.effects;
-    let mut crashes = crashes.iter();
-    nodes.crash_at = crashes.next().map(|at| (begin + at, image));
-    for _ in 0..30 {
-        if nodes.down().is_none() && nodes.answer(request(1, 1)).is_none() {
-            run(&mut nodes, amount);
-        }
-        for _ in 0..20 {
-            nodes.run(Duration::millis(5));
-            if let Some(node) = nodes.down() {
-                nodes.run(down);
-                if nodes.crash_at.is_none() {
-                    nodes.crash_at = crashes.next().map(|at| (nodes.effects + at, image));
-                }
-                nodes.restart(node);
-            }
-        }
-    }
+    let body = Request::Run { sequence: 1, plan: plan(amount) };
+    let asked = (N1, request(1, 1), &body);
+    let effects = nodes.ask_through_crashes(asked, 30, (crashes, image), down);
     let context = format!("{amount}, {image:?}, down {down}");
     for node in ALL {
         assert_eq!(nodes.at(node).unfinished(), None, "{context}: {node}");
@@ -219,7 +204,7 @@ fn run_with_crashes(amount: i64, crashes: &[usize], image: Image, down: Duration
         None => panic!("{context}: it did not end"),
     };
     assert_eq!(standing(&nodes), wanted, "{context}");
-    nodes.effects - begin
+    effects
 }
 
 #[test]

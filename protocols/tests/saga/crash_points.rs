@@ -22,24 +22,8 @@ fn run(
 ) -> usize {
     let mut nodes = nodes(isolation);
     let id = request(1, 1);
-    let begin = nodes.effects;
-    let mut crashes = crashes.iter();
-    nodes.crash_at = crashes.next().map(|at| (begin + at, image));
-    for _ in 0..30 {
-        if nodes.down().is_none() && nodes.answer(id).is_none() {
-            nodes.ask(N1, id, Request::Run { sequence: 1, plan: plan.clone() });
-        }
-        for _ in 0..20 {
-            nodes.run(Duration::millis(5));
-            if let Some(node) = nodes.down() {
-                nodes.run(down);
-                if nodes.crash_at.is_none() {
-                    nodes.crash_at = crashes.next().map(|at| (nodes.effects + at, image));
-                }
-                nodes.restart(node);
-            }
-        }
-    }
+    let body = Request::Run { sequence: 1, plan: plan.clone() };
+    let effects = nodes.ask_through_crashes((N1, id, &body), 30, (crashes, image), down);
     let context = format!("{plan:?}, {isolation:?}, {image:?}, down {down}");
     for node in ALL {
         assert_eq!(nodes.at(node).unfinished(), None, "{context}: {node}");
@@ -59,7 +43,7 @@ fn run(
         Outcome::Compensated => assert_eq!(standing, [0; 4], "{context}"),
     }
     assert!(nodes.told.windows(2).all(|pair| pair[0] == pair[1]), "{context}");
-    nodes.effects - begin
+    effects
 }
 
 /// Those that complete, and those whose pivot is refused.

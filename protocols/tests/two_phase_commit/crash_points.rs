@@ -30,26 +30,7 @@ fn run(
     let mut sites = sites(presumption);
     let (id, coordinator) = (request(1, sequence as u32), coordinator(sequence));
     let body = Request { sequence, commands: commands().to_vec() };
-    let mut crashes = crashes.iter();
-    // The crash points are counted from the request on, not from the first start.
-    let begin = sites.effects;
-    sites.crash_at = crashes.next().map(|at| (begin + at, image));
-    for _ in 0..40 {
-        if sites.down().is_none() && sites.answer(id).is_none() {
-            sites.ask(coordinator, id, body.clone());
-        }
-        for _ in 0..20 {
-            sites.run(Duration::millis(5));
-            if let Some(node) = sites.down() {
-                sites.run(down);
-                if sites.crash_at.is_none() {
-                    sites.crash_at = crashes.next().map(|at| (sites.effects + at, image));
-                }
-                sites.restart(node);
-            }
-        }
-    }
-    let effects = sites.effects - begin;
+    let effects = sites.ask_through_crashes((coordinator, id, &body), 40, (crashes, image), down);
     let context = format!("{presumption:?}, by {coordinator}, {image:?}, down {down}");
     assert!(sites.down().is_none(), "{context}");
     // AC5, and nothing left locked.

@@ -44,6 +44,7 @@ struct Clients {
     subject: Subject,
     service: Arc<dyn Service>,
     seed: Seed,
+    faults: Duration,
     skip: BTreeSet<OperationId>,
     start: Instant,
     history: Mutex<Vec<Told>>,
@@ -68,6 +69,7 @@ async fn live(subject: Subject, job: Job) -> Life {
         subject,
         service,
         seed: Seed(job.seed),
+        faults: job.faults,
         skip: job.skip.into_iter().collect(),
         start,
         history: Mutex::default(),
@@ -116,7 +118,7 @@ impl Clients {
                 continue;
             }
             if number >= subject.operations {
-                sleep_until(self.start + real(subject.frame.faults + subject.settle)).await;
+                sleep_until(self.start + real(self.faults + subject.settle)).await;
             }
             madsim::time::sleep(real(think)).await;
             self.ask(id, first, question).await;

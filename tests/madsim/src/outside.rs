@@ -76,6 +76,7 @@ impl Runnable for Outside {
             subject: self.0.name.to_owned(),
             seed: trial.seed.0,
             plan,
+            faults: self.frame_of(trial).faults,
             skip: trial.skip.iter().copied().collect(),
         };
         let output = process(&job);

@@ -90,6 +90,8 @@ pub struct Job {
     pub seed: u64,
     /// What goes wrong.
     pub plan: FaultPlan,
+    /// When faults have stopped: closing operations come later.
+    pub faults: Duration,
     /// Operations that are left out.
     pub skip: Vec<OperationId>,
 }
