@@ -36,6 +36,13 @@ pub enum Disturbance {
         /// The receiver.
         to: Address,
     },
+    /// Everything that a node sends or is sent, by clients too, is jammed, and arrives in a burst
+    /// when the disturbance ends: one node of a swizzle, in which nodes are clogged one after
+    /// another and unclogged in another order. (FoundationDB's "swizzle-clogging".)
+    Swizzle {
+        /// Whose links.
+        node: NodeId,
+    },
     /// Some addresses cannot reach some others.
     Partition(Partition),
     /// Losses come in bursts: with this probability a message is lost together with whatever the

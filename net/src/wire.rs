@@ -39,6 +39,8 @@ pub struct Tally {
     pub reordered: u64,
     /// Messages jammed by a clog.
     pub clogged: u64,
+    /// Messages jammed on a link of a node that is swizzled.
+    pub swizzled: u64,
     /// Messages cut by a partition.
     pub cut: u64,
     /// Messages lost in a burst.
@@ -60,6 +62,13 @@ impl Tally {
         let counter = if flaps > 0 { &mut self.flapped } else { &mut self.cut };
         *counter += 1;
     }
+
+    /// A message was jammed on a link, so many of whose ends are swizzled.
+    #[cold]
+    fn count_jam(&mut self, swizzles: u16) {
+        let counter = if swizzles > 0 { &mut self.swizzled } else { &mut self.clogged };
+        *counter += 1;
+    }
 }
 
 /// What changes while a run goes on, for one directed link.
@@ -71,6 +80,8 @@ struct Link {
     cuts: u16,
     /// How many of those come and go.
     flaps: u16,
+    /// How many of the clogs are of a node as a whole.
+    swizzles: u16,
     clogged_until: Time,
     /// The last arrival granted, which a FIFO link does not undercut.
     last: Time,
@@ -98,8 +109,14 @@ impl Wire {
     /// model.
     pub fn new(nodes: usize, clients: usize, model: LinkModel) -> Self {
         let peers = nodes + clients;
-        let link =
-            Link { model: 0, cuts: 0, flaps: 0, clogged_until: Time::ZERO, last: Time::ZERO };
+        let link = Link {
+            model: 0,
+            cuts: 0,
+            flaps: 0,
+            swizzles: 0,
+            clogged_until: Time::ZERO,
+            last: Time::ZERO,
+        };
         Self {
             nodes,
             peers,
@@ -131,7 +148,8 @@ impl Wire {
         &self.tally
     }
 
-    /// Puts a disturbance in force; a clog lasts until `until`, everything else until it is ended.
+    /// Puts a disturbance in force; a clog or swizzle lasts until `until`, everything else until it
+    /// is ended.
     pub fn begin(&mut self, disturbance: &Disturbance, until: Time) {
         match disturbance {
             Disturbance::Loss { ppm } => self.loss += ppm,
@@ -148,6 +166,10 @@ impl Wire {
                 let link = &mut self.links[at];
                 link.clogged_until = link.clogged_until.max(until);
             }
+            Disturbance::Swizzle { node } => self.links_of(*node, |link| {
+                link.swizzles += 1;
+                link.clogged_until = link.clogged_until.max(until);
+            }),
             Disturbance::Partition(partition) => self.cut(partition, |link| link.cuts += 1),
             // Whoever applies it begins and ends it again and again.
             Disturbance::Flap { partition, .. } => self.cut(partition, |link| {
@@ -175,6 +197,7 @@ impl Wire {
             }
             // A clog carries its own end.
             Disturbance::Clog { .. } => {}
+            Disturbance::Swizzle { node } => self.links_of(*node, |link| link.swizzles -= 1),
             Disturbance::Partition(partition) => self.cut(partition, |link| link.cuts -= 1),
             Disturbance::Flap { partition, .. } => self.cut(partition, |link| {
                 link.cuts -= 1;
@@ -191,7 +214,7 @@ impl Wire {
     /// Ends everything: from here on only the link models decide.
     pub fn heal(&mut self) {
         for link in &mut self.links {
-            (link.cuts, link.flaps) = (0, 0);
+            (link.cuts, link.flaps, link.swizzles) = (0, 0, 0);
             link.clogged_until = Time::ZERO;
         }
         (self.loss, self.duplicate, self.reorder) = (0, 0, 0);
@@ -234,6 +257,16 @@ impl Wire {
         }
     }
 
+    /// Every link from or to a node.
+    fn links_of(&mut self, node: NodeId, change: impl Fn(&mut Link)) {
+        let (at, peers) = (node.index(), self.peers);
+        for (place, link) in self.links.iter_mut().enumerate() {
+            if place / peers == at || place % peers == at {
+                change(link);
+            }
+        }
+    }
+
     #[inline]
     fn at(&self, from: Address, to: Address) -> usize {
         from.index(self.nodes) * self.peers + to.index(self.nodes)
@@ -256,7 +289,7 @@ impl Network for Wire {
         let what = draw.one_of(chances);
         let mut after = model.delay.sample(&mut draw);
         if link.clogged_until > now {
-            self.tally.clogged += 1;
+            self.tally.count_jam(link.swizzles);
             after = after + link.clogged_until.since(now);
         }
         if let Some(rare) = &mut self.rare {
@@ -423,6 +456,30 @@ mod tests {
         assert_eq!(fates(&mut wire, 10), burst);
         assert_eq!(wire.tally().clogged, 10);
         assert!(wire.is_calm(until));
+    }
+
+    #[test]
+    fn a_swizzled_node_is_jammed_in_both_directions_and_the_others_are_not() {
+        let mut wire = Wire::new(3, 1, LinkModel { delay: Delay::Fixed(Duration::ZERO), ..MODEL });
+        let until = Time::ZERO + Duration::secs(2);
+        let swizzle = Disturbance::Swizzle { node: NodeId::new(0) };
+        wire.begin(&swizzle, until);
+        let client = Address::from(ClientId::new(0));
+        let links = [(node(0), node(1)), (node(2), node(0)), (client, node(0)), (node(0), client)];
+        let words = Draw::from_words([1 << 31; 4]);
+        for (from, to) in links {
+            let fate = wire.fate(Time::ZERO, from, to, words);
+            assert_eq!(fate, Fate::Deliver(Duration::secs(2)), "{from} -> {to}");
+        }
+        assert_eq!(wire.fate(Time::ZERO, node(1), node(2), words), Fate::Deliver(Duration::ZERO));
+        assert_eq!((wire.tally().swizzled, wire.tally().clogged), (4, 0));
+        assert!(!wire.is_calm(Time::ZERO));
+        wire.end(&swizzle);
+        assert!(wire.is_calm(until));
+        // What jams a link from now on is another clog.
+        wire.begin(&Disturbance::Clog { from: node(0), to: node(1) }, until + Duration::secs(1));
+        wire.fate(Time::ZERO, node(0), node(1), words);
+        assert_eq!((wire.tally().swizzled, wire.tally().clogged), (4, 1));
     }
 
     #[test]

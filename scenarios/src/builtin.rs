@@ -47,6 +47,7 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(saga::dirty_read()),
         Box::new(bank::blocking()),
         Box::new(raft_byzantine::liar()),
+        Box::new(raft_byzantine::twins()),
         Box::new(raft_byzantine::amnesiac()),
         Box::new(byzantine_generals::four()),
         Box::new(byzantine_generals::three()),

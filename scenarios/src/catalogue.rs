@@ -143,6 +143,16 @@ impl Class {
                 "disk_lies: one, at most as many as the cluster can spare",
                 "lazyfs; Jepsen's file nemesis",
             ),
+            Self::Swizzle => (
+                "nodes are clogged one after another, and unclogged in another order",
+                "swizzles: up to 2 of half of all nodes, a tenth to a half of the run each",
+                "FoundationDB's swizzle-clogging",
+            ),
+            Self::Twins => (
+                "a node runs twice under one identity; the second does not hear everything",
+                "twins: one, at most as many as the cluster can spare; rounds of 20 to 500 ms",
+                "Twins (Bano et al., OPODIS 2021)",
+            ),
         };
         About { what, knob, source }
     }

@@ -238,7 +238,8 @@ fn names(event: &Event, draw: DrawAddress) -> bool {
         }
         (Kind::Timer, Site::Node(node))
         | (Kind::Crash | Kind::Start, Site::Disk(node))
-        | (Kind::Lie, Site::Lie(node)) => event.actor.node() == Some(node),
+        | (Kind::Lie, Site::Lie(node))
+        | (Kind::Ignore, Site::Twin(node)) => event.actor.node() == Some(node),
         (Kind::Request, Site::Client(client)) => event.actor.client() == Some(client),
         _ => false,
     }
@@ -323,6 +324,7 @@ fn subject(draw: DrawAddress) -> String {
         }
         Site::Plan => format!("the fault plan, draw {nth}"),
         Site::Lie(node) => format!("how {node} lies about message {nth}"),
+        Site::Twin(node) => format!("whom the second of the twins {node} hears, draw {nth}"),
     }
 }
 

@@ -407,7 +407,7 @@ fn cuts(events: &[Happening], lanes: &[Lane], ended: u64) -> Vec<Cut> {
     let mut open: Vec<(&str, usize)> = Vec::new();
     for event in events.iter().filter(|event| event.kind == Kind::Fault) {
         if let Some(what) = event.text.strip_prefix("begins: ") {
-            if !["partition", "clog"].iter().any(|word| what.starts_with(word)) {
+            if !["partition", "clog", "swizzle"].iter().any(|word| what.starts_with(word)) {
                 continue;
             }
             let named = |name: &str| lanes.iter().position(|lane| lane.name == name);

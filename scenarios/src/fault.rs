@@ -99,6 +99,13 @@ pub enum Fault {
         /// How it treats its messages.
         lies: Lies,
     },
+    /// A node runs twice under one identity, and the second of the two does not hear everything.
+    Twins {
+        /// Which.
+        node: NodeId,
+        /// For how long the second hears a sender, or does not, in nanoseconds.
+        round: Duration,
+    },
 }
 
 /// The classes of faults: what the swarm switches on and off, and what the tables count.
@@ -157,12 +164,16 @@ pub enum Class {
     DiskDamage,
     /// [`Fault::Disk`] that makes a node forget without a sign ([`Answer::Forgets`]).
     DiskLie,
+    /// [`Disturbance::Swizzle`].
+    Swizzle,
+    /// [`Fault::Twins`].
+    Twins,
 }
 
 impl Class {
     /// Every class, in the order in which plans draw them: new ones at the end, since a class draws
     /// from addresses of its own that follow from its place.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Loss,
         Self::Duplicate,
         Self::Reorder,
@@ -188,6 +199,8 @@ impl Class {
         Self::DiskError,
         Self::DiskDamage,
         Self::DiskLie,
+        Self::Swizzle,
+        Self::Twins,
     ];
 
     /// The word for it.
@@ -218,6 +231,8 @@ impl Class {
             Self::DiskError => "disk-error",
             Self::DiskDamage => "disk-damage",
             Self::DiskLie => "disk-lie",
+            Self::Swizzle => "swizzle",
+            Self::Twins => "twins",
         }
     }
 
@@ -235,6 +250,7 @@ impl Class {
             // Late is not lost: only a bound on delays, steps and clocks forbids it.
             Self::Reorder
             | Self::Clog
+            | Self::Swizzle
             | Self::Latency
             | Self::Pause
             | Self::Slow
@@ -251,13 +267,16 @@ impl Class {
             // How many, is the cluster's `spare`.
             Self::Stop => true,
             // Whoever forgets what it promised lies, if not by intent.
-            Self::Wipe | Self::Lie | Self::DiskLie => nodes == Nodes::Byzantine,
+            Self::Wipe | Self::Lie | Self::DiskLie | Self::Twins => nodes == Nodes::Byzantine,
         }
     }
 
     /// Whether it costs the protocol a node for good: there may be as many as it can spare.
     pub fn takes_a_node(self) -> bool {
-        matches!(self, Self::Stop | Self::Wipe | Self::Lie | Self::DiskDamage | Self::DiskLie)
+        matches!(
+            self,
+            Self::Stop | Self::Wipe | Self::Lie | Self::DiskDamage | Self::DiskLie | Self::Twins
+        )
     }
 }
 
@@ -270,6 +289,7 @@ impl Fault {
                 Disturbance::Duplicate { .. } => Class::Duplicate,
                 Disturbance::Reorder { .. } => Class::Reorder,
                 Disturbance::Clog { .. } => Class::Clog,
+                Disturbance::Swizzle { .. } => Class::Swizzle,
                 Disturbance::Partition(_) => Class::Partition,
                 Disturbance::Burst { .. } => Class::Burst,
                 Disturbance::Latency { .. } => Class::Latency,
@@ -290,6 +310,7 @@ impl Fault {
             Self::Clock { wrong: ClockFault::Drift { .. }, .. } => Class::Drift,
             Self::Clock { .. } => Class::Timers,
             Self::Lie { .. } => Class::Lie,
+            Self::Twins { .. } => Class::Twins,
             Self::Disk { wrong, .. } => match wrong.about().answer {
                 Answer::Survives => Class::DiskError,
                 Answer::Refuses => Class::DiskDamage,
@@ -313,7 +334,8 @@ impl Fault {
             | Self::Clock { node, .. }
             | Self::Strobe { node, .. }
             | Self::Disk { node, .. }
-            | Self::Lie { node, .. } => std::slice::from_ref(node),
+            | Self::Lie { node, .. }
+            | Self::Twins { node, .. } => std::slice::from_ref(node),
         }
     }
 
@@ -336,14 +358,15 @@ impl Fault {
             | Self::Clock { node, .. }
             | Self::Strobe { node, .. }
             | Self::Disk { node, .. }
-            | Self::Lie { node, .. } => Some(node),
+            | Self::Lie { node, .. }
+            | Self::Twins { node, .. } => Some(node),
         }
     }
 
     /// The nodes whose life it interrupts: two such faults of one node get in each other's way.
     pub fn holds(&self) -> &[NodeId] {
         match self {
-            Self::Clock { .. } | Self::Strobe { .. } | Self::Lie { .. } => &[],
+            Self::Clock { .. } | Self::Strobe { .. } | Self::Lie { .. } | Self::Twins { .. } => &[],
             other => other.struck(),
         }
     }
@@ -353,6 +376,7 @@ impl Fault {
         let all = |nodes: &[NodeId]| nodes.iter().map(|node| (*node).into()).collect();
         match self {
             Self::Wire(Disturbance::Clog { from, to }) => vec![*from, *to],
+            Self::Wire(Disturbance::Swizzle { node }) => vec![(*node).into()],
             Self::Wire(Disturbance::Partition(partition) | Disturbance::Flap { partition, .. }) => {
                 match partition {
                     Partition::TwoWay { side } | Partition::OneWay { from: side } => side.clone(),
@@ -435,6 +459,7 @@ fn wire(disturbance: &Disturbance) -> String {
         }
         Disturbance::Reorder { ppm, by } => format!("reorder {} by {by}", percent(*ppm)),
         Disturbance::Clog { from, to } => format!("clog {from} -> {to}"),
+        Disturbance::Swizzle { node } => format!("swizzle: clog all links of {node}"),
         Disturbance::Partition(shape) => partition(shape),
         Disturbance::Burst { ppm, span } => {
             format!("bursts of loss up to {span}, {} of messages begin one", percent(*ppm))
@@ -485,6 +510,9 @@ impl fmt::Display for Fault {
             },
             Self::Strobe { node, nanos, half } => {
                 write!(f, "wall clock of {node} {} and back every {half}", signed(*nanos))
+            }
+            Self::Twins { node, round } => {
+                write!(f, "{node} runs twice, the second deaf to half of what comes, by {round}")
             }
             Self::Disk { node, wrong } => write!(f, "disk of {node}: {wrong}"),
             Self::Lie { node, lies } => {

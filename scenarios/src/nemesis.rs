@@ -247,6 +247,9 @@ impl Nemesis {
                 world.begin_clock_fault(*node, ClockFault::Step { nanos: *nanos });
             }
             Fault::Lie { node, lies } => world.set_lies(*node, Some(*lies)),
+            Fault::Twins { node, round } => {
+                world.begin_twins(*node, *round);
+            }
             Fault::Disk { node, wrong } => {
                 world.disk_fault(*node, wrong);
                 let half = Duration::nanos(until.since(now).as_nanos() / 2);
@@ -322,6 +325,9 @@ impl Nemesis {
                 world.end_clock_fault(*node, ClockFault::Step { nanos: *nanos });
             }
             Fault::Lie { node, .. } => world.set_lies(*node, None),
+            Fault::Twins { node, .. } => {
+                world.end_twins(*node);
+            }
             Fault::Disk { node, wrong } if self.gone.contains(node) => {
                 world.disk_mend(*node, wrong);
             }
@@ -353,6 +359,7 @@ impl Nemesis {
             Class::Duplicate => wire.duplicated,
             Class::Reorder => wire.reordered,
             Class::Clog => wire.clogged,
+            Class::Swizzle => wire.swizzled,
             Class::Partition => wire.cut,
             Class::Burst => wire.burst,
             Class::Latency => wire.lagged,
@@ -368,6 +375,7 @@ impl Nemesis {
             Class::Clock | Class::Drift => world.misled,
             Class::Timers => world.timers_moved,
             Class::Lie => world.lies,
+            Class::Twins => world.unheard,
             Class::DiskError | Class::DiskDamage | Class::DiskLie => disk,
         }
     }
@@ -377,6 +385,7 @@ impl Nemesis {
 fn first_named(disturbance: &Disturbance) -> seedfall_sim::Address {
     match disturbance {
         Disturbance::Clog { from, .. } => *from,
+        Disturbance::Swizzle { node } => (*node).into(),
         _ => NodeId::new(0).into(),
     }
 }

@@ -181,7 +181,7 @@ struct Run<'a, P: Protocol, I, O> {
     world: Option<World<P, Wire, Crowd<P, I, O>>>,
     settled_check: Time,
     /// What faults had done when the plan was over: from then on they do nothing more.
-    when_over: Option<[u64; 13]>,
+    when_over: Option<[u64; 15]>,
 }
 
 impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
@@ -427,12 +427,13 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     }
 
     /// How often faults had an effect that an undisturbed cluster never has.
-    fn fault_effects(&self) -> [u64; 13] {
+    fn fault_effects(&self) -> [u64; 15] {
         let world = self.world();
         let (wire, node) = (world.network().tally(), world.counters());
         [
             wire.cut,
             wire.clogged,
+            wire.swizzled,
             wire.burst,
             wire.lagged,
             wire.throttled,
@@ -442,6 +443,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             node.deferred,
             node.stalled,
             node.lies,
+            node.unheard,
             node.misled,
             node.timers_moved,
         ]

@@ -177,7 +177,10 @@ fn failure(report: &Report) -> Option<&Failure> {
 
 /// Whether a draw can be made dull.
 fn can_be_calm(address: &DrawAddress) -> bool {
-    matches!(address.site, Site::Link(..) | Site::Node(_) | Site::Disk(_) | Site::Lie(_))
+    match address.site {
+        Site::Link(..) | Site::Node(_) | Site::Disk(_) | Site::Lie(_) | Site::Twin(_) => true,
+        Site::Tie | Site::Client(_) | Site::Plan => false,
+    }
 }
 
 fn size(trial: &Trial, report: &Report) -> Size {

@@ -66,6 +66,10 @@ pub struct Swarm {
     pub disk_damages: u32,
     /// Most disks that forget without a sign; never more than the cluster can spare.
     pub disk_lies: u32,
+    /// Most swizzles: each clogs every node with probability one half.
+    pub swizzles: u32,
+    /// Most nodes that run twice; never more than the cluster can spare.
+    pub twins: u32,
     /// How fast or slow a clock that drifts runs, in a million: at least and at most.
     pub drift: [Ppm; 2],
     /// How often a leader that is cut off keeps a client, in a million: nobody else can be told
@@ -101,6 +105,8 @@ impl Swarm {
         disk_errors: 0,
         disk_damages: 0,
         disk_lies: 0,
+        swizzles: 0,
+        twins: 0,
         drift: [200, 50_000],
         company: 0,
     };
@@ -133,6 +139,8 @@ impl Swarm {
         disk_errors: 2,
         disk_damages: 1,
         disk_lies: 1,
+        swizzles: 2,
+        twins: 1,
         drift: [200, 50_000],
         company: 0,
     };
@@ -197,6 +205,8 @@ impl Swarm {
             Class::DiskError => self.disk_errors,
             Class::DiskDamage => self.disk_damages,
             Class::DiskLie => self.disk_lies,
+            Class::Swizzle => self.swizzles,
+            Class::Twins => self.twins,
         }
     }
 }
@@ -253,6 +263,9 @@ impl Drawing<'_> {
         let left = faults - at;
         let lasts = log_span(faults.scale(1, 10)..faults.scale(1, 2), draw.word());
         let lasts = if left < lasts { left } else { lasts };
+        if class == Class::Swizzle {
+            return self.swizzle(at, lasts);
+        }
         let node = NodeId::new(draw.below(self.frame.nodes as u32) as u16);
         let mut aim = match class {
             Class::Clog | Class::Throttle | Class::PowerLoss => Aim::Named,
@@ -323,6 +336,30 @@ impl Drawing<'_> {
         links
             .map(|(from, to)| Fault::Wire(Disturbance::Clog { from: from.into(), to: to.into() }))
             .collect()
+    }
+
+    /// Some nodes are clogged one after another in the first half of the time, and unclogged one
+    /// after another in the second, in another order: whoever is late to one event may be early to
+    /// the next. Each node takes part with probability one half.
+    fn swizzle(&mut self, at: Duration, lasts: Duration) {
+        let mut hit = Vec::new();
+        for node in NodeId::all(self.frame.nodes) {
+            let mut draw = self.draw();
+            if draw.below(2) == 1 {
+                hit.push((node, draw.word(), draw.word()));
+            }
+        }
+        let (half, count) = (lasts.scale(1, 2), hit.len() as u64);
+        let place = |mine: u32, of: fn(&(NodeId, u32, u32)) -> u32| {
+            hit.iter().filter(|other| of(other) < mine).count() as u64
+        };
+        for (node, first, last) in &hit {
+            let begins = half.scale(place(*first, |(_, first, _)| *first), count);
+            let ends = half + half.scale(place(*last, |(.., last)| *last) + 1, count);
+            let fault = Fault::Wire(Disturbance::Swizzle { node: *node });
+            let (at, lasts) = (at + begins, ends - begins);
+            self.plan.push(Entry { at, lasts, fault, aim: Aim::Named });
+        }
     }
 
     /// One of the shapes that the studies of real partition failures name; a single isolated node
@@ -424,6 +461,7 @@ impl Drawing<'_> {
                 Fault::Clock { node, wrong }
             }
             Class::Lie => Fault::Lie { node, lies: self.lies() },
+            Class::Twins => Fault::Twins { node, round: span(20, 500, draw.word()) },
             Class::DiskError | Class::DiskDamage | Class::DiskLie => {
                 let wrong = disk_fault(class, draw.word(), self.draw());
                 Fault::Disk { node, wrong }

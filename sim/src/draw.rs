@@ -39,6 +39,8 @@ pub enum Site {
     Plan,
     /// How a Byzantine node treats its k-th message.
     Lie(NodeId),
+    /// Whom the second of twins on a node hears; the ordinal names the sender and the round.
+    Twin(NodeId),
 }
 
 /// The name of one draw: a site, and its ordinal there, counted from zero.
@@ -392,7 +394,7 @@ impl Draws {
                 Some(from.index(self.nodes) * self.peers + to.index(self.nodes))
             }
             Site::Node(node) => Some(self.peers * self.peers + node.index()),
-            Site::Disk(_) | Site::Tie | Site::Client(_) | Site::Plan | Site::Lie(_) => None,
+            _ => None,
         }
     }
 
@@ -448,10 +450,8 @@ impl Draws {
     #[cold]
     fn revise(&mut self, address: DrawAddress, mut words: [u32; 4]) -> ([u32; 4], bool) {
         let calm = match address.site {
-            Site::Link(..) | Site::Node(_) | Site::Disk(_) | Site::Lie(_) => {
-                self.random.as_ref().is_some_and(|random| !random.contains(&address))
-            }
             Site::Tie | Site::Client(_) | Site::Plan => false,
+            _ => self.random.as_ref().is_some_and(|random| !random.contains(&address)),
         };
         let calm = calm.then_some(Override::Nominal);
         let revision = self.overrides.get(&address).copied().or(calm);
@@ -480,6 +480,7 @@ impl Site {
             Self::Client(client) => (5, 0, client.index() as u64),
             Self::Plan => (6, 0, 0),
             Self::Lie(node) => (7, 0, node.index() as u64),
+            Self::Twin(node) => (8, 0, node.index() as u64),
         };
         (kind << 48) | (high << 16) | low
     }

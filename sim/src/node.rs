@@ -4,10 +4,11 @@ use crate::byzantine::Liar;
 use crate::clock::{Clock, Clocks};
 use crate::journal::Journal;
 use crate::protocol::{Effect, Protocol};
-use crate::queue::Handle;
+use crate::queue::{Handle, Queue};
 use crate::time::Duration;
-use crate::timers::Timers;
+use crate::timers::{Pending, Timers};
 use std::collections::VecDeque;
+use std::mem;
 
 /// The kinds of effects around which a node can be made to crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,8 +77,24 @@ pub(crate) struct Node<P: Protocol, B> {
     pub(crate) wake: Option<Handle>,
     /// How it lies, while it is Byzantine.
     pub(crate) liar: Option<Box<Liar<P::Message>>>,
+    /// The second node of its identity, while there are two.
+    pub(crate) twin: Option<Box<Twin<P>>>,
     /// True if one of those is in force for which effects are applied with care.
     pub(crate) special: bool,
+}
+
+/// What the second of two nodes of one identity has for itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Twin<P: Protocol> {
+    pub(crate) state: Option<P>,
+    pub(crate) journal: Journal<P::Record>,
+    pub(crate) timers: Timers<P::Timer>,
+    /// Never: what is wrong with the machine is wrong with that of the first.
+    pub(crate) special: bool,
+    /// How long it hears a sender, or does not.
+    pub(crate) round: Duration,
+    /// For each sender that it had to do with, its last round, and whether it is heard in it.
+    pub(crate) heard: Vec<(u64, bool)>,
 }
 
 /// Whether events reach a node.
@@ -89,6 +106,8 @@ pub(crate) enum Gate {
     Busy,
     /// When it is resumed.
     Paused,
+    /// At once, and some of them twice: it is two nodes.
+    Twins,
 }
 
 impl<P: Protocol, B> Node<P, B> {
@@ -106,8 +125,37 @@ impl<P: Protocol, B> Node<P, B> {
             held: Vec::new(),
             wake: None,
             liar: None,
+            twin: None,
             special: false,
         }
+    }
+
+    /// Its gate, when nothing keeps events from it.
+    pub(crate) fn at_rest(&self) -> Gate {
+        if self.twin.is_some() { Gate::Twins } else { Gate::Open }
+    }
+
+    /// Puts the second of twins in the place of the first, or back.
+    pub(crate) fn swap_twins(&mut self) {
+        let Some(twin) = &mut self.twin else { return };
+        mem::swap(&mut self.state, &mut twin.state);
+        mem::swap(&mut self.journal, &mut twin.journal);
+        mem::swap(&mut self.timers, &mut twin.timers);
+        mem::swap(&mut self.special, &mut twin.special);
+    }
+
+    /// Forgets the second of twins, and its timers. False if there is none.
+    pub(crate) fn forget_twin(&mut self, queue: &mut Queue<B>) -> bool {
+        let Some(mut twin) = self.twin.take() else { return false };
+        for pending in twin.timers.drain() {
+            if let Pending::Queued(handle) = pending {
+                queue.cancel(handle);
+            }
+        }
+        if self.gate == Gate::Twins {
+            self.gate = Gate::Open;
+        }
+        true
     }
 
     /// To be called whenever one of the faults changed that touch effects.

@@ -170,6 +170,12 @@ impl<E> Queue<E> {
         self.push(Time::from_nanos(time), event)
     }
 
+    /// Whether the event of a handle waits still; to be asked before anything else is pushed, as
+    /// its place may go to another.
+    pub fn is_pending(&self, handle: Handle) -> bool {
+        self.events[handle.0 as usize - 1].is_some()
+    }
+
     /// Puts an entry where its time belongs.
     #[inline(always)]
     fn place(&mut self, id: u32, time: u64) {

@@ -5,6 +5,7 @@ mod disks;
 mod due;
 mod faults;
 mod react;
+mod twins;
 
 use crate::client::{ClientEffect, Clients};
 use crate::clock::Clock;
@@ -77,6 +78,8 @@ pub struct Counters {
     pub stalled: u64,
     /// Messages that a Byzantine node withheld, changed, forged, replayed or held back.
     pub lies: u64,
+    /// Messages and requests that only the first of two nodes of one identity heard.
+    pub unheard: u64,
     /// Messages that were changed on the wire, and arrived all the same.
     pub corrupted: u64,
     /// Handlers that ran while something was wrong with their node's clocks.

@@ -210,3 +210,55 @@ fn a_full_trace_reads_as_lines() {
     assert!(text.iter().any(|line| line.contains("n2 appends")), "{text:#?}");
     assert!(text.iter().any(|line| line.contains("CRASHES")));
 }
+
+/// How often a timer rang at n1.
+fn rings(world: &Cluster) -> usize {
+    let rings = |entry: &&seedfall_sim::Entry| {
+        entry.event.kind == Kind::Timer && entry.event.actor == N1.into()
+    };
+    world.trace().events().filter(rings).count()
+}
+
+#[test]
+fn two_nodes_of_one_identity_have_their_own_timers_and_journals() {
+    let mut world = cluster(8);
+    world.run_until(after(25));
+    assert!(world.begin_twins(N1, Duration::millis(20)));
+    // The first ticks at 10, 20, ..., the second at 35, 45, ..., from the count that it read.
+    world.run_until(after(205));
+    assert_eq!(rings(&world), 20 + 18);
+    assert_eq!(world.journal(N1).records().len(), 20, "the second writes elsewhere");
+    assert_eq!(world.timers(N1), ["\"tick\""]);
+    let (unheard, delivered) = (world.counters().unheard, world.counters().delivered);
+    assert!((1..delivered).contains(&unheard), "of {delivered} the second missed {unheard}");
+    let heard = world.node(N1).expect("it is up").heard.len();
+    let arrived = |entry: &&seedfall_sim::Entry| {
+        entry.event.kind == Kind::Deliver && entry.event.actor == N1.into()
+    };
+    assert_eq!(heard, world.trace().events().filter(arrived).count(), "the first misses nothing");
+    assert!(world.end_twins(N1));
+    assert!(!world.end_twins(N1));
+    world.run_until(after(305));
+    assert_eq!((rings(&world), world.counters().unheard), (30 + 18, unheard));
+}
+
+#[test]
+fn a_pause_strikes_the_first_of_twins_and_a_crash_ends_the_second() {
+    let mut world = cluster(9);
+    world.run_until(after(25));
+    assert!(world.begin_twins(N1, Duration::millis(20)));
+    assert!(world.pause(N1));
+    world.run_until(after(66));
+    // The second: 35, 45, 55, 65.
+    assert_eq!((rings(&world), world.journal(N1).records().len()), (2 + 4, 2));
+    assert!(world.resume(N1));
+    world.run_until(after(67));
+    assert_eq!(world.journal(N1).records().len(), 3, "its timer waited");
+    assert!(world.crash(N1));
+    assert!(!world.end_twins(N1), "there is one no more");
+    assert!(!world.begin_twins(N1, Duration::millis(20)), "it is down");
+    let rang = rings(&world);
+    assert!(world.restart(N1));
+    world.run_until(after(108));
+    assert_eq!(rings(&world), rang + 4, "77, 87, 97, 107: one node again");
+}

@@ -6,6 +6,7 @@
 //! - `corpus`: the fuzz bodies over a fixed corpus;
 //! - `regressions`: kept cases;
 //! - `verdicts`: each way in which a run can end; `door`: the `cargo test` door;
+//! - `faults`: swizzles and twins do what their names say;
 //! - `shrinking`: what a shrunk run promises; `differences`: what `diff` finds;
 //! - `museum`: the page of the planted bugs is generated;
 //! - `real`: protocols over TCP and files, in this process;
@@ -14,6 +15,7 @@
 mod corpus;
 mod differences;
 mod door;
+mod faults;
 mod museum;
 mod planted;
 mod properties;

@@ -3,10 +3,10 @@
 //! Story: whichever general a client asks commands a battle, several at the same time; `OM(1)` runs
 //! over a wire that neither loses nor doubles, in rounds by clocks that are right. One general
 //! lies: it turns orders round, each receiver apart, keeps silent, speaks late, says again what it
-//! said in an older battle. With four generals the loyal ones agree, always (`generals-4`). With
-//! three they cannot, and a sweep that does not find that out fails (`generals-3`: Lamport, Shostak
-//! and Pease, "The Byzantine Generals Problem", 1982, section 2). Catches:
-//! `tests/planted/generals-*`.
+//! said in an older battle; or it runs twice, which in this algorithm only makes it say things
+//! twice. With four generals the loyal ones agree, always (`generals-4`). With three they cannot,
+//! and a sweep that does not find that out fails (`generals-3`: Lamport, Shostak and Pease, "The
+//! Byzantine Generals Problem", 1982, section 2). Catches: `tests/planted/generals-*`.
 //!
 //! *How it is judged.* No promise knows on whom the nemesis acts, and none has to. A node that lies
 //! runs the protocol as it should inside, so every general's record of what it was *told* is true.
@@ -49,9 +49,9 @@ pub fn four() -> Scenario<General, Order, Order> {
             |_, order| *order,
             Reply::Done,
         ),
-        // Only lies are within the model; the others are what the matrix shows outside of it. (No
-        // crash: who forgets could not say afterwards what it had been told.)
-        faults: Swarm { liars: 1, loss, reorder, pauses, ..Swarm::NONE },
+        // Only lies and twins are within the model; the others are what the matrix shows outside
+        // of it. (No crash: who forgets could not say afterwards what it had been told.)
+        faults: Swarm { liars: 1, twins: 1, loss, reorder, pauses, ..Swarm::NONE },
         horizon: Horizon::SHORT,
         promises,
         expect: Expect::Holds,

@@ -2,9 +2,10 @@
 //!
 //! Story: three servers whose candidates keep meeting, as in `raft-kv-duel`. In one scenario a
 //! server lies: it turns a vote round, moves a term or an index by one, says again what it said
-//! before. In the other it loses its disk and comes back under its old name, having forgotten whom
-//! it voted for and what it acknowledged. Raft claims neither, and one such server is enough to
-//! break it: a sweep that does not find that out fails.
+//! before. In the second one runs twice, and votes twice in a term, for whom each half heard first.
+//! In the last it loses its disk and comes back under its old name, having forgotten whom it voted
+//! for and what it acknowledged. Raft claims none of it, and one such server is enough to break it:
+//! a sweep that does not find that out fails.
 
 use super::raft_kv;
 use crate::Swarm;
@@ -30,12 +31,23 @@ pub fn liar() -> Control {
     }
 }
 
+/// One server runs twice, and nobody lies.
+pub fn twins() -> Control {
+    let Swarm { loss, partitions, twins, .. } = Swarm::ALL;
+    Scenario {
+        name: "raft-twins",
+        story: "Three Raft nodes of which one runs twice: each half is correct, and both are not.",
+        faults: Swarm { loss, partitions, twins, ..Swarm::NONE },
+        ..liar()
+    }
+}
+
 /// One server loses its disk and keeps its name.
 pub fn amnesiac() -> Control {
     Scenario {
         name: "raft-amnesia",
         story: "Three Raft nodes of which one loses its disk and comes back under its old name.",
-        faults: Swarm { stops: 0, liars: 0, ..Swarm::ALL },
+        faults: Swarm { stops: 0, liars: 0, twins: 0, ..Swarm::ALL },
         ..liar()
     }
 }

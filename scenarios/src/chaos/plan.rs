@@ -43,7 +43,9 @@ pub fn supports(class: Class) -> bool {
         | Class::Lie
         | Class::DiskError
         | Class::DiskDamage
-        | Class::DiskLie => false,
+        | Class::DiskLie
+        | Class::Swizzle
+        | Class::Twins => false,
     }
 }
 
@@ -79,6 +81,8 @@ pub(super) fn draw<P: Protocol, I, O>(
         disk_errors: 0,
         disk_damages: 0,
         disk_lies: 0,
+        swizzles: 0,
+        twins: 0,
         ..scenario.faults
     };
     let (mut entries, mut begin, mut round) = (Vec::new(), Duration::ZERO, 0);

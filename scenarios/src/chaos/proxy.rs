@@ -208,8 +208,8 @@ impl Wires {
                     .at(Site::Link(link.from, link.to), 0);
                 rules.latency = rules.latency + draw.duration(Duration::ZERO..*most);
             }
-            // TCP hides them; no plan that is run here has any.
-            Disturbance::Duplicate { .. } => {}
+            // TCP hides them; no plan that is run here has any, nor a swizzle.
+            Disturbance::Duplicate { .. } | Disturbance::Swizzle { .. } => {}
         }
     }
 }

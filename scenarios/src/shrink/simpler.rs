@@ -58,6 +58,7 @@ fn weaker(fault: &Fault, nodes: usize) -> Vec<Fault> {
             fewer(*lies).map(|lies| Fault::Lie { node: *node, lies }).collect()
         }
         Fault::Crash { point: None, .. }
+        | Fault::Twins { .. }
         | Fault::Pause { .. }
         | Fault::Stop { .. }
         | Fault::Wipe { .. }
@@ -101,6 +102,14 @@ fn disturbances(disturbance: &Disturbance, nodes: usize) -> Vec<Disturbance> {
             let flap = |partition| Disturbance::Flap { partition, half: *half };
             [steady].into_iter().chain(narrower(partition, nodes).into_iter().map(flap)).collect()
         }
+        // One of its links in one direction is less.
+        Disturbance::Swizzle { node } => NodeId::all(nodes)
+            .filter(|other| other != node)
+            .flat_map(|other| {
+                let (node, other) = (Address::from(*node), Address::from(other));
+                [(node, other), (other, node)].map(|(from, to)| Disturbance::Clog { from, to })
+            })
+            .collect(),
         Disturbance::Clog { .. } | Disturbance::Throttle { .. } => Vec::new(),
     }
 }

@@ -50,7 +50,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         if slot.armed == Some(CrashPoint::Unsynced) && slot.journal.unsynced() > 0 {
             return self.crash_inside(node);
         }
-        if slot.slow > Duration::ZERO && slot.gate == Gate::Open {
+        if slot.slow > Duration::ZERO && slot.gate == slot.at_rest() {
             self.be_busy(node, slot.slow);
         }
     }
@@ -83,7 +83,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     pub(super) fn wake(&mut self, node: NodeId) {
         let at = node.index();
         let slot = &mut self.nodes[at];
-        (slot.gate, slot.wake) = (Gate::Open, None);
+        (slot.gate, slot.wake) = (slot.at_rest(), None);
         if let Some(sync) = slot.held.pop() {
             self.effects = mem::take(&mut slot.held);
             self.perform(node, sync);
@@ -105,7 +105,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             }
         }
         let slot = &self.nodes[at];
-        if slot.gate == Gate::Open && !slot.backlog.is_empty() {
+        if slot.gate == slot.at_rest() && !slot.backlog.is_empty() {
             self.be_busy(node, Duration::nanos(1));
         }
     }

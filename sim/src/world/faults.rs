@@ -36,6 +36,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         }
         slot.backlog.clear();
         slot.held.clear();
+        slot.forget_twin(&mut self.queue);
         slot.gate = Gate::Open;
         slot.armed = None;
         slot.refresh();
@@ -85,7 +86,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// Stops a node without a crash: what reaches it waits. False if it is down, busy or paused.
     pub fn pause(&mut self, node: NodeId) -> bool {
         let slot = &mut self.nodes[node.index()];
-        if slot.state.is_none() || slot.gate != Gate::Open {
+        if slot.state.is_none() || slot.gate != slot.at_rest() {
             return false;
         }
         slot.gate = Gate::Paused;
@@ -100,7 +101,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         if self.nodes[at].gate != Gate::Paused {
             return false;
         }
-        self.nodes[at].gate = Gate::Open;
+        self.nodes[at].gate = self.nodes[at].at_rest();
         self.note(Kind::Resume, node.into(), &(), String::new);
         for (place, due) in mem::take(&mut self.nodes[at].backlog).into_iter().enumerate() {
             let time = self.now + Duration::nanos(place as u64);

@@ -58,6 +58,13 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         if kept {
             self.trace.keep(event, || packet.body.text());
         }
+        self.hand_over(packet);
+    }
+
+    /// Runs the handler of whoever a packet is for.
+    #[inline(always)]
+    pub(super) fn hand_over(&mut self, packet: Packet<P>) {
+        let Packet { from, to, .. } = packet;
         let node_at = |end: Address| end.node().expect("clients do not speak to each other");
         match packet.body {
             Body::Message(message) => {
@@ -87,12 +94,15 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.lose(event, packet, why);
     }
 
-    /// A packet reaches a node that is down, paused or busy.
+    /// A packet reaches a node that is down, paused, busy or twins.
     #[cold]
     #[inline(never)]
     fn miss(&mut self, node: NodeId, packet: Packet<P>) {
         let slot = &mut self.nodes[node.index()];
         if slot.state.is_some() {
+            if slot.gate == Gate::Twins {
+                return self.meet_twins(node, packet);
+            }
             *self.counters.waiting(slot.gate) += 1;
             slot.backlog.push_back(Due::Arrival(packet));
             return;
@@ -108,13 +118,16 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// A node's timer rings.
     pub(super) fn ring(&mut self, node: NodeId, timer: P::Timer) {
         let slot = &mut self.nodes[node.index()];
-        slot.timers.remove(&timer);
         if slot.gate != Gate::Open {
-            *self.counters.waiting(slot.gate) += 1;
-            slot.timers.insert(timer.clone(), Pending::Backlog);
-            slot.backlog.push_back(Due::NodeTimer(node, timer));
-            return;
+            return self.ring_shut(node, timer);
         }
+        slot.timers.remove(&timer);
+        self.ring_now(node, timer);
+    }
+
+    /// A timer that nothing keeps from its node rings there.
+    #[inline]
+    pub(super) fn ring_now(&mut self, node: NodeId, timer: P::Timer) {
         self.counters.timers += 1;
         self.record(Kind::Timer, node.into(), node.into(), 0, &timer);
         self.call(node, |state, ctx| state.on_timer(timer, ctx));
