@@ -16,8 +16,6 @@
 //! ```
 
 use smol_str::SmolStr;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 /// A short text: a clone never copies it.
 pub type Text = SmolStr;
@@ -79,20 +77,36 @@ pub enum Answer {
 }
 
 /// The store: every key that has a value.
+///
+/// To add or remove a key takes time in proportion to their number: a simulated store has few, and
+/// looks them up all the time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Store {
-    /// By the first eight bytes of the key, which nearly always tell it from every other: keys with
-    /// an equal head stand together, in the order of their texts.
-    values: BTreeMap<u64, Vec<(Text, Text)>>,
+    pairs: Vec<Pair>,
+}
+
+/// A key and its value, in the order of the keys.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Pair {
+    /// The first eight bytes of the key, which nearly always tell it from every other.
+    head: u64,
+    key: Text,
+    value: Text,
 }
 
 /// The first eight bytes of a key as a number: big-endian and filled up with zeros, so that its
 /// order is the order of the texts.
 fn head(key: &str) -> u64 {
-    let bytes = key.as_bytes().iter().take(8);
-    let missing = 8 - bytes.len() as u32;
-    let head = bytes.fold(0, |head, byte| head << 8 | u64::from(*byte));
-    head.unbounded_shl(8 * missing)
+    match key.as_bytes().first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => key.bytes().rev().fold(0, |head, byte| u64::from(byte) << 56 | head >> 8),
+    }
+}
+
+/// Whether two keys with an equal head are the same: short ones are, if they are equally long.
+#[inline]
+fn is_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && (one.len() <= 8 || one == other)
 }
 
 impl Command {
@@ -142,49 +156,59 @@ impl Store {
         }
     }
 
-    fn set(&mut self, key: &Text, value: &Text) {
+    /// Where a key is, or where it would be.
+    #[inline]
+    fn find(&self, key: &str) -> Result<usize, usize> {
         let head = head(key);
-        let Some(alike) = self.values.get_mut(&head) else {
-            self.values.insert(head, vec![(key.clone(), value.clone())]);
-            return;
-        };
-        match alike.iter_mut().find(|(other, _)| other == key) {
-            Some((_, present)) => *present = value.clone(),
-            None => {
-                let at = alike.partition_point(|(other, _)| other < key);
-                alike.insert(at, (key.clone(), value.clone()));
+        let mut at = self.pairs.partition_point(|pair| pair.head < head);
+        while let Some(pair) = self.pairs.get(at)
+            && pair.head == head
+        {
+            if is_same(&pair.key, key) {
+                return Ok(at);
+            }
+            if pair.key.as_str() > key {
+                break;
+            }
+            at += 1;
+        }
+        Err(at)
+    }
+
+    fn set(&mut self, key: &Text, value: &Text) {
+        match self.find(key) {
+            Ok(at) => self.pairs[at].value = value.clone(),
+            Err(at) => {
+                let (key, value) = (key.clone(), value.clone());
+                self.pairs.insert(at, Pair { head: head(&key), key, value });
             }
         }
     }
 
     fn remove(&mut self, key: &Text) {
-        if let Entry::Occupied(mut alike) = self.values.entry(head(key)) {
-            alike.get_mut().retain(|(other, _)| other != key);
-            if alike.get().is_empty() {
-                alike.remove();
-            }
+        if let Ok(at) = self.find(key) {
+            self.pairs.remove(at);
         }
     }
 
     /// The value under a key.
     pub fn get(&self, key: &str) -> Option<&Text> {
-        let mut alike = self.values.get(&head(key))?.iter();
-        alike.find(|(other, _)| other == key).map(|(_, value)| value)
+        self.find(key).ok().map(|at| &self.pairs[at].value)
     }
 
     /// Every key with its value, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&Text, &Text)> {
-        self.values.values().flatten().map(|(key, value)| (key, value))
+        self.pairs.iter().map(|Pair { key, value, .. }| (key, value))
     }
 
     /// How many keys have a value.
     pub fn len(&self) -> usize {
-        self.values.values().map(Vec::len).sum()
+        self.pairs.len()
     }
 
     /// True if no key has a value.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.pairs.is_empty()
     }
 }
 

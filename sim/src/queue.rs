@@ -24,6 +24,10 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(u32);
 
+/// Names the event that is to be taken.
+#[derive(Debug)]
+pub struct Chosen(u32);
+
 const LEVELS: usize = 11;
 const SLOTS: usize = 64;
 const BITS: u32 = SLOTS.trailing_zeros();
@@ -208,17 +212,46 @@ impl<E> Queue<E> {
         Some(event)
     }
 
-    /// Removes the first event if it is due at `limit` or before. Where several are due at one
+    /// Chooses the first event if it is due at `limit` or before. Where several are due at one
     /// instant, `choose` is asked for one of them: it is given the instant, how many were chosen
     /// there before, and how many are left (two or more).
+    ///
+    /// The event is pending no more, and is to be taken before anything else is asked of the queue:
+    /// whoever takes it may look at it first, and it moves once.
     #[inline]
+    pub fn advance(
+        &mut self,
+        limit: Time,
+        choose: impl FnMut(u64, u32, usize) -> usize,
+    ) -> Option<(Time, Chosen)> {
+        let id = self.first(limit.as_nanos(), choose)?;
+        self.len -= 1;
+        Some((Time::from_nanos(self.now), Chosen(id)))
+    }
+
+    /// The event that was chosen.
+    #[inline]
+    pub fn peek(&self, chosen: &Chosen) -> Option<&E> {
+        self.events[chosen.0 as usize - 1].as_ref()
+    }
+
+    /// Takes the event that was chosen: there is one.
+    #[inline]
+    #[expect(clippy::needless_pass_by_value, reason = "what was taken is not taken again")]
+    pub fn take(&mut self, chosen: Chosen) -> Option<E> {
+        let Chosen(id) = chosen;
+        self.release(id);
+        self.events[id as usize - 1].take()
+    }
+
+    /// As [`Queue::advance`], and takes it.
     pub fn pop(
         &mut self,
         limit: Time,
         choose: impl FnMut(u64, u32, usize) -> usize,
     ) -> Option<(Time, E)> {
-        let id = self.first(limit.as_nanos(), choose)?;
-        Some((Time::from_nanos(self.now), self.take(id)))
+        let (time, chosen) = self.advance(limit, choose)?;
+        Some((time, self.take(chosen)?))
     }
 
     /// The entry that is to be popped, in no list any more.
@@ -312,14 +345,8 @@ impl<E> Queue<E> {
     /// Puts an entry into `near`, behind those of the same instant.
     #[inline]
     fn insert_near(&mut self, time: u64, id: u32) {
-        let near = &mut self.near;
-        let mut at = near.len();
-        near.push(Near { time, id });
-        while at > 0 && near[at - 1].time <= time {
-            near[at] = near[at - 1];
-            at -= 1;
-        }
-        near[at] = Near { time, id };
+        let later = self.near.iter().rposition(|near| near.time > time);
+        self.near.insert(later.map_or(0, |at| at + 1), Near { time, id });
     }
 
     /// Takes a pending entry out of `near`.
@@ -471,15 +498,6 @@ impl<E> Queue<E> {
             self.link(id, placed);
             id = next;
         }
-    }
-
-    /// Takes the event out of an entry that is in no list any more.
-    #[inline]
-    fn take(&mut self, id: u32) -> E {
-        self.len -= 1;
-        let event = self.events[id as usize - 1].take();
-        self.release(id);
-        event.expect("only `cancel` empties an entry, and takes it out of its list")
     }
 
     #[inline]

@@ -201,21 +201,24 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     #[inline(always)]
     pub fn step_inside<G>(&mut self, limit: Time, enter: impl FnOnce(Step) -> G) -> Option<Step> {
         let draws = &mut self.draws;
-        let (at, due) = self.queue.pop(limit, |at, taken, count| draws.tie(at, taken, count))?;
+        let (at, chosen) =
+            self.queue.advance(limit, |at, taken, count| draws.tie(at, taken, count))?;
         assert!(self.now <= at, "time ran backwards: somebody moved it past what is due at {at}");
         self.now = at;
-        let step = Step { at, actor: due.address() };
+        let step = Step { at, actor: self.queue.peek(&chosen)?.address() };
         let _guard = enter(step);
-        match due {
-            Due::Arrival(packet) => self.arrive(packet),
-            Due::NodeTimer(node, timer) => self.ring(node, timer),
-            Due::ClientTimer(client, timer) => {
+        // One look at what it is: unwrapped first, it would be copied once more.
+        match self.queue.take(chosen) {
+            None => unreachable!("what was chosen is there"),
+            Some(Due::Arrival(packet)) => self.arrive(packet),
+            Some(Due::NodeTimer(node, timer)) => self.ring(node, timer),
+            Some(Due::ClientTimer(client, timer)) => {
                 self.client_timers[client.index()].remove(&timer);
                 self.record(Kind::Timer, client.into(), client.into(), 0, &timer);
                 self.call_client(client, |clients, ctx| clients.on_timer(client, timer, ctx));
             }
-            Due::Wake(node) => self.wake(node),
-            Due::Late(late) => {
+            Some(Due::Wake(node)) => self.wake(node),
+            Some(Due::Late(late)) => {
                 let (node, to, message) = *late;
                 self.say(node, to, message);
             }

@@ -6,7 +6,7 @@ use super::membership::NodeSet;
 use super::state::{Read, Role, Session};
 use super::{Raft, Response, Submission};
 use crate::kv;
-use seedfall_sim::{Context, NodeId, RequestId};
+use seedfall_sim::{Context, RequestId};
 
 impl Raft {
     /// 8: clients speak to the leader; whoever is asked instead says who that is. The answer comes
@@ -100,10 +100,7 @@ impl Raft {
         }
         let (id, progress) = (self.id, &leader.progress);
         let configuration = self.durable.configurations.current();
-        let heard = |round| {
-            let heard = progress.iter().enumerate().filter(|(_, other)| other.round >= round);
-            heard.fold(NodeSet::EMPTY.with(id), |set, (node, _)| set.with(NodeId::new(node as u16)))
-        };
+        let heard = |round| NodeSet::of(progress.iter().map(|other| other.round >= round)).with(id);
         let applied = self.applied;
         let ready =
             |read: &mut Read| read.index <= applied && configuration.is_quorum(heard(read.round));

@@ -12,7 +12,7 @@
 use super::membership::NodeSet;
 use super::state::Role;
 use super::{Config, Message, Raft};
-use seedfall_sim::{Context, Duration, NodeId, Time};
+use seedfall_sim::{Context, Duration, Time};
 
 /// What a leader knows of its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,8 +69,7 @@ impl Raft {
     /// Who answered a round or a later one; this server itself among them.
     fn answered(&self, round: u64) -> NodeSet {
         let Role::Leader(leader) = &self.role else { return NodeSet::EMPTY };
-        let answered = leader.progress.iter().enumerate().filter(|(_, one)| one.round >= round);
-        answered.map(|(node, _)| NodeId::new(node as u16)).chain([self.id]).collect()
+        NodeSet::of(leader.progress.iter().map(|one| one.round >= round)).with(self.id)
     }
 
     /// A majority may have answered the round that is measured.

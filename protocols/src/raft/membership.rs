@@ -61,6 +61,13 @@ impl NodeSet {
         Self(u64::MAX.checked_shr(64 - count as u32).unwrap_or(0))
     }
 
+    /// The nodes of which it is said that they are in it, in the order of their ids; at most 64.
+    #[inline]
+    pub fn of(members: impl DoubleEndedIterator<Item = bool> + ExactSizeIterator) -> Self {
+        assert!(members.len() <= 64, "a configuration has at most 64 nodes");
+        Self(members.rev().fold(0, |bits, is_in| bits << 1 | u64::from(is_in)))
+    }
+
     /// True if the node is in it.
     #[inline]
     pub fn contains(self, node: NodeId) -> bool {

@@ -165,7 +165,9 @@ impl Raft {
             return false;
         }
         // 5.2: a candidate that hears from the leader of its term follows it.
-        self.role = Role::Follower;
+        if !matches!(self.role, Role::Follower) {
+            self.role = Role::Follower;
+        }
         self.leader = Some(from);
         self.heard = Some(ctx.now());
         ctx.set_timer(Timer::Election, self.timeout);
@@ -326,11 +328,8 @@ impl Raft {
             unreachable!("only a leader counts");
         };
         let (id, progress) = (self.id, &leader.progress);
-        let holders = |index| {
-            let holders = progress.iter().enumerate().filter(|(_, other)| other.matched >= index);
-            holders
-                .fold(NodeSet::EMPTY.with(id), |set, (node, _)| set.with(NodeId::new(node as u16)))
-        };
+        let holders =
+            |index| NodeSet::of(progress.iter().map(|other| other.matched >= index)).with(id);
         let configuration = self.durable.configurations.current();
         let mut index = self.commit;
         while index < self.durable.log.last_index()

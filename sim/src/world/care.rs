@@ -171,7 +171,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     #[inline(never)]
     pub(super) fn say(&mut self, node: NodeId, to: NodeId, message: P::Message) {
         let digest = StableHasher::hash(&message);
-        self.transmit(node.into(), to.into(), digest, Body::Message(message));
+        self.transmit(node.into(), to.into(), Kind::Send, digest, || Body::Message(message));
     }
 
     fn lie(&mut self, node: NodeId, to: NodeId, how: &str, message: &P::Message) {

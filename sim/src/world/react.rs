@@ -19,7 +19,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// A packet reaches its receiver.
     #[inline(always)]
     pub(super) fn arrive(&mut self, packet: Packet<P>) {
-        // As in `transmit`: a body that nothing borrows need not be in memory.
+        // Only a body that nothing borrows can go from the queue to the handler in registers.
         if self.trace.is_kept() {
             self.arrive_kept(packet);
         } else {
@@ -154,7 +154,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// Applies the effects of a handler in their order, as far as an armed crash lets them.
     #[inline]
     pub(super) fn apply(&mut self, node: NodeId) {
-        // From the end, which is where a vector gives without shifting.
+        // From the end, which is where a vector gives without shifting. One by one, as a crash in
+        // between takes the rest.
         self.effects.reverse();
         if self.nodes[node.index()].special {
             return self.apply_with_care(node);
@@ -170,12 +171,12 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         match effect {
             Effect::Send(to, message) => {
                 let digest = StableHasher::hash(&message);
-                self.transmit(me, to.into(), digest, Body::Message(message));
+                self.transmit(me, to.into(), Kind::Send, digest, || Body::Message(message));
             }
             Effect::Broadcast(message) => self.broadcast(node, &message),
             Effect::Respond(request, response) => {
                 let body = Body::Response(request, response);
-                self.transmit_apart(me, request.client.into(), body.digest(), body);
+                self.transmit_apart(me, request.client.into(), body);
             }
             Effect::Append(record) => {
                 self.counters.appended += 1;
@@ -226,54 +227,58 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     fn broadcast(&mut self, node: NodeId, message: &P::Message) {
         let digest = StableHasher::hash(message);
         for to in NodeId::all(self.nodes.len()).filter(|to| *to != node) {
-            let body = Body::Message(message.clone());
-            self.transmit(node.into(), to.into(), digest, body);
+            let body = || Body::Message(message.clone());
+            self.transmit(node.into(), to.into(), Kind::Send, digest, body);
         }
     }
 
-    /// Hands a message to the network and schedules what becomes of it.
+    /// Hands a message to the network and schedules what becomes of it. The body is put together at
+    /// its last stop: before that, what it is made of need not be moved.
     #[inline(always)]
-    pub(super) fn transmit(&mut self, from: Address, to: Address, digest: u64, body: Body<P>) {
-        // Only where nothing borrows the body can it go from the handler to the queue in registers.
+    pub(super) fn transmit(
+        &mut self,
+        from: Address,
+        to: Address,
+        kind: Kind,
+        digest: u64,
+        body: impl FnOnce() -> Body<P>,
+    ) {
+        let draw = self.draws.draw(Site::Link(from, to));
+        let ordinal = draw.ordinal();
+        let fate = self.network.fate(self.now, from, to, draw);
+        let event = Event { at: self.now, kind, actor: from, peer: to, ordinal, digest };
+        self.counters.sent += 1;
+        self.trace.fold(&event);
+        let packet = || Packet { from, to, ordinal: ordinal as u32, digest, body: body() };
         if self.trace.is_kept() {
-            self.transmit_kept(from, to, digest, body);
+            self.dispatch_kept(event, fate, packet());
         } else {
-            self.route(from, to, digest, body, false);
+            self.dispatch(event, fate, packet);
         }
     }
 
     /// As [`World::transmit`], where the caller is too rare to have a copy of it.
     #[inline(never)]
-    fn transmit_apart(&mut self, from: Address, to: Address, digest: u64, body: Body<P>) {
-        self.transmit(from, to, digest, body);
+    fn transmit_apart(&mut self, from: Address, to: Address, body: Body<P>) {
+        self.transmit(from, to, body.kinds().0, body.digest(), || body);
     }
 
     #[cold]
     #[inline(never)]
-    fn transmit_kept(&mut self, from: Address, to: Address, digest: u64, body: Body<P>) {
-        self.route(from, to, digest, body, true);
+    fn dispatch_kept(&mut self, event: Event, fate: Fate, packet: Packet<P>) {
+        self.trace.keep(event, || packet.body.text());
+        self.dispatch(event, fate, || packet);
     }
 
     #[inline(always)]
-    fn route(&mut self, from: Address, to: Address, digest: u64, body: Body<P>, kept: bool) {
-        let draw = self.draws.draw(Site::Link(from, to));
-        let ordinal = draw.ordinal();
-        let fate = self.network.fate(self.now, from, to, draw);
-        let event =
-            Event { at: self.now, kind: body.kinds().0, actor: from, peer: to, ordinal, digest };
-        self.counters.sent += 1;
-        self.trace.fold(&event);
-        if kept {
-            self.trace.keep(event, || body.text());
-        }
-        let packet = Packet { from, to, ordinal: ordinal as u32, digest, body };
+    fn dispatch(&mut self, event: Event, fate: Fate, packet: impl FnOnce() -> Packet<P>) {
         match fate {
             Fate::Deliver(after) => {
-                self.queue.push(self.now + after, Due::Arrival(packet));
+                self.queue.push(self.now + after, Due::Arrival(packet()));
             }
-            Fate::Duplicate(first, second) => self.duplicate(event, packet, first, second),
-            Fate::Corrupt(after, word) => self.corrupt(event, packet, after, word),
-            Fate::Drop(why) => self.lose(event, packet, why),
+            Fate::Duplicate(first, second) => self.duplicate(event, packet(), first, second),
+            Fate::Corrupt(after, word) => self.corrupt(event, packet(), after, word),
+            Fate::Drop(why) => self.lose(event, packet(), why),
         }
     }
 
@@ -329,7 +334,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             match effect {
                 ClientEffect::Request(to, number, body) => {
                     let body = Body::Request(RequestId { client, number }, body);
-                    self.transmit_apart(client.into(), to.into(), body.digest(), body);
+                    self.transmit_apart(client.into(), to.into(), body);
                 }
                 ClientEffect::SetTimer(timer, after) => {
                     let timers = &mut self.client_timers[client.index()];
