@@ -54,6 +54,9 @@ pub struct Case {
     /// says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub faults: Option<Duration>,
+    /// By how many events the run is over; absent: when nothing is left to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
     /// Why it is no longer replayed, if it was retired: its failure was not found again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<String>,
@@ -208,6 +211,7 @@ impl Case {
             random: trial.random.as_ref().map(|random| random.iter().copied().collect()),
             nodes: trial.nodes,
             faults: trial.faults,
+            until: trial.until,
             retired: None,
             expect: Expected {
                 fingerprint,
@@ -231,6 +235,7 @@ impl Case {
             random: self.random.as_ref().map(|random| random.iter().copied().collect()),
             nodes: self.nodes,
             faults: self.faults,
+            until: self.until,
             recording: Recording::Full,
             ..Trial::of(Seed(self.seed))
         }

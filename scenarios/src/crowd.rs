@@ -85,6 +85,11 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
         &self.history
     }
 
+    /// From here on every operation is called as its client decides.
+    pub(crate) fn decide_calls(&mut self) {
+        self.calls.clear();
+    }
+
     /// When each operation was called and whom it asked first, in the order of the calls.
     pub(crate) fn calls(&self) -> impl Iterator<Item = (OperationId, Call)> {
         let called = self.history.operations.iter().map(|one| Time::from_nanos(one.call));

@@ -227,7 +227,8 @@ pub fn examine(scenario: &dyn Runnable, trial: &Trial, whole: bool, effort: &Eff
         delivered: report.counters.delivered,
         events: report.events,
     };
-    Shrunk { trial, report, before: size, after: size, runs: 0, stopped: None, matter: None }
+    let (before, after, whole) = (size, size, report.events);
+    Shrunk { trial, report, before, whole, after, runs: 0, stopped: None, matter: None }
 }
 
 impl Explanation {

@@ -345,7 +345,7 @@ impl Fault {
         self.struck().first().copied().filter(|_| alone)
     }
 
-    fn node_mut(&mut self) -> Option<&mut NodeId> {
+    pub(crate) fn node_mut(&mut self) -> Option<&mut NodeId> {
         match self {
             Self::Wire(_) | Self::PowerLoss { .. } => None,
             Self::Crash { node, .. }

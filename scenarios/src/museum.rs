@@ -42,13 +42,16 @@ pub struct Measured {
     pub small: Option<Small>,
 }
 
-/// The smallest run of a bug, measured. Of two numbers the first is of the run as it was found.
+/// The smallest run of a bug, measured. Of two numbers the first is of the run as it was found;
+/// both runs are measured up to the event by which they have failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Small {
     /// The seed of the run that was shrunk.
     pub seed: u64,
-    /// Events.
+    /// Events, up to the one by which a promise is broken.
     pub events: [u64; 2],
+    /// Events of the run as it was found, to its end.
+    pub whole: u64,
     /// Messages, requests and answers that arrived.
     pub delivered: [u64; 2],
     /// Entries of the fault plan.
@@ -69,9 +72,11 @@ pub struct Small {
     pub replays: bool,
     /// The first event at which the project without the bug does something else.
     pub differs: Option<u64>,
-    /// Whether the jump is beyond doubt.
+    /// The last decision but for which it passes: [`crate::point::cause`].
+    pub cause: Option<u64>,
+    /// Whether the shares before and after the point differ beyond doubt.
     pub sure: bool,
-    /// The event at which the failure becomes more likely by most.
+    /// The point of no return: from there on the failure is more likely than not.
     pub jump: Jump,
     /// The event from which on the failure is all but certain.
     pub decided: Jump,
@@ -190,13 +195,13 @@ impl Exhibit {
 }
 
 impl Small {
-    /// How far the jump is from the first event at which the bug acts, in events; `None`: it is not
-    /// known where that is.
+    /// How far the point of no return is from the cause, in events; `None`: no single decision is.
     pub fn distance(&self) -> Option<u64> {
-        Some(self.jump.event.abs_diff(self.differs?))
+        Some(self.jump.event.abs_diff(self.cause?))
     }
 
-    /// By how much shrinking made the run shorter, in percent of its events.
+    /// By how much shrinking made the run shorter, in percent of its events up to the broken
+    /// promise.
     pub fn fewer(&self) -> f64 {
         100.0 - 100.0 * self.events[1] as f64 / self.events[0].max(1) as f64
     }

@@ -1,8 +1,10 @@
 //! The nemesis: applies a fault plan to a world, and knows which entries had an effect.
 
-use crate::plan::{Aim, Class, Entry, Fault, FaultPlan};
+use crate::plan::{Aim, Class, Entry, Fault, FaultPlan, Frame};
 use seedfall_net::{Disturbance, Wire};
-use seedfall_sim::{Answer, Clients, ClockFault, Duration, NodeId, Protocol, Time, World};
+use seedfall_sim::{
+    Answer, Clients, ClockFault, Draw, Duration, NodeId, Protocol, Seed, StableHasher, Time, World,
+};
 use std::collections::BTreeSet;
 
 /// What is to be done at a moment, in the order in which it is done if several things are due.
@@ -84,6 +86,30 @@ impl Nemesis {
             newest: None,
             gone: BTreeSet::new(),
             wiped: 0,
+        }
+    }
+
+    /// Lets every entry that has not begun strike at another time, from `now` on, and, if it names
+    /// one node alone, another node: as the seed says, within the frame.
+    pub(crate) fn redraw(&mut self, seed: Seed, now: Time, frame: &Frame) {
+        for (index, entry) in self.plan.entries.iter_mut().enumerate() {
+            if self.states[index].before.is_some() {
+                continue;
+            }
+            let word = |which: u8| StableHasher::hash(&(seed.0, index, which)) as u32;
+            let mut draw = Draw::from_words([0, 1, 2, 3].map(word));
+            let (first, last) = (now.since(Time::ZERO), frame.faults - entry.lasts);
+            if first < last {
+                entry.at = draw.duration(first..last);
+            }
+            if entry.fault.node().is_some() {
+                entry.fault =
+                    entry.fault.aimed_at(NodeId::new(draw.below(frame.nodes as u32) as u16));
+            }
+            self.states[index].fault = entry.fault.clone();
+            self.agenda.retain(|(.., other)| *other != index);
+            self.agenda.insert((Time::ZERO + entry.at, Phase::Strike, index));
+            self.agenda.insert((Time::ZERO + entry.at + entry.lasts, Phase::End, index));
         }
     }
 

@@ -1,13 +1,24 @@
 //! The point of no return: at which event of a failing run its failure becomes likely.
 //!
-//! The run is replayed up to some event, and everything that is drawn after it is drawn anew, many
-//! times: how many of these futures break the same promise? At the first event that share is what
-//! the scenario and the fault plan alone make likely; at the last it is one. Where it jumps,
-//! something was decided.
+//! The run is replayed up to some event, and everything after it is drawn anew, many times: how
+//! many of these futures break the same promise? *Everything* is delays, losses and timers, whom
+//! clients ask, what, and when, and when and where the faults strike that have not begun
+//! ([`Fork`]); which operations and which faults there are, stays. At the first event that share is
+//! how likely such a run is at all; at the last it is one. The point of no return is where the
+//! share comes to a half and never falls below it again: from there on the failure is more likely
+//! than not, whatever else happens.
 //!
 //! The futures of all prefixes use the same seeds, and draws are addressed, so that two prefixes
-//! differ in what happened and not in luck. The fault plan stays as it is in all of them: faults
-//! are planned before a run begins.
+//! differ in what happened and not in luck.
+//!
+//! What is named so is checked against [`cause`], which knows nothing of likelihood: the last
+//! decision but for which the run passes. Neither knows where in the code the bug is. A bug may act
+//! long before (a vote is granted that is not durable) and do no harm until something else happens
+//! (the voter crashes); that something is the cause here, and the point of no return.
+
+mod cause;
+
+pub use cause::{Cause, cause};
 
 use crate::parallel;
 use crate::report::{Conclusion, Failure};
@@ -20,11 +31,9 @@ use std::num::NonZeroUsize;
 /// How many futures of each prefix are run, unless somebody says otherwise.
 pub const FUTURES: usize = 100;
 
-/// Prefixes that are tried before the largest jump is looked for.
+/// Prefixes that are tried before it is looked for by halving.
 const COARSE: usize = 16;
-/// Prefixes that the search for the largest jump may try.
-const SEARCH: usize = 48;
-/// How many steps before and after the largest jump are looked at one by one.
+/// How many steps before and after it are looked at one by one.
 const AROUND: usize = 3;
 /// How many times as many futures those get.
 const CLOSER: usize = 4;
@@ -55,6 +64,10 @@ impl Chance {
         let width = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
         let scale = 1.0 + z * z / n;
         (((middle - width) / scale).max(0.0), ((middle + width) / scale).min(1.0))
+    }
+
+    fn is_likely(&self) -> bool {
+        self.of <= self.failed * 2
     }
 
     fn is_decided(&self) -> bool {
@@ -91,7 +104,7 @@ pub struct Point {
     pub events: u64,
     /// The prefixes that were looked at, in order.
     pub curve: Vec<Chance>,
-    /// The step at which the failure becomes more likely by most.
+    /// The point of no return: the last step before which less than half of all futures fail.
     pub jump: Turn,
     /// The step from which on at least 95 % of all futures fail.
     pub decided: Turn,
@@ -122,7 +135,7 @@ pub fn point(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Option
         known: BTreeMap::new(),
     };
     let jump = search.jump();
-    let decided = search.decided();
+    let decided = search.last_open(Chance::is_decided);
     let told = |step: usize, search: &mut Search<'_>| {
         let first = search.starts[step];
         let text = report.trace.get(first as usize).map(ToString::to_string);
@@ -194,7 +207,8 @@ impl Search<'_> {
         let after = self.starts.get(steps).copied().unwrap_or(self.events);
         let fails = |future: usize| {
             let seed = Seed(StableHasher::hash(&(self.trial.seed.0, future)));
-            let trial = Trial { fork: Some(Fork { after, seed }), ..self.trial.clone() };
+            let fork = Some(Fork { after, seed });
+            let trial = Trial { fork, until: None, ..self.trial.clone() };
             let report = self.scenario.run(&trial);
             failure(&report.conclusion).is_some_and(|broken| broken.promise == self.promise)
         };
@@ -206,51 +220,33 @@ impl Search<'_> {
         chance
     }
 
-    /// The step at which the share rises most, as far as halving the interval with the largest rise
-    /// finds it; then looked at more closely, with the steps around it.
+    /// The last step before which less than half of the futures fail, and after which at least half
+    /// do: by halving between the last prefix tried that is below a half and the next, then looked
+    /// at more closely, with the steps around it. The first step, if half of them always fail.
     fn jump(&mut self) -> usize {
         let last = self.steps();
         for index in 0..=COARSE {
             self.chance(last * index / COARSE);
         }
-        for _ in 0..SEARCH {
-            let (from, to) = self.steepest();
-            if to - from == 1 {
-                break;
-            }
-            self.chance((from + to) / 2);
-        }
-        let (from, _) = self.steepest();
-        let around = from.saturating_sub(AROUND)..=(from + 1 + AROUND).min(last);
-        for step in around.clone() {
+        let found = self.last_open(Chance::is_likely);
+        let around = found.saturating_sub(AROUND)..=(found + 1 + AROUND).min(last);
+        for step in around {
             self.chance_of(step, self.futures.of_each * CLOSER);
         }
-        let rise = |step: &usize| self.known[&(step + 1)].share() - self.known[step].share();
-        let steps = *around.start()..*around.end();
-        // The first of those that rise most.
-        steps.rev().max_by(|one, two| rise(one).total_cmp(&rise(two))).unwrap_or(from)
+        self.last_open(Chance::is_likely)
     }
 
-    /// The neighbours among the known between which the share rises most; the first of equals.
-    fn steepest(&self) -> (usize, usize) {
-        let known: Vec<(usize, f64)> =
-            self.known.iter().map(|(steps, chance)| (*steps, chance.share())).collect();
-        let pairs = known.windows(2).map(|pair| (pair[0].0, pair[1].0, pair[1].1 - pair[0].1));
-        let steepest = pairs.rev().max_by(|one, two| one.2.total_cmp(&two.2));
-        steepest.map_or((0, 1), |(from, to, _)| (from, to))
-    }
-
-    /// The step after which the failure is decided, and before which it is not, by halving.
-    fn decided(&mut self) -> usize {
-        let undecided = self.known.iter().rev().find(|(_, chance)| !chance.is_decided());
-        let Some((mut open, _)) = undecided.map(|(steps, chance)| (*steps, *chance)) else {
-            return 0;
-        };
+    /// The step after which something holds for good, and before which it does not, by halving;
+    /// the first, if it always holds.
+    fn last_open(&mut self, holds: impl Fn(&Chance) -> bool) -> usize {
+        let open = self.known.iter().rev().find(|(_, chance)| !holds(chance));
+        let Some(mut open) = open.map(|(steps, _)| *steps) else { return 0 };
         let mut closed =
             self.known.range(open + 1..).next().map_or(self.steps(), |(steps, _)| *steps);
         while closed - open > 1 {
             let middle = (open + closed) / 2;
-            if self.chance(middle).is_decided() { closed = middle } else { open = middle }
+            let chance = self.chance(middle);
+            if holds(&chance) { closed = middle } else { open = middle }
         }
         open
     }

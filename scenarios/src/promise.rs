@@ -107,7 +107,9 @@ where
     })
 }
 
-/// Always: the history passes a check of the user's own.
+/// Always: the history passes a check of the user's own, at any moment: a history that passes does
+/// so as well when it is cut short, with the operations that were open then indeterminate. (A
+/// shrunk run is over as soon as it fails.)
 pub fn always<P: Protocol, I, O>(
     name: &'static str,
     judge: impl Fn(&History<I, O>) -> Judgement + Send + Sync + 'static,

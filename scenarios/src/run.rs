@@ -142,13 +142,11 @@ where
             // our own bug.
             panic!("the plan does not fit scenario {}: {error}", self.name);
         }
-        let most = trial.events.map_or(self.horizon.events, |most| most.min(self.horizon.events));
         let mut run = Run {
             scenario: self,
             trial,
             frame,
-            most,
-            look_at: trial.fork.map_or(u64::MAX, |fork| fork.after).min(most + 1),
+            look_at: next_look(trial, 0).min(self.horizon.events + 1),
             nemesis: Nemesis::new(plan.clone()),
             monitors: Vec::new(),
             world: None,
@@ -165,6 +163,12 @@ where
     }
 }
 
+/// At how many events, `from` or more, a trial asks for something to be done.
+fn next_look(trial: &Trial, from: u64) -> u64 {
+    let asked = trial.fork.map(|fork| fork.after).into_iter().chain(trial.until);
+    asked.filter(|at| from <= *at).min().unwrap_or(u64::MAX)
+}
+
 /// How often an `eventually` is looked at while it does not hold yet.
 const SETTLED_EVERY: Duration = Duration::millis(10);
 
@@ -172,9 +176,8 @@ struct Run<'a, P: Protocol, I, O> {
     scenario: &'a Scenario<P, I, O>,
     trial: &'a Trial,
     frame: Frame,
-    /// How many events it may have.
-    most: u64,
-    /// At how many events there is something to be done: the fork, or the end of patience.
+    /// At how many events there is something to be done: the fork, the end that the trial asks for,
+    /// or the end of patience.
     look_at: u64,
     nemesis: Nemesis,
     monitors: Vec<(&'static str, Box<dyn Monitor<P>>)>,
@@ -212,8 +215,8 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             for node in self.nemesis.act(world) {
                 self.observe(node)?;
             }
-            if self.look_at <= self.world().trace().count() {
-                self.look()?;
+            if self.look_at <= self.world().trace().count() && self.look()? {
+                return Ok(());
             }
         }
     }
@@ -275,7 +278,12 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
                 }
             }
             if self.world().trace().count() >= self.look_at {
-                self.look()?;
+                if self.look()? {
+                    return Ok(true);
+                }
+                if self.nemesis.next_at().is_some_and(|at| at < limit) {
+                    return Ok(false);
+                }
             }
             let world = self.world();
             if world.clients().is_done() && self.may_end() && self.settled() {
@@ -293,21 +301,25 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         Ok(false)
     }
 
-    /// So many events have happened that there is something to be done.
+    /// So many events have happened that there is something to be done. True if the run is over.
     #[cold]
-    fn look(&mut self) -> Result<(), Broken> {
-        let most = self.most;
+    fn look(&mut self) -> Result<bool, Broken> {
+        let most = self.scenario.horizon.events;
         let world = self.world.as_mut().expect("a run is looked at only after it began");
-        if let Some(fork) = self.trial.fork
-            && self.look_at <= most
-        {
+        let count = world.trace().count();
+        if let Some(fork) = self.trial.fork.filter(|fork| self.look_at <= fork.after) {
             world.draws_mut().reseed(fork.seed);
-            self.look_at = most + 1;
+            world.clients_mut().decide_calls();
+            self.nemesis.redraw(fork.seed, world.now(), &self.frame);
         }
-        if world.trace().count() > most {
+        self.look_at = next_look(self.trial, count + 1).min(most + 1);
+        if self.trial.until.is_some_and(|until| until <= count) {
+            return Ok(true);
+        }
+        if count > most {
             return Err(self.stuck("runs in circles: its events are used up"));
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Whether no fault is still to come, and the trial does not ask for a longer run.

@@ -5,14 +5,21 @@
 //! "Simplifying and Isolating Failure-Inducing Input", 2002) then works on each kind of thing in
 //! turn, again until nothing changes: faults, nodes, the time until faults stop, clients and
 //! operations, random draws (fates of messages, jitter of timers), and each fault that is left,
-//! which is made shorter, narrower and weaker. Every candidate is a real run, and only one with the
-//! same fingerprint that takes no more events than the run to be shrunk counts. The result is
-//! 1-minimal in faults, operations and draws unless the effort ran out, which it says.
+//! which is made shorter, narrower and weaker. Then operations and faults are moved to where the
+//! run becomes shorter. Every candidate is a real run, and only one with the same fingerprint that
+//! takes no more events than the run to be shrunk counts. The result is 1-minimal in faults,
+//! operations and draws unless the effort ran out, which it says.
+//!
+//! What an `always` says of a history must hold at any moment. So a run is over here as soon as
+//! one is broken, and both runs, the original and the small one, are measured up to there. (What
+//! breaks an `eventually` is waited for to the end.)
 //!
 //! Candidates are tried on several cores; the first of them in order is taken, so the result does
 //! not depend on how many there are.
 
+mod fewer;
 mod matter;
+mod moves;
 mod search;
 mod simpler;
 mod story;
@@ -94,9 +101,11 @@ pub struct Shrunk {
     pub trial: Trial,
     /// What it came to, recorded in full.
     pub report: Report,
-    /// The original's size.
+    /// The original's size, up to the event by which it has failed.
     pub before: Size,
-    /// Its own size.
+    /// How many events the original has, to its end.
+    pub whole: u64,
+    /// Its own size, likewise up to the event by which it has failed.
     pub after: Size,
     /// How many runs it took.
     pub runs: u64,
@@ -137,26 +146,30 @@ pub fn shrink(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option
     let full = Trial { recording: Recording::Full, log_draws: true, ..trial.clone() };
     let original = scenario.run(&full);
     let broken = failure(&original)?;
-    let before = size(&full, &original);
     let plan = Some(original.plan.clone());
     let best = Trial { plan, spans: false, recording: Recording::Hash, ..trial.clone() };
-    let share = Effort {
-        runs: effort.runs / ORDERS.len() as u64,
-        time: effort.time.map(|time| time / ORDERS.len() as u32),
-        ..*effort
-    };
-    let mut smallest: Option<(u64, Trial, Option<Stop>)> = None;
+    let mut search = Search::new(scenario, broken, best, original.events, effort);
+    search.bound();
+    let best = search.best().clone();
+    let failed = Trial { until: best.until, ..full };
+    let before = size(&failed, &scenario.run(&failed));
+    let mut smallest: Option<((bool, u64), Trial, Option<Stop>)> = None;
+    let mut left = *effort;
     let mut runs = 0;
     for order in ORDERS {
-        let search = Search::new(scenario, broken, best.clone(), original.events, &share);
+        let search = Search::new(scenario, broken, best.clone(), before.events, &left);
         let mut search = search.ordered(order);
         search.until_nothing_changes();
         runs += search.runs();
+        left.runs = left.runs.saturating_sub(search.runs());
+        left.time = left.time.map(|time| time.saturating_sub(search.elapsed()));
         let (size, stopped) = (search.size(), search.stopped());
-        if smallest.as_ref().is_none_or(|(least, ..)| size < *least) {
-            smallest = Some((size, search.into_best(), stopped));
+        // What came to its end before what did not.
+        let rank = (stopped.is_some(), size);
+        if smallest.as_ref().is_none_or(|(least, ..)| rank < *least) {
+            smallest = Some((rank, search.into_best(), stopped));
         }
-        if size < SMALL {
+        if stopped.is_some() || size < SMALL {
             break;
         }
     }
@@ -165,7 +178,8 @@ pub fn shrink(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option
     let report = scenario.run(&trial);
     let after = size(&trial, &report);
     let matter = if stopped.is_none() { matter(scenario, &trial, effort) } else { None };
-    Some(Shrunk { trial, report, before, after, runs, stopped, matter })
+    let whole = original.events;
+    Some(Shrunk { trial, report, before, whole, after, runs, stopped, matter })
 }
 
 fn failure(report: &Report) -> Option<&Failure> {

@@ -293,6 +293,11 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         &self.clients
     }
 
+    /// The clients, to be changed between two events.
+    pub fn clients_mut(&mut self) -> &mut C {
+        &mut self.clients
+    }
+
     /// The clients, when the run is over.
     pub fn into_clients(self) -> C {
         self.clients

@@ -1,12 +1,12 @@
 //! What shrinking promises: the same failure, nothing in it that could be left out, and the same
 //! result every time.
 
-use seedfall::builtin::{copied_register, raft_kv};
+use seedfall::builtin::{self, copied_register, raft_kv};
 use seedfall::case::{Case, Replayed};
-use seedfall::point::{self, Futures, point};
+use seedfall::point::{self, Futures, cause, point};
 use seedfall::run::Fork;
 use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, Stop, shrink, story};
-use seedfall::sim::{Recording, Seed};
+use seedfall::sim::{DrawAddress, Kind, Recording, Seed, Site};
 use seedfall::{Conclusion, Runnable, Swarm, Trial};
 use std::num::NonZeroUsize;
 
@@ -37,7 +37,10 @@ fn a_shrunk_run_fails_in_the_same_way_and_nothing_can_be_left_out() {
     assert!(small.runs < DEFAULT_RUNS, "the search came to its end");
     let same = small.failure().map(|failure| failure.fingerprint.clone());
     assert!(same.is_some() && fingerprint(scenario.as_ref(), &small.trial) == same);
-    let fails = |trial: &Trial| fingerprint(scenario.as_ref(), trial) == same;
+    // Whatever fails without it, within as many events as the original took to fail, is less.
+    let until = Some(small.before.events);
+    let fails =
+        |trial: &Trial| fingerprint(scenario.as_ref(), &Trial { until, ..trial.clone() }) == same;
     let plan = small.trial.plan.clone().expect("a shrunk run has its plan written out");
     for index in 0..plan.entries.len() {
         let mut less = plan.clone();
@@ -55,6 +58,43 @@ fn a_shrunk_run_fails_in_the_same_way_and_nothing_can_be_left_out() {
         let mut without = small.trial.clone();
         without.random.as_mut().expect("calm").remove(&draw);
         assert!(!fails(&without), "{draw:?} can be made dull");
+    }
+}
+
+/// A shrunk run is over as soon as it has failed: one event less, and it has not.
+#[test]
+fn a_shrunk_run_ends_with_what_breaks_it() {
+    let (scenario, small) = small();
+    assert_eq!(small.trial.until, Some(small.after.events));
+    assert!(small.before.events <= small.whole, "{}", small.summary());
+    let less = Trial { until: Some(small.after.events - 1), ..small.trial.clone() };
+    let report = scenario.run(&less);
+    let shorter = report.events < small.after.events;
+    assert!(!shorter || !matches!(report.conclusion, Conclusion::Failed(_)), "{}", report.events);
+    let whole = Trial { until: None, ..small.trial.clone() };
+    let same = small.failure().map(|failure| failure.fingerprint.clone());
+    assert_eq!(fingerprint(scenario.as_ref(), &whole), same, "and to its end it fails as well");
+}
+
+/// Only so may a shrunk run be cut short: whoever keeps an `always` to the end keeps it throughout.
+#[test]
+fn a_run_that_passes_breaks_no_promise_when_it_is_cut_short() {
+    for scenario in builtin::all() {
+        for seed in 0..2 {
+            let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(seed)) };
+            let whole = scenario.run(&trial);
+            if matches!(whole.conclusion, Conclusion::Failed(_)) {
+                continue;
+            }
+            for part in 1..5 {
+                let until = Some(whole.events * part / 5);
+                let cut = scenario.run(&Trial { until, ..trial.clone() });
+                let name = format!("{} {seed}: {until:?} {:?}", scenario.name(), cut.conclusion);
+                assert!(!matches!(cut.conclusion, Conclusion::Failed(_)), "{name}");
+                assert!(until <= Some(cut.events) && cut.events < whole.events, "{name}");
+                assert_eq!(cut.trace[..], whole.trace[..cut.trace.len()], "{name}");
+            }
+        }
     }
 }
 
@@ -132,10 +172,37 @@ fn the_point_of_no_return_is_where_the_failure_becomes_likely() {
     let last = point.curve.last().expect("some prefixes");
     assert_eq!((last.after, last.failed), (point.events, last.of), "in the end it has failed");
     let (before, after) = (point.jump.before.share(), point.jump.after.share());
-    assert!(before < after, "{point:?}");
+    assert!(before < 0.5 && 0.5 <= after, "{point:?}");
+    let later = point.curve.iter().filter(|chance| point.jump.after.after <= chance.after);
+    assert!(later.clone().all(|chance| 0.5 <= chance.share()), "for good: {point:?}");
+    assert!(later.count() > 1, "{point:?}");
     assert!(point.jump.event <= point.events && 0.95 <= point.decided.after.share());
     let passing = Trial::of(Seed(1));
     assert!(point::point(&raft_kv::three(), &passing, futures(1)).is_none());
+}
+
+/// Without the cause the run passes, and without what was decided after it it fails.
+#[test]
+fn the_cause_is_the_last_decision_but_for_which_the_run_passes() {
+    let (scenario, small) = small();
+    let cause = cause(scenario.as_ref(), &small.trial).expect("one answer too many");
+    assert!((1..=small.after.events).contains(&cause.event), "{cause:?}");
+    let whole = Trial { until: None, ..small.trial.clone() };
+    let mut later = 0;
+    for (index, entry) in small.report.trace.iter().enumerate() {
+        let event = entry.event;
+        if !matches!(event.kind, Kind::Send | Kind::Request) || index + 1 < cause.event as usize {
+            continue;
+        }
+        let site = Site::Link(event.actor, event.peer);
+        let mut without = whole.clone();
+        without.left_out.insert(DrawAddress { site, ordinal: event.ordinal });
+        let fails = matches!(scenario.run(&without).conclusion, Conclusion::Failed(_));
+        assert_eq!(fails, index + 1 != cause.event as usize, "{entry}");
+        later += 1;
+    }
+    assert!(later > 0, "{cause:?}");
+    assert_eq!(point::cause(&raft_kv::three(), &Trial::of(Seed(1))), None, "it passes");
 }
 
 /// Another future has the same past: up to the fork the traces are equal, after it they are not.

@@ -155,6 +155,7 @@ pub(super) fn shrink(
             "minimal": shrunk.stopped.is_none(),
             "matter": shrunk.matter.as_ref().map(|matter| matter.matter),
             "events": [shrunk.before.events, shrunk.after.events],
+            "whole": shrunk.whole,
             "delivered": [shrunk.before.delivered, shrunk.after.delivered],
             "faults": [shrunk.before.faults, shrunk.after.faults],
             "operations": [shrunk.before.operations, shrunk.after.operations],

@@ -3,7 +3,7 @@
 use super::inspect::target;
 use super::{EffortArgs, Problem, show};
 use crate::explain::examine;
-use crate::point::{Chance, FUTURES, Futures, Point, Turn, point as look};
+use crate::point::{Cause, Chance, FUTURES, Futures, Point, Turn, cause, point as look};
 use crate::run::Runnable;
 use clap::Args;
 use serde_json::json;
@@ -48,6 +48,7 @@ pub(super) fn point(
     let small = examine(scenario, &trial, args.whole, &effort);
     let futures = Futures { of_each: args.futures.max(1), jobs: effort.jobs };
     let point = look(scenario, &small.trial, futures);
+    let cause = cause(scenario, &small.trial);
     let _ = std::panic::take_hook();
     let Some(point) = point else {
         return Err(Problem(format!("{}: this run breaks no promise", args.target)));
@@ -57,16 +58,16 @@ pub(super) fn point(
         let value = json!({
             "scenario": scenario.name(), "seed": trial.seed.0, "promise": point.promise,
             "events": point.events, "sure": jump.is_sure(),
-            "jump": jump, "decided": decided, "curve": point.curve,
+            "jump": jump, "decided": decided, "cause": cause, "curve": point.curve,
         });
         show::line(&value.to_string());
     } else {
-        tell(&point);
+        tell(&point, cause.as_ref());
     }
     Ok(0)
 }
 
-fn tell(point: &Point) {
+fn tell(point: &Point, cause: Option<&Cause>) {
     show::line(&show::styled(show::BAD, &format!("{} is broken", point.promise)));
     show::line(&format!(
         "  how likely, had all that comes after event k been drawn anew (k to {}):",
@@ -75,12 +76,16 @@ fn tell(point: &Point) {
     show::line("");
     plot(point).iter().for_each(|line| show::line(line));
     show::line("");
-    turn("jumps at", &point.jump);
+    turn("turns at", &point.jump);
     if point.decided.event != point.jump.event {
         turn("decided at", &point.decided);
     }
+    if let Some(Cause { event, text }) = cause {
+        show::line(&format!("  {:<10} event {event} it passes", "but for"));
+        show::line(&format!("             {text}"));
+    }
     if !point.jump.is_sure() {
-        show::line("  the jump is within the error of the shares: ask for more --futures");
+        show::line("  the turn is within the error of the shares: ask for more --futures");
     }
 }
 

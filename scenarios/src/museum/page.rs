@@ -40,9 +40,10 @@ pub fn page(exhibits: &[Exhibit]) -> String {
 const LEGEND: &str = "\
 *Seeds*: how many it took to find, the median of several sweeps. *Run*: the first failing run, \
 shrunk. *Matter*: its arrivals\nthat are not nominal, or without which the bug does not show; a \
-dash if it shows by waiting. *Fewer events*: than before\nit was shrunk. *Point*: the event at \
-which the failure becomes more likely by most, from what share of futures to\nwhat, and how many \
-events that is from the first event at which the project without the bug does something else.";
+dash if it shows by waiting. *Fewer events*: than before\nit was shrunk, \
+both runs up to the broken promise. *Point*: the event from \
+which on at least half of all futures fail, from what share to\nwhat, and how many events that \
+is from the last message, request or fault but for which the run passes.";
 
 fn summary(exhibits: &[Exhibit]) -> String {
     let measured: Vec<&Measured> =
@@ -78,7 +79,7 @@ fn targets(exhibits: &[Exhibit]) -> Vec<String> {
         ("events that matter, median", "25", number(median(matter))),
         ("faults, median", "3", format!("{}; at most 3 in {}", number(median(faults)), of(few))),
         (
-            "fewer events than the run that was found, median",
+            "fewer events up to the broken promise than in the run that was found, median",
             "90 %",
             format!("{} %; 90 % or more in {}", number(median(fewer)), of(much)),
         ),
@@ -92,7 +93,10 @@ fn targets(exhibits: &[Exhibit]) -> Vec<String> {
         (
             "the point is within 2 events of where the bug acts first",
             "80 %",
-            format!("{near} of {}", known.len()),
+            match all - known.len() {
+                0 => of(near),
+                none => format!("{near} of {}; {none} without such a decision", known.len()),
+            },
         ),
     ];
     let mut lines = vec!["| Small runs | Aim | Reached |".to_owned(), "|---|---:|---:|".to_owned()];

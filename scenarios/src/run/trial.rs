@@ -32,8 +32,10 @@ pub struct Trial {
     /// Messages, requests and answers that the wire loses, by the addresses of their draws: not a
     /// fault, but a question, whether they matter.
     pub left_out: BTreeSet<DrawAddress>,
-    /// After how many events to give the run up, as stuck, if earlier than the scenario says.
-    pub events: Option<u64>,
+    /// After so many events, at the end of the step that brings them, the run is over, and judged
+    /// as it stands; `None`: when nothing is left to be done. What is still owed then, an
+    /// `eventually` or an answer, is not missed.
+    pub until: Option<u64>,
     /// Where the run takes another turn; `None`: nowhere.
     pub fork: Option<Fork>,
     /// How much of the trace to keep.
@@ -53,7 +55,10 @@ pub struct Call {
     pub asks: NodeId,
 }
 
-/// Where a run takes another turn: the same past, and another future under the same fault plan.
+/// Where a run takes another turn: the same past, and another future. Every draw is drawn anew;
+/// operations that are still to come are called as their clients decide then; and faults that have
+/// not begun strike at other times, and other nodes. Which operations and which faults there are,
+/// stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fork {
     /// After the first step, or deed of the nemesis, at whose end so many events have happened.
@@ -76,7 +81,7 @@ impl Trial {
             nodes: None,
             faults: None,
             left_out: BTreeSet::new(),
-            events: None,
+            until: None,
             fork: None,
             recording: Recording::Hash,
             log_draws: false,

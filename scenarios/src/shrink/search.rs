@@ -1,5 +1,6 @@
 //! The search for a smaller run that fails in the same way.
 
+use super::fewer::Names;
 use super::simpler::simpler;
 use super::{Effort, Stop, can_be_calm, failure};
 use crate::parallel;
@@ -7,13 +8,16 @@ use crate::plan::FaultPlan;
 use crate::report::Failure;
 use crate::run::{Call, Runnable, Trial};
 use crate::scenario::OperationId;
-use seedfall_sim::{DrawAddress, Duration, NodeId, Recording, StableHasher, Time};
+use seedfall_sim::{DrawAddress, Duration, Recording, StableHasher, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A time in which nothing is planned is taken out if it is as long as this.
 const WORTH: Duration = Duration::millis(20);
+
+/// How much of it is taken out, in eighths: the most first.
+const CUTS: [u64; 4] = [8, 6, 4, 2];
 
 /// To a reader a fault is as much as so many events.
 const FAULT: u64 = 30;
@@ -54,7 +58,7 @@ pub(super) struct Search<'a> {
     order: [Pass; 6],
     runs: u64,
     limit: u64,
-    /// After how many events a candidate is given up.
+    /// By how many events a candidate must have failed; `None`: it is waited for.
     most: Option<u64>,
     jobs: NonZeroUsize,
     clock: Clock,
@@ -98,15 +102,15 @@ impl<'a> Search<'a> {
         )]
         let started = std::time::Instant::now();
         // Whoever waits for ever is only known by waiting.
-        let events = if broken.kind.is_late() { best.events } else { Some(events) };
+        let most = if broken.kind.is_late() { None } else { Some(events) };
         Self {
             scenario,
             fingerprint: broken.fingerprint.clone(),
-            best: Trial { events, ..best },
+            best: Trial { until: most, ..best },
             order: ORDERS[0],
             runs: 0,
             limit: effort.runs,
-            most: events,
+            most,
             jobs: effort.jobs,
             clock: Clock { started, time: effort.time, late: AtomicBool::new(false) },
         }
@@ -115,6 +119,11 @@ impl<'a> Search<'a> {
     /// The search in this order.
     pub(super) fn ordered(self, order: [Pass; 6]) -> Self {
         Self { order, ..self }
+    }
+
+    /// How long it has taken.
+    pub(super) fn elapsed(&self) -> std::time::Duration {
+        self.clock.started.elapsed()
     }
 
     pub(super) fn runs(&self) -> u64 {
@@ -134,9 +143,16 @@ impl<'a> Search<'a> {
         &self.best
     }
 
-    /// The smallest that was found.
-    pub(super) fn into_best(self) -> Trial {
-        Trial { events: None, ..self.best }
+    /// The smallest that was found, up to the event by which it has failed.
+    pub(super) fn into_best(mut self) -> Trial {
+        let until = self.most.map(|_| self.events_of_best());
+        Trial { until, ..self.best }
+    }
+
+    /// Lets no candidate have more events than the run has now, up to the one by which it fails.
+    pub(super) fn bound(&mut self) {
+        self.most = self.most.map(|_| self.events_of_best());
+        self.best.until = self.most;
     }
 
     pub(super) fn until_nothing_changes(&mut self) {
@@ -150,7 +166,7 @@ impl<'a> Search<'a> {
         self.take(1, &|best, _| Trial { calls: calls.clone(), ..best.clone() });
         loop {
             while self.one_by_one() && self.stopped().is_none() {}
-            let mut changed = self.asks();
+            let mut changed = self.moves();
             changed |= self.together();
             if !changed || self.stopped().is_some() {
                 break;
@@ -197,13 +213,22 @@ impl<'a> Search<'a> {
         if candidate.plan.as_ref().is_some_and(|plan| plan.check(&frame).is_err()) {
             return false;
         }
-        let report = self.scenario.run(candidate);
-        // What is broken in the very step in which the run is given up was seen too late.
-        let late = candidate.events.is_some_and(|most| most < report.events);
-        !late && failure(&report).is_some_and(|one| one.fingerprint == self.fingerprint)
+        let mut trial = candidate.clone();
+        loop {
+            let report = self.scenario.run(&trial);
+            if failure(&report).is_none_or(|one| one.fingerprint != self.fingerprint) {
+                return false;
+            }
+            let (Some(most), Some(until)) = (candidate.until, trial.until) else { return true };
+            if report.events <= most {
+                return true;
+            }
+            // The last step brought more events than there may be: is it broken without that step?
+            trial.until = until.checked_sub(1);
+        }
     }
 
-    fn plan(&self) -> FaultPlan {
+    pub(super) fn plan(&self) -> FaultPlan {
         self.best.plan.clone().unwrap_or_default()
     }
 
@@ -215,15 +240,19 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Leaves the last nodes out.
+    /// Leaves nodes out: the last ones, or any, those that stay being renamed.
     fn nodes(&mut self) -> bool {
-        let fewest = self.scenario.fewest();
-        let now = self.scenario.frame_of(&self.best).nodes;
-        let taken = self.take(now.saturating_sub(fewest), &|best, more| Trial {
+        let (fewest, now) = (self.scenario.fewest(), self.nodes_of_best());
+        let last = self.take(now.saturating_sub(fewest), &|best, more| Trial {
             nodes: Some(fewest + more),
             ..best.clone()
         });
-        taken.is_some()
+        let now = self.nodes_of_best();
+        let any = (fewest..now).any(|stay| {
+            let names = Names::all(now, stay);
+            self.take(names.len(), &|best, which| names[which].trial(best, stay)).is_some()
+        });
+        last.is_some() || any
     }
 
     /// Takes time out of the run in which nothing is planned: whatever is planned later happens
@@ -240,8 +269,8 @@ impl<'a> Search<'a> {
             let gap = to - from;
             let taken = gap >= WORTH
                 && self
-                    .take(3, &|best, which| {
-                        let cut = gap.scale([8, 6, 4][which], 8);
+                    .take(CUTS.len(), &|best, which| {
+                        let cut = gap.scale(CUTS[which], 8);
                         earlier(best, from, cut, self.scenario.frame_of(best).faults)
                     })
                     .is_some();
@@ -305,29 +334,33 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Lets operations ask other nodes first, if that makes the run shorter.
-    fn asks(&mut self) -> bool {
-        // A run that waits for ever has no length that could become shorter.
-        let Some(most) = self.most else { return false };
-        let nodes = self.scenario.frame_of(&self.best).nodes;
-        let skip = &self.best.skip;
-        let left = self.best.calls.keys().filter(|one| !skip.contains(one)).copied();
-        let mut changed = false;
-        for operation in left.collect::<Vec<_>>() {
-            let events = self.events_of_best();
-            changed |= self
-                .take(nodes, &|best, node| {
-                    let mut trial = best.clone();
-                    if let Some(call) = trial.calls.get_mut(&operation) {
-                        call.asks = NodeId::new(node as u16);
-                    }
-                    Trial { events: Some(events - 1), ..trial }
-                })
-                .is_some();
-            // The bound was for the candidates alone.
-            self.best.events = Some(most);
-        }
-        changed
+    /// Takes over the first of these candidates that fails within so many events.
+    pub(super) fn take_within(&mut self, most: u64, candidates: &[Trial]) -> bool {
+        let taken = self.take(candidates.len(), &|_, which| Trial {
+            until: Some(most),
+            ..candidates[which].clone()
+        });
+        // The bound was for these candidates alone.
+        self.best.until = self.most;
+        taken.is_some()
+    }
+
+    /// Whether it can become shorter: a run that waits for ever has no length.
+    pub(super) fn has_length(&self) -> bool {
+        self.most.is_some()
+    }
+
+    /// How many events the smallest run so far has, up to the one by which it has failed, and when
+    /// that is.
+    pub(super) fn length(&mut self) -> (u64, Duration) {
+        let events = self.events_of_best();
+        let trial = Trial { until: Some(events), ..self.best.clone() };
+        (events, self.scenario.run(&trial).ended.since(Time::ZERO))
+    }
+
+    /// How many nodes take part in the smallest run so far.
+    pub(super) fn nodes_of_best(&self) -> usize {
+        self.scenario.frame_of(&self.best).nodes
     }
 
     /// The size of the smallest run so far: its events, and a fault counts as many.
@@ -335,10 +368,22 @@ impl<'a> Search<'a> {
         self.events_of_best() + FAULT * self.plan().entries.len() as u64
     }
 
-    /// How many events the smallest run so far has.
+    /// How many events the smallest run so far has, up to the one by which it has failed: what is
+    /// broken once stays broken, so halving finds it.
     fn events_of_best(&mut self) -> u64 {
         self.runs += 1;
-        self.scenario.run(&self.best).events
+        let mut failed = self.scenario.run(&self.best).events;
+        if self.most.is_none() {
+            return failed;
+        }
+        let mut open = 0;
+        while open + 1 < failed {
+            let middle = u64::midpoint(open, failed);
+            self.runs += 1;
+            let trial = Trial { until: Some(middle), ..self.best.clone() };
+            if self.fails(&trial) { failed = middle } else { open = middle }
+        }
+        failed
     }
 
     /// Faults and operations.

@@ -58,6 +58,7 @@ pub(super) fn measure(
     Ok(Small {
         seed,
         events: pair("events"),
+        whole: shrunk["whole"].as_u64().unwrap_or_default(),
         delivered: pair("delivered"),
         faults: pair("faults"),
         operations: pair("operations"),
@@ -68,6 +69,7 @@ pub(super) fn measure(
         minimal: shrunk["minimal"].as_bool().unwrap_or_default(),
         replays: same,
         differs: differs(scenarios, patch, &case),
+        cause: point["cause"]["event"].as_u64(),
         sure: point["sure"].as_bool().unwrap_or_default(),
         jump: jump("jump"),
         decided: jump("decided"),
