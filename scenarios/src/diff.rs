@@ -384,22 +384,24 @@ pub fn neighbour(scenario: &dyn Runnable, failing: &Side) -> Option<Neighbour> {
 
 fn less_by_one(failing: &Side) -> Vec<(Trial, Candidate)> {
     let mut less = Vec::new();
-    for draw in failing.trial.random.iter().flatten() {
-        let mut trial = failing.trial.clone();
+    // A neighbour passes only if it does to its end, not where the failing run is over.
+    let whole = Trial { until: None, ..failing.trial.clone() };
+    for draw in whole.random.iter().flatten() {
+        let mut trial = whole.clone();
         if let Some(random) = &mut trial.random {
             random.remove(draw);
         }
         less.push((trial, Candidate::Draw(*draw)));
     }
-    for draw in failing.trial.overrides.keys() {
-        let mut trial = failing.trial.clone();
+    for draw in whole.overrides.keys() {
+        let mut trial = whole.clone();
         trial.overrides.remove(draw);
         less.push((trial, Candidate::Draw(*draw)));
     }
     for (place, entry) in failing.plan().entries.iter().enumerate() {
         let mut plan = failing.plan().clone();
         plan.entries.remove(place);
-        let trial = Trial { plan: Some(plan), ..failing.trial.clone() };
+        let trial = Trial { plan: Some(plan), ..whole.clone() };
         less.push((trial, Candidate::Fault(Some(entry.clone()), None)));
     }
     less

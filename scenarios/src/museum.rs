@@ -74,6 +74,8 @@ pub struct Small {
     pub differs: Option<u64>,
     /// The last decision but for which it passes: [`crate::point::cause`].
     pub cause: Option<u64>,
+    /// When what left there arrives.
+    pub arrives: Option<u64>,
     /// Whether the shares before and after the point differ beyond doubt.
     pub sure: bool,
     /// The point of no return: from there on the failure is more likely than not.
@@ -89,6 +91,8 @@ pub struct Small {
 pub struct Jump {
     /// Which event, counted from one.
     pub event: u64,
+    /// The last event of its step.
+    pub ends: u64,
     /// What happens there.
     pub text: String,
     /// How likely the failure is before it.
@@ -195,9 +199,18 @@ impl Exhibit {
 }
 
 impl Small {
-    /// How far the point of no return is from the cause, in events; `None`: no single decision is.
+    /// How many events lie between the step of the point of no return and the cause, be it where
+    /// that leaves or where it arrives; `None`: no single decision is the cause.
     pub fn distance(&self) -> Option<u64> {
-        Some(self.jump.event.abs_diff(self.cause?))
+        let far = |event: u64| {
+            self.jump.event.saturating_sub(event).max(event.saturating_sub(self.jump.ends))
+        };
+        [self.cause, self.arrives].into_iter().flatten().map(far).min()
+    }
+
+    /// How many events less it has than the run that was found has to its end, in percent.
+    pub fn fewer_than_whole(&self) -> f64 {
+        100.0 - 100.0 * self.events[1] as f64 / self.whole.max(1) as f64
     }
 
     /// By how much shrinking made the run shorter, in percent of its events up to the broken

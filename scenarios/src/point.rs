@@ -80,6 +80,8 @@ impl Chance {
 pub struct Turn {
     /// Which event, counted from one: the first of its step.
     pub event: u64,
+    /// The last event of its step.
+    pub ends: u64,
     /// The event in words.
     pub text: String,
     /// How often the run fails from before that step on.
@@ -141,7 +143,8 @@ pub fn point(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Option
         let text = report.trace.get(first as usize).map(ToString::to_string);
         let (before, after) = (search.chance(step), search.chance(step + 1));
         let text = text.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
-        Turn { event: first + 1, text, before, after }
+        let ends = search.starts.get(step + 1).copied().unwrap_or(search.events);
+        Turn { event: first + 1, ends, text, before, after }
     };
     let (jump, decided) = (told(jump, &mut search), told(decided, &mut search));
     let curve = search.known.into_values().collect();

@@ -80,7 +80,7 @@ fn tell(point: &Point, cause: Option<&Cause>) {
     if point.decided.event != point.jump.event {
         turn("decided at", &point.decided);
     }
-    if let Some(Cause { event, text }) = cause {
+    if let Some(Cause { event, text, .. }) = cause {
         show::line(&format!("  {:<10} event {event} it passes", "but for"));
         show::line(&format!("             {text}"));
     }

@@ -42,8 +42,9 @@ const LEGEND: &str = "\
 shrunk. *Matter*: its arrivals\nthat are not nominal, or without which the bug does not show; a \
 dash if it shows by waiting. *Fewer events*: than before\nit was shrunk, \
 both runs up to the broken promise. *Point*: the event from \
-which on at least half of all futures fail, from what share to\nwhat, and how many events that \
-is from the last message, request or fault but for which the run passes.";
+which on at least half of all futures fail, from what share to\nwhat, and how many events lie \
+between that step and the last message, request or fault but for which the run passes, where it \
+leaves or arrives.";
 
 fn summary(exhibits: &[Exhibit]) -> String {
     let measured: Vec<&Measured> =
@@ -72,12 +73,19 @@ fn targets(exhibits: &[Exhibit]) -> Vec<String> {
     let few = small.iter().filter(|one| one.faults[1] <= 3).count();
     let fewer = small.iter().map(|one| one.fewer());
     let much = small.iter().filter(|one| 90.0 <= one.fewer()).count();
+    let of_whole = small.iter().map(|one| one.fewer_than_whole());
+    let much_of_whole = small.iter().filter(|one| 90.0 <= one.fewer_than_whole()).count();
     let longest = small.iter().map(|one| one.seconds).fold(0.0, f64::max);
     let known: Vec<u64> = small.iter().filter_map(|one| one.distance()).collect();
     let near = known.iter().filter(|distance| **distance <= 2).count();
     let rows = [
         ("events that matter, median", "25", number(median(matter))),
         ("faults, median", "3", format!("{}; at most 3 in {}", number(median(faults)), of(few))),
+        (
+            "fewer events than the run that was found has to its end, median",
+            "90 %",
+            format!("{} %; 90 % or more in {}", number(median(of_whole)), of(much_of_whole)),
+        ),
         (
             "fewer events up to the broken promise than in the run that was found, median",
             "90 %",

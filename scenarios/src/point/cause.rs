@@ -11,6 +11,8 @@ use serde::Serialize;
 pub struct Cause {
     /// Which event, counted from one: a message or a request leaves, or a fault begins.
     pub event: u64,
+    /// At which event the message or the request arrives, if it does.
+    pub arrives: Option<u64>,
     /// The event in words.
     pub text: String,
 }
@@ -35,7 +37,20 @@ pub fn cause(scenario: &dyn Runnable, trial: &Trial) -> Option<Cause> {
     let (event, _) = decisions.into_iter().rev().find(|(_, without)| !fails(without))?;
     let text = report.trace.get(event).map(ToString::to_string).unwrap_or_default();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(Cause { event: event as u64 + 1, text })
+    Some(Cause { event: event as u64 + 1, arrives: arrival(&report.trace, event), text })
+}
+
+/// At which event that which left at this place of the trace first arrives, counted from one.
+fn arrival(trace: &[Entry], left: usize) -> Option<u64> {
+    let sent = trace.get(left)?.event;
+    let is_it = |entry: &Entry| {
+        matches!(entry.event.kind, Kind::Deliver | Kind::Asked)
+            && (entry.event.actor, entry.event.peer) == (sent.peer, sent.actor)
+            && entry.event.ordinal == sent.ordinal
+    };
+    let leaves = matches!(sent.kind, Kind::Send | Kind::Request);
+    let found = trace.iter().skip(left).position(is_it).filter(|_| leaves)?;
+    Some((left + found) as u64 + 1)
 }
 
 /// For each message and request that left, when it did, and the trial in which it is lost.

@@ -50,6 +50,7 @@ pub(super) fn measure(
     };
     let jump = |name: &str| Jump {
         event: point[name]["event"].as_u64().unwrap_or_default(),
+        ends: point[name]["ends"].as_u64().unwrap_or_default(),
         text: point[name]["text"].as_str().unwrap_or_default().to_owned(),
         before: share(&point[name]["before"]),
         after: share(&point[name]["after"]),
@@ -70,6 +71,7 @@ pub(super) fn measure(
         replays: same,
         differs: differs(scenarios, patch, &case),
         cause: point["cause"]["event"].as_u64(),
+        arrives: point["cause"]["arrives"].as_u64(),
         sure: point["sure"].as_bool().unwrap_or_default(),
         jump: jump("jump"),
         decided: jump("decided"),
