@@ -71,6 +71,8 @@ impl Names {
             Site::Node(node) => Site::Node(self.node(node)?),
             Site::Disk(node) => Site::Disk(self.node(node)?),
             Site::Lie(node) => Site::Lie(self.node(node)?),
+            // Its ordinals name senders.
+            Site::Twin(_) => return None,
             site @ (Site::Tie | Site::Client(_) | Site::Plan) => site,
         };
         Some(DrawAddress { site, ..*draw })
@@ -96,6 +98,7 @@ impl Names {
             Disturbance::Clog { from, to } => {
                 (*from, *to) = (self.address(*from)?, self.address(*to)?);
             }
+            Disturbance::Swizzle { node } => *node = self.node(*node)?,
             Disturbance::Partition(partition) | Disturbance::Flap { partition, .. } => {
                 match partition {
                     Partition::TwoWay { side } | Partition::OneWay { from: side } => {
