@@ -67,7 +67,7 @@ fn entry([class, begin, length, who, a, b, c, d]: Block, frame: &Frame) -> Entry
         }
     };
     let aim = if class & 8 == 0 { Aim::Named } else { Aim::Leader };
-    Entry { at, lasts, fault, aim }
+    Entry { at, lasts, fault, aim, insists: false }
 }
 
 /// Strategies for `proptest!` users.

@@ -21,13 +21,20 @@ enum Phase {
     Deadline,
     /// What comes and goes, comes or goes.
     Toggle,
+    /// An entry that insists sees whether it had an effect.
+    Look,
 }
+
+/// An entry that insists looks for work at each node for so long, at least.
+const SHORTEST_LOOK: Duration = Duration::millis(10);
 
 /// What became of one entry so far.
 #[derive(Clone, Debug)]
 struct State {
     /// What it does: as planned, until it strikes and takes aim.
     fault: Fault,
+    /// When it ends.
+    ends: Time,
     /// How often its class had had an effect when it first struck; `None`: it has not yet.
     before: Option<u64>,
     /// Whether its class had an effect while it lasted.
@@ -45,6 +52,8 @@ struct State {
 pub(crate) struct Nemesis {
     plan: FaultPlan,
     states: Vec<State>,
+    /// When faults must stop.
+    stop: Time,
     /// What is to be done, and when.
     agenda: BTreeSet<(Time, Phase, usize)>,
     /// How many entries follow leadership now, or wait for a point: if any, it wants to see every
@@ -61,14 +70,20 @@ pub(crate) struct Nemesis {
 }
 
 impl Nemesis {
-    pub(crate) fn new(plan: FaultPlan) -> Self {
+    /// What applies `plan`, nothing of which lasts past `stop`.
+    pub(crate) fn new(plan: FaultPlan, stop: Time) -> Self {
         let mut agenda = BTreeSet::new();
         for (index, entry) in plan.entries.iter().enumerate() {
             agenda.insert((Time::ZERO + entry.at, Phase::Strike, index));
             agenda.insert((Time::ZERO + entry.at + entry.lasts, Phase::End, index));
+            if entry.insists && !is_read_at_the_end(&entry.fault) {
+                let look = entry.at + entry.lasts.scale(3, 4);
+                agenda.insert((Time::ZERO + look, Phase::Look, index));
+            }
         }
         let state = |entry: &Entry| State {
             fault: entry.fault.clone(),
+            ends: Time::ZERO + entry.at + entry.lasts,
             before: None,
             fired: false,
             armed: false,
@@ -80,6 +95,7 @@ impl Nemesis {
         Self {
             plan,
             states,
+            stop,
             agenda,
             watching: 0,
             leading,
@@ -162,7 +178,7 @@ impl Nemesis {
             self.newest = Some(node);
             for (index, entry) in self.plan.entries.iter().enumerate() {
                 let state = &mut self.states[index];
-                let lasts_still = now < Time::ZERO + entry.at + entry.lasts;
+                let lasts_still = now < state.ends;
                 if let Aim::EveryLeader { after } = &entry.aim
                     && state.before.is_some()
                     && lasts_still
@@ -188,7 +204,8 @@ impl Nemesis {
                 let class = entry.fault.class();
                 if self.states[index].before.is_some() {
                     // What was planned for the node struck before does not happen any more.
-                    self.agenda.retain(|(_, phase, other)| *other != index || *phase == Phase::End);
+                    let lasts = |phase| matches!(phase, Phase::End | Phase::Look);
+                    self.agenda.retain(|(_, phase, other)| *other != index || lasts(*phase));
                     self.release(world, index);
                 } else {
                     self.states[index].before = Some(self.effects(class, world));
@@ -211,16 +228,9 @@ impl Nemesis {
                 self.toggle_later(world, index);
             }
             Phase::Toggle => self.strike(world, index),
-            Phase::Deadline => {
-                self.states[index].armed = false;
-                if let Fault::Disk { node, .. } = self.states[index].fault {
-                    world.crash(node);
-                } else if let Some(node) = self.states[index].fault.node()
-                    && world.disarm_crash(node)
-                {
-                    world.crash(node);
-                }
-            }
+            Phase::Deadline => self.hurry(world, index),
+            Phase::Look if self.looks_for_work(world, index) => self.move_on(world, index),
+            Phase::Look => {}
             Phase::End => self.end(world, index),
         }
         self.states[index].fault.holds().to_vec()
@@ -234,9 +244,8 @@ impl Nemesis {
     }
 
     fn strike<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
-        let entry = &self.plan.entries[index];
-        let (now, until) = (world.now(), Time::ZERO + entry.at + entry.lasts);
         let state = &mut self.states[index];
+        let (now, until) = (world.now(), state.ends);
         state.on = true;
         match &state.fault {
             Fault::Wire(disturbance) => {
@@ -302,18 +311,82 @@ impl Nemesis {
         self.agenda.insert((world.now() + half, Phase::Toggle, index));
     }
 
+    /// What waits for its moment has waited long enough.
+    fn hurry<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
+        self.states[index].armed = false;
+        let waits = self.looks_for_work(world, index);
+        match &mut self.states[index].fault {
+            // It stops its node when it strikes, and a node that is down writes nothing.
+            Fault::Disk { node, wrong } if waits && wrong.about().answer == Answer::Survives => {
+                world.disk_mend(*node, wrong);
+                *wrong = wrong.at_once();
+                world.disk_fault(*node, wrong);
+            }
+            Fault::Disk { node, .. } => {
+                world.crash(*node);
+            }
+            fault => {
+                if let Some(node) = fault.node()
+                    && world.disarm_crash(node)
+                {
+                    world.crash(node);
+                }
+            }
+        }
+    }
+
+    /// What met no work to disturb looks for it at the next node, for a quarter of its time.
+    fn move_on<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
+        self.agenda.retain(|(.., other)| *other != index);
+        self.release(world, index);
+        let quarter = self.plan.entries[index].lasts.scale(1, 4).max(SHORTEST_LOOK);
+        let state = &mut self.states[index];
+        let look = world.now() + quarter;
+        state.armed = false;
+        state.ends = state.ends.max(look).min(self.stop);
+        state.fault = state.fault.moved_on(world.node_count());
+        if let Fault::Disk { wrong, .. } = &mut state.fault {
+            *wrong = wrong.at_once();
+        }
+        self.agenda.insert((state.ends, Phase::End, index));
+        if look < state.ends && !is_read_at_the_end(&state.fault) {
+            self.agenda.insert((look, Phase::Look, index));
+        }
+        self.strike(world, index);
+    }
+
+    /// Whether an entry is to look for work, and its class has had no effect yet.
+    fn looks_for_work<P: Protocol, C: Clients<P>>(
+        &self,
+        world: &World<P, Wire, C>,
+        index: usize,
+    ) -> bool {
+        self.plan.entries[index].insists && !self.has_struck(world, index)
+    }
+
+    /// Whether the class of an entry has had an effect since the entry began.
+    fn has_struck<P: Protocol, C: Clients<P>>(
+        &self,
+        world: &World<P, Wire, C>,
+        index: usize,
+    ) -> bool {
+        let effects = self.effects(self.plan.entries[index].fault.class(), world);
+        effects > self.states[index].before.unwrap_or_default()
+    }
+
     fn end<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
         // What is still planned for the entry does not happen any more.
         self.agenda.retain(|(.., other)| *other != index);
+        self.states[index].armed = false;
+        self.release(world, index);
+        if world.now() < self.stop && self.looks_for_work(world, index) {
+            return self.move_on(world, index);
+        }
         let entry = &self.plan.entries[index];
         let crash_at_point = matches!(entry.fault, Fault::Crash { point: Some(_), .. });
         let follows = matches!(entry.aim, Aim::EveryLeader { .. });
         self.watching -= usize::from(crash_at_point || follows);
-        self.states[index].armed = false;
-        self.release(world, index);
-        let effects = self.effects(self.plan.entries[index].fault.class(), world);
-        let state = &mut self.states[index];
-        state.fired = effects > state.before.unwrap_or_default();
+        self.states[index].fired = self.has_struck(world, index);
     }
 
     /// Takes a fault back, as far as it is in force.
@@ -405,6 +478,11 @@ impl Nemesis {
             Class::DiskError | Class::DiskDamage | Class::DiskLie => disk,
         }
     }
+}
+
+/// Whether a fault may take its effect only as its node starts again, when it ends.
+fn is_read_at_the_end(fault: &Fault) -> bool {
+    matches!(fault.class(), Class::DiskDamage | Class::DiskLie)
 }
 
 /// Under whose name a disturbance of the wire is noted.

@@ -20,13 +20,20 @@ pub struct FaultPlan {
 pub struct Entry {
     /// When it begins, since the start of the run, in nanoseconds.
     pub at: Duration,
-    /// How long it lasts, in nanoseconds.
+    /// How long it lasts, in nanoseconds; at least, if it insists.
     pub lasts: Duration,
     /// What it is.
     pub fault: Fault,
     /// Whom it strikes.
     #[serde(default)]
     pub aim: Aim,
+    /// Whether it looks for work: as long as its class has had no effect since it began, it begins
+    /// anew after three quarters of its time, and then after each quarter, at the next node, until
+    /// faults must stop; a disk error that counts first strikes at once after half of its time, and
+    /// damage begins anew only at its end, at the same node. Plans that are drawn do, since nobody
+    /// knows beforehand which node will write when, or which link be used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insists: bool,
 }
 
 /// Whom a fault strikes.
@@ -60,7 +67,8 @@ impl fmt::Display for Entry {
                 format!(" (every leader instead of the first named, {after} after its election)")
             }
         };
-        write!(f, "{} to {}: {}{aim}", self.at, self.at + self.lasts, self.fault)
+        let to = if self.insists { "at least to" } else { "to" };
+        write!(f, "{} {to} {}: {}{aim}", self.at, self.at + self.lasts, self.fault)
     }
 }
 

@@ -147,7 +147,7 @@ where
             trial,
             frame,
             look_at: next_look(trial, 0).min(self.horizon.events + 1),
-            nemesis: Nemesis::new(plan.clone()),
+            nemesis: Nemesis::new(plan.clone(), Time::ZERO + frame.faults),
             monitors: Vec::new(),
             world: None,
             settled_check: Time::ZERO,

@@ -250,7 +250,8 @@ impl Drawing<'_> {
         };
         let fault = Fault::Wire(disturbance);
         let lasts = self.frame.faults;
-        self.plan.push(Entry { at: Duration::ZERO, lasts, fault, aim: Aim::Named });
+        let (at, aim) = (Duration::ZERO, Aim::Named);
+        self.plan.push(Entry { at, lasts, fault, aim, insists: false });
     }
 
     /// Something that happens to somebody for a while.
@@ -313,7 +314,9 @@ impl Drawing<'_> {
                 }),
             };
             if !idle {
-                self.plan.push(Entry { at, lasts, fault, aim: aim.clone() });
+                // Two of a node are two from the beginning.
+                let insists = class != Class::Twins;
+                self.plan.push(Entry { at, lasts, fault, aim: aim.clone(), insists });
             }
         }
     }
@@ -358,7 +361,7 @@ impl Drawing<'_> {
             let ends = half + half.scale(place(*last, |(.., last)| *last) + 1, count);
             let fault = Fault::Wire(Disturbance::Swizzle { node: *node });
             let (at, lasts) = (at + begins, ends - begins);
-            self.plan.push(Entry { at, lasts, fault, aim: Aim::Named });
+            self.plan.push(Entry { at, lasts, fault, aim: Aim::Named, insists: true });
         }
     }
 

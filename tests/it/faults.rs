@@ -92,6 +92,7 @@ fn no_more_nodes_are_two_than_can_be_spared() {
         lasts: Duration::millis(10),
         fault: Fault::Twins { node: seedfall::sim::NodeId::new(node), round: Duration::millis(20) },
         aim: seedfall::plan::Aim::Named,
+        insists: false,
     };
     let frame = byzantine_generals::four().frame();
     let one = seedfall::FaultPlan { entries: vec![twins(0, 0)] };

@@ -2,7 +2,8 @@
 
 use seedfall::checkers::models::{Register, RegisterInput as In, RegisterOutput as Out};
 use seedfall::sim::{
-    Context, Duration, Links, NodeId, Nodes, Protocol, RequestId, Seed, SystemModel, Timing,
+    Context, DiskFault, Duration, Links, NodeId, Nodes, Protocol, RequestId, Seed, SystemModel,
+    Timing,
 };
 use seedfall::sweep::{COVERAGE_FROM, Meaning, Sweep, all_cores, sweep};
 use seedfall::{
@@ -176,7 +177,7 @@ fn a_run_without_operations_is_vacuous() {
 fn crash(at: u64, lasts: u64) -> Entry {
     let fault = Fault::Crash { node: NodeId::new(0), point: None, down: Duration::ZERO };
     let (at, lasts) = (Duration::millis(at), Duration::millis(lasts));
-    Entry { at, lasts, fault, aim: Aim::Named }
+    Entry { at, lasts, fault, aim: Aim::Named, insists: false }
 }
 
 #[test]
@@ -195,6 +196,39 @@ fn a_planned_fault_without_effect_makes_the_run_vacuous() {
     let pause = Entry { fault: Fault::Pause { node: NodeId::new(0) }, ..crash(200, 100) };
     let never = run(vec![crash(100, 500), pause]);
     assert_eq!(never.conclusion, Conclusion::Vacuous("a planned pause had no effect".to_owned()));
+}
+
+#[test]
+fn what_looks_for_work_strikes_when_there_is_some() {
+    let run = |at, lasts, fault: Fault, insists| {
+        let plan = Some(FaultPlan { entries: vec![Entry { fault, insists, ..crash(at, lasts) }] });
+        scenario(Habit::Correct).run(&Trial { plan, ..Trial::of(Seed(1)) })
+    };
+    // Nobody makes a thousand syncs here; after half of its time the next one fails.
+    let wrong = DiskFault::SyncFails { after: 1_000 };
+    let error = Fault::Disk { node: NodeId::new(0), wrong };
+    let never = Conclusion::Vacuous("a planned disk-error had no effect".to_owned());
+    assert_eq!(run(20, 600, error.clone(), false).conclusion, never);
+    let report = run(20, 600, error, true);
+    assert_eq!(
+        (report.conclusion, report.fired),
+        (Conclusion::Passed, vec![(Class::DiskError, true)])
+    );
+    // In the first millisecond nothing arrives; a timer rings after twenty.
+    let pause = Fault::Pause { node: NodeId::new(0) };
+    let never = Conclusion::Vacuous("a planned pause had no effect".to_owned());
+    assert_eq!(run(0, 1, pause.clone(), false).conclusion, never);
+    let report = run(0, 1, pause, true);
+    assert_eq!((report.conclusion, report.fired), (Conclusion::Passed, vec![(Class::Pause, true)]));
+    // Nothing lasts past the horizon: work that never comes is not waited for.
+    let mut idle = scenario(Habit::Correct);
+    (idle.workload.operations, idle.workload.closing) = (0, 1);
+    let wrong = DiskFault::WriteError { after: 0 };
+    let fault = Fault::Disk { node: NodeId::new(0), wrong };
+    let entries = vec![Entry { fault, insists: true, ..crash(20, 600) }];
+    let report = idle.run(&Trial { plan: Some(FaultPlan { entries }), ..Trial::of(Seed(1)) });
+    let never = Conclusion::Vacuous("a planned disk-error had no effect".to_owned());
+    assert_eq!(report.conclusion, never);
 }
 
 #[test]

@@ -101,22 +101,22 @@ pub fn presumed_commit() -> Scenario<Site, Input, Output> {
 /// Presumed commit among sites that crash all the time, over links that delay: what one life said
 /// arrives in the next.
 pub fn crashes() -> Scenario<Site, Input, Output> {
-    let Swarm { reorder, duplicate, clogs, storms, .. } = Swarm::ALL;
+    let Swarm { reorder, duplicate, .. } = Swarm::ALL;
     Scenario {
         name: "bank-crashes",
         story: "As bank-presumed-commit, with crashes and late messages alone, and more of them.",
+        cluster: Cluster::lan(3, 6),
         config: Config {
             presumption: Presumption::Commit,
-            // Whoever comes back is asked again while its last words are still under way.
-            retry_interval: Duration::millis(15),
-            attempts: 8,
+            // Whoever comes back behind a clog is still waited for when its last words arrive.
+            attempts: 15,
             ..CONFIG
         },
         workload: Workload {
-            think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(20) },
+            think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(8) },
             ..WORKLOAD
         },
-        faults: Swarm { crashes: 14, reorder, duplicate, clogs, storms, ..Swarm::NONE },
+        faults: Swarm { crashes: 14, reorder, duplicate, clogs: 12, storms: 3, ..Swarm::NONE },
         horizon: Horizon { faults: Duration::secs(1), ..Horizon::SHORT },
         promises: promises().into_iter().filter(|promise| !promise.is_sometimes()).collect(),
         ..presumed_abort()

@@ -112,6 +112,7 @@ fn real(mut entry: Entry) -> Entry {
     if matches!(entry.aim, Aim::EveryLeader { .. }) {
         entry.aim = Aim::Leader;
     }
+    entry.insists = false;
     entry
 }
 

@@ -141,7 +141,7 @@ mod tests {
 
     fn plan(faults: Vec<Fault>) -> FaultPlan {
         let at = Duration::ZERO;
-        let entry = |fault| Entry { at, lasts: at, fault, aim: Aim::Named };
+        let entry = |fault| Entry { at, lasts: at, fault, aim: Aim::Named, insists: false };
         FaultPlan { entries: faults.into_iter().map(entry).collect() }
     }
 

@@ -160,6 +160,13 @@ impl<'a> Search<'a> {
         // to go on without them.
         let until = self.scenario.frame_of(&self.best).faults;
         self.take(1, &|best, _| Trial { faults: Some(until), ..best.clone() });
+        // What looks for work ends when its line says, if that will do.
+        self.take(1, &|best, _| {
+            let mut best = best.clone();
+            let entries = best.plan.iter_mut().flat_map(|plan| &mut plan.entries);
+            entries.for_each(|entry| entry.insists = false);
+            best
+        });
         // An operation is to be called when it was, whatever becomes of those before it.
         let logged = self.scenario.run(&Trial { log_draws: true, ..self.best.clone() });
         let calls: BTreeMap<OperationId, Call> = logged.calls.into_iter().collect();

@@ -14,6 +14,9 @@ const RARE: Ppm = 20_000;
 /// asked.
 pub(super) fn simpler(entry: &Entry, frame: &Frame) -> Vec<Entry> {
     let mut less = Vec::new();
+    if entry.insists {
+        less.push(Entry { insists: false, ..entry.clone() });
+    }
     if entry.aim != Aim::Named {
         let aimed = NodeId::all(frame.nodes).map(|node| entry.fault.aimed_at(node));
         less.extend(aimed.map(|fault| Entry { fault, aim: Aim::Named, ..entry.clone() }));

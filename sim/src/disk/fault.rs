@@ -147,6 +147,23 @@ impl DiskFault {
         &ABOUT[self.kind()]
     }
 
+    /// The same without patience: it strikes the next operation that it can strike.
+    pub fn at_once(&self) -> Self {
+        match self {
+            Self::SyncFails { .. } => Self::SyncFails { after: 0 },
+            Self::PhantomWrite { .. } => Self::PhantomWrite { after: 0 },
+            Self::MisdirectedWrite { .. } => Self::MisdirectedWrite { after: 0 },
+            Self::MisdirectedRead { .. } => Self::MisdirectedRead { after: 0 },
+            Self::NoSpace { .. } => Self::NoSpace { left: 0 },
+            Self::WriteError { .. } => Self::WriteError { after: 0 },
+            Self::ReadError { .. } => Self::ReadError { after: 0 },
+            Self::LyingSync
+            | Self::BitRot { .. }
+            | Self::Truncate { .. }
+            | Self::Rollback { .. } => self.clone(),
+        }
+    }
+
     /// True if it takes its effect on a disk whose node is down.
     pub fn strikes_at_rest(&self) -> bool {
         matches!(self, Self::BitRot { .. } | Self::Truncate { .. } | Self::Rollback { .. })
