@@ -425,12 +425,12 @@ impl Fault {
         fault
     }
 
-    /// The same, one node further on in the order of `nodes` nodes; damage stays where it is, since
-    /// some of it may have been done there.
+    /// The same, one node further on in the order of `nodes` nodes. What takes a node for good stays
+    /// where it is: the plan spares no other.
     pub(crate) fn moved_on(&self, nodes: usize) -> Self {
         let next = |node: NodeId| NodeId::new(((node.index() + 1) % nodes) as u16);
         match self {
-            fault if matches!(fault.class(), Class::DiskDamage | Class::DiskLie) => fault.clone(),
+            fault if fault.class().takes_a_node() => fault.clone(),
             Self::Wire(Disturbance::Clog { from, to }) => {
                 let moved = |one: &Address| one.node().map_or(*one, |node| next(node).into());
                 Self::Wire(Disturbance::Clog { from: moved(from), to: moved(to) })

@@ -30,8 +30,9 @@ pub struct Entry {
     /// Whether it looks for work: as long as its class has had no effect since it began, it begins
     /// anew after three quarters of its time, and then after each quarter, at the next node, until
     /// faults must stop; a disk error that counts first strikes at once after half of its time, and
-    /// damage begins anew only at its end, at the same node. Plans that are drawn do, since nobody
-    /// knows beforehand which node will write when, or which link be used.
+    /// damage begins anew only at its end. What takes a node for good stays at its node. Plans that
+    /// are drawn do, since nobody knows beforehand which node will write when, or which link be
+    /// used.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub insists: bool,
 }
