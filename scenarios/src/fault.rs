@@ -425,8 +425,8 @@ impl Fault {
         fault
     }
 
-    /// The same, one node further on in the order of `nodes` nodes. What takes a node for good stays
-    /// where it is: the plan spares no other.
+    /// The same, one node further on in the order of `nodes` nodes. What takes a node for good
+    /// stays where it is: the plan spares no other.
     pub(crate) fn moved_on(&self, nodes: usize) -> Self {
         let next = |node: NodeId| NodeId::new(((node.index() + 1) % nodes) as u16);
         match self {
