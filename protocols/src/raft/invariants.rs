@@ -13,6 +13,7 @@
 //! log. What a snapshot replaced stays under watch, by what was seen of it before.
 
 use super::log::{Entry, LogIndex, Term};
+use super::membership::NodeSet;
 use super::{Log, Raft};
 use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
@@ -157,6 +158,16 @@ impl Invariants {
             if seen.log.get(slot).copied() == digest {
                 return Ok(());
             }
+        }
+        // And nobody sees it do so, if it crashes within that event: once it is back, it counts.
+        let log = state.log();
+        let is_alone = state.configuration_at_base().is_quorum(NodeSet::EMPTY.with(node));
+        if let (true, Some(term), Some(digest)) = (is_alone, log.term_at(log.base()), digest)
+            && seen.log.len() == slot
+            && self.entries.agree(log.base(), term, digest)
+        {
+            seen.log.push(digest);
+            return Ok(());
         }
         match self.committed.get(slot) {
             Some(committed) if Some(committed.digest) == digest => {
