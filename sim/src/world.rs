@@ -338,7 +338,9 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     }
 
     fn boot(&mut self, node: NodeId) {
-        self.note(Kind::Start, node.into(), &(), String::new);
+        let is_second = self.nodes[node.index()].twin.is_some();
+        let text = || if is_second { "its second half" } else { "" }.to_owned();
+        self.note(Kind::Start, node.into(), &(), text);
         let nodes = self.nodes.len();
         let slot = &mut self.nodes[node.index()];
         let now = slot.clocks.read(self.now);

@@ -263,6 +263,7 @@ fn words(explanation: &Explanation, event: &Happening) -> String {
     let other = &explanation.lanes[event.peer].name;
     let text = &event.text;
     let told = match event.kind {
+        Kind::Start if !text.is_empty() => format!("{me} starts {text}"),
         Kind::Start if event.at > 0 => format!("{me} comes back"),
         Kind::Start => format!("{me} starts"),
         Kind::Send => format!("to {other}: {text}"),

@@ -17,6 +17,7 @@ pub fn story(shrunk: &Shrunk) -> Vec<String> {
         let site = Site::Link(actor, peer);
         let matters = telling.contains(&DrawAddress { site, ordinal: event.ordinal });
         let told = match event.kind {
+            Kind::Start if !text.is_empty() => format!("{actor} starts {text}"),
             Kind::Start if event.at > Time::ZERO => format!("{actor} comes back"),
             Kind::Crash => format!("{actor} crashes ({text})"),
             Kind::Refuse => format!("{actor} does not start: {text}"),
