@@ -72,15 +72,6 @@ pub(crate) struct Nemesis {
 impl Nemesis {
     /// What applies `plan`, nothing of which lasts past `stop`.
     pub(crate) fn new(plan: FaultPlan, stop: Time) -> Self {
-        let mut agenda = BTreeSet::new();
-        for (index, entry) in plan.entries.iter().enumerate() {
-            agenda.insert((Time::ZERO + entry.at, Phase::Strike, index));
-            agenda.insert((Time::ZERO + entry.at + entry.lasts, Phase::End, index));
-            if entry.insists && !is_read_at_the_end(&entry.fault) {
-                let look = entry.at + entry.lasts.scale(3, 4);
-                agenda.insert((Time::ZERO + look, Phase::Look, index));
-            }
-        }
         let state = |entry: &Entry| State {
             fault: entry.fault.clone(),
             ends: Time::ZERO + entry.at + entry.lasts,
@@ -91,27 +82,43 @@ impl Nemesis {
             on: false,
         };
         let states = plan.entries.iter().map(state).collect();
-        let leading = BTreeSet::new();
-        Self {
+        let mut nemesis = Self {
             plan,
             states,
             stop,
-            agenda,
+            agenda: BTreeSet::new(),
             watching: 0,
-            leading,
+            leading: BTreeSet::new(),
             newest: None,
             gone: BTreeSet::new(),
             wiped: 0,
+        };
+        (0..nemesis.states.len()).for_each(|index| nemesis.schedule(index));
+        nemesis
+    }
+
+    /// Puts an entry that has not begun on the agenda, as its plan has it.
+    fn schedule(&mut self, index: usize) {
+        let entry = &self.plan.entries[index];
+        let (begins, ends) = (Time::ZERO + entry.at, Time::ZERO + entry.at + entry.lasts);
+        self.states[index].fault = entry.fault.clone();
+        self.states[index].ends = ends;
+        self.agenda.retain(|(.., other)| *other != index);
+        self.agenda.insert((begins, Phase::Strike, index));
+        self.agenda.insert((ends, Phase::End, index));
+        if entry.insists && !is_read_at_the_end(&entry.fault) {
+            self.agenda.insert((begins + entry.lasts.scale(3, 4), Phase::Look, index));
         }
     }
 
     /// Lets every entry that has not begun strike at another time, from `now` on, and, if it names
     /// one node alone, another node: as the seed says, within the frame.
     pub(crate) fn redraw(&mut self, seed: Seed, now: Time, frame: &Frame) {
-        for (index, entry) in self.plan.entries.iter_mut().enumerate() {
+        for index in 0..self.states.len() {
             if self.states[index].before.is_some() {
                 continue;
             }
+            let entry = &mut self.plan.entries[index];
             let word = |which: u8| StableHasher::hash(&(seed.0, index, which)) as u32;
             let mut draw = Draw::from_words([0, 1, 2, 3].map(word));
             let (first, last) = (now.since(Time::ZERO), frame.faults - entry.lasts);
@@ -122,10 +129,7 @@ impl Nemesis {
                 entry.fault =
                     entry.fault.aimed_at(NodeId::new(draw.below(frame.nodes as u32) as u16));
             }
-            self.states[index].fault = entry.fault.clone();
-            self.agenda.retain(|(.., other)| *other != index);
-            self.agenda.insert((Time::ZERO + entry.at, Phase::Strike, index));
-            self.agenda.insert((Time::ZERO + entry.at + entry.lasts, Phase::End, index));
+            self.schedule(index);
         }
     }
 

@@ -291,10 +291,11 @@ fn plant(
         Outcome::Found { seed, .. } => Some(*seed),
         Outcome::Missed { .. } | Outcome::Unusable(_) => None,
     });
-    let small = match seed.filter(|_| args.shrinks()) {
-        Some(seed) => Some(small::measure(args, scratch, scenarios, &patch, seed)?),
-        None => None,
-    };
+    // What cannot be measured is said, and does not end a run that may have taken an hour.
+    let small = seed.filter(|_| args.shrinks()).and_then(|seed| {
+        let small = small::measure(args, scratch, scenarios, &patch, seed);
+        small.inspect_err(|Problem(why)| show::error(why)).ok()
+    });
     let mut hunts = vec![Hunt { small, ..hunt(None, found, None) }];
     for contrast in contrasts {
         let with = ranges(&contrast.beside)?;
