@@ -5,6 +5,7 @@
 //! else's corrections: it may be ahead, step in both directions, or stand still.
 
 use crate::time::{Duration, Time};
+use std::fmt;
 
 /// How a node's clocks differ from virtual time as a run begins: `reading = offset + now * (1 +
 /// drift)`.
@@ -19,6 +20,13 @@ pub struct Clock {
     pub offset_nanos: u64,
     /// How much faster it runs than virtual time, in parts per million; above -1,000,000.
     pub drift_ppm: i32,
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ahead = Duration::nanos(self.offset_nanos);
+        write!(f, "{ahead} ahead, {:+} ppm", self.drift_ppm)
+    }
 }
 
 /// What can go wrong with the clocks of a node while a run goes on. (Ranges: Jepsen's clock

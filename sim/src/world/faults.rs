@@ -160,7 +160,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// that the old clock gave them.
     pub fn set_clock(&mut self, node: NodeId, clock: Clock) {
         self.nodes[node.index()].clocks = Clocks::new(clock);
-        self.note(Kind::Fault, node.into(), &clock, || format!("{clock:?}"));
+        self.note(Kind::Fault, node.into(), &clock, || format!("clock of {node}: {clock}"));
     }
 
     /// Makes something go wrong with a node's clocks. Timers that are pending stay as they are.
