@@ -99,7 +99,7 @@ fn targets(exhibits: &[Exhibit]) -> Vec<String> {
         ),
         ("nothing was left to be tried", "all", of(small.iter().filter(|one| one.minimal).count())),
         (
-            "the point is within 2 events of where the bug acts first",
+            "the point is within 2 events of the last decision but for which the run passes",
             "80 %",
             match all - known.len() {
                 0 => of(near),
@@ -117,7 +117,9 @@ fn targets(exhibits: &[Exhibit]) -> Vec<String> {
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let upper = *values.get(values.len() / 2)?;
+    let lower = values[(values.len() - 1) / 2];
+    Some(f64::midpoint(lower, upper))
 }
 
 /// One row of the scoreboard.
