@@ -280,6 +280,12 @@ impl Log {
         }
     }
 
+    /// Makes room for so many entries more.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.entries.reserve(more);
+        self.digests.reserve(more);
+    }
+
     /// Adds an entry at the end; says where.
     pub(super) fn push(&mut self, entry: Entry) -> LogIndex {
         // Terms in a log never decrease: a leader appends its own term, the largest it knows.

@@ -42,6 +42,7 @@ impl Durable {
         };
         let is_snapshot = |record: &Record| matches!(record, Record::Snapshot(_));
         let start = journal.iter().rposition(is_snapshot).unwrap_or(0);
+        durable.log.reserve(journal.len() - start);
         for record in &journal[start..] {
             match record {
                 Record::Snapshot(checkpoint) => durable = Self::restore(checkpoint),

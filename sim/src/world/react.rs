@@ -58,13 +58,6 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         if kept {
             self.trace.keep(event, || packet.body.text());
         }
-        self.hand_over(packet);
-    }
-
-    /// Runs the handler of whoever a packet is for.
-    #[inline(always)]
-    pub(super) fn hand_over(&mut self, packet: Packet<P>) {
-        let Packet { from, to, .. } = packet;
         let node_at = |end: Address| end.node().expect("clients do not speak to each other");
         match packet.body {
             Body::Message(message) => {
@@ -80,6 +73,22 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
                     clients.on_response(from, request, response, ctx);
                 });
             }
+        }
+    }
+
+    /// Runs the handler of one half of twins, to whom clients and nodes speak.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn hand_over(&mut self, node: NodeId, packet: Packet<P>) {
+        match packet.body {
+            Body::Message(message) => {
+                let from = packet.from.node().expect("messages are between nodes");
+                self.call(node, |state, ctx| state.on_message(from, message, ctx));
+            }
+            Body::Request(request, body) => {
+                self.call(node, |state, ctx| state.on_request(request, body, ctx));
+            }
+            Body::Response(..) => unreachable!("answers are for clients"),
         }
     }
 

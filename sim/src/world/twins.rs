@@ -82,12 +82,12 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let event = Event { at: self.now, kind, actor: to, peer: from, ordinal, digest };
         self.trace.record(event, || packet.body.text());
         let second = packet.clone();
-        self.hand_over(packet);
+        self.hand_over(node, packet);
         if self.nodes[node.index()].twin.is_none() {
             return; // The first crashed inside its handler.
         }
         if self.second_hears(node, from) {
-            return self.as_second(node, |world| world.hand_over(second));
+            return self.as_second(node, |world| world.hand_over(node, second));
         }
         self.counters.unheard += 1;
         let event = Event { kind: Kind::Ignore, ..event };
