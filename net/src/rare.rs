@@ -21,6 +21,8 @@ struct Link {
     busy_until: Time,
 }
 
+const IDLE: Link = Link { burst_until: Time::ZERO, busy_until: Time::ZERO };
+
 /// What becomes of a message that does not arrive as it was sent.
 pub(crate) enum RareFate {
     Lost(&'static str),
@@ -29,8 +31,7 @@ pub(crate) enum RareFate {
 
 impl Rare {
     pub(crate) fn new(links: usize) -> Self {
-        let link = Link { burst_until: Time::ZERO, busy_until: Time::ZERO };
-        Self { links: vec![link; links], in_force: Vec::new(), left_out: BTreeSet::new() }
+        Self { links: vec![IDLE; links], in_force: Vec::new(), left_out: BTreeSet::new() }
     }
 
     pub(crate) fn leave_out(&mut self, link: usize, ordinal: u64) {
@@ -46,7 +47,12 @@ impl Rare {
         if let Some(at) = self.in_force.iter().position(|other| other == disturbance) {
             self.in_force.remove(at);
         }
-        self.in_force.is_empty() && self.left_out.is_empty()
+        if !self.in_force.is_empty() {
+            return false;
+        }
+        // Nor does anything that has begun go on: a burst, or a queue.
+        self.links.fill(IDLE);
+        self.left_out.is_empty()
     }
 
     /// How much longer a message takes on a link, or what else becomes of it. All of it comes from

@@ -214,18 +214,6 @@ impl Wire {
         }
     }
 
-    /// Ends everything: from here on only the link models decide.
-    pub fn heal(&mut self) {
-        for link in &mut self.links {
-            (link.cuts, link.flaps, link.swizzles) = (0, 0, 0);
-            link.clogged_until = Time::ZERO;
-        }
-        self.is_partitioned = false;
-        (self.loss, self.duplicate, self.reorder) = (0, 0, 0);
-        (self.duplicate_within, self.reorder_by) = (Duration::ZERO, Duration::ZERO);
-        self.rare = None;
-    }
-
     /// From here on the message with this ordinal on this link is lost, whatever is in force, and
     /// no tally counts it: not a fault, but a question, whether it matters.
     pub fn leave_out(&mut self, from: Address, to: Address, ordinal: u64) {
@@ -411,6 +399,18 @@ mod tests {
         let (flipped, tally) = tried(Disturbance::Corrupt { ppm: 250_000 });
         let hit = flipped.iter().filter(|fate| matches!(fate, Fate::Corrupt(..))).count() as u64;
         assert!(hit == tally.corrupted && (200..300).contains(&hit), "a quarter: {hit}");
+    }
+
+    #[test]
+    fn a_burst_is_over_with_its_disturbance_though_a_message_is_left_out() {
+        let mut wire = Wire::new(3, 0, MODEL);
+        let [from, to] = [node(0), node(1)];
+        wire.leave_out(from, to, u64::MAX);
+        let burst = Disturbance::Burst { ppm: 1_000_000, span: Duration::secs(1) };
+        wire.begin(&burst, Time::MAX);
+        assert_eq!(fates(&mut wire, 10), vec![Fate::Drop("burst"); 10]);
+        wire.end(&burst);
+        assert!(!fates(&mut wire, 10).contains(&Fate::Drop("burst")));
     }
 
     #[test]
