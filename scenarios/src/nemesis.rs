@@ -47,6 +47,21 @@ struct State {
     on: bool,
 }
 
+impl State {
+    /// An entry that has not begun.
+    fn planned(entry: &Entry) -> Self {
+        Self {
+            fault: entry.fault.clone(),
+            ends: Time::ZERO + entry.at + entry.lasts,
+            before: None,
+            fired: false,
+            armed: false,
+            followed: 0,
+            on: false,
+        }
+    }
+}
+
 /// One fault plan, in the course of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Nemesis {
@@ -72,16 +87,7 @@ pub(crate) struct Nemesis {
 impl Nemesis {
     /// What applies `plan`, nothing of which lasts past `stop`.
     pub(crate) fn new(plan: FaultPlan, stop: Time) -> Self {
-        let state = |entry: &Entry| State {
-            fault: entry.fault.clone(),
-            ends: Time::ZERO + entry.at + entry.lasts,
-            before: None,
-            fired: false,
-            armed: false,
-            followed: 0,
-            on: false,
-        };
-        let states = plan.entries.iter().map(state).collect();
+        let states = plan.entries.iter().map(State::planned).collect();
         let mut nemesis = Self {
             plan,
             states,
@@ -100,12 +106,10 @@ impl Nemesis {
     /// Puts an entry that has not begun on the agenda, as its plan has it.
     fn schedule(&mut self, index: usize) {
         let entry = &self.plan.entries[index];
-        let (begins, ends) = (Time::ZERO + entry.at, Time::ZERO + entry.at + entry.lasts);
-        self.states[index].fault = entry.fault.clone();
-        self.states[index].ends = ends;
+        let begins = Time::ZERO + entry.at;
         self.agenda.retain(|(.., other)| *other != index);
         self.agenda.insert((begins, Phase::Strike, index));
-        self.agenda.insert((ends, Phase::End, index));
+        self.agenda.insert((begins + entry.lasts, Phase::End, index));
         if entry.insists && !is_read_at_the_end(&entry.fault) {
             self.agenda.insert((begins + entry.lasts.scale(3, 4), Phase::Look, index));
         }
@@ -129,6 +133,7 @@ impl Nemesis {
                 entry.fault =
                     entry.fault.aimed_at(NodeId::new(draw.below(frame.nodes as u32) as u16));
             }
+            self.states[index] = State::planned(entry);
             self.schedule(index);
         }
     }
