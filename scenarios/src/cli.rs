@@ -21,6 +21,7 @@ mod matrix;
 mod museum;
 mod planted;
 mod point;
+mod quiet;
 #[cfg(feature = "real")]
 mod real;
 mod show;
@@ -34,6 +35,7 @@ use crate::shrink::{DEFAULT_RUNS, Effort};
 use crate::sweep::{Meaning, all_cores};
 use crate::testing::{parse_seed, parse_seeds};
 use clap::{Args, Parser, Subcommand};
+use quiet::quietly;
 use seedfall_sim::SystemModel;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -269,31 +271,32 @@ fn run(
     #[cfg(feature = "real")] services: &[Box<dyn crate::service::Served>],
     cli: Cli,
 ) -> Result<u8, Problem> {
+    let json = cli.json;
     match cli.command {
-        None => sweeps::everything(scenarios, cli.json),
-        Some(Command::List) => inspect::list(scenarios, cli.json),
-        Some(Command::Sweep(args)) => sweeps::sweep(scenarios, &args, cli.json),
-        Some(Command::Replay(args)) => inspect::replay(scenarios, &args, cli.json),
-        Some(Command::Shrink(args)) => inspect::shrink(scenarios, &args, cli.json),
-        Some(Command::Explain(args)) => explain::explain(scenarios, &args, cli.json),
-        Some(Command::Trace(args)) => inspect::trace(scenarios, &args, cli.json),
-        Some(Command::Hash(args)) => inspect::hash(scenarios, &args, cli.json),
-        Some(Command::Check(args)) => check::check(&args, cli.json),
-        Some(Command::Faults(args)) => faults::faults(scenarios, &args, cli.json),
-        Some(Command::Matrix(args)) => matrix::matrix(scenarios, &args, cli.json),
-        Some(Command::Planted(args)) => planted::planted(scenarios, &args, cli.json),
-        Some(Command::Point(args)) => point::point(scenarios, &args, cli.json),
-        Some(Command::Diff(args)) => diff::diff(scenarios, &args, cli.json),
-        Some(Command::Keep(args)) => keep::keep(scenarios, &args, cli.json),
-        Some(Command::Museum(args)) => museum::museum(&args, cli.json),
+        None => quietly(|| sweeps::everything(scenarios, json)),
+        Some(Command::List) => inspect::list(scenarios, json),
+        Some(Command::Sweep(args)) => quietly(|| sweeps::sweep(scenarios, &args, json)),
+        Some(Command::Replay(args)) => inspect::replay(scenarios, &args, json),
+        Some(Command::Shrink(args)) => quietly(|| inspect::shrink(scenarios, &args, json)),
+        Some(Command::Explain(args)) => quietly(|| explain::explain(scenarios, &args, json)),
+        Some(Command::Trace(args)) => inspect::trace(scenarios, &args, json),
+        Some(Command::Hash(args)) => inspect::hash(scenarios, &args, json),
+        Some(Command::Check(args)) => check::check(&args, json),
+        Some(Command::Faults(args)) => quietly(|| faults::faults(scenarios, &args, json)),
+        Some(Command::Matrix(args)) => quietly(|| matrix::matrix(scenarios, &args, json)),
+        Some(Command::Planted(args)) => planted::planted(&args, json),
+        Some(Command::Point(args)) => quietly(|| point::point(scenarios, &args, json)),
+        Some(Command::Diff(args)) => quietly(|| diff::diff(scenarios, &args, json)),
+        Some(Command::Keep(args)) => quietly(|| keep::keep(scenarios, &args, json)),
+        Some(Command::Museum(args)) => museum::museum(&args, json),
         #[cfg(feature = "real")]
         Some(Command::Serve(args)) => real::serve(services, &args),
         #[cfg(feature = "real")]
-        Some(Command::Client(args)) => real::client(services, &args, cli.json),
+        Some(Command::Client(args)) => real::client(services, &args, json),
         #[cfg(all(feature = "real", unix))]
-        Some(Command::Chaos(args)) => chaos::chaos(services, &args, cli.json),
+        Some(Command::Chaos(args)) => chaos::chaos(services, &args, json),
         #[cfg(feature = "real")]
-        Some(Command::Rerun(args)) => real::rerun(services, &args, cli.json),
+        Some(Command::Rerun(args)) => real::rerun(services, &args, json),
     }
 }
 

@@ -96,8 +96,8 @@ pub enum Decision {
     },
 }
 
-/// A candidate for the decision.
-enum Candidate {
+/// A single decision that is another one.
+pub(crate) enum Change {
     Draw(DrawAddress),
     Fault(Option<Fault>, Option<Fault>),
     Operation(OperationId),
@@ -109,8 +109,8 @@ pub fn compare(scenario: &dyn Runnable, left: &Side, right: &Side) -> Option<Dif
     let decides = candidates(scenario, left, right, at)
         .into_iter()
         .take(TRIES_MAX)
-        .find(|candidate| is_decisive(scenario, candidate, (left, right), at));
-    let decision = decides.map(|candidate| told(candidate, left, right));
+        .find(|change| is_decisive(scenario, change, (left, right), at));
+    let decision = decides.map(|change| told(change, left, right));
     Some(difference(left, right, at, decision))
 }
 
@@ -126,7 +126,7 @@ fn difference(left: &Side, right: &Side, at: usize, decision: Option<Decision>) 
 }
 
 /// The place of the first event in which two runs differ.
-fn parting(left: &Side, right: &Side) -> Option<usize> {
+pub(crate) fn parting(left: &Side, right: &Side) -> Option<usize> {
     let longer = left.report.trace.len().max(right.report.trace.len());
     (0..longer).find(|index| left.event(*index) != right.event(*index))
 }
@@ -135,12 +135,12 @@ fn parting(left: &Side, right: &Side) -> Option<usize> {
 /// with event `at`.
 fn is_decisive(
     scenario: &dyn Runnable,
-    candidate: &Candidate,
+    change: &Change,
     (left, right): (&Side, &Side),
     at: usize,
 ) -> bool {
-    let becomes = |to: &Side, from: &Side, candidate: &Candidate| {
-        let Some(trial) = taken_over(candidate, to, from) else { return false };
+    let becomes = |to: &Side, from: &Side, change: &Change| {
+        let Some(trial) = taken_over(change, to, from) else { return false };
         let frame = scenario.frame_of(&trial);
         if trial.plan.as_ref().is_some_and(|plan| plan.check(&frame).is_err()) {
             return false;
@@ -151,22 +151,22 @@ fn is_decisive(
         };
         events(&report) == events(&from.report)
     };
-    let mirrored = match candidate {
-        Candidate::Draw(draw) => Candidate::Draw(*draw),
-        Candidate::Fault(one, two) => Candidate::Fault(two.clone(), one.clone()),
-        Candidate::Operation(operation) => Candidate::Operation(*operation),
+    let mirrored = match change {
+        Change::Draw(draw) => Change::Draw(*draw),
+        Change::Fault(one, two) => Change::Fault(two.clone(), one.clone()),
+        Change::Operation(operation) => Change::Operation(*operation),
     };
-    becomes(left, right, candidate) || becomes(right, left, &mirrored)
+    becomes(left, right, change) || becomes(right, left, &mirrored)
 }
 
 /// The trial of `to`, with one decision as it was in `from`.
-fn taken_over(candidate: &Candidate, to: &Side, from: &Side) -> Option<Trial> {
+fn taken_over(change: &Change, to: &Side, from: &Side) -> Option<Trial> {
     let mut trial = to.trial.clone();
-    match candidate {
-        Candidate::Draw(draw) => {
+    match change {
+        Change::Draw(draw) => {
             trial.overrides.insert(*draw, value(from, *draw));
         }
-        Candidate::Fault(own, other) => {
+        Change::Fault(own, other) => {
             let entries = &mut trial.plan.as_mut()?.entries;
             let place = match own {
                 Some(own) => {
@@ -180,7 +180,7 @@ fn taken_over(candidate: &Candidate, to: &Side, from: &Side) -> Option<Trial> {
                 entries.insert(place, other.clone());
             }
         }
-        Candidate::Operation(operation) => {
+        Change::Operation(operation) => {
             if !trial.skip.remove(operation) {
                 trial.skip.insert(*operation);
             }
@@ -209,9 +209,9 @@ fn four(mut draw: Draw) -> [u32; 4] {
 
 /// The decisions in which the runs differ before event `at`: operations, faults, and draws, those
 /// first that the event itself names.
-fn candidates(scenario: &dyn Runnable, left: &Side, right: &Side, at: usize) -> Vec<Candidate> {
+fn candidates(scenario: &dyn Runnable, left: &Side, right: &Side, at: usize) -> Vec<Change> {
     let skipped = left.trial.skip.symmetric_difference(&right.trial.skip).copied();
-    let mut all: Vec<Candidate> = skipped.map(Candidate::Operation).collect();
+    let mut all: Vec<Change> = skipped.map(Change::Operation).collect();
     all.extend(faults(left, right, at));
     let mut draws = openings(scenario, left);
     let logs = left.report.draws.iter().zip(&right.report.draws);
@@ -223,7 +223,7 @@ fn candidates(scenario: &dyn Runnable, left: &Side, right: &Side, at: usize) -> 
     let named = |draw: &DrawAddress| events.iter().flatten().any(|event| names(event, *draw));
     let (near, far): (Vec<_>, Vec<_>) = draws.into_iter().partition(named);
     // Of the draws of one node, the last one is what its timer rings for.
-    all.extend(near.into_iter().rev().chain(far).map(Candidate::Draw));
+    all.extend(near.into_iter().rev().chain(far).map(Change::Draw));
     all
 }
 
@@ -276,7 +276,7 @@ fn openings(scenario: &dyn Runnable, side: &Side) -> Vec<DrawAddress> {
 
 /// The entries that only one of the plans has, if they began before the runs parted: left out,
 /// added, and one in the place of another.
-fn faults(left: &Side, right: &Side, at: usize) -> Vec<Candidate> {
+fn faults(left: &Side, right: &Side, at: usize) -> Vec<Change> {
     let instants = [left.event(at), right.event(at)].into_iter().flatten().map(|event| event.at);
     let until = instants.max().unwrap_or(Time::MAX);
     let lacks = |one: &FaultPlan, two: &FaultPlan| -> Vec<Fault> {
@@ -284,18 +284,18 @@ fn faults(left: &Side, right: &Side, at: usize) -> Vec<Candidate> {
         own.filter(|entry| Time::ZERO + entry.at <= until).cloned().collect()
     };
     let (gone, new) = (lacks(left.plan(), right.plan()), lacks(right.plan(), left.plan()));
-    let removed = gone.iter().map(|entry| Candidate::Fault(Some(entry.clone()), None));
-    let added = new.iter().map(|entry| Candidate::Fault(None, Some(entry.clone())));
+    let removed = gone.iter().map(|entry| Change::Fault(Some(entry.clone()), None));
+    let added = new.iter().map(|entry| Change::Fault(None, Some(entry.clone())));
     let pairs = gone.iter().zip(&new);
-    let moved = pairs.map(|(one, two)| Candidate::Fault(Some(one.clone()), Some(two.clone())));
+    let moved = pairs.map(|(one, two)| Change::Fault(Some(one.clone()), Some(two.clone())));
     removed.chain(added).chain(moved).collect()
 }
 
-fn told(candidate: Candidate, left: &Side, right: &Side) -> Decision {
-    match candidate {
-        Candidate::Draw(draw) => drawn(draw, left, right),
-        Candidate::Fault(left, right) => Decision::Fault { left, right },
-        Candidate::Operation(operation) => {
+fn told(change: Change, left: &Side, right: &Side) -> Decision {
+    match change {
+        Change::Draw(draw) => drawn(draw, left, right),
+        Change::Fault(left, right) => Decision::Fault { left, right },
+        Change::Operation(operation) => {
             Decision::Operation { operation, left: !left.trial.skip.contains(&operation) }
         }
     }
@@ -364,7 +364,10 @@ pub struct Neighbour {
 pub fn neighbour(scenario: &dyn Runnable, failing: &Side) -> Option<Neighbour> {
     let mut tried = 0;
     let mut passing: Vec<(usize, Side, Decision)> = Vec::new();
-    for (trial, change) in less_by_one(failing) {
+    for (trial, change) in less_by_one(scenario, failing) {
+        if matches!(change, Change::Operation(_)) {
+            continue; // Where nobody reads, nobody sees: that passes, and says nothing.
+        }
         tried += 1;
         let side = Side::of(scenario, &trial);
         let parted = parting(failing, &side);
@@ -382,7 +385,9 @@ pub fn neighbour(scenario: &dyn Runnable, failing: &Side) -> Option<Neighbour> {
     })
 }
 
-fn less_by_one(failing: &Side) -> Vec<(Trial, Candidate)> {
+/// The trials that lack one fault or operation of a failing run, or have one of its random draws
+/// nominal or one of its overrides lifted, and what each of them lacks.
+pub(crate) fn less_by_one(scenario: &dyn Runnable, failing: &Side) -> Vec<(Trial, Change)> {
     let mut less = Vec::new();
     // A neighbour passes only if it does to its end, not where the failing run is over.
     let whole = Trial { until: None, ..failing.trial.clone() };
@@ -391,18 +396,24 @@ fn less_by_one(failing: &Side) -> Vec<(Trial, Candidate)> {
         if let Some(random) = &mut trial.random {
             random.remove(draw);
         }
-        less.push((trial, Candidate::Draw(*draw)));
+        less.push((trial, Change::Draw(*draw)));
     }
     for draw in whole.overrides.keys() {
         let mut trial = whole.clone();
         trial.overrides.remove(draw);
-        less.push((trial, Candidate::Draw(*draw)));
+        less.push((trial, Change::Draw(*draw)));
     }
     for (place, entry) in failing.plan().entries.iter().enumerate() {
         let mut plan = failing.plan().clone();
         plan.entries.remove(place);
         let trial = Trial { plan: Some(plan), ..whole.clone() };
-        less.push((trial, Candidate::Fault(Some(entry.clone()), None)));
+        less.push((trial, Change::Fault(Some(entry.clone()), None)));
+    }
+    for operation in scenario.operations() {
+        let mut trial = whole.clone();
+        if trial.skip.insert(operation) {
+            less.push((trial, Change::Operation(operation)));
+        }
     }
     less
 }

@@ -10,6 +10,7 @@ pub use page::{page, small_run};
 
 use crate::case::Case;
 use crate::patches::{PatchError, Planted};
+use crate::point::Cause;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -70,12 +71,12 @@ pub struct Small {
     pub minimal: bool,
     /// Whether the kept case replays to the same run and fingerprint.
     pub replays: bool,
-    /// The first event at which the project without the bug does something else.
-    pub differs: Option<u64>,
-    /// The last decision but for which it passes: [`crate::point::cause`].
-    pub cause: Option<u64>,
-    /// When what left there arrives.
-    pub arrives: Option<u64>,
+    /// The last decision that it cannot fail without, of those that come before the bug is mended
+    /// too late: [`crate::point::cause`]. `None`: there is no single one.
+    pub cause: Option<Cause>,
+    /// The step from which on it is too late to mend the bug: [`crate::point::too_late`]. `None`:
+    /// the patch cannot be mended in the midst of a run.
+    pub too_late: Option<Jump>,
     /// Whether the shares before and after the point differ beyond doubt.
     pub sure: bool,
     /// The point of no return: from there on the failure is more likely than not.
@@ -95,10 +96,29 @@ pub struct Jump {
     pub ends: u64,
     /// What happens there.
     pub text: String,
+    /// When what arrives there left.
+    pub left: Option<u64>,
     /// How likely the failure is before it.
     pub before: f64,
     /// How likely it is after it.
     pub after: f64,
+}
+
+impl Jump {
+    /// Where it lies: its step, and, if a message begins that, where it left. What becomes of a
+    /// message is decided there.
+    fn places(&self) -> impl Iterator<Item = (u64, u64)> {
+        let left = self.left.map(|left| (left, left));
+        [(self.event, self.ends)].into_iter().chain(left)
+    }
+
+    /// How many events lie between it and those from the first to the last one.
+    fn far(&self, (first, last): (u64, u64)) -> u64 {
+        let far = |(begins, ends): (u64, u64)| {
+            begins.saturating_sub(last).max(first.saturating_sub(ends))
+        };
+        self.places().map(far).min().unwrap_or(u64::MAX)
+    }
 }
 
 /// Why the museum cannot be shown.
@@ -199,13 +219,17 @@ impl Exhibit {
 }
 
 impl Small {
-    /// How many events lie between the step of the point of no return and the cause, be it where
-    /// that leaves or where it arrives; `None`: no single decision is the cause.
-    pub fn distance(&self) -> Option<u64> {
-        let far = |event: u64| {
-            self.jump.event.saturating_sub(event).max(event.saturating_sub(self.jump.ends))
-        };
-        [self.cause, self.arrives].into_iter().flatten().map(far).min()
+    /// How many events lie between the point of no return and the last decision that the run cannot
+    /// fail without, be it where that is made or where it shows.
+    pub fn from_cause(&self) -> Option<u64> {
+        let Cause { event, shows, .. } = self.cause.as_ref()?;
+        Some(self.jump.far((*event, *event)).min(self.jump.far((*shows, *shows))))
+    }
+
+    /// How many events lie between the point of no return and the step from which on the bug is
+    /// mended too late.
+    pub fn from_harm(&self) -> Option<u64> {
+        self.too_late.as_ref()?.places().map(|place| self.jump.far(place)).min()
     }
 
     /// How many events less it has than the run that was found has to its end, in percent.

@@ -95,6 +95,12 @@ impl std::error::Error for PatchError {}
 const REQUIRED: [&str; 4] = ["Bug", "Source", "Breaks", "Scenario"];
 
 impl Planted {
+    /// Whether the bug can be mended in the midst of a run: its patch keeps the right code, for a
+    /// program that has its fix ([`Context::has_fix`](seedfall_sim::Context::has_fix)).
+    pub fn can_be_mended(&self) -> bool {
+        self.changes.iter().any(|(_, diff)| diff.contains("has_fix()"))
+    }
+
     /// Reads one patch.
     ///
     /// # Errors

@@ -12,9 +12,17 @@
 //! differ in what happened and not in luck.
 //!
 //! What is named so is checked against [`cause`], which knows nothing of likelihood: the last
-//! decision but for which the run passes. Neither knows where in the code the bug is. A bug may act
-//! long before (a vote is granted that is not durable) and do no harm until something else happens
-//! (the voter crashes); that something is the cause here, and the point of no return.
+//! decision that the run cannot fail without. A bug may act long before (a vote is granted that is
+//! not durable) and do no harm until something else happens (the voter crashes): that something is
+//! the cause. Or it may act long after: an entry that only a deposed leader holds is bound to be
+//! overwritten, and what overwrites it wrongly is bound to run.
+//!
+//! Nor is every decision that a run cannot fail without a cause: a read may only show what went
+//! wrong before. Where a program holds its own fix ([`Context::has_fix`]), [`too_late`] tells the
+//! two apart. The futures of each prefix are run with the fix: what is decided after the step from
+//! which on it comes too late has done no harm.
+//!
+//! [`Context::has_fix`]: seedfall_sim::Context::has_fix
 
 mod cause;
 
@@ -23,7 +31,7 @@ pub use cause::{Cause, cause};
 use crate::parallel;
 use crate::report::{Conclusion, Failure};
 use crate::run::{Fork, Runnable, Trial};
-use seedfall_sim::{Entry, Kind, Recording, Seed, StableHasher};
+use seedfall_sim::{Address, Entry, Kind, Recording, Seed, StableHasher, Time};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -84,6 +92,8 @@ pub struct Turn {
     pub ends: u64,
     /// The event in words.
     pub text: String,
+    /// When what arrives with that event left: a message, a request or an answer.
+    pub left: Option<u64>,
     /// How often the run fails from before that step on.
     pub before: Chance,
     /// How often it fails from after it on.
@@ -123,32 +133,28 @@ pub struct Futures {
 
 /// Looks for the point of no return. `None` if the run does not fail.
 pub fn point(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Option<Point> {
-    let plan = Some(scenario.run(trial).plan);
-    let full = Trial { plan, recording: Recording::Full, spans: false, ..trial.clone() };
-    let report = scenario.run(&full);
-    let broken = failure(&report.conclusion)?;
-    let mut search = Search {
-        scenario,
-        trial: Trial { recording: Recording::Hash, log_draws: false, ..full },
-        promise: broken.promise.clone(),
-        futures,
-        starts: starts(&report.trace),
-        events: report.events,
-        known: BTreeMap::new(),
-    };
+    let mut search = Search::new(scenario, trial, futures, false)?;
     let jump = search.jump();
     let decided = search.last_open(Chance::is_decided);
-    let told = |step: usize, search: &mut Search<'_>| {
-        let first = search.starts[step];
-        let text = report.trace.get(first as usize).map(ToString::to_string);
-        let (before, after) = (search.chance(step), search.chance(step + 1));
-        let text = text.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
-        let ends = search.starts.get(step + 1).copied().unwrap_or(search.events);
-        Turn { event: first + 1, ends, text, before, after }
-    };
-    let (jump, decided) = (told(jump, &mut search), told(decided, &mut search));
+    let (jump, decided) = (search.turn(jump), search.turn(decided));
     let curve = search.known.into_values().collect();
-    Some(Point { promise: search.promise, events: report.events, curve, jump, decided })
+    Some(Point { promise: search.promise, events: search.events, curve, jump, decided })
+}
+
+/// The step from which on the fix of the program ([`Context::has_fix`]) comes too late: before it
+/// less than half of the futures fail that have the fix, and from after it on at least half do.
+/// `None`: the run does not fail, or it does though it has the fix from its first event on.
+///
+/// [`Context::has_fix`]: seedfall_sim::Context::has_fix
+pub fn too_late(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Option<Turn> {
+    let mut search = Search::new(scenario, trial, futures, true)?;
+    let mended = scenario.run(&Trial { fix: Some(0), ..search.trial.clone() });
+    let breaks = |broken: &Failure| broken.promise == search.promise;
+    if failure(&mended.conclusion).is_some_and(breaks) || search.chance(0).is_likely() {
+        return None;
+    }
+    let step = search.jump();
+    Some(search.turn(step))
 }
 
 fn failure(conclusion: &Conclusion) -> Option<&Failure> {
@@ -181,11 +187,32 @@ fn starts(trace: &[Entry]) -> Vec<u64> {
     first.chain(later.map(|(index, _)| index)).collect()
 }
 
+/// The place of the event with which that left which arrives at this place.
+fn departure(trace: &[Entry], arrives: usize) -> Option<usize> {
+    let event = trace.get(arrives)?.event;
+    if !matches!(event.kind, Kind::Deliver | Kind::Asked | Kind::Answered) {
+        return None;
+    }
+    left(trace, event.peer, event.actor, event.ordinal)
+}
+
+/// The place of the event with which the message, request or answer left that has this ordinal on
+/// its link.
+fn left(trace: &[Entry], from: Address, to: Address, ordinal: u64) -> Option<usize> {
+    trace.iter().position(|Entry { event, .. }| {
+        matches!(event.kind, Kind::Send | Kind::Request | Kind::Respond)
+            && (event.actor, event.peer, event.ordinal) == (from, to, ordinal)
+    })
+}
+
 struct Search<'a> {
     scenario: &'a dyn Runnable,
     trial: Trial,
+    trace: Vec<Entry>,
     promise: String,
     futures: Futures,
+    /// Whether futures have the fix.
+    fix: bool,
     /// For each step, how many events happened before it.
     starts: Vec<u64>,
     events: u64,
@@ -193,7 +220,39 @@ struct Search<'a> {
     known: BTreeMap<usize, Chance>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(scenario: &'a dyn Runnable, trial: &Trial, futures: Futures, fix: bool) -> Option<Self> {
+        let first = scenario.run(trial);
+        // What goes another way may take longer to break its promise.
+        let open_until = Some(Time::ZERO + first.ended.since(Time::ZERO).scale(2, 1));
+        let recording = Recording::Full;
+        let full = Trial { plan: Some(first.plan), recording, spans: false, ..trial.clone() };
+        let report = scenario.run(&full);
+        let promise = failure(&report.conclusion)?.promise.clone();
+        let recording = Recording::Hash;
+        Some(Self {
+            scenario,
+            trial: Trial { recording, log_draws: false, until: None, open_until, ..full },
+            starts: starts(&report.trace),
+            trace: report.trace,
+            promise,
+            futures,
+            fix,
+            events: report.events,
+            known: BTreeMap::new(),
+        })
+    }
+
+    fn turn(&mut self, step: usize) -> Turn {
+        let first = self.starts[step];
+        let text = self.trace.get(first as usize).map(ToString::to_string).unwrap_or_default();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (before, after) = (self.chance(step), self.chance(step + 1));
+        let ends = self.starts.get(step + 1).copied().unwrap_or(self.events);
+        let left = departure(&self.trace, first as usize).map(|place| place as u64 + 1);
+        Turn { event: first + 1, ends, text, left, before, after }
+    }
+
     fn steps(&self) -> usize {
         self.starts.len()
     }
@@ -210,9 +269,8 @@ impl Search<'_> {
         let after = self.starts.get(steps).copied().unwrap_or(self.events);
         let fails = |future: usize| {
             let seed = Seed(StableHasher::hash(&(self.trial.seed.0, future)));
-            let fork = Some(Fork { after, seed });
-            let trial = Trial { fork, until: None, ..self.trial.clone() };
-            let report = self.scenario.run(&trial);
+            let (fork, fix) = (Some(Fork { after, seed }), self.fix.then_some(after));
+            let report = self.scenario.run(&Trial { fork, fix, ..self.trial.clone() });
             failure(&report.conclusion).is_some_and(|broken| broken.promise == self.promise)
         };
         // From its last event on a run has one future alone.

@@ -165,7 +165,8 @@ where
 
 /// At how many events, `from` or more, a trial asks for something to be done.
 fn next_look(trial: &Trial, from: u64) -> u64 {
-    let asked = trial.fork.map(|fork| fork.after).into_iter().chain(trial.until);
+    let forks = trial.fork.map(|fork| fork.after);
+    let asked = forks.into_iter().chain(trial.until).chain(trial.fix);
     asked.filter(|at| from <= *at).min().unwrap_or(u64::MAX)
 }
 
@@ -176,8 +177,8 @@ struct Run<'a, P: Protocol, I, O> {
     scenario: &'a Scenario<P, I, O>,
     trial: &'a Trial,
     frame: Frame,
-    /// At how many events there is something to be done: the fork, the end that the trial asks for,
-    /// or the end of patience.
+    /// At how many events there is something to be done: the fork, the fix, the end that the trial
+    /// asks for, or the end of patience.
     look_at: u64,
     nemesis: Nemesis,
     monitors: Vec<(&'static str, Box<dyn Monitor<P>>)>,
@@ -256,6 +257,9 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         if self.trial.log_draws {
             world.draws_mut().keep_log();
         }
+        if self.trial.fix == Some(0) {
+            world.draws_mut().fix();
+        }
         for (node, clock) in NodeId::all(nodes).zip(cluster.clocks) {
             world.set_clock(node, *clock);
         }
@@ -312,6 +316,9 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             world.clients_mut().decide_calls();
             self.nemesis.redraw(fork.seed, world.now(), &self.frame);
         }
+        if self.trial.fix.is_some_and(|from| from <= count) {
+            world.draws_mut().fix();
+        }
         self.look_at = next_look(self.trial, count + 1).min(most + 1);
         if self.trial.until.is_some_and(|until| until <= count) {
             return Ok(true);
@@ -324,7 +331,9 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
 
     /// Whether no fault is still to come, and the trial does not ask for a longer run.
     fn may_end(&self) -> bool {
-        let longer = self.trial.faults.is_some_and(|until| self.world().now() < Time::ZERO + until);
+        let faults = self.trial.faults.map(|until| Time::ZERO + until);
+        let open_until = faults.max(self.trial.open_until);
+        let longer = open_until.is_some_and(|until| self.world().now() < until);
         self.nemesis.next_at().is_none() && !longer
     }
 

@@ -66,6 +66,23 @@ fn diff_names_the_nearest_passing_neighbour() {
     came_to(&passing, 2, &["does not fail"]);
 }
 
+#[test]
+fn point_names_the_turn_and_the_cause_and_knows_a_program_without_a_fix() {
+    let (folder, case) = failing();
+    let args = ["point", &case, "--futures", "20"];
+    let words = ["is broken", "turns at", "cause", "the last decision that it cannot fail without"];
+    came_to(&seedfall_in(folder.path(), &args), 0, &words);
+    let output = seedfall_in(folder.path(), &[&args[..], &["--json"]].concat());
+    let value: Value = serde_json::from_str(&out(&output)).expect("a JSON object");
+    let [jump, cause] = [&value["jump"]["event"], &value["cause"]["event"]].map(Value::as_u64);
+    assert!(jump >= Some(1) && cause >= Some(1), "{value}");
+    assert!(value["too_late"].is_null(), "{value}");
+    let fixed = seedfall_in(folder.path(), &[&args[..], &["--fix"]].concat());
+    came_to(&fixed, 2, &["no fix that would have saved it", "Context::has_fix"]);
+    let passing = seedfall_in(folder.path(), &["point", "abd", "--seed", "3"]);
+    came_to(&passing, 2, &["breaks no promise"]);
+}
+
 /// A case that says something else of event 11: as if the code had changed since.
 fn stale(folder: &Path, case: &str) -> PathBuf {
     let text = fs::read_to_string(folder.join(case)).expect("the case");

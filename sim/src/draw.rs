@@ -254,6 +254,8 @@ pub struct Draws {
     is_plain: bool,
     overridden: u64,
     log: Option<Vec<(DrawAddress, [u32; 4])>>,
+    /// Not a draw, but something that decides a run as draws do, and is where they are.
+    has_fix: bool,
 }
 
 impl Draws {
@@ -273,6 +275,7 @@ impl Draws {
             is_plain: true,
             overridden: 0,
             log: None,
+            has_fix: false,
         }
     }
 
@@ -301,6 +304,16 @@ impl Draws {
             let next = self.streams[index].next;
             self.refill(index, site, next - next % BATCH as u64);
         }
+    }
+
+    /// From here on the program has its fix ([`Context::has_fix`](crate::Context::has_fix)).
+    pub fn fix(&mut self) {
+        self.has_fix = true;
+    }
+
+    /// Whether the program has its fix by now.
+    pub fn has_fix(&self) -> bool {
+        self.has_fix
     }
 
     /// Every site that has a stream, and the place of that stream.

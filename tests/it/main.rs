@@ -7,7 +7,8 @@
 //! - `regressions`: kept cases;
 //! - `verdicts`: each way in which a run can end; `door`: the `cargo test` door;
 //! - `faults`: swizzles and twins do what their names say;
-//! - `shrinking`: what a shrunk run promises; `differences`: what `diff` finds;
+//! - `shrinking`: what a shrunk run promises; `points`: where a failure is decided;
+//! - `differences`: what `diff` finds;
 //! - `museum`: the page of the planted bugs is generated;
 //! - `real`: protocols over TCP and files, in this process;
 //! - `tidy`: rules of STYLE.md that a program can check.
@@ -18,6 +19,7 @@ mod door;
 mod faults;
 mod museum;
 mod planted;
+mod points;
 mod properties;
 mod real;
 mod regressions;

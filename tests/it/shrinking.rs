@@ -3,15 +3,13 @@
 
 use seedfall::builtin::{self, copied_register, raft_kv};
 use seedfall::case::{Case, Replayed};
-use seedfall::point::{self, Futures, cause, point};
-use seedfall::run::Fork;
 use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, Stop, shrink, story};
-use seedfall::sim::{DrawAddress, Kind, Recording, Seed, Site};
+use seedfall::sim::{Recording, Seed};
 use seedfall::{Conclusion, Runnable, Swarm, Trial};
 use std::num::NonZeroUsize;
 
 /// A failing run of the negative control, under faults that have nothing to do with its bug.
-fn small() -> (Box<dyn Runnable>, Shrunk) {
+pub(crate) fn small() -> (Box<dyn Runnable>, Shrunk) {
     let mut scenario = copied_register::scenario();
     scenario.faults = Swarm::ALL;
     let scenario: Box<dyn Runnable> = Box::new(scenario);
@@ -162,65 +160,6 @@ fn what_matters_is_what_cannot_be_lost() {
     let same = small.failure().map(|failure| failure.fingerprint.clone());
     let all = Trial { left_out: matter.draws, ..small.trial.clone() };
     assert_ne!(fingerprint(scenario.as_ref(), &all), same, "without all of them it does not fail");
-}
-
-#[test]
-fn the_point_of_no_return_is_where_the_failure_becomes_likely() {
-    let (scenario, small) = small();
-    let futures = |jobs| Futures { of_each: 40, jobs: NonZeroUsize::new(jobs).expect("not zero") };
-    let point = point(scenario.as_ref(), &small.trial, futures(2)).expect("it fails");
-    assert_eq!(Some(point.clone()), point::point(scenario.as_ref(), &small.trial, futures(1)));
-    let last = point.curve.last().expect("some prefixes");
-    assert_eq!((last.after, last.failed), (point.events, last.of), "in the end it has failed");
-    let (before, after) = (point.jump.before.share(), point.jump.after.share());
-    assert!(before < 0.5 && 0.5 <= after, "{point:?}");
-    let later = point.curve.iter().filter(|chance| point.jump.after.after <= chance.after);
-    assert!(later.clone().all(|chance| 0.5 <= chance.share()), "for good: {point:?}");
-    assert!(later.count() > 1, "{point:?}");
-    assert!(point.jump.event <= point.events && 0.95 <= point.decided.after.share());
-    let passing = Trial::of(Seed(1));
-    assert!(point::point(&raft_kv::three(), &passing, futures(1)).is_none());
-}
-
-/// Without the cause the run passes, and without what was decided after it it fails.
-#[test]
-fn the_cause_is_the_last_decision_but_for_which_the_run_passes() {
-    let (scenario, small) = small();
-    let cause = cause(scenario.as_ref(), &small.trial).expect("one answer too many");
-    assert!((1..=small.after.events).contains(&cause.event), "{cause:?}");
-    let whole = Trial { until: None, ..small.trial.clone() };
-    let mut later = 0;
-    for (index, entry) in small.report.trace.iter().enumerate() {
-        let event = entry.event;
-        if !matches!(event.kind, Kind::Send | Kind::Request) || index + 1 < cause.event as usize {
-            continue;
-        }
-        let site = Site::Link(event.actor, event.peer);
-        let mut without = whole.clone();
-        without.left_out.insert(DrawAddress { site, ordinal: event.ordinal });
-        let fails = matches!(scenario.run(&without).conclusion, Conclusion::Failed(_));
-        assert_eq!(fails, index + 1 != cause.event as usize, "{entry}");
-        later += 1;
-    }
-    assert!(later > 0, "{cause:?}");
-    assert_eq!(point::cause(&raft_kv::three(), &Trial::of(Seed(1))), None, "it passes");
-}
-
-/// Another future has the same past: up to the fork the traces are equal, after it they are not.
-#[test]
-fn a_fork_keeps_the_past_and_changes_the_future() {
-    let scenario = raft_kv::three();
-    let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(3)) };
-    let whole = scenario.run(&trial);
-    let fork = |seed| Some(Fork { after: 150, seed: Seed(seed) });
-    let runs = [4, 5].map(|seed| scenario.run(&Trial { fork: fork(seed), ..trial.clone() }));
-    for run in &runs {
-        let same = whole.trace.iter().zip(&run.trace).take_while(|(one, two)| one == two).count();
-        assert!((150..400).contains(&same), "{same} of {}", whole.events);
-    }
-    assert_ne!(runs[0].hash, runs[1].hash, "two futures");
-    let again = scenario.run(&Trial { fork: fork(4), ..trial });
-    assert_eq!(runs[0].hash, again.hash, "each of them the same every time");
 }
 
 #[test]

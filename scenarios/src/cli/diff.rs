@@ -43,14 +43,11 @@ pub(super) fn diff(
     json: bool,
 ) -> Result<u8, Problem> {
     let left = run(scenarios, &args.left)?;
-    std::panic::set_hook(Box::new(|_| {}));
-    let done = match &args.right {
+    match &args.right {
         _ if args.neighbour => with_neighbour(&left, args, json),
         Some(right) => with_other(&left, &run(scenarios, right)?, json),
         None => with_stored(&left, &args.left, json),
-    };
-    let _ = std::panic::take_hook();
-    done
+    }
 }
 
 /// What one of the arguments names.

@@ -25,11 +25,9 @@ pub(super) fn explain(
     json: bool,
 ) -> Result<u8, Problem> {
     let (_, scenario, trial) = target(scenarios, "explain", &args.target, args.seed)?;
-    std::panic::set_hook(Box::new(|_| {}));
     let shrunk = examine(scenario, &trial, args.whole, &args.effort.get());
     let futures = Futures { of_each: FUTURES, jobs: args.effort.get().jobs };
     let point = if args.point { point(scenario, &shrunk.trial, futures) } else { None };
-    let _ = std::panic::take_hook();
     let (replay, whole) = commands(args, &shrunk);
     let explanation = Explanation { point, ..Explanation::of(scenario, &shrunk, replay, whole) };
     if let Some(path) = &args.html {

@@ -127,7 +127,6 @@ fn as_json(one: &Measured) -> serde_json::Value {
 
 /// In how many runs each class was planned, and in how many it had an effect.
 fn fired(scenarios: &[Box<dyn Runnable>], time: Duration) -> BTreeMap<Class, (u64, u64)> {
-    std::panic::set_hook(Box::new(|_| {}));
     let mut fired: BTreeMap<Class, (u64, u64)> = BTreeMap::new();
     // Once within its own model, and once where everything is permitted.
     let harshest = SystemModel {
@@ -143,6 +142,5 @@ fn fired(scenarios: &[Box<dyn Runnable>], time: Duration) -> BTreeMap<Class, (u6
             *counts = (counts.0 + planned, counts.1 + hit);
         }
     }
-    let _ = std::panic::take_hook();
     fired
 }

@@ -130,7 +130,6 @@ pub(super) fn shrink(
     json: bool,
 ) -> Result<u8, Problem> {
     let (_, scenario, trial) = target(scenarios, "shrink", &args.target, args.seed)?;
-    std::panic::set_hook(Box::new(|_| {}));
     #[expect(
         clippy::disallowed_methods,
         clippy::disallowed_types,
@@ -139,7 +138,6 @@ pub(super) fn shrink(
     let started = std::time::Instant::now();
     let shrunk = shrink::shrink(scenario, &trial, &args.effort.get());
     let took = started.elapsed();
-    let _ = std::panic::take_hook();
     let Some(shrunk) = shrunk else {
         return Err(Problem(format!("{}: this run does not fail", args.target)));
     };

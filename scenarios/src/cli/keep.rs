@@ -52,13 +52,11 @@ pub(super) fn keep(
     json: bool,
 ) -> Result<u8, Problem> {
     let (case, scenario) = Case::load(&args.case, scenarios)?;
-    std::panic::set_hook(Box::new(|_| {}));
     let report = scenario.run(&case.trial());
     let done = match &args.note {
         Some(note) => add(&case, &report, note, args),
         None => refresh(&case, scenario, &report, args),
     };
-    let _ = std::panic::take_hook();
     let Done { code, did, told, path } = done?;
     if json {
         let value = json!({ "did": did, "told": told, "case": path });

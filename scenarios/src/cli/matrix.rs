@@ -66,7 +66,6 @@ pub(super) fn matrix(
     if chosen.is_empty() {
         return Err(Problem(format!("no scenario has `{text}` in its name; `list` shows them")));
     }
-    std::panic::set_hook(Box::new(|_| {}));
     let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(chosen.len() as u64 * 27) };
     if let Ok(style) = ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len}, {eta} left") {
         bar.set_style(style);
@@ -103,7 +102,6 @@ pub(super) fn matrix(
         }
     }
     bar.finish_and_clear();
-    let _ = std::panic::take_hook();
     if !json {
         show::line(&table.to_string());
         show::line(

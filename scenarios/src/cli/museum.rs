@@ -2,6 +2,7 @@
 
 use super::{Problem, show};
 use crate::museum::{Exhibit, exhibits, page, small_run};
+use crate::point::Cause;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -94,6 +95,12 @@ fn tell(exhibit: &Exhibit, args: &MuseumArgs) {
     let case = args.cases.join(format!("{}.json", patch.name));
     row("case", &case.display().to_string());
     row("point", &format!("event {}: {}", small.jump.event, small.jump.text));
+    if let Some(Cause { event, shows, text }) = &small.cause {
+        row("cause", &format!("event {event}, which shows at {shows}: {text}"));
+    }
+    if let Some(harm) = &small.too_late {
+        row("harm", &format!("event {}: {}", harm.event, harm.text));
+    }
     show::line("");
     small.story.iter().for_each(|line| show::line(line));
 }

@@ -8,7 +8,6 @@ use crate::builtin;
 use crate::fault::Class;
 use crate::museum::Small;
 use crate::patches::{Contrast, Planted};
-use crate::run::Runnable;
 use crate::scenario::Expect;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -176,11 +175,7 @@ impl Found {
 }
 
 /// Plants each patch in a copy of the project, sweeps, and tells how long it took to find.
-pub(super) fn planted(
-    scenarios: &[Box<dyn Runnable>],
-    args: &PlantedArgs,
-    json: bool,
-) -> Result<u8, Problem> {
+pub(super) fn planted(args: &PlantedArgs, json: bool) -> Result<u8, Problem> {
     let mut patches = Planted::read_all(&args.folder)?;
     if let Some(only) = &args.only {
         patches.retain(|patch| patch.name.contains(only.as_str()));
@@ -203,7 +198,7 @@ pub(super) fn planted(
     for patch in patches {
         bar.set_message(patch.name.clone());
         scratch.restore()?;
-        let new = plant(scenarios, args, &scratch, patch)?;
+        let new = plant(args, &scratch, patch)?;
         tell_at_once(&new, args, json)?;
         hunts.extend(new);
         bar.inc(1);
@@ -247,12 +242,7 @@ fn controls() -> Vec<&'static str> {
 }
 
 /// Plants one bug in the copy, and looks for it.
-fn plant(
-    scenarios: &[Box<dyn Runnable>],
-    args: &PlantedArgs,
-    scratch: &Scratch,
-    patch: Planted,
-) -> Result<Vec<Hunt>, Problem> {
+fn plant(args: &PlantedArgs, scratch: &Scratch, patch: Planted) -> Result<Vec<Hunt>, Problem> {
     let contrasts = if args.contrast.is_some() { patch.contrasts()? } else { Vec::new() };
     let files = match patch.apply(&args.project) {
         Ok(files) => files,
@@ -293,7 +283,7 @@ fn plant(
     });
     // What cannot be measured is said, and does not end a run that may have taken an hour.
     let small = seed.filter(|_| args.shrinks()).and_then(|seed| {
-        let small = small::measure(args, scratch, scenarios, &patch, seed);
+        let small = small::measure(args, scratch, &patch, seed);
         small.inspect_err(|Problem(why)| show::error(why)).ok()
     });
     let mut hunts = vec![Hunt { small, ..hunt(None, found, None) }];

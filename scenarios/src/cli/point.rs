@@ -3,8 +3,8 @@
 use super::inspect::target;
 use super::{EffortArgs, Problem, show};
 use crate::explain::examine;
-use crate::point::{Cause, Chance, FUTURES, Futures, Point, Turn, cause, point as look};
-use crate::run::Runnable;
+use crate::point::{Cause, Chance, FUTURES, Futures, Point, Turn, cause, point as look, too_late};
+use crate::run::{Runnable, Trial};
 use clap::Args;
 use serde_json::json;
 
@@ -32,6 +32,10 @@ pub(super) struct PointArgs {
     /// Do not shrink the run first.
     #[arg(long)]
     whole: bool,
+    /// The program holds its own fix, behind `Context::has_fix`: until when would it have
+    /// saved the run?
+    #[arg(long)]
+    fix: bool,
     #[command(flatten)]
     effort: EffortArgs,
 }
@@ -44,30 +48,47 @@ pub(super) fn point(
 ) -> Result<u8, Problem> {
     let (_, scenario, trial) = target(scenarios, "point", &args.target, args.seed)?;
     let effort = args.effort.get();
-    std::panic::set_hook(Box::new(|_| {}));
     let small = examine(scenario, &trial, args.whole, &effort);
     let futures = Futures { of_each: args.futures.max(1), jobs: effort.jobs };
     let point = look(scenario, &small.trial, futures);
-    let cause = cause(scenario, &small.trial);
-    let _ = std::panic::take_hook();
     let Some(point) = point else {
         return Err(Problem(format!("{}: this run breaks no promise", args.target)));
     };
+    let late = if args.fix { Some(fixed(scenario, &small.trial, args, futures)?) } else { None };
+    let until = late.as_ref().map_or(point.events, |late| late.ends);
+    let cause = cause(scenario, &small.trial, until);
     if json {
         let (jump, decided) = (&point.jump, &point.decided);
         let value = json!({
             "scenario": scenario.name(), "seed": trial.seed.0, "promise": point.promise,
             "events": point.events, "sure": jump.is_sure(),
-            "jump": jump, "decided": decided, "cause": cause, "curve": point.curve,
+            "jump": jump, "decided": decided, "cause": cause, "too_late": late,
+            "curve": point.curve,
         });
         show::line(&value.to_string());
     } else {
-        tell(&point, cause.as_ref());
+        tell(&point, cause.as_ref(), late.as_ref());
     }
     Ok(0)
 }
 
-fn tell(point: &Point, cause: Option<&Cause>) {
+/// From where on the fix of the program comes too late.
+fn fixed(
+    scenario: &dyn Runnable,
+    trial: &Trial,
+    args: &PointArgs,
+    futures: Futures,
+) -> Result<Turn, Problem> {
+    too_late(scenario, trial, futures).ok_or_else(|| {
+        Problem(format!(
+            "{}: this run has no fix that would have saved it: either nothing in it asks \
+             `Context::has_fix`, or it fails with the fix from the first event on",
+            args.target
+        ))
+    })
+}
+
+fn tell(point: &Point, cause: Option<&Cause>, late: Option<&Turn>) {
     show::line(&show::styled(show::BAD, &format!("{} is broken", point.promise)));
     show::line(&format!(
         "  how likely, had all that comes after event k been drawn anew (k to {}):",
@@ -80,9 +101,16 @@ fn tell(point: &Point, cause: Option<&Cause>) {
     if point.decided.event != point.jump.event {
         turn("decided at", &point.decided);
     }
-    if let Some(Cause { event, text, .. }) = cause {
-        show::line(&format!("  {:<10} event {event} it passes", "but for"));
+    if let Some(Cause { event, shows, text }) = cause {
+        show::line(&format!(
+            "  {:<10} event {event}: the last decision that it cannot fail without; shows at {shows}",
+            "cause"
+        ));
         show::line(&format!("             {text}"));
+    }
+    if let Some(late) = late {
+        turn("too late", late);
+        show::line("             so likely with the fix of the program from there on");
     }
     if !point.jump.is_sure() {
         show::line("  the turn is within the error of the shares: ask for more --futures");

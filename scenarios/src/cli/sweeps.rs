@@ -45,7 +45,6 @@ pub(super) fn sweep(
         return Err(Problem("there is no scenario to sweep".to_owned()));
     }
     // A run that panics is a verdict, told in the table; its backtrace would tear the progress bar.
-    std::panic::set_hook(Box::new(|_| {}));
     let all_of_it = args.time.or(args.seeds.is_none().then_some(MAIN_JOB));
     let mut swept = Vec::new();
     for (index, scenario) in chosen.iter().enumerate() {
@@ -81,7 +80,6 @@ pub(super) fn sweep(
             show::line(&format!("{name}: {words}; {how}"));
         }
     }
-    let _ = std::panic::take_hook();
     Ok(swept
         .iter()
         .map(|(.., meaning)| code_of_meaning(meaning))

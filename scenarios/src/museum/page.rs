@@ -1,6 +1,8 @@
 //! The scoreboard, as a page of Markdown.
 
 use super::{Exhibit, Measured, Small};
+use crate::point::Cause;
+use std::iter::once;
 
 /// How small the kept run is, in words; `None`: none is kept.
 pub fn small_run(exhibit: &Exhibit) -> Option<String> {
@@ -27,13 +29,15 @@ pub fn page(exhibits: &[Exhibit]) -> String {
     ];
     lines.extend(targets(exhibits));
     let header = "| Bug | What is wrong | Scenario | Breaks | Source | Found by | Seeds | \
-                  Seconds | Run | Matter | Fewer events | Point |";
+                  Seconds | Run | Matter | Fewer events |";
     lines.push(header.to_owned());
-    lines.push("|---|---|---|---|---|---|---:|---:|---|---:|---:|---|".to_owned());
+    lines.push("|---|---|---|---|---|---|---:|---:|---|---:|---:|".to_owned());
     lines.extend(exhibits.iter().map(|exhibit| format!("| {} |", row(exhibit).join(" | "))));
     lines.push(String::new());
     lines.push(LEGEND.to_owned());
     lines.push(String::new());
+    lines.extend(points(exhibits));
+    lines.extend(stories(exhibits));
     lines.join("\n")
 }
 
@@ -41,10 +45,87 @@ const LEGEND: &str = "\
 *Seeds*: how many it took to find, the median of several sweeps. *Run*: the first failing run, \
 shrunk. *Matter*: its arrivals\nthat are not nominal, or without which the bug does not show; a \
 dash if it shows by waiting. *Fewer events*: than before\nit was shrunk, \
-both runs up to the broken promise. *Point*: the event from \
-which on at least half of all futures fail, from what share to\nwhat, and how many events lie \
-between that step and the last message, request or fault but for which the run passes, where it \
-leaves or arrives.";
+both runs up to the broken promise.";
+
+const POINTS: &str = "\
+*Point of no return*: the step from which on at least half of all futures break the promise, and \
+from what share to what it takes\nthem. *Harm*: the step from which on it is too late to mend the \
+bug: half of the futures fail in which the program is right\nfrom there on. *Cause*: the last \
+decision up to then that the run cannot fail without: a fault, an operation, or a draw that is \
+not\nnominal. *Away*: how many events lie between the point and these; a message counts where it \
+leaves and where it arrives. The three\nare found independently: by likelihood, by mending the \
+code, and by leaving out.";
+
+/// The bugs that are told in full: of a lost record, of an answer that comes late, of a leader that
+/// is cut off.
+const TOLD: [&str; 3] =
+    ["raft-12-ack-before-fsync", "tpc-06-ambiguous-commit", "raft-21-local-read"];
+
+/// Where each failure is decided.
+fn points(exhibits: &[Exhibit]) -> Vec<String> {
+    let shown = |text: &str| {
+        let short: String = text.chars().take(64).collect();
+        format!("`{}`", short.trim_end().replace('|', "\\|"))
+    };
+    let far = |events: Option<u64>| events.map_or_else(|| "-".to_owned(), |far| far.to_string());
+    let row = |exhibit: &Exhibit| {
+        let small = exhibit.small()?;
+        let jump = &small.jump;
+        let at = |event: u64, text: &str| format!("{event}: {}", shown(text));
+        let harm = small.too_late.as_ref().map(|harm| at(harm.event, &harm.text));
+        let cause = small.cause.as_ref().map(|Cause { event, text, .. }| at(*event, text));
+        let [harm, cause] = [harm, cause].map(|one| one.unwrap_or_else(|| "-".to_owned()));
+        Some(format!(
+            "| {} | {} | {:.0} to {:.0} %{} | {harm} | {} | {cause} | {} |",
+            exhibit.planted.name,
+            at(jump.event, &jump.text),
+            100.0 * jump.before,
+            100.0 * jump.after,
+            if small.sure { "" } else { ", unsure" },
+            far(small.from_harm()),
+            far(small.from_cause()),
+        ))
+    };
+    let header = [
+        "## Where they are decided\n",
+        "| Bug | Point of no return | Share | Harm | Away | Cause | Away |",
+        "|---|---|---|---|---:|---|---:|",
+    ];
+    let rows = exhibits.iter().filter_map(row);
+    let end = ["", POINTS, ""].map(str::to_owned);
+    header.map(str::to_owned).into_iter().chain(rows).chain(end).collect()
+}
+
+/// Some of the small runs, told in full.
+fn stories(exhibits: &[Exhibit]) -> Vec<String> {
+    let told = |name: &&str| {
+        let exhibit = exhibits.iter().find(|exhibit| exhibit.planted.name == **name)?;
+        let small = exhibit.small()?;
+        let patch = &exhibit.planted;
+        let head = format!(
+            "### {name}: {}\n\n{}, seed {}: {} events up to the broken promise, shrunk to {} in \
+             {:.1} s ({} runs).\n\n```text",
+            patch.says("Bug"),
+            patch.says("Scenario"),
+            small.seed,
+            small.events[0],
+            small.events[1],
+            small.seconds,
+            small.runs,
+        );
+        let replay = format!(
+            "```\n\n`git apply tests/planted/{name}.patch && cargo run --release -- replay \
+             tests/museum/{name}.json`\n"
+        );
+        Some(once(head).chain(small.story.iter().cloned()).chain(once(replay)))
+    };
+    let picture = "The report of the last one, `explain tests/museum/raft-21-local-read.json \
+                   --html out.html`:\n\n![Space-time diagram and history of a stale read]\
+                   (report.png)\n";
+    let stories = TOLD.iter().filter_map(told).flatten();
+    let title = "## Three of them, told\n".to_owned();
+    once(title).chain(stories).chain(once(picture.to_owned())).collect()
+}
 
 fn summary(exhibits: &[Exhibit]) -> String {
     let measured: Vec<&Measured> =
@@ -76,8 +157,11 @@ fn targets(exhibits: &[Exhibit]) -> Vec<String> {
     let of_whole = small.iter().map(|one| one.fewer_than_whole());
     let much_of_whole = small.iter().filter(|one| 90.0 <= one.fewer_than_whole()).count();
     let longest = small.iter().map(|one| one.seconds).fold(0.0, f64::max);
-    let known: Vec<u64> = small.iter().filter_map(|one| one.distance()).collect();
-    let near = known.iter().filter(|distance| **distance <= 2).count();
+    let is_near = |far: Option<u64>| far.is_some_and(|events| events <= 2);
+    let near = |is_so: &dyn Fn(&Small) -> bool| small.iter().filter(|one| is_so(one)).count();
+    let from_cause = near(&|one| is_near(one.from_cause()));
+    let from_harm = near(&|one| is_near(one.from_harm()));
+    let from_either = near(&|one| is_near(one.from_cause()) || is_near(one.from_harm()));
     let rows = [
         ("events that matter, median", "25", number(median(matter))),
         ("faults, median", "3", format!("{}; at most 3 in {}", number(median(faults)), of(few))),
@@ -99,12 +183,10 @@ fn targets(exhibits: &[Exhibit]) -> Vec<String> {
         ),
         ("nothing was left to be tried", "all", of(small.iter().filter(|one| one.minimal).count())),
         (
-            "the point is within 2 events of the last decision but for which the run passes",
+            "the point of no return is within 2 events of where the bug does its harm, or of the \
+             last decision before that without which it would do none",
             "80 %",
-            match all - known.len() {
-                0 => of(near),
-                none => format!("{near} of {}; {none} without such a decision", known.len()),
-            },
+            format!("{} (of the harm {from_harm}, of the decision {from_cause})", of(from_either)),
         ),
     ];
     let mut lines = vec!["| Small runs | Aim | Reached |".to_owned(), "|---|---:|---:|".to_owned()];
@@ -145,22 +227,13 @@ fn row(exhibit: &Exhibit) -> Vec<String> {
     row.extend(cells.into_iter().map(escaped));
     row.extend([escaped(patch.says("Source")), escaped(&found_by), seeds, seconds, small]);
     row.extend(match exhibit.small() {
-        None => [dash(), dash(), dash()],
+        None => [dash(), dash()],
         Some(small) => [
             small.matter.map_or_else(dash, |matter| matter.to_string()),
             format!("{:.0} %", small.fewer()),
-            point(small),
         ],
     });
     row
-}
-
-fn point(small: &Small) -> String {
-    let jump = &small.jump;
-    let far = small.distance().map_or_else(|| "-".to_owned(), |distance| distance.to_string());
-    let unsure = if small.sure { "" } else { ", unsure" };
-    let (before, after) = (100.0 * jump.before, 100.0 * jump.after);
-    format!("event {}: {before:.0} to {after:.0} %{unsure}; {far} away", jump.event)
 }
 
 /// Text that stays within its cell.

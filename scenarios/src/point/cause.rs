@@ -1,79 +1,87 @@
-//! The cause of a failure, as far as one can be computed: the last decision but for which the run
-//! passes.
+//! The cause of a failure, as far as one can be computed: of all that a small run cannot fail
+//! without, what was decided last.
 
-use super::failure;
+use super::{failure, left};
+use crate::diff::{Change, Side, less_by_one, parting};
+use crate::report::Report;
 use crate::run::{Runnable, Trial};
-use seedfall_sim::{DrawAddress, Entry, Kind, Recording, Site, Time};
-use serde::Serialize;
+use seedfall_sim::{DrawAddress, Recording, Site, Time};
+use serde::{Deserialize, Serialize};
 
-/// The last decision but for which a run would not have broken its promise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The last decision that a run cannot fail without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// Which event, counted from one: a message or a request leaves, or a fault begins.
+    /// At which event it was decided, counted from one: a fault begins, an operation is called, a
+    /// message leaves, a timer is set.
     pub event: u64,
-    /// At which event the message or the request arrives, if it does.
-    pub arrives: Option<u64>,
-    /// The event in words.
+    /// The first event that is another one without it: the message arrives, the timer rings.
+    pub shows: u64,
+    /// That event in words.
     pub text: String,
 }
 
-/// Tries the run, to its end, without each of its messages and requests, and without each of its
-/// faults, the last ones first: the first that it cannot fail without. A message counts as decided
-/// when it leaves. Answers to clients are not tried: they only tell what has been done. `None`: the
-/// run does not fail, or fails whatever single thing is left out.
-pub fn cause(scenario: &dyn Runnable, trial: &Trial) -> Option<Cause> {
-    let plan = Some(scenario.run(trial).plan);
-    let trial = Trial { plan, recording: Recording::Full, fork: None, ..trial.clone() };
-    let report = scenario.run(&trial);
-    let promise = &failure(&report.conclusion)?.promise;
-    let whole = Trial { until: None, recording: Recording::Hash, ..trial };
-    let fails = |trial: &Trial| {
-        let report = scenario.run(trial);
-        failure(&report.conclusion).is_some_and(|broken| broken.promise == *promise)
+/// Tries a shrunk run without each of its faults and operations, and with each of its draws that
+/// are not nominal made so. Of those that it does not fail without, the cause is the one that was
+/// decided last, at event `until` or before. What shrinking has made nominal, or left in though
+/// nothing depends on it, is none: from the cause on the failure takes its normal course.
+///
+/// `None`: the run does not fail, or fails whatever single thing is left out.
+pub fn cause(scenario: &dyn Runnable, trial: &Trial, until: u64) -> Option<Cause> {
+    let whole = Trial { until: None, open_until: None, fork: None, ..trial.clone() };
+    let failing = Side::of(scenario, &whole);
+    let promise = &failure(&failing.report.conclusion)?.promise;
+    // Where nothing is left to be done a run is over: that is no difference.
+    let open_until = Some(failing.report.ended);
+    let needed = |(less, change): (Trial, Change)| {
+        let without = Side::of(scenario, &Trial { open_until, ..less });
+        let fails = failure(&without.report.conclusion).is_some_and(|it| it.promise == *promise);
+        let shows = parting(&failing, &without).filter(|_| !fails)?;
+        Some((decided(scenario, &failing, &change, shows) as u64 + 1, shows))
     };
-    let mut decisions = sent(&report.trace, &whole);
-    decisions.extend(begun(&report.trace, &whole));
-    decisions.sort_by_key(|(event, _)| *event);
-    let (event, _) = decisions.into_iter().rev().find(|(_, without)| !fails(without))?;
-    let text = report.trace.get(event).map(ToString::to_string).unwrap_or_default();
+    let all = less_by_one(scenario, &failing).into_iter().filter_map(needed);
+    let (event, shows) = all.filter(|(event, _)| *event <= until).max()?;
+    let text = failing.report.trace.get(shows).map(ToString::to_string).unwrap_or_default();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(Cause { event: event as u64 + 1, arrives: arrival(&report.trace, event), text })
+    Some(Cause { event, shows: shows as u64 + 1, text })
 }
 
-/// At which event that which left at this place of the trace first arrives, counted from one.
-fn arrival(trace: &[Entry], left: usize) -> Option<u64> {
-    let sent = trace.get(left)?.event;
-    let is_it = |entry: &Entry| {
-        matches!(entry.event.kind, Kind::Deliver | Kind::Asked)
-            && (entry.event.actor, entry.event.peer) == (sent.peer, sent.actor)
-            && entry.event.ordinal == sent.ordinal
+/// The place of the event at which something was decided that shows at the place `shows`.
+fn decided(scenario: &dyn Runnable, side: &Side, change: &Change, shows: usize) -> usize {
+    let trace = &side.report.trace;
+    let place = match change {
+        Change::Draw(DrawAddress { site: Site::Link(from, to), ordinal }) => {
+            left(trace, *from, *to, *ordinal)
+        }
+        Change::Draw(draw) => Some(made(scenario, side, *draw)),
+        Change::Fault(Some(fault), _) => {
+            trace.iter().position(|entry| Time::ZERO + fault.at <= entry.event.at)
+        }
+        Change::Fault(None, _) => None,
+        Change::Operation(operation) => {
+            let asked = side.report.calls.iter().find(|(one, _)| one == operation);
+            asked.and_then(|(_, call)| {
+                let client = operation.client.into();
+                trace.iter().position(|one| call.at <= one.event.at && one.event.actor == client)
+            })
+        }
     };
-    let leaves = matches!(sent.kind, Kind::Send | Kind::Request);
-    let found = trace.iter().skip(left).position(is_it).filter(|_| leaves)?;
-    Some((left + found) as u64 + 1)
+    place.map_or(shows, |place| place.min(shows))
 }
 
-/// For each message and request that left, when it did, and the trial in which it is lost.
-fn sent(trace: &[Entry], trial: &Trial) -> Vec<(usize, Trial)> {
-    let leaves = |entry: &Entry| matches!(entry.event.kind, Kind::Send | Kind::Request);
-    let lost = |entry: &Entry| {
-        let site = Site::Link(entry.event.actor, entry.event.peer);
-        let mut trial = trial.clone();
-        trial.left_out.insert(DrawAddress { site, ordinal: entry.event.ordinal });
-        trial
-    };
-    let all = trace.iter().enumerate().filter(|(_, entry)| leaves(entry));
-    all.map(|(event, entry)| (event, lost(entry))).collect()
-}
-
-/// For each fault that began, when it did, and the trial without it.
-fn begun(trace: &[Entry], trial: &Trial) -> Vec<(usize, Trial)> {
-    let plan = trial.plan.clone().unwrap_or_default();
-    let without = |(index, fault): (usize, &crate::plan::Entry)| {
-        let event = trace.iter().position(|entry| Time::ZERO + fault.at <= entry.event.at)?;
-        let mut less = plan.clone();
-        less.entries.remove(index);
-        Some((event, Trial { plan: Some(less), ..trial.clone() }))
-    };
-    plan.entries.iter().enumerate().filter_map(without).collect()
+/// The place of the event at which a draw is made: found by halving, from runs that end before and
+/// after it.
+fn made(scenario: &dyn Runnable, side: &Side, draw: DrawAddress) -> usize {
+    let is_made = |report: &Report| report.draws.iter().any(|(one, _)| *one == draw);
+    if !is_made(&side.report) {
+        return 0; // Before the log of draws begins, as the run does.
+    }
+    let (mut before, mut after) = (0, side.report.events);
+    while before + 1 < after {
+        let middle = before.midpoint(after);
+        let recording = Recording::Hash;
+        let trial = Trial { until: Some(middle), recording, ..side.trial.clone() };
+        let end = if is_made(&scenario.run(&trial)) { &mut after } else { &mut before };
+        *end = middle;
+    }
+    after as usize - 1
 }

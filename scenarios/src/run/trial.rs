@@ -36,8 +36,15 @@ pub struct Trial {
     /// as it stands; `None`: when nothing is left to be done. What is still owed then, an
     /// `eventually` or an answer, is not missed.
     pub until: Option<u64>,
+    /// The run does not end before, even if nothing is left to be done: what goes another way may
+    /// take longer.
+    pub open_until: Option<Time>,
     /// Where the run takes another turn; `None`: nowhere.
     pub fork: Option<Fork>,
+    /// After so many events, as for a fork, the program has its fix
+    /// ([`Context::has_fix`](seedfall_sim::Context::has_fix)); zero: as soon as its nodes have
+    /// started; `None`: never.
+    pub fix: Option<u64>,
     /// How much of the trace to keep.
     pub recording: Recording,
     /// Whether to keep the draws.
@@ -82,7 +89,9 @@ impl Trial {
             faults: None,
             left_out: BTreeSet::new(),
             until: None,
+            open_until: None,
             fork: None,
+            fix: None,
             recording: Recording::Hash,
             log_draws: false,
             spans: false,

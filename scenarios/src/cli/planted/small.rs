@@ -3,10 +3,9 @@
 use super::super::Problem;
 use super::PlantedArgs;
 use super::scratch::{Scratch, answer};
-use crate::case::{Case, Replayed};
+use crate::case::Case;
 use crate::museum::{Jump, Small};
 use crate::patches::Planted;
-use crate::run::Runnable;
 use serde_json::Value;
 
 /// Where the copy keeps the small run.
@@ -20,7 +19,6 @@ const SHRINK_TIME: &str = "30s";
 pub(super) fn measure(
     args: &PlantedArgs,
     scratch: &Scratch,
-    scenarios: &[Box<dyn Runnable>],
     patch: &Planted,
     seed: u64,
 ) -> Result<Small, Problem> {
@@ -36,7 +34,8 @@ pub(super) fn measure(
     let words = ["shrink", scenario, "--seed", &seed_text, "--save", CASE, "--time", SHRINK_TIME];
     let shrunk = ask(&words, true)?;
     let replayed = ask(&["replay", CASE], false)?;
-    let point = ask(&["point", CASE, "--whole"], true)?;
+    let fix = if patch.can_be_mended() { &["--fix"][..] } else { &[] };
+    let point = ask(&[&["point", CASE, "--whole"], fix].concat(), true)?;
     let case: Case = serde_json::from_str(&std::fs::read_to_string(scratch.runs_in.join(CASE))?)?;
     if let Some(folder) = &args.save_cases {
         let note = patch.says("Bug").to_owned();
@@ -52,6 +51,7 @@ pub(super) fn measure(
         event: point[name]["event"].as_u64().unwrap_or_default(),
         ends: point[name]["ends"].as_u64().unwrap_or_default(),
         text: point[name]["text"].as_str().unwrap_or_default().to_owned(),
+        left: point[name]["left"].as_u64(),
         before: share(&point[name]["before"]),
         after: share(&point[name]["after"]),
     };
@@ -69,9 +69,8 @@ pub(super) fn measure(
         seconds: shrunk["seconds"].as_f64().unwrap_or_default(),
         minimal: shrunk["minimal"].as_bool().unwrap_or_default(),
         replays: same,
-        differs: differs(scenarios, patch, &case),
-        cause: point["cause"]["event"].as_u64(),
-        arrives: point["cause"]["arrives"].as_u64(),
+        cause: serde_json::from_value(point["cause"].clone())?,
+        too_late: point["too_late"].is_object().then(|| jump("too_late")),
         sure: point["sure"].as_bool().unwrap_or_default(),
         jump: jump("jump"),
         decided: jump("decided"),
@@ -82,14 +81,4 @@ pub(super) fn measure(
 fn share(chance: &Value) -> f64 {
     let number = |name: &str| chance[name].as_f64().unwrap_or_default();
     number("failed") / number("of").max(1.0)
-}
-
-/// The first event at which this program, in which the bug is not planted, does something else:
-/// where the bug acts first. `None` if the scenario is not one of this program's.
-fn differs(scenarios: &[Box<dyn Runnable>], patch: &Planted, case: &Case) -> Option<u64> {
-    let scenario = crate::case::find(scenarios, patch.says("Scenario")).ok()?;
-    match case.compare(&scenario.run(&case.trial())) {
-        Replayed::Parted { event, .. } => Some(event),
-        Replayed::Same => None,
-    }
 }
