@@ -102,10 +102,8 @@ fn tell(point: &Point, cause: Option<&Cause>, late: Option<&Turn>) {
         turn("decided at", &point.decided);
     }
     if let Some(Cause { event, shows, text }) = cause {
-        show::line(&format!(
-            "  {:<10} event {event}: the last decision that it cannot fail without; shows at {shows}",
-            "cause"
-        ));
+        let what = "the last decision that it cannot fail without";
+        show::line(&format!("  cause      event {event}: {what}; shows at {shows}"));
         show::line(&format!("             {text}"));
     }
     if let Some(late) = late {
