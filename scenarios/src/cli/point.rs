@@ -108,7 +108,7 @@ fn tell(point: &Point, cause: Option<&Cause>, late: Option<&Turn>) {
     }
     if let Some(late) = late {
         turn("too late", late);
-        show::line("             so likely with the fix of the program from there on");
+        show::line("             of the futures with the fix from before it, and from after it");
     }
     if !point.jump.is_sure() {
         show::line("  the turn is within the error of the shares: ask for more --futures");
