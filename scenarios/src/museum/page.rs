@@ -53,8 +53,8 @@ from what share to what it takes\nthem. *Harm*: the step from which on it is too
 bug: half of the futures fail in which the program is right\nfrom there on. *Cause*: the last \
 decision up to then that the run cannot fail without: a fault, an operation, or a draw that is \
 not\nnominal. *Away*: how many events lie between the point and these; a message counts where it \
-leaves and where it arrives. The three\nare found independently: by likelihood, by mending the \
-code, and by leaving out.";
+leaves and where it arrives. The\npoint is found by likelihood, the harm by mending the code, and \
+the cause by leaving out.";
 
 /// The bugs that are told in full: of a lost record, of an answer that comes late, of a leader that
 /// is cut off.
@@ -73,7 +73,10 @@ fn points(exhibits: &[Exhibit]) -> Vec<String> {
         let jump = &small.jump;
         let at = |event: u64, text: &str| format!("{event}: {}", shown(text));
         let harm = small.too_late.as_ref().map(|harm| at(harm.event, &harm.text));
-        let cause = small.cause.as_ref().map(|Cause { event, text, .. }| at(*event, text));
+        let cause = small.cause.as_ref().map(|Cause { event, shows, text }| match shows - event {
+            0 => at(*event, text),
+            _ => format!("{event}, which shows at {}", at(*shows, text)),
+        });
         let [harm, cause] = [harm, cause].map(|one| one.unwrap_or_else(|| "-".to_owned()));
         Some(format!(
             "| {} | {} | {:.0} to {:.0} %{} | {harm} | {} | {cause} | {} |",
@@ -120,8 +123,8 @@ fn stories(exhibits: &[Exhibit]) -> Vec<String> {
         Some(once(head).chain(small.story.iter().cloned()).chain(once(replay)))
     };
     let picture = "The report of the last one, `explain tests/museum/raft-21-local-read.json \
-                   --html out.html`:\n\n![Space-time diagram and history of a stale read]\
-                   (report.png)\n";
+                   --html out.html` with its patch applied:\n\n\
+                   ![Space-time diagram and history of a stale read](report.png)\n";
     let stories = TOLD.iter().filter_map(told).flatten();
     let title = "## Three of them, told\n".to_owned();
     once(title).chain(stories).chain(once(picture.to_owned())).collect()

@@ -76,7 +76,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         }
     }
 
-    /// Runs the handler of one half of twins, to whom clients and nodes speak.
+    /// Runs the handler of one half of twins, to whom clients and nodes speak. Not a part of what
+    /// every packet goes through: handed on once more there, a message costs 6 % of a Raft run.
     #[cold]
     #[inline(never)]
     pub(super) fn hand_over(&mut self, node: NodeId, packet: Packet<P>) {
