@@ -6,10 +6,10 @@ mod journal;
 pub use checkers::{history, register};
 pub use journal::journal;
 
+use seedfall::Trial;
 use seedfall::arbitrary::plan_from_bytes;
 use seedfall::case::{Case, find};
 use seedfall::sim::Seed;
-use seedfall::{Conclusion, Trial};
 use std::path::Path;
 
 /// A case file of any bytes is refused with a message, or can be run.
@@ -49,7 +49,7 @@ fn raft(seed: [u8; 8], plan: &[u8], is_left_out: impl Fn(usize) -> bool) {
     let operations = scenario.operations().into_iter().enumerate();
     let skip = operations.filter(|(index, _)| is_left_out(*index)).map(|(_, one)| one).collect();
     let trial = Trial { plan: Some(plan), skip, ..Trial::of(Seed(u64::from_le_bytes(seed))) };
-    if let Conclusion::Failed(failure) = scenario.run(&trial).conclusion {
+    if let Some(failure) = scenario.run(&trial).failure() {
         panic!("{failure}");
     }
 }

@@ -463,6 +463,17 @@ impl Site {
         self.participant.in_doubt()
     }
 
+    /// Whom it asks how a transaction ended about which it is in doubt, itself among them.
+    pub fn asks(&self, transaction: TransactionId) -> Vec<NodeId> {
+        self.participant.asks(transaction)
+    }
+
+    /// True if it has nothing to decide or to wait for, and nothing is locked: there may be somebody
+    /// whom it still has to tell.
+    pub fn is_settled(&self) -> bool {
+        self.coordinator.under_way() == 0 && self.participant.is_quiet()
+    }
+
     /// True if it has nothing to decide, to tell or to wait for, and nothing is locked.
     pub fn is_quiet(&self) -> bool {
         self.coordinator.is_quiet() && self.participant.is_quiet()

@@ -6,7 +6,7 @@
 //! two runs part.
 
 use crate::plan::FaultPlan;
-use crate::report::{Conclusion, Report};
+use crate::report::Report;
 use crate::run::{Call, Runnable, Trial};
 use crate::scenario::OperationId;
 use seedfall_sim::{DrawAddress, Duration, NodeId, Override, Recording, Seed, Time};
@@ -184,10 +184,7 @@ pub enum Replayed {
 impl Case {
     /// The case of a run that was recorded in full.
     pub fn of(trial: &Trial, report: &Report, note: &str) -> Self {
-        let fingerprint = match &report.conclusion {
-            Conclusion::Failed(failure) => Some(failure.fingerprint.clone()),
-            Conclusion::Passed | Conclusion::Vacuous(_) => None,
-        };
+        let fingerprint = report.failure().map(|failure| failure.fingerprint.clone());
         let overrides = trial.overrides.iter();
         Self {
             seedfall_case: VERSION,

@@ -329,13 +329,16 @@ fn code_of_kind(kind: FailureKind) -> u8 {
         FailureKind::Safety => 1,
         FailureKind::Liveness | FailureKind::Stuck => 3,
         FailureKind::Crash => 5,
+        FailureKind::Hang => 6,
+        FailureKind::Nondeterminism => 7,
+        FailureKind::Internal => 70,
     }
 }
 
-fn code_of_conclusion(conclusion: &Conclusion) -> u8 {
+fn code_of_conclusion(conclusion: Conclusion<'_>) -> u8 {
     match conclusion {
         Conclusion::Passed => 0,
-        Conclusion::Vacuous(_) => 4,
+        Conclusion::Vacuous(_) | Conclusion::Unknown(_) => 4,
         Conclusion::Failed(failure) => code_of_kind(failure.kind),
     }
 }

@@ -371,7 +371,7 @@ pub fn neighbour(scenario: &dyn Runnable, failing: &Side) -> Option<Neighbour> {
         tried += 1;
         let side = Side::of(scenario, &trial);
         let parted = parting(failing, &side);
-        if let (Conclusion::Passed, Some(at)) = (&side.report.conclusion, parted) {
+        if let (Conclusion::Passed, Some(at)) = (side.report.conclusion(), parted) {
             let decision = told(change, failing, &side);
             passing.push((at, side, decision));
         }

@@ -257,7 +257,7 @@ impl Explanation {
             cuts: cuts(&events, &lanes, report.ended.as_nanos()),
             lanes,
             messages: Vec::new(),
-            operations: operations::read(&events, &report.conclusion, frame.nodes),
+            operations: operations::read(&events, report.failure(), frame.nodes),
             outages: outages(&events, report.ended.as_nanos()),
             faults: planned(report),
             story: shrink::story(shrunk).iter().map(|line| told(line)).collect(),
@@ -266,7 +266,7 @@ impl Explanation {
             point: None,
         };
         explanation.link(report);
-        cone::mark(&mut explanation, &report.conclusion);
+        cone::mark(&mut explanation, report.failure());
         explanation
     }
 
@@ -344,10 +344,14 @@ fn verdict(report: &Report) -> Verdict {
     let name = report.scenario;
     let calm =
         |word, line, why| Verdict { word, line, promise: None, why, witness: Vec::new(), at: None };
-    match &report.conclusion {
+    match report.conclusion() {
         Conclusion::Passed => calm("passed", format!("{name}: every promise kept"), String::new()),
+        Conclusion::Unknown(unknown) => {
+            let line = format!("{name}: {} could not be decided", unknown.property);
+            calm("unknown", line, unknown.why.clone())
+        }
         Conclusion::Vacuous(why) => {
-            calm("vacuous", format!("{name}: vacuous: it proves nothing"), why.clone())
+            calm("vacuous", format!("{name}: vacuous: it proves nothing"), why.to_owned())
         }
         Conclusion::Failed(failure) => Verdict {
             word: failure.kind.name(),

@@ -55,9 +55,11 @@ pub use promise::{
     Judgement, Promise, always, eventually, every_operation_completes, invariant, invariants,
     linearizable, sometimes,
 };
-pub use report::{Conclusion, Failure, FailureKind, Report};
+pub use report::{Conclusion, Failure, FailureKind, Report, Unknown};
 pub use run::{Runnable, Trial};
-pub use scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+pub use scenario::{
+    Cluster, Expect, Expectation, Horizon, NEVER_PANICS, OperationId, Reply, Scenario, Workload,
+};
 pub use swarm::Swarm;
 pub use testing::check;
 

@@ -149,11 +149,6 @@ impl Nemesis {
         self.watching > 0
     }
 
-    /// The nodes that it stopped for good.
-    pub(crate) fn gone(&self) -> impl Iterator<Item = NodeId> {
-        self.gone.iter().copied()
-    }
-
     /// For each entry of the plan, its class and whether its class had an effect while it lasted:
     /// entries of one class that overlap share what they did.
     pub(crate) fn fired(&self) -> impl Iterator<Item = (Class, bool)> {

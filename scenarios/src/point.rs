@@ -29,7 +29,7 @@ mod cause;
 pub use cause::{Cause, cause};
 
 use crate::parallel;
-use crate::report::{Conclusion, Failure};
+use crate::report::Failure;
 use crate::run::{Fork, Runnable, Trial};
 use seedfall_sim::{Address, Entry, Kind, Recording, Seed, StableHasher, Time};
 use serde::Serialize;
@@ -150,18 +150,11 @@ pub fn too_late(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Opt
     let mut search = Search::new(scenario, trial, futures, true)?;
     let mended = scenario.run(&Trial { fix: Some(0), ..search.trial.clone() });
     let breaks = |broken: &Failure| broken.promise == search.promise;
-    if failure(&mended.conclusion).is_some_and(breaks) || search.chance(0).is_likely() {
+    if mended.failure().is_some_and(breaks) || search.chance(0).is_likely() {
         return None;
     }
     let step = search.jump();
     Some(search.turn(step))
-}
-
-fn failure(conclusion: &Conclusion) -> Option<&Failure> {
-    match conclusion {
-        Conclusion::Failed(failure) => Some(failure),
-        Conclusion::Passed | Conclusion::Vacuous(_) => None,
-    }
 }
 
 /// For each step, how many events happened before it: a step begins when something arrives, a timer
@@ -228,7 +221,7 @@ impl<'a> Search<'a> {
         let recording = Recording::Full;
         let full = Trial { plan: Some(first.plan), recording, spans: false, ..trial.clone() };
         let report = scenario.run(&full);
-        let promise = failure(&report.conclusion)?.promise.clone();
+        let promise = report.failure()?.promise.clone();
         let recording = Recording::Hash;
         Some(Self {
             scenario,
@@ -271,7 +264,7 @@ impl<'a> Search<'a> {
             let seed = Seed(StableHasher::hash(&(self.trial.seed.0, future)));
             let (fork, fix) = (Some(Fork { after, seed }), self.fix.then_some(after));
             let report = self.scenario.run(&Trial { fork, fix, ..self.trial.clone() });
-            failure(&report.conclusion).is_some_and(|broken| broken.promise == self.promise)
+            report.failure().is_some_and(|broken| broken.promise == self.promise)
         };
         // From its last event on a run has one future alone.
         let failed =

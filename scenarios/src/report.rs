@@ -32,8 +32,14 @@ pub struct Report {
     pub plan: FaultPlan,
     /// For each entry of the plan, its class and whether it had an effect.
     pub fired: Vec<(Class, bool)>,
-    /// How it ended.
-    pub conclusion: Conclusion,
+    /// Everything that is wrong with the run, each property at most once: first what the scenario
+    /// does not expect, and among these what showed first.
+    pub failures: Vec<Failure>,
+    /// The properties whose check ran out of its budget: neither kept nor broken, for all that is
+    /// known.
+    pub unknown: Vec<Unknown>,
+    /// Why the run proves nothing, if it does not.
+    pub vacuous: Option<String>,
     /// The events, as far as they were recorded.
     pub trace: Vec<Entry>,
     /// The draws, if they were logged.
@@ -42,15 +48,53 @@ pub struct Report {
     pub calls: Vec<(OperationId, Call)>,
 }
 
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Conclusion {
-    /// Every promise was kept, and there was something to be kept.
+impl Report {
+    /// What the run came to, in a word: the gravest of everything that was judged.
+    pub fn conclusion(&self) -> Conclusion<'_> {
+        match (self.failures.first(), self.unknown.first(), &self.vacuous) {
+            (Some(failure), ..) => Conclusion::Failed(failure),
+            (None, Some(unknown), _) => Conclusion::Unknown(unknown),
+            (None, None, Some(why)) => Conclusion::Vacuous(why),
+            (None, None, None) => Conclusion::Passed,
+        }
+    }
+
+    /// The first failure: one that is not expected, if there is one.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failures.first()
+    }
+
+    /// Whether something is wrong with the run.
+    pub fn failed(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// The failure that has this fingerprint.
+    pub fn failure_like(&self, fingerprint: &str) -> Option<&Failure> {
+        self.failures.iter().find(|failure| failure.fingerprint == fingerprint)
+    }
+}
+
+/// What a run came to, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conclusion<'a> {
+    /// Every property was kept, and there was something to be kept.
     Passed,
-    /// Nothing was broken, but the run proves little; says why.
-    Vacuous(String),
-    /// A promise was broken.
-    Failed(Box<Failure>),
+    /// Nothing is wrong, for all that is known: a check ran out of its budget.
+    Unknown(&'a Unknown),
+    /// Nothing is wrong, but the run proves nothing; says why.
+    Vacuous(&'a str),
+    /// Something is wrong: the first of [`Report::failures`].
+    Failed(&'a Failure),
+}
+
+/// A property whose check ran out of its budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Which: `always linearizable`.
+    pub property: String,
+    /// How far the check came, and what would help.
+    pub why: String,
 }
 
 /// The kinds of failed runs.
@@ -65,8 +109,14 @@ pub enum FailureKind {
     Liveness,
     /// The run came to a standstill, or ran in circles, with work undone.
     Stuck,
-    /// The protocol panicked.
+    /// The user's code panicked: the protocol, the workload or a property.
     Crash,
+    /// A handler or a check does not end, or eats up the memory.
+    Hang,
+    /// Two runs of one seed differ: the code reads something that the seed does not decide.
+    Nondeterminism,
+    /// Seedfall itself panicked.
+    Internal,
 }
 
 impl FailureKind {
@@ -77,7 +127,16 @@ impl FailureKind {
             Self::Liveness => "liveness",
             Self::Stuck => "stuck",
             Self::Crash => "crash",
+            Self::Hang => "hang",
+            Self::Nondeterminism => "nondeterminism",
+            Self::Internal => "internal",
         }
+    }
+
+    /// Whether runs that fail like this come to their end, and to the same end: only these can be
+    /// made small.
+    pub const fn can_be_shrunk(self) -> bool {
+        !matches!(self, Self::Hang | Self::Nondeterminism)
     }
 
     /// Whether it is that something does not happen: only waiting shows it.
@@ -99,8 +158,9 @@ pub struct Failure {
     pub promise: String,
     /// What is wrong, in a sentence.
     pub explanation: String,
-    /// Why nothing else was to be expected, if the faults excuse it.
-    pub excuse: Option<String>,
+    /// Why the scenario expects it, if it does: a negative control breaks its property, a protocol
+    /// that blocks waits for whom it must.
+    pub expected: Option<String>,
     /// The operations that take part, the one at fault marked.
     pub operations: Vec<String>,
     /// The events up to the moment at which it showed.
@@ -117,6 +177,14 @@ pub struct Failure {
     pub replay: String,
 }
 
+impl Failure {
+    /// Whether it breaks the property that a scenario declares by this name.
+    pub fn is_about(&self, property: &str) -> bool {
+        let words = self.promise.split_once(' ').map(|(_, words)| words);
+        self.promise == property || words == Some(property)
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = format!("{}: a promise is broken ({})\n", self.scenario, self.kind.name());
@@ -126,8 +194,8 @@ impl fmt::Display for Failure {
         };
         line("promised", &self.promise);
         line("but", &self.explanation);
-        if let Some(excuse) = &self.excuse {
-            line("excused by", excuse);
+        if let Some(why) = &self.expected {
+            line("expected", why);
         }
         for operation in &self.operations {
             line("", operation);

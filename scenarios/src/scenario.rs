@@ -30,8 +30,69 @@ pub struct Scenario<P: Protocol, I, O> {
     pub horizon: Horizon,
     /// What must hold.
     pub promises: Vec<Promise<P, I, O>>,
-    /// Whether the promises are expected to hold.
-    pub expect: Expect,
+    /// Which of them are expected to hold.
+    pub expect: Expect<P>,
+}
+
+impl<P: Protocol, I, O> Clone for Scenario<P, I, O> {
+    fn clone(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            config: self.config.clone(),
+            workload: self.workload,
+            faults: self.faults.clone(),
+            promises: self.promises.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<P: Protocol, I, O> Scenario<P, I, O> {
+    /// What is wrong with the scenario itself, so that no run of it would mean anything.
+    ///
+    /// # Errors
+    /// The field, what it says, and what would do.
+    pub fn validate(&self) -> Result<(), String> {
+        let wrong = |what: String| Err(format!("scenario `{}`: {what}", self.name));
+        let Cluster { nodes, clients, fewest, spare, .. } = self.cluster;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            return wrong(
+                "`name` names files and is typed in commands; expected lower-case \
+                          letters, digits and hyphens, such as `lease-lock`"
+                    .to_owned(),
+            );
+        }
+        if nodes == 0 || clients == 0 {
+            return wrong(format!(
+                "`cluster` has {nodes} nodes and {clients} clients; expected at least one of each"
+            ));
+        }
+        if !(1..=nodes).contains(&fewest) {
+            return wrong(format!("`cluster.fewest` is {fewest}; expected 1 to {nodes}"));
+        }
+        if nodes < spare {
+            return wrong(format!("`cluster.spare` is {spare}, of {nodes} nodes"));
+        }
+        let named: Vec<&str> = self.promises.iter().map(|promise| promise.name).collect();
+        if let Some(twice) = (1..named.len()).find(|index| named[..*index].contains(&named[*index]))
+        {
+            return wrong(format!("two properties are named `{}`", named[twice]));
+        }
+        let expected: &[&str] = match &self.expect {
+            Expect::Holds => &[],
+            Expect::Violates { properties, .. } => properties,
+            Expect::Blocks { property, .. } => &[property],
+        };
+        let known = |name: &&&str| **name == NEVER_PANICS || named.contains(*name);
+        match expected.iter().find(|name| !known(name)) {
+            None => Ok(()),
+            Some(name) => wrong(format!(
+                "`expect` names the property `{name}`; there are: {}",
+                named.join("; ")
+            )),
+        }
+    }
 }
 
 /// Who takes part, over which wire.
@@ -167,15 +228,77 @@ impl Horizon {
         Self { faults: Duration::secs(1), settle: Duration::secs(10), events: 100_000 };
 }
 
-/// Whether the promises of a scenario are expected to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// They hold: a broken one is a bug.
+/// The property that no handler of the protocol panics, which every scenario has.
+pub const NEVER_PANICS: &str = "never panics";
+
+/// Which properties of a scenario are expected to hold. Whatever else breaks is a failure.
+pub enum Expect<P> {
+    /// All of them.
     Holds,
-    /// Safety holds, and the protocol is known to wait for ever for a node that is gone: the sweep
-    /// fails if no run is stuck, or if one is that no fault excuses.
-    Blocks,
-    /// The protocol is known not to keep a promise, and the sweep fails if it does not find that
-    /// out: a negative control, which shows that the simulator and the checker can see.
-    Violation,
+    /// All but these, of safety, which the protocol is known not to keep: a negative control, which
+    /// shows that the simulator and the checker can see. The sweep is vacuous if it does not find
+    /// each of them broken.
+    Violates {
+        /// The properties, by the names that the scenario gives them; [`NEVER_PANICS`] is one that
+        /// every scenario has.
+        properties: &'static [&'static str],
+        /// Why the protocol cannot keep them here, in a sentence.
+        because: &'static str,
+    },
+    /// All but one, of liveness: the protocol is known to wait for ever for a node that is gone.
+    /// The sweep is vacuous if no run waits.
+    Blocks {
+        /// The property, by the name that the scenario gives it.
+        property: &'static str,
+        /// Why the protocol must wait, in a sentence.
+        because: &'static str,
+        /// Looks at the nodes (`None`: down) as the run ends: who waits for whom, and why nobody
+        /// who is left could have helped; or, as an error, who could have gone on, so that the
+        /// wait is a failure all the same.
+        judge: JudgeWait<P>,
+    },
+}
+
+/// Says of the nodes of a run that ends waiting who must wait for whom, or who need not.
+pub type JudgeWait<P> = fn(&[Option<&P>]) -> Result<String, String>;
+
+// By hand: a derive would ask for `P: Copy`, and a function is all that is copied of it.
+impl<P> Clone for Expect<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Expect<P> {}
+
+impl<P> Expect<P> {
+    /// What is expected, without the means to judge it.
+    pub fn expectation(&self) -> Expectation {
+        match *self {
+            Self::Holds => Expectation::Holds,
+            Self::Violates { properties, because } => Expectation::Violates { properties, because },
+            Self::Blocks { property, because, .. } => Expectation::Blocks { property, because },
+        }
+    }
+}
+
+/// What a scenario expects, as commands and tables show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// Every property holds.
+    Holds,
+    /// Some properties of safety break.
+    Violates {
+        /// Which.
+        properties: &'static [&'static str],
+        /// Why.
+        because: &'static str,
+    },
+    /// One property of liveness breaks, by a wait that nobody could have ended.
+    Blocks {
+        /// Which.
+        property: &'static str,
+        /// Why.
+        because: &'static str,
+    },
 }

@@ -28,7 +28,7 @@ pub use matter::{Matter, matter};
 pub(crate) use story::fate;
 pub use story::story;
 
-use crate::report::{Conclusion, Failure, Report};
+use crate::report::{Failure, Report};
 use crate::run::{Runnable, Trial};
 use crate::sweep::all_cores;
 use search::{ORDERS, Search};
@@ -183,10 +183,7 @@ pub fn shrink(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option
 }
 
 fn failure(report: &Report) -> Option<&Failure> {
-    match &report.conclusion {
-        Conclusion::Failed(failure) => Some(failure),
-        Conclusion::Passed | Conclusion::Vacuous(_) => None,
-    }
+    report.failure()
 }
 
 /// Whether a draw can be made dull.

@@ -4,13 +4,15 @@
 //! count) sweeps others, `SEEDFALL_CASE=file.json` replays a case.
 
 use crate::case::{Case, Replayed};
-use crate::report::{Conclusion, Failure};
+use crate::report::{Conclusion, Failure, Report};
 use crate::run::{Runnable, Trial};
 use crate::shrink::{DEFAULT_RUNS, Effort, shrink, story};
-use crate::sweep::{Meaning, Sweep, all_cores, sweep};
+use crate::sweep::{Limits, Meaning, Progress, Sweep, all_cores, run_twice, sweep, watched};
 use seedfall_sim::Seed;
+use std::io::Write as _;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// How long a failing test works on making the failure small, at most; if that was too short, it
@@ -23,8 +25,8 @@ pub const DEFAULT_SEEDS: u64 = 500;
 /// Runs a scenario as a test: over [`DEFAULT_SEEDS`] seeds, or as the environment says.
 ///
 /// # Panics
-/// With the failure and the line that replays it if a promise is broken, and with the reason if the
-/// runs prove nothing.
+/// With the failure and the line that replays it if a property is broken, with the reason if the
+/// runs prove nothing, and with what is wrong if the scenario itself makes no sense.
 #[track_caller]
 pub fn check(scenario: impl Runnable + 'static) {
     #[expect(
@@ -48,12 +50,17 @@ pub fn check(scenario: impl Runnable + 'static) {
     }
 }
 
-/// Runs one seed.
+/// Runs one seed, twice.
 ///
 /// # Errors
 /// What was broken, or why the run proves nothing.
 pub fn check_seed(scenario: &dyn Runnable, seed: u64) -> Result<(), String> {
-    conclude(scenario.run(&Trial::of(Seed(seed))).conclusion)
+    scenario.validate()?;
+    let trial = Trial::of(Seed(seed));
+    match watched(scenario, &trial, &Limits::DEFAULT) {
+        Ok(_) => conclude(&run_twice(scenario, &trial)),
+        Err(failure) => Err(failure.to_string()),
+    }
 }
 
 /// Runs a range of seeds on all cores.
@@ -61,28 +68,65 @@ pub fn check_seed(scenario: &dyn Runnable, seed: u64) -> Result<(), String> {
 /// # Errors
 /// The failure with the lowest seed, or why the runs prove nothing.
 pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), String> {
+    scenario.validate()?;
     let plan = Sweep { seeds, ..Sweep::new(all_cores()) };
-    let summary = sweep(scenario, &plan, &|_, _| ());
+    let told = Mutex::new(Duration::ZERO);
+    let summary =
+        sweep(scenario, &plan, &|progress| tell_if_slow(scenario.name(), progress, &told));
     match summary.meaning(scenario) {
         Meaning::Good => Ok(()),
         Meaning::Vacuous(why) => {
-            Err(format!("{}: vacuous after {} seeds: {why}", scenario.name(), summary.seeds))
+            let undecided: String = summary
+                .unknown_because
+                .iter()
+                .map(|(property, (runs, seed, why))| {
+                    format!("\n  undecided  {property} in {runs} runs (seed {seed}): {why}")
+                })
+                .collect();
+            let (name, seeds) = (scenario.name(), summary.seeds);
+            Err(format!("{name}: vacuous after {seeds} seeds: {why}{undecided}"))
         }
-        Meaning::Broken(_) => Err(summary.failures.first().map_or_else(String::new, |failure| {
-            // The test harness names its threads after the tests.
-            let thread = std::thread::current();
-            let test = thread.name().unwrap_or_default();
-            let replay = format!("SEEDFALL_SEED={} cargo test {test}", failure.seed.0);
-            let told = Failure { replay, ..failure.clone() }.to_string();
-            let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
-            match shrink(scenario, &Trial::of(failure.seed), &effort) {
-                Some(small) => {
-                    let story = story(&small).join("\n");
-                    format!("{told}\n  shrunk to  {}\n{story}", small.summary())
-                }
-                None => format!("{told}\nand two runs of this seed differ: the run is not a value"),
-            }
-        })),
+        Meaning::Broken(_) => {
+            let failure = summary.failures.first();
+            Err(failure.map_or_else(String::new, |failure| tell(scenario, failure)))
+        }
+    }
+}
+
+/// A failure with the line that replays it, made small if it can be.
+fn tell(scenario: &dyn Runnable, failure: &Failure) -> String {
+    // The test harness names its threads after the tests.
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    let replay = format!("SEEDFALL_SEED={} cargo test {test}", failure.seed.0);
+    let told = Failure { replay, ..failure.clone() }.to_string();
+    if !failure.kind.can_be_shrunk() {
+        return told;
+    }
+    let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
+    match shrink(scenario, &Trial::of(failure.seed), &effort) {
+        Some(small) => {
+            let story = story(&small).join("\n");
+            format!("{told}\n  shrunk to  {}\n{story}", small.summary())
+        }
+        None => told,
+    }
+}
+
+/// After every five seconds in which one seed is under way, a line on standard error: whoever waits
+/// must know for what. Not `eprintln!`, which a test harness keeps until the test has ended.
+fn tell_if_slow(name: &str, progress: &Progress, told: &Mutex<Duration>) {
+    const EVERY: Duration = Duration::from_secs(5);
+    let Some((seed, doing, since)) = &progress.slow else { return };
+    let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if *since < *told {
+        *told = Duration::ZERO; // Another run.
+    }
+    if *told + EVERY <= *since {
+        *told = *since;
+        let line = format!("{name}: seed {seed} has taken {} s so far: {doing}\n", since.as_secs());
+        // Nobody may be there to read it.
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }
 
@@ -96,6 +140,7 @@ pub fn check_case(scenarios: &[Box<dyn Runnable>], path: &Path) -> Result<(), St
     if let Some(why) = &case.retired {
         return Err(format!("{}: was retired: {why}", path.display()));
     }
+    scenario.validate()?;
     let report = scenario.run(&case.trial());
     let refresh = format!("`seedfall keep --refresh {}`", path.display());
     if let Replayed::Parted { event, now } = case.compare(&report) {
@@ -105,22 +150,23 @@ pub fn check_case(scenarios: &[Box<dyn Runnable>], path: &Path) -> Result<(), St
             path.display()
         ));
     }
-    if let (Some(stored), Conclusion::Passed | Conclusion::Vacuous(_)) =
-        (&case.expect.fingerprint, &report.conclusion)
-    {
+    if let (Some(stored), false) = (&case.expect.fingerprint, report.failed()) {
         return Err(format!(
             "{}: stale: the very run that broke `{stored}` breaks nothing now, so what judges it \
              has changed\n  {refresh} looks for it again",
             path.display()
         ));
     }
-    conclude(report.conclusion)
+    conclude(&report)
 }
 
-fn conclude(conclusion: Conclusion) -> Result<(), String> {
-    match conclusion {
+/// What a run means by itself.
+fn conclude(report: &Report) -> Result<(), String> {
+    match report.conclusion() {
         Conclusion::Passed => Ok(()),
+        Conclusion::Unknown(unknown) => Err(format!("{}: {}", unknown.property, unknown.why)),
         Conclusion::Vacuous(why) => Err(format!("vacuous: {why}")),
+        Conclusion::Failed(failure) if failure.expected.is_some() => Ok(()),
         Conclusion::Failed(failure) => Err(failure.to_string()),
     }
 }

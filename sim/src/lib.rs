@@ -61,4 +61,4 @@ pub use node::{CrashPoint, EffectKind};
 pub use protocol::{Context, Data, Effect, Protocol};
 pub use time::{Duration, Time};
 pub use trace::{Entry, Event, Kind, Recording, Trace};
-pub use world::{Counters, Setup, Step, World};
+pub use world::{Counters, Handler, Setup, Step, World};

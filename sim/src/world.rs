@@ -21,6 +21,7 @@ use crate::time::Time;
 use crate::timers::Timers;
 use crate::trace::{Kind, Recording, Trace};
 use std::collections::BTreeMap;
+use std::fmt;
 
 use due::Due;
 
@@ -97,6 +98,33 @@ impl Counters {
     }
 }
 
+/// A handler of the user's code, by the name of its function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// `start`
+    Start,
+    /// `on_message`
+    Message,
+    /// `on_timer`
+    Timer,
+    /// `on_request`
+    Request,
+    /// Whatever a client does: it draws what to ask, asks, and reads the answer.
+    Client,
+}
+
+impl fmt::Display for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Start => "start",
+            Self::Message => "on_message",
+            Self::Timer => "on_timer",
+            Self::Request => "on_request",
+            Self::Client => "client",
+        })
+    }
+}
+
 /// One event that was carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -123,6 +151,8 @@ pub struct World<P: Protocol, N: Network, C: Clients<P>> {
     trace: Trace,
     counters: Counters,
     marks: Vec<(&'static str, u64)>,
+    /// Whose handler is running now, and which.
+    running: Option<(Address, Handler)>,
     // Empty between events; kept for their memory.
     effects: Vec<Effect<P>>,
     client_effects: Vec<ClientEffect<P, C::Timer>>,
@@ -142,6 +172,7 @@ impl<P: Protocol + Clone, N: Network + Clone, C: Clients<P> + Clone> Clone for W
             trace: self.trace.clone(),
             counters: self.counters,
             marks: self.marks.clone(),
+            running: self.running,
             effects: Vec::new(),
             client_effects: Vec::new(),
         }
@@ -151,9 +182,17 @@ impl<P: Protocol + Clone, N: Network + Clone, C: Clients<P> + Clone> Clone for W
 impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// A world at time zero, with every node and client started, in the order of their ids.
     pub fn new(setup: Setup, config: P::Config, network: N, clients: C) -> Self {
+        let mut world = Self::idle(setup, config, network, clients);
+        world.start();
+        world
+    }
+
+    /// A world at time zero, of which nothing has started yet: [`World::start`] comes next. Whoever
+    /// must survive a node that panics as it starts holds the world by then.
+    pub fn idle(setup: Setup, config: P::Config, network: N, clients: C) -> Self {
         assert!(setup.nodes > 0, "a cluster has at least one node");
         let draws = Draws::new(setup.seed, setup.nodes, setup.clients);
-        let mut world = Self {
+        Self {
             now: Time::ZERO,
             config,
             network,
@@ -165,22 +204,32 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             trace: Trace::new(setup.recording, setup.seed.0),
             counters: Counters::default(),
             marks: Vec::new(),
+            running: None,
             effects: Vec::new(),
             client_effects: Vec::new(),
-        };
-        for node in NodeId::all(setup.nodes) {
-            world.boot(node);
         }
-        for client in 0..setup.clients {
+    }
+
+    /// Starts every node, then every client, in the order of their ids.
+    pub fn start(&mut self) {
+        for node in NodeId::all(self.nodes.len()) {
+            self.boot(node);
+        }
+        for client in 0..self.client_timers.len() {
             let client = ClientId::new(client as u16);
-            world.call_client(client, |clients, ctx| clients.start(client, ctx));
+            self.call_client(client, |clients, ctx| clients.start(client, ctx));
         }
-        world
     }
 
     /// The virtual time of the last event.
     pub fn now(&self) -> Time {
         self.now
+    }
+
+    /// Whose handler is running, and which. Between two events nobody's: `Some` then means that the
+    /// handler panicked, and the panic was caught.
+    pub fn running(&self) -> Option<(Address, Handler)> {
+        self.running
     }
 
     /// Carries out the next event, if there is one.
@@ -347,7 +396,9 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let wall = if slot.clocks.is_wrong() { slot.clocks.wall(now) } else { now };
         let ctx = Context::new(node, nodes, now, &mut self.draws, &mut self.effects);
         let mut ctx = ctx.with_wall(wall);
+        self.running = Some((node.into(), Handler::Start));
         slot.state = Some(P::start(node, &self.config, slot.journal.records(), &mut ctx));
+        self.running = None;
         self.apply(node);
     }
 }

@@ -118,14 +118,13 @@ fn of_two_seeds_the_named_draw_brings_the_event_about() {
 fn the_nearest_neighbour_of_a_failing_run_passes_and_is_one_decision_away() {
     let mut scenario = copied_register::scenario();
     scenario.faults = Swarm::ALL;
-    let failing = (0..100)
-        .map(|seed| Trial::of(Seed(seed)))
-        .find(|trial| matches!(scenario.run(trial).conclusion, Conclusion::Failed(_)));
+    let failing =
+        (0..100).map(|seed| Trial::of(Seed(seed))).find(|trial| scenario.run(trial).failed());
     let failing = failing.expect("the bug shows in most runs");
     let small = shrink(&scenario, &failing, &Effort::runs(DEFAULT_RUNS)).expect("it fails");
     let failing = Side::of(&scenario, &small.trial);
     let near = neighbour(&scenario, &failing).expect("another delay, and the read is not stale");
-    assert!(matches!(near.side.report.conclusion, Conclusion::Passed));
+    assert!(matches!(near.side.report.conclusion(), Conclusion::Passed));
     assert!(1 <= near.passing && near.passing <= near.tried, "{} of {}", near.passing, near.tried);
     assert_eq!(near.difference.event, parts_at(&failing, &near.side));
     let Some(Decision::Draw { draw, .. }) = near.difference.decision else {

@@ -1,7 +1,7 @@
 //! Faults that are made of parts: each part is there, and together they do what their name says.
 
 use seedfall::builtin::{byzantine_generals, raft_byzantine, raft_kv};
-use seedfall::report::{Conclusion, FailureKind};
+use seedfall::report::FailureKind;
 use seedfall::run::{Runnable, Trial};
 use seedfall::sim::{Duration, Seed};
 use seedfall::{Class, Entry, Fault, Swarm};
@@ -51,7 +51,7 @@ fn sweep(
     for seed in seeds {
         let report = scenario.run(&Trial::of(Seed(seed)));
         fired += u32::from(report.fired.contains(&(class, true)));
-        if let Conclusion::Failed(failure) = report.conclusion {
+        if let Some(failure) = report.failure() {
             failed = failed.or(Some(failure.kind));
         }
     }

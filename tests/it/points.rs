@@ -8,11 +8,11 @@ use seedfall::point::{self, Futures, cause, point, too_late};
 use seedfall::run::Fork;
 use seedfall::shrink::{DEFAULT_RUNS, Effort, shrink};
 use seedfall::sim::{Context, NodeId, Protocol, Recording, RequestId, Seed};
-use seedfall::{Conclusion, Expect, Reply, Runnable, Scenario, Trial, Workload};
+use seedfall::{Expect, Reply, Runnable, Scenario, Trial, Workload};
 use std::num::NonZeroUsize;
 
 fn fails(scenario: &dyn Runnable, trial: &Trial) -> bool {
-    matches!(scenario.run(trial).conclusion, Conclusion::Failed(_))
+    scenario.run(trial).failed()
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_fix_comes_too_late_from_some_step_on() {
         faults: copied_register::scenario().faults,
         horizon: copied_register::scenario().horizon,
         promises: vec![seedfall::linearizable(Register { initial: 0 })],
-        expect: Expect::Violation,
+        expect: Expect::Violates { properties: &["linearizable"], because: "it reads a copy" },
     };
     let failing = (0..100).map(|seed| Trial::of(Seed(seed))).find(|trial| fails(&scenario, trial));
     let failing = failing.expect("the bug shows in most runs");

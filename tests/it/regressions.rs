@@ -48,7 +48,7 @@ fn failing() -> (Vec<Box<dyn Runnable>>, Case) {
     let scenario: Box<dyn Runnable> = Box::new(copied_register::scenario());
     let fails = |seed: &u64| {
         let report = scenario.run(&Trial::of(Seed(*seed)));
-        matches!(report.conclusion, Conclusion::Failed(_))
+        report.failed()
     };
     let seed = (0..200).find(fails).expect("the bug shows in most runs");
     let small = shrink(scenario.as_ref(), &Trial::of(Seed(seed)), &Effort::runs(DEFAULT_RUNS))
@@ -80,7 +80,8 @@ fn a_case_is_never_silently_green() {
     let passing = (0..200)
         .map(|seed| Trial { recording: seedfall::sim::Recording::Full, ..Trial::of(Seed(seed)) });
     let reports = passing.map(|trial| (scenarios[0].run(&trial), trial));
-    let mut passed = reports.filter(|(report, _)| matches!(report.conclusion, Conclusion::Passed));
+    let mut passed =
+        reports.filter(|(report, _)| matches!(report.conclusion(), Conclusion::Passed));
     let (report, trial) = passed.next().expect("some seeds pass");
     let mut judged = Case::of(&trial, &report, "a note");
     judged.save(&path).expect("a case can be written");

@@ -59,7 +59,7 @@ fn a_seed_is_the_same_run_alone_and_inside_a_parallel_sweep() {
         for jobs in [1, 2, 5] {
             let jobs = NonZeroUsize::new(jobs).expect("not zero");
             let plan = Sweep { seeds: 0..40, keep_going: true, ..Sweep::new(jobs) };
-            let together = sweep(scenario.as_ref(), &plan, &|_, _| ());
+            let together = sweep(scenario.as_ref(), &plan, &|_| ());
             assert_eq!(together.hash, alone, "{} with {jobs} threads", scenario.name());
         }
     }

@@ -5,7 +5,7 @@ use seedfall::builtin::{self, copied_register, raft_kv};
 use seedfall::case::{Case, Replayed};
 use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, Stop, shrink, story};
 use seedfall::sim::{Recording, Seed};
-use seedfall::{Conclusion, Runnable, Swarm, Trial};
+use seedfall::{Runnable, Swarm, Trial};
 use std::num::NonZeroUsize;
 
 /// A failing run of the negative control, under faults that have nothing to do with its bug.
@@ -15,7 +15,7 @@ pub(crate) fn small() -> (Box<dyn Runnable>, Shrunk) {
     let scenario: Box<dyn Runnable> = Box::new(scenario);
     let failing = (0..100).map(|seed| Trial::of(Seed(seed))).find(|trial| {
         let report = scenario.run(trial);
-        report.plan.entries.len() > 3 && matches!(report.conclusion, Conclusion::Failed(_))
+        report.plan.entries.len() > 3 && report.failed()
     });
     let failing = failing.expect("the bug shows in most runs");
     let small = shrink(scenario.as_ref(), &failing, &Effort::runs(DEFAULT_RUNS)).expect("it fails");
@@ -23,10 +23,7 @@ pub(crate) fn small() -> (Box<dyn Runnable>, Shrunk) {
 }
 
 fn fingerprint(scenario: &dyn Runnable, trial: &Trial) -> Option<String> {
-    match scenario.run(trial).conclusion {
-        Conclusion::Failed(failure) => Some(failure.fingerprint),
-        _ => None,
-    }
+    scenario.run(trial).failure().map(|failure| failure.fingerprint.clone())
 }
 
 #[test]
@@ -68,7 +65,7 @@ fn a_shrunk_run_ends_with_what_breaks_it() {
     let less = Trial { until: Some(small.after.events - 1), ..small.trial.clone() };
     let report = scenario.run(&less);
     let shorter = report.events < small.after.events;
-    assert!(!shorter || !matches!(report.conclusion, Conclusion::Failed(_)), "{}", report.events);
+    assert!(!shorter || !report.failed(), "{}", report.events);
     let whole = Trial { until: None, ..small.trial.clone() };
     let same = small.failure().map(|failure| failure.fingerprint.clone());
     assert_eq!(fingerprint(scenario.as_ref(), &whole), same, "and to its end it fails as well");
@@ -81,14 +78,14 @@ fn a_run_that_passes_breaks_no_promise_when_it_is_cut_short() {
         for seed in 0..2 {
             let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(seed)) };
             let whole = scenario.run(&trial);
-            if matches!(whole.conclusion, Conclusion::Failed(_)) {
+            if whole.failed() {
                 continue;
             }
             for part in 1..5 {
                 let until = Some(whole.events * part / 5);
                 let cut = scenario.run(&Trial { until, ..trial.clone() });
-                let name = format!("{} {seed}: {until:?} {:?}", scenario.name(), cut.conclusion);
-                assert!(!matches!(cut.conclusion, Conclusion::Failed(_)), "{name}");
+                let name = format!("{} {seed}: {until:?} {:?}", scenario.name(), cut.conclusion());
+                assert!(!cut.failed(), "{name}");
                 assert!(until <= Some(cut.events) && cut.events < whole.events, "{name}");
                 assert_eq!(cut.trace[..], whole.trace[..cut.trace.len()], "{name}");
             }
@@ -120,7 +117,7 @@ fn shrinking_is_deterministic_and_its_case_replays() {
 fn the_case_is_the_same_byte_for_byte_on_one_core_and_on_several() {
     let mut scenario = copied_register::scenario();
     scenario.faults = Swarm::ALL;
-    let fails = |trial: &Trial| matches!(scenario.run(trial).conclusion, Conclusion::Failed(_));
+    let fails = |trial: &Trial| scenario.run(trial).failed();
     let failing = (0..100).map(|seed| Trial::of(Seed(seed))).find(fails);
     let failing = failing.expect("the bug shows in most runs");
     // Fewer runs than it would take: also where it stops must not depend on the cores.

@@ -224,11 +224,7 @@ impl Site {
         transaction: TransactionId,
         ctx: &mut Context<'_, Self>,
     ) {
-        let mut ask = self.participant.prepared[&transaction].updaters.clone();
-        if !ask.contains(&transaction.coordinator) {
-            ask.push(transaction.coordinator);
-        }
-        for node in ask {
+        for node in self.participant.asks(transaction) {
             if node != self.id || node == transaction.coordinator {
                 self.send(node, Message::DecisionRequest { transaction }, ctx);
             }
@@ -306,6 +302,16 @@ impl Participant {
 
     pub(super) fn in_doubt(&self) -> impl Iterator<Item = TransactionId> {
         self.prepared.keys().copied()
+    }
+
+    /// Whom it asks how a transaction ended about which it is in doubt: all that may know.
+    pub(super) fn asks(&self, transaction: TransactionId) -> Vec<NodeId> {
+        let prepared = self.prepared.get(&transaction);
+        let mut ask = prepared.map(|prepared| prepared.updaters.clone()).unwrap_or_default();
+        if !ask.contains(&transaction.coordinator) {
+            ask.push(transaction.coordinator);
+        }
+        ask
     }
 
     pub(super) fn active(&self) -> usize {

@@ -123,16 +123,30 @@ pub fn crashes() -> Scenario<Site, Input, Output> {
     }
 }
 
-/// Sites that stop for good: whoever voted yes and has not heard the decision waits for ever, if
-/// nobody left alive heard it. Safety holds all the same.
+/// A site that stops for good: whoever voted yes and has not heard the decision waits for ever, if
+/// nobody left alive heard it. Safety holds all the same, and whoever need not wait decides. Clients
+/// may wait too, for a site that is gone or for a lock: that their operations complete is not
+/// promised.
 pub fn blocking() -> Scenario<Site, Input, Output> {
     Scenario {
         name: "bank-blocking",
         story: "The same, where a site may stop for good, and those in doubt wait for it for ever.",
         cluster: Cluster { spare: 1, ..Cluster::lan(3, 4) },
         faults: Swarm { stops: 1, ..Swarm::ALL },
-        promises: promises().into_iter().filter(|promise| !promise.is_sometimes()).collect(),
-        expect: Expect::Blocks,
+        promises: vec![
+            invariants("AC1, AC2, AC3 and AC4", two_phase_commit::invariants),
+            always("strictly serializable", strictly_serializable),
+            always("money is neither made nor lost", money_is_conserved),
+            always("a contract is signed once", signed_once),
+            eventually(AC5, all_decide),
+        ],
+        expect: Expect::Blocks {
+            property: AC5,
+            because: "whoever voted yes may neither commit nor abort by itself, and only the \
+                      coordinator knows the decision (Bernstein, Hadzilacos, Goodman 1987, \
+                      section 7.3: two-phase commit may block)",
+            judge: must_wait,
+        },
         ..presumed_abort()
     }
 }
@@ -168,7 +182,7 @@ fn promises() -> Vec<Promise<Site, Input, Output>> {
         always("strictly serializable", strictly_serializable),
         always("money is neither made nor lost", money_is_conserved),
         always("a contract is signed once", signed_once),
-        eventually("AC5: every process decides", all_decide),
+        eventually(AC5, all_decide),
         every_operation_completes(),
         sometimes("in doubt across a crash of the coordinator"),
         sometimes("recovery: a participant comes back in doubt"),
@@ -364,14 +378,20 @@ fn signed_once(history: &History<Input, Output>) -> Judgement {
     Judgement::Holds
 }
 
-/// Eventually: whoever voted has decided, all agree, and nothing is left to be told or locked.
+/// The name of the property of liveness.
+const AC5: &str = "AC5: every process decides";
+
+/// Eventually: whoever is up and voted has decided, all agree, and nothing is left to be told or
+/// locked. Those that are down for good cannot be told, and need not decide.
 fn all_decide(sites: &[Option<&Site>]) -> Result<(), String> {
     let mut transactions: BTreeMap<TransactionId, Vec<workloads::Participant>> = BTreeMap::new();
+    let all_up = sites.iter().all(Option::is_some);
     for (node, site) in NodeId::all(sites.len()).zip(sites) {
-        let Some(site) = site else {
-            return Err(format!("{node} is down"));
-        };
-        if !site.is_quiet() {
+        let Some(site) = site else { continue };
+        if let Some(doubt) = site.in_doubt().next() {
+            return Err(format!("{node} is in doubt about {doubt}"));
+        }
+        if !site.is_settled() || (all_up && !site.is_quiet()) {
             return Err(format!("{node}: {}", site.status()));
         }
         let decisions: BTreeMap<_, _> = site.decisions().collect();
@@ -396,4 +416,34 @@ fn all_decide(sites: &[Option<&Site>]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Who must wait for whom: each site in doubt asks everybody who may know, and of these the
+/// coordinator is down, and whoever is up is in doubt as well (7.4: cooperative termination). As an
+/// error: who could have told, or that something else is undecided.
+fn must_wait(sites: &[Option<&Site>]) -> Result<String, String> {
+    let mut waits = Vec::new();
+    for (node, site) in NodeId::all(sites.len()).zip(sites) {
+        let Some(site) = site else { continue };
+        for transaction in site.in_doubt() {
+            let coordinator = transaction.coordinator;
+            for asked in site.asks(transaction) {
+                let Some(fellow) = sites[asked.index()] else { continue };
+                if asked == coordinator {
+                    return Err(format!("{coordinator}, which coordinates {transaction}, is up"));
+                }
+                if !fellow.in_doubt().any(|doubt| doubt == transaction) {
+                    return Err(format!("{asked} is up and not in doubt about {transaction}"));
+                }
+            }
+            waits.push(format!(
+                "{node} waits for {coordinator}, which is gone, about {transaction}"
+            ));
+        }
+    }
+    match (waits.first(), sites.iter().flatten().find(|site| !site.is_settled())) {
+        (None, None) => Err("nobody who is up is in doubt".to_owned()),
+        (None, Some(site)) => Err(format!("nobody is in doubt, and yet: {}", site.status())),
+        (Some(_), _) => Ok(waits.join("; ")),
+    }
 }

@@ -65,7 +65,11 @@ pub fn three() -> Scenario<General, Order, Order> {
         story: "Three generals of whom one is a traitor: too few to agree.",
         cluster: Cluster { spare: 1, ..Cluster::lan(3, 3) },
         promises: promises(3),
-        expect: Expect::Violation,
+        expect: Expect::Violates {
+            properties: &["IC1 and IC2"],
+            because: "no algorithm lets three generals agree if one of them is a traitor (Lamport, \
+                      Shostak, Pease 1982, section 2)",
+        },
         ..four()
     }
 }

@@ -64,6 +64,10 @@ pub fn scenario() -> Scenario<Copied, RegisterInput<u64>, RegisterOutput<u64>> {
             seedfall::linearizable(Register { initial: 0 }),
             seedfall::every_operation_completes(),
         ],
-        expect: Expect::Violation,
+        expect: Expect::Violates {
+            properties: &["linearizable"],
+            because: "a write is answered before its copies have arrived, so another node still \
+                      answers with the value before it",
+        },
     }
 }

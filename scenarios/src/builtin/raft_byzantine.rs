@@ -26,7 +26,11 @@ pub fn liar() -> Control {
         cluster: Cluster { spare: 1, ..duel.cluster.clone() },
         faults: Swarm { stops: 0, wipes: 0, ..Swarm::ALL },
         promises: duel.promises.iter().filter(|promise| !promise.is_sometimes()).cloned().collect(),
-        expect: Expect::Violation,
+        expect: Expect::Violates {
+            properties: &["Figure 3"],
+            because: "Raft trusts what a server says (Ongaro and Ousterhout 2014, section 2: no \
+                      Byzantine failures)",
+        },
         ..duel
     }
 }

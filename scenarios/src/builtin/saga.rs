@@ -106,7 +106,11 @@ pub fn dirty_read() -> Scenario<Node, Input, Output> {
             always("nobody reads what is taken back", no_dirty_read),
             every_operation_completes(),
         ],
-        expect: Expect::Violation,
+        expect: Expect::Violates {
+            properties: &["nobody reads what is taken back"],
+            because: "sagas have no isolation: what a step did is seen before the saga is over \
+                      (Garcia-Molina and Salem 1987, section 1)",
+        },
         ..orchestrated()
     }
 }

@@ -53,7 +53,11 @@ pub fn lossy() -> Scenario<General, Request, Response> {
             invariants("S1: both attack or neither", two_generals::invariants),
             every_operation_completes(),
         ],
-        expect: Expect::Violation,
+        expect: Expect::Violates {
+            properties: &["S1: both attack or neither"],
+            because: "whoever sends the last message does not know whether it arrived (Gray 1978, \
+                      section 5.8.3.3.1)",
+        },
     }
 }
 

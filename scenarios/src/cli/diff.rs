@@ -179,8 +179,9 @@ fn with_neighbour(left: &Named<'_>, args: &DiffArgs, json: bool) -> Result<u8, P
 }
 
 fn run_line(name: &str, report: &Report) {
-    let came_to = match &report.conclusion {
+    let came_to = match report.conclusion() {
         Conclusion::Passed => "passes".to_owned(),
+        Conclusion::Unknown(unknown) => format!("is not decided: {}", unknown.why),
         Conclusion::Vacuous(why) => format!("is vacuous: {why}"),
         Conclusion::Failed(failure) => format!("fails: {}", failure.fingerprint),
     };

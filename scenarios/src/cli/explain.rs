@@ -41,7 +41,7 @@ pub(super) fn explain(
     } else {
         tell(&explanation);
     }
-    Ok(code_of_conclusion(&shrunk.report.conclusion))
+    Ok(code_of_conclusion(shrunk.report.conclusion()))
 }
 
 /// Writes the report of a run that is kept as a case beside it. Returns where.

@@ -137,7 +137,7 @@ fn fired(scenarios: &[Box<dyn Runnable>], time: Duration) -> BTreeMap<Class, (u6
     let each = time / (2 * scenarios.len().max(1)) as u32;
     for (scenario, model) in scenarios.iter().flat_map(|one| [(one, None), (one, Some(harshest))]) {
         let plan = Sweep { time: Some(each), keep_going: true, model, ..Sweep::new(all_cores()) };
-        for (class, (planned, hit)) in sweep(scenario.as_ref(), &plan, &|_, _| ()).fired {
+        for (class, (planned, hit)) in sweep(scenario.as_ref(), &plan, &|_| ()).fired {
             let counts = fired.entry(class).or_default();
             *counts = (counts.0 + planned, counts.1 + hit);
         }

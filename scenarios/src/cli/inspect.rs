@@ -1,13 +1,15 @@
 //! `seedfall list`, `replay`, `trace` and `hash`.
 
 use super::{
-    HashArgs, OneRun, Problem, ReplayArgs, ShrinkArgs, code_of_conclusion, logs, scenario, show,
+    HashArgs, OneRun, Problem, ReplayArgs, ShrinkArgs, code_of_conclusion, code_of_kind, logs,
+    scenario, show,
 };
 use crate::case::{Case, Replayed};
 use crate::report::{Conclusion, Report};
 use crate::run::{Runnable, Trial};
-use crate::scenario::Expect;
+use crate::scenario::Expectation;
 use crate::shrink;
+use crate::sweep::{Limits, run_twice, watched};
 use seedfall_sim::{Entry, Recording, Seed};
 use serde_json::json;
 use std::path::Path;
@@ -16,7 +18,7 @@ use std::path::Path;
 pub(super) fn list(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<u8, Problem> {
     for scenario in scenarios {
         let (name, story) = (scenario.name(), scenario.story());
-        let control = scenario.expect() == Expect::Violation;
+        let control = matches!(scenario.expect(), Expectation::Violates { .. });
         if json {
             let value = json!({
                 "scenario": name,
@@ -29,9 +31,9 @@ pub(super) fn list(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<u8, Pr
             continue;
         }
         let control = match scenario.expect() {
-            Expect::Holds => "",
-            Expect::Blocks => "  (known to block)",
-            Expect::Violation => "  (negative control: must be violated)",
+            Expectation::Holds => "",
+            Expectation::Blocks { .. } => "  (known to block)",
+            Expectation::Violates { .. } => "  (negative control: must be violated)",
         };
         show::line(&format!("{}{control}", show::styled(show::GOOD, name)));
         show::line(&format!("  {story}"));
@@ -82,7 +84,7 @@ pub(super) fn trace(
             show::line(&entry.to_string());
         }
     }
-    Ok(code_of_conclusion(&report.conclusion))
+    Ok(code_of_conclusion(report.conclusion()))
 }
 
 fn entry_json(index: usize, entry: &Entry) -> serde_json::Value {
@@ -163,7 +165,7 @@ pub(super) fn shrink(
     } else {
         show::story(&shrunk, args.save.as_deref());
     }
-    Ok(code_of_conclusion(&shrunk.report.conclusion))
+    Ok(code_of_conclusion(shrunk.report.conclusion()))
 }
 
 /// `replay`: a seed or a case, run twice, compared, told.
@@ -176,12 +178,14 @@ pub(super) fn replay(
     if let Some(level) = &args.log {
         logs::show(level)?;
     }
-    let report = scenario.run(&Trial { spans: args.log.is_some(), ..trial.clone() });
-    let again = scenario.run(&trial);
-    if again.hash != report.hash {
-        let problem = "two runs of one seed differ: the protocol reads something outside the run";
-        return Err(Problem(problem.to_owned()));
-    }
+    let limits = Limits::DEFAULT;
+    let report = match watched(scenario, &trial, &limits) {
+        Ok(_) => run_twice(scenario, &Trial { spans: args.log.is_some(), ..trial.clone() }),
+        Err(failure) => {
+            show::failure(&failure);
+            return Ok(code_of_kind(failure.kind));
+        }
+    };
     if let Some(path) = &args.save {
         Case::of(&trial, &report, "").save(path)?;
     }
@@ -203,16 +207,13 @@ pub(super) fn replay(
             now.trim_start()
         )));
     }
-    Ok(code_of_conclusion(&report.conclusion))
+    Ok(code_of_conclusion(report.conclusion()))
 }
 
 fn tell(scenario: &dyn Runnable, report: &Report, same_as_case: bool) {
-    match &report.conclusion {
+    match report.conclusion() {
         Conclusion::Failed(failure) => {
-            let told = failure.to_string();
-            let (first, rest) = told.split_once('\n').unwrap_or((&told, ""));
-            show::line(&show::styled(show::BAD, first));
-            show::line(rest);
+            show::failure(failure);
         }
         Conclusion::Passed => {
             show::line(&show::styled(
@@ -220,11 +221,18 @@ fn tell(scenario: &dyn Runnable, report: &Report, same_as_case: bool) {
                 &format!("{}: every promise kept", report.scenario),
             ));
         }
+        Conclusion::Unknown(unknown) => {
+            let line = format!("{}: {}: {}", report.scenario, unknown.property, unknown.why);
+            show::line(&show::styled(show::DULL, &line));
+        }
         Conclusion::Vacuous(why) => {
             show::line(&show::styled(show::DULL, &format!("{}: vacuous: {why}", report.scenario)));
         }
     }
-    if !matches!(report.conclusion, Conclusion::Failed(_)) {
+    for other in report.failures.iter().skip(1) {
+        show::line(&format!("  and        {}: {}", other.promise, other.explanation));
+    }
+    if !report.failed() {
         show::line(&format!("  model      {}", scenario.model()));
         for (entry, (_, fired)) in report.plan.entries.iter().zip(&report.fired) {
             let effect = if *fired { "" } else { "  (no effect)" };
@@ -254,8 +262,9 @@ fn tell(scenario: &dyn Runnable, report: &Report, same_as_case: bool) {
 }
 
 fn report_json(report: &Report, parted: Option<&(u64, Option<String>)>) -> serde_json::Value {
-    let (verdict, failure, why) = match &report.conclusion {
+    let (verdict, failure, why) = match report.conclusion() {
         Conclusion::Passed => ("passed", None, None),
+        Conclusion::Unknown(unknown) => ("unknown", None, Some(unknown.why.as_str())),
         Conclusion::Vacuous(why) => ("vacuous", None, Some(why)),
         Conclusion::Failed(failure) => {
             (failure.kind.name(), Some(show::failure_json(failure)), None)
@@ -267,6 +276,7 @@ fn report_json(report: &Report, parted: Option<&(u64, Option<String>)>) -> serde
         "verdict": verdict,
         "why": why,
         "failure": failure,
+        "failures": report.failures.iter().map(show::failure_json).collect::<Vec<_>>(),
         "hash": format!("{:#018x}", report.hash),
         "events": report.events,
         "ended_ns": report.ended.as_nanos(),

@@ -107,7 +107,7 @@ fn add(case: &Case, report: &Report, note: &str, args: &KeepArgs) -> Result<Done
         _ => error.into(),
     })?;
     let mut told = vec![format!("kept in {}", path.display())];
-    if let Conclusion::Failed(failure) = &report.conclusion {
+    if let Some(failure) = report.failure() {
         told.push(format!("  fails      {}", failure.fingerprint));
         told.push("  cargo test is red until the bug is mended; then:".to_owned());
         told.push(format!("             seedfall keep --refresh {} --fixed", path.display()));
@@ -126,10 +126,7 @@ fn parted(case: &Case, report: &Report) -> Option<(u64, String)> {
 }
 
 fn fingerprint(report: &Report) -> Option<&str> {
-    match &report.conclusion {
-        Conclusion::Failed(failure) => Some(&failure.fingerprint),
-        Conclusion::Passed | Conclusion::Vacuous(_) => None,
-    }
+    report.failure().map(|failure| failure.fingerprint.as_str())
 }
 
 fn refresh(
@@ -166,7 +163,7 @@ fn refresh(
     // Nothing breaks any more where the run was over: it goes on to its end.
     let whole = Trial { until: None, ..case.trial() };
     let mended = scenario.run(&whole);
-    if args.fixed && matches!(mended.conclusion, Conclusion::Passed) {
+    if args.fixed && mended.conclusion() == Conclusion::Passed {
         Case::of(&whole, &mended, &case.note).save(&path)?;
         told.push(format!("  mended     {wanted}"));
         told.push("  the run passes now; written anew".to_owned());
@@ -194,12 +191,16 @@ fn refresh_passing(
     mut told: Vec<String>,
     path: &Path,
 ) -> Result<Done, Problem> {
-    let did = match &report.conclusion {
+    let did = match report.conclusion() {
         Conclusion::Passed => {
             Case::of(&case.trial(), report, &case.note).save(path)?;
             told.push("  passes     as it did; written anew".to_owned());
             told.push("  see that it still shows what its note says".to_owned());
             "refreshed"
+        }
+        Conclusion::Unknown(unknown) => {
+            told.push(format!("  unknown    {}; nothing is written", unknown.why));
+            "unknown"
         }
         Conclusion::Vacuous(why) => {
             told.push(format!("  vacuous    {why}; nothing is written"));
@@ -211,7 +212,7 @@ fn refresh_passing(
             "failed"
         }
     };
-    let code = code_of_conclusion(&report.conclusion);
+    let code = code_of_conclusion(report.conclusion());
     Ok(Done { code, did, told, path: path.to_owned() })
 }
 

@@ -3,7 +3,6 @@
 use super::{Problem, show};
 use crate::report::FailureKind;
 use crate::run::Runnable;
-use crate::scenario::Expect;
 use crate::sweep::{Sweep, all_cores, sweep};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,25 +31,24 @@ const TIMING: [Timing; 3] =
 /// What came of one scenario under one model.
 struct Cell {
     claimed: bool,
-    /// The first failing seed, how it failed, and whether its faults excuse it.
+    /// The first failing seed, how it failed, and whether the scenario expects it.
     failure: Option<(u64, FailureKind, bool)>,
 }
 
 impl Cell {
     /// A word for it, and whether it is as it should be.
-    fn word(&self, expect: Expect) -> (String, bool) {
-        match self.failure {
-            None => ("holds".to_owned(), true),
-            Some((seed, FailureKind::Liveness | FailureKind::Stuck, excused)) => {
-                let expected = !self.claimed || (expect == Expect::Blocks && excused);
-                (format!("stuck {seed}"), expected)
-            }
-            Some((seed, FailureKind::Safety, _)) => {
-                (format!("violated {seed}"), !self.claimed || expect == Expect::Violation)
-            }
+    fn word(&self) -> (String, bool) {
+        let Some((seed, kind, expected)) = self.failure else { return ("holds".to_owned(), true) };
+        let word = match kind {
+            FailureKind::Safety => "violated",
+            FailureKind::Liveness | FailureKind::Stuck => "stuck",
             // What a liar says may break an assertion; a claim excludes that.
-            Some((seed, FailureKind::Crash, _)) => (format!("panics {seed}"), !self.claimed),
-        }
+            FailureKind::Crash => "panics",
+            FailureKind::Hang | FailureKind::Nondeterminism | FailureKind::Internal => {
+                return (format!("{} {seed}", kind.name()), false);
+            }
+        };
+        (format!("{word} {seed}"), expected || !self.claimed)
     }
 }
 
@@ -85,7 +83,7 @@ pub(super) fn matrix(
                 for timing in TIMING {
                     let model = SystemModel { links, nodes, timing };
                     let cell = cell(scenario, model, args);
-                    let (word, expected) = cell.word(scenario.expect());
+                    let (word, expected) = cell.word();
                     surprises += u32::from(!expected);
                     if json {
                         let value = json!({
@@ -119,9 +117,9 @@ fn cell(scenario: &dyn Runnable, model: SystemModel, args: &MatrixArgs) -> Cell 
         model.links <= own.links && model.nodes <= own.nodes && model.timing <= own.timing;
     let jobs = args.jobs.unwrap_or_else(all_cores);
     let plan = Sweep { seeds: 0..args.seeds, model: Some(model), ..Sweep::new(jobs) };
-    let summary = sweep(scenario, &plan, &|_, _| ());
-    let failure = summary.failures.first();
-    let failure = failure.map(|one| (one.seed.0, one.kind, one.excuse.is_some()));
+    let summary = sweep(scenario, &plan, &|_| ());
+    let failure = summary.first_failure();
+    let failure = failure.map(|one| (one.seed.0, one.kind, one.expected.is_some()));
     Cell { claimed, failure }
 }
 

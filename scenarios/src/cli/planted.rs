@@ -8,7 +8,8 @@ use crate::builtin;
 use crate::fault::Class;
 use crate::museum::Small;
 use crate::patches::{Contrast, Planted};
-use crate::scenario::Expect;
+use crate::run::Runnable;
+use crate::scenario::Expectation;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use scratch::{Scratch, answer, write_if_changed};
@@ -237,7 +238,9 @@ fn as_it_is(
 /// The scenarios of Seedfall whose promises are expected to break.
 fn controls() -> Vec<&'static str> {
     let all = builtin::all();
-    let controls = all.iter().filter(|scenario| scenario.expect() == Expect::Violation);
+    let is_control =
+        |scenario: &&Box<dyn Runnable>| matches!(scenario.expect(), Expectation::Violates { .. });
+    let controls = all.iter().filter(is_control);
     controls.map(|scenario| scenario.name()).collect()
 }
 

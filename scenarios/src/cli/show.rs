@@ -3,7 +3,7 @@
 
 use crate::report::Failure;
 use crate::run::Runnable;
-use crate::scenario::Expect;
+use crate::scenario::Expectation;
 use crate::shrink::{self, Shrunk};
 use crate::sweep::{COVERAGE_FROM, Meaning, Summary};
 use anstyle::{AnsiColor, Style};
@@ -76,18 +76,19 @@ pub(super) fn rate(events: u64, seconds: f64) -> String {
 
 /// The verdict of a sweep in a word or two.
 pub(super) fn verdict(scenario: &dyn Runnable, summary: &Summary, meaning: &Meaning) -> String {
+    let seed = summary.first_failure().map_or(0, |failure| failure.seed.0);
     match (meaning, scenario.expect()) {
-        (Meaning::Good, Expect::Holds) => styled(GOOD, "holds"),
-        (Meaning::Good, Expect::Violation) => {
-            let seed = summary.failures.first().map_or(0, |failure| failure.seed.0);
-            styled(GOOD, &format!("violated, as it should (seed {seed})"))
+        (Meaning::Good, Expectation::Holds) if summary.unknown > 0 => {
+            styled(DULL, &format!("holds, but for {} undecided", count(summary.unknown)))
         }
-        (Meaning::Good, Expect::Blocks) => {
-            let seed = summary.failures.first().map_or(0, |failure| failure.seed.0);
-            styled(GOOD, &format!("blocks, as it should (seed {seed})"))
+        (Meaning::Good, Expectation::Holds) => styled(GOOD, "holds"),
+        (Meaning::Good, Expectation::Violates { .. }) => {
+            styled(GOOD, &format!("violated as expected (seed {seed})"))
+        }
+        (Meaning::Good, Expectation::Blocks { .. }) => {
+            styled(GOOD, &format!("blocks as expected (seed {seed})"))
         }
         (Meaning::Broken(kind), _) => {
-            let seed = summary.failures.first().map_or(0, |failure| failure.seed.0);
             styled(BAD, &format!("BROKEN: {} (seed {seed})", kind.name()))
         }
         (Meaning::Vacuous(why), _) => styled(DULL, &format!("vacuous: {why}")),
@@ -153,10 +154,25 @@ pub(super) fn details(scenario: &dyn Runnable, summary: &Summary) -> String {
         };
         lines.push(format!("  sometimes  {mark:<78} in {:>5.1} % of runs{warning}", share(runs)));
     }
+    for (promise, (runs, failure)) in &summary.expected {
+        let seed = failure.seed.0;
+        lines.push(format!("  expected   {promise:<78} broken in {runs} runs (seed {seed})"));
+    }
+    for (property, (runs, seed, why)) in &summary.unknown_because {
+        lines.push(format!("  undecided  {property:<78} in {runs} runs (seed {seed}): {why}"));
+    }
     for (why, runs) in &summary.vacuous_because {
         lines.push(format!("  vacuous    {why:<78} {} runs, not counted", count(*runs)));
     }
     lines.join("\n")
+}
+
+/// A failure, whole.
+pub(super) fn failure(failure: &Failure) {
+    let told = failure.to_string();
+    let (first, rest) = told.split_once('\n').unwrap_or((&told, ""));
+    line(&styled(BAD, first));
+    line(rest);
 }
 
 /// A shrunk failure and its story.
@@ -167,10 +183,7 @@ pub(super) fn story(shrunk: &Shrunk, kept: Option<&Path>) {
         Some(path) => format!("cargo run --release -- replay {}", path.display()),
         None => format!("{} (the whole run, not this one)", failure.replay),
     };
-    let told = Failure { replay, ..failure.clone() }.to_string();
-    let (first, rest) = told.split_once('\n').unwrap_or((&told, ""));
-    line(&styled(BAD, first));
-    line(rest);
+    self::failure(&Failure { replay, ..failure.clone() });
     line(&format!("  shrunk to  {}", shrunk.summary()));
     line("  story");
     for told in shrink::story(shrunk) {
@@ -204,6 +217,9 @@ pub(super) fn sweep_json(
         "passed": summary.passed,
         "vacuous": summary.vacuous,
         "failed": summary.failed,
+        "undecided": summary.unknown,
+        "as_expected": summary.as_expected,
+        "run_twice": summary.twice,
         "events": summary.events,
         "delivered": summary.delivered,
         "completed": summary.completed,
@@ -212,6 +228,9 @@ pub(super) fn sweep_json(
         "hash": format!("{:#018x}", summary.hash),
         "faults": fired,
         "marks": summary.marks,
+        "expected": summary.expected.iter().map(|(promise, (runs, failure))| {
+            json!({ "promise": promise, "runs": runs, "first": failure_json(failure) })
+        }).collect::<Vec<_>>(),
         "failures": summary.failures.iter().map(failure_json).collect::<Vec<_>>(),
     })
 }
@@ -224,6 +243,7 @@ pub(super) fn failure_json(failure: &Failure) -> serde_json::Value {
         "seed": failure.seed.0,
         "promise": failure.promise,
         "explanation": failure.explanation,
+        "expected": failure.expected,
         "operations": failure.operations,
         "fingerprint": failure.fingerprint,
         "event": failure.event,

@@ -4,9 +4,9 @@ use super::{Problem, SweepArgs, code_of_meaning, explain, scenario, show};
 use crate::case::Case;
 use crate::report::Failure;
 use crate::run::{Runnable, Trial};
-use crate::scenario::Expect;
+use crate::scenario::Expectation;
 use crate::shrink::{DEFAULT_RUNS, Effort, shrink};
-use crate::sweep::{Meaning, Summary, Sweep, all_cores, sweep as run_sweep};
+use crate::sweep::{Limits, Meaning, Summary, Sweep, all_cores, sweep as run_sweep};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ pub(super) fn sweep(
         tell(&swept);
     }
     for (scenario, summary, meaning) in &swept {
-        let Some(failure) = summary.failures.first() else { continue };
+        let Some(failure) = summary.first_failure() else { continue };
         // A control that behaves as it should has a story too, but nobody waits for it.
         let asked = !args.whole && (args.name.is_some() || !matches!(meaning, Meaning::Good));
         // Whatever replays a seed draws the faults of the scenario's own model, all of them.
@@ -104,14 +104,21 @@ fn one(
         keep_going: args.keep_going,
         model: args.under,
         without: args.without.clone(),
+        limits: Limits::DEFAULT,
     };
     let by_time = bar.length().is_some() && time.is_some() && args.seeds.is_none();
-    let summary = run_sweep(scenario, &plan, &|seeds, _| {
+    let summary = run_sweep(scenario, &plan, &|progress| {
         if by_time {
             bar.set_position(bar.elapsed().as_millis() as u64);
         } else {
-            bar.inc(seeds);
+            bar.inc(progress.seeds);
         }
+        bar.set_message(match &progress.slow {
+            Some((seed, doing, since)) => {
+                format!("{}: seed {seed}: {doing}, for {} s", scenario.name(), since.as_secs())
+            }
+            None => scenario.name().to_owned(),
+        });
     });
     bar.finish_and_clear();
     let meaning = summary.meaning(scenario);
@@ -151,7 +158,7 @@ fn tell(swept: &[Swept<'_>]) {
         show::line(&show::details(*scenario, summary));
     }
     let clean = swept.iter().filter(|(scenario, summary, meaning)| {
-        *meaning == Meaning::Good && scenario.expect() == Expect::Holds && summary.passed > 0
+        *meaning == Meaning::Good && scenario.expect() == Expectation::Holds && summary.passed > 0
     });
     let bounds: Vec<String> = clean
         .map(|(scenario, summary, _)| {
@@ -182,6 +189,13 @@ fn keep(
     folder: &Path,
     json: bool,
 ) -> Result<(), Problem> {
+    if !failure.kind.can_be_shrunk() {
+        if !json {
+            show::line("");
+            show::failure(failure);
+        }
+        return Ok(());
+    }
     let path = folder.join(format!("{}-{}.json", scenario.name(), failure.seed.0));
     let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
     let shrunk = shrink(scenario, &Trial::of(failure.seed), &effort).ok_or_else(|| {

@@ -6,12 +6,12 @@
 //! record that was appended before.
 
 use super::{Explanation, Happening};
-use crate::report::{Conclusion, FailureKind};
+use crate::report::{Failure, FailureKind};
 use seedfall_sim::Kind;
 
 /// Marks the events of the cone; none, if nothing was broken.
-pub(super) fn mark(explanation: &mut Explanation, conclusion: &Conclusion) {
-    let Conclusion::Failed(failure) = conclusion else { return };
+pub(super) fn mark(explanation: &mut Explanation, failure: Option<&Failure>) {
+    let Some(failure) = failure else { return };
     let mut ahead = tips(explanation, failure.kind);
     let before = order(&explanation.events, explanation.lanes.len());
     let sent: Vec<Option<usize>> = explanation
@@ -53,8 +53,8 @@ fn tips(explanation: &Explanation, kind: FailureKind) -> Vec<usize> {
     let last = events.iter().rposition(is_own);
     match kind {
         _ if !tips.is_empty() => tips,
-        FailureKind::Safety | FailureKind::Crash => last.into_iter().collect(),
-        FailureKind::Liveness | FailureKind::Stuck => (0..explanation.lanes.len())
+        _ if !kind.is_late() => last.into_iter().collect(),
+        _ => (0..explanation.lanes.len())
             .filter_map(|lane| events.iter().rposition(|one| one.lane == lane && is_own(one)))
             .collect(),
     }

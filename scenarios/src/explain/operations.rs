@@ -6,7 +6,7 @@
 
 use super::{Happening, Operation};
 use crate::crowd::Waiting;
-use crate::report::Conclusion;
+use crate::report::Failure;
 use seedfall_sim::{ClientId, Kind};
 use std::collections::BTreeSet;
 
@@ -25,12 +25,16 @@ struct Reader {
 }
 
 /// The operations of a run, in the order of their calls.
-pub(super) fn read(events: &[Happening], conclusion: &Conclusion, nodes: usize) -> Vec<Operation> {
+pub(super) fn read(
+    events: &[Happening],
+    failure: Option<&Failure>,
+    nodes: usize,
+) -> Vec<Operation> {
     // Twice: an answer that closes nothing may be known as such only by one that comes later.
     let mut elsewhere = BTreeSet::new();
     pass(events, nodes, &mut elsewhere);
     let mut operations = pass(events, nodes, &mut elsewhere);
-    name_witness(&mut operations, conclusion);
+    name_witness(&mut operations, failure);
     operations
 }
 
@@ -140,8 +144,8 @@ fn head(text: &str) -> &str {
 }
 
 /// A line of a witness is a mark, the operation's name, and what is known of it.
-fn name_witness(operations: &mut [Operation], conclusion: &Conclusion) {
-    let Conclusion::Failed(failure) = conclusion else { return };
+fn name_witness(operations: &mut [Operation], failure: Option<&Failure>) {
+    let Some(failure) = failure else { return };
     for line in &failure.operations {
         let (mark, rest) = line.split_at(line.len().min(2));
         let name = rest.split(' ').next().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The cause of a failure, as far as one can be computed: of all that a small run cannot fail
 //! without, what was decided last.
 
-use super::{failure, left};
+use super::left;
 use crate::diff::{Change, Side, less_by_one, parting};
 use crate::report::Report;
 use crate::run::{Runnable, Trial};
@@ -29,12 +29,12 @@ pub struct Cause {
 pub fn cause(scenario: &dyn Runnable, trial: &Trial, until: u64) -> Option<Cause> {
     let whole = Trial { until: None, open_until: None, fork: None, ..trial.clone() };
     let failing = Side::of(scenario, &whole);
-    let promise = &failure(&failing.report.conclusion)?.promise;
+    let promise = &failing.report.failure()?.promise;
     // Where nothing is left to be done a run is over: that is no difference.
     let open_until = Some(failing.report.ended);
     let needed = |(less, change): (Trial, Change)| {
         let without = Side::of(scenario, &Trial { open_until, ..less });
-        let fails = failure(&without.report.conclusion).is_some_and(|it| it.promise == *promise);
+        let fails = without.report.failure().is_some_and(|it| it.promise == *promise);
         let shows = parting(&failing, &without).filter(|_| !fails)?;
         Some((decided(scenario, &failing, &change, shows) as u64 + 1, shows))
     };

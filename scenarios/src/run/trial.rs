@@ -1,9 +1,11 @@
 //! What decides one run.
 
+use super::Pulse;
 use crate::plan::FaultPlan;
 use crate::scenario::OperationId;
 use seedfall_sim::{DrawAddress, Duration, NodeId, Override, Recording, Seed, SystemModel, Time};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Everything that decides one run of a scenario, and how much of it to keep.
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ pub struct Trial {
     pub log_draws: bool,
     /// Whether events are wrapped in `tracing` spans, so that logs show virtual time and node.
     pub spans: bool,
+    /// Where the run tells others how far it is; `None`: nowhere.
+    pub pulse: Option<Arc<Pulse>>,
 }
 
 /// How an operation is called.
@@ -95,6 +99,7 @@ impl Trial {
             recording: Recording::Hash,
             log_draws: false,
             spans: false,
+            pulse: None,
         }
     }
 }

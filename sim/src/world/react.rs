@@ -1,8 +1,8 @@
 //! The inner half of the world: what an event does to its node, and what the node does to the
 //! world.
 
-use super::World;
 use super::due::{Body, Due, Packet};
+use super::{Handler, World};
 use crate::client::{ClientContext, ClientEffect, Clients};
 use crate::draw::{Draw, Site};
 use crate::hash::StableHasher;
@@ -62,10 +62,14 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         match packet.body {
             Body::Message(message) => {
                 let from = node_at(from);
-                self.call(node_at(to), |state, ctx| state.on_message(from, message, ctx));
+                self.call(node_at(to), Handler::Message, |state, ctx| {
+                    state.on_message(from, message, ctx)
+                });
             }
             Body::Request(request, body) => {
-                self.call(node_at(to), |state, ctx| state.on_request(request, body, ctx));
+                self.call(node_at(to), Handler::Request, |state, ctx| {
+                    state.on_request(request, body, ctx)
+                });
             }
             Body::Response(request, response) => {
                 let from = node_at(from);
@@ -84,10 +88,14 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         match packet.body {
             Body::Message(message) => {
                 let from = packet.from.node().expect("messages are between nodes");
-                self.call(node, |state, ctx| state.on_message(from, message, ctx));
+                self.call(node, Handler::Message, |state, ctx| {
+                    state.on_message(from, message, ctx)
+                });
             }
             Body::Request(request, body) => {
-                self.call(node, |state, ctx| state.on_request(request, body, ctx));
+                self.call(node, Handler::Request, |state, ctx| {
+                    state.on_request(request, body, ctx)
+                });
             }
             Body::Response(..) => unreachable!("answers are for clients"),
         }
@@ -140,12 +148,17 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     pub(super) fn ring_now(&mut self, node: NodeId, timer: P::Timer) {
         self.counters.timers += 1;
         self.record(Kind::Timer, node.into(), node.into(), 0, &timer);
-        self.call(node, |state, ctx| state.on_timer(timer, ctx));
+        self.call(node, Handler::Timer, |state, ctx| state.on_timer(timer, ctx));
     }
 
     /// Runs one handler of a node that is up, and what it wants done.
     #[inline]
-    fn call(&mut self, node: NodeId, handler: impl FnOnce(&mut P, &mut Context<'_, P>)) {
+    fn call(
+        &mut self,
+        node: NodeId,
+        name: Handler,
+        handler: impl FnOnce(&mut P, &mut Context<'_, P>),
+    ) {
         let nodes = self.nodes.len();
         let slot = &mut self.nodes[node.index()];
         let now = slot.clocks.read(self.now);
@@ -157,7 +170,9 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         };
         let Some(state) = &mut slot.state else { return };
         let ctx = Context::new(node, nodes, now, &mut self.draws, &mut self.effects);
+        self.running = Some((node.into(), name));
         handler(state, &mut ctx.with_wall(wall));
+        self.running = None;
         self.apply(node);
     }
 
@@ -338,7 +353,9 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     ) {
         let effects = &mut self.client_effects;
         let mut ctx = ClientContext::new(client, self.now, &mut self.draws, effects);
+        self.running = Some((client.into(), Handler::Client));
         handler(&mut self.clients, &mut ctx);
+        self.running = None;
         let mut effects = mem::take(&mut self.client_effects);
         for effect in effects.drain(..) {
             match effect {

@@ -1,0 +1,259 @@
+//! The course of a run: events and faults in turn, until it is over.
+
+use super::broken::Broken;
+use super::pulse::Doing;
+use super::{Run, Trial};
+use crate::crowd::Crowd;
+use crate::promise::Kind;
+use crate::report::FailureKind;
+use crate::scenario::Scenario;
+use seedfall_net::Wire;
+use seedfall_sim::{DrawAddress, Duration, NodeId, Protocol, Setup, Site, Step, Time, World};
+use std::fmt::Debug;
+
+/// At how many events, `from` or more, a trial asks for something to be done.
+pub(super) fn next_look(trial: &Trial, from: u64) -> u64 {
+    let forks = trial.fork.map(|fork| fork.after);
+    let asked = forks.into_iter().chain(trial.until).chain(trial.fix);
+    asked.filter(|at| from <= *at).min().unwrap_or(u64::MAX)
+}
+
+/// How often an `eventually` is looked at while it does not hold yet.
+const SETTLED_EVERY: Duration = Duration::millis(10);
+
+/// How a run ended that nothing broke before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Nothing is left to be done, or the trial asked for no more: nothing is owed any longer.
+    Over,
+    /// The time to settle is up: whatever has not come true is late.
+    Overdue,
+    /// Nothing will ever happen again: whatever has not come true never will.
+    Quiet,
+}
+
+impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
+    /// The run up to its end, or up to the event that breaks something.
+    pub(super) fn go(&mut self) -> Result<End, Vec<Broken>> {
+        self.begin();
+        for node in NodeId::all(self.frame.nodes) {
+            self.observe(node)?;
+        }
+        let end = Time::ZERO + self.frame.faults + self.scenario.horizon.settle;
+        loop {
+            let act_at = self.nemesis.next_at();
+            if act_at.is_none() && self.when_over.is_none() {
+                self.when_over = Some(self.fault_effects());
+            }
+            let limit = act_at.unwrap_or(end);
+            if let Some(end) = self.advance(limit)? {
+                return Ok(end);
+            }
+            if self.nemesis.next_at() != act_at {
+                continue; // Watching planned something earlier: what is due before it comes first.
+            }
+            if act_at.is_none() {
+                return Ok(End::Overdue);
+            }
+            self.beat(Doing::Between);
+            let world = self.world.as_mut().expect("begun above");
+            world.advance(limit);
+            for node in self.nemesis.act(world) {
+                self.observe(node)?;
+            }
+            if self.look_at <= self.world().trace().count() && self.look()? {
+                return Ok(End::Over);
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        if let Some(pulse) = &self.trial.pulse {
+            pulse.begin(self.trial.seed.0);
+        }
+        let Scenario { cluster, workload, config, promises, .. } = self.scenario;
+        let (nodes, clients) = (self.frame.nodes, cluster.clients);
+        let crowd = Crowd::new(
+            *workload,
+            (nodes, clients),
+            self.trial.skip.clone(),
+            Time::ZERO + self.frame.faults,
+            self.trial.calls.clone(),
+        );
+        let setup = Setup {
+            seed: self.trial.seed,
+            nodes,
+            clients,
+            recording: self.trial.recording,
+            overrides: self.trial.overrides.clone(),
+        };
+        let mut wire = Wire::new(nodes, clients, cluster.link);
+        for DrawAddress { site, ordinal } in &self.trial.left_out {
+            if let Site::Link(from, to) = site {
+                wire.leave_out(*from, *to, *ordinal);
+            }
+        }
+        // Idle at first: a node that panics as it starts leaves a world that can be told of.
+        self.world = Some(World::idle(setup, config.clone(), wire, crowd));
+        for promise in promises {
+            if let Kind::Invariant(make) = &promise.kind {
+                self.judging = Some(promise.name);
+                self.monitors.push((promise.name, make()));
+                self.judging = None;
+            }
+        }
+        let Some(world) = &mut self.world else { return };
+        world.start();
+        if let Some(random) = &self.trial.random {
+            world.draws_mut().calm(random.clone());
+        }
+        if self.trial.log_draws {
+            world.draws_mut().keep_log();
+        }
+        if self.trial.fix == Some(0) {
+            world.draws_mut().fix();
+        }
+        for (node, clock) in NodeId::all(nodes).zip(cluster.clocks) {
+            world.set_clock(node, *clock);
+        }
+    }
+
+    /// Everything that is due at `limit` or before. How the run ends, if it does.
+    fn advance(&mut self, limit: Time) -> Result<Option<End>, Vec<Broken>> {
+        while let Some(step) = self.step(limit) {
+            if let Some(node) = step.actor.node() {
+                self.observe(node)?;
+                if self.nemesis.is_watching()
+                    && let Some(world) = &self.world
+                {
+                    self.nemesis.watch(world, node);
+                    if self.nemesis.next_at().is_some_and(|at| at < limit) {
+                        return Ok(None);
+                    }
+                }
+            }
+            if self.world().trace().count() >= self.look_at {
+                if self.look()? {
+                    return Ok(Some(End::Over));
+                }
+                if self.nemesis.next_at().is_some_and(|at| at < limit) {
+                    return Ok(None);
+                }
+            }
+            let world = self.world();
+            if world.clients().is_done() && self.may_end() && self.settled() {
+                return Ok(Some(End::Over));
+            }
+        }
+        let undone = !self.world().clients().is_done();
+        // The last thing to happen may have been the end of a fault.
+        if !undone && self.nemesis.next_at().is_none() && self.unsettled().is_empty() {
+            return Ok(Some(End::Over));
+        }
+        if undone && self.world().is_quiet() && self.nemesis.next_at().is_none() {
+            return Ok(Some(End::Quiet));
+        }
+        Ok(None)
+    }
+
+    /// So many events have happened that there is something to be done. True if the run is over.
+    #[cold]
+    fn look(&mut self) -> Result<bool, Vec<Broken>> {
+        let most = self.scenario.horizon.events;
+        let world = self.world.as_mut().expect("a run is looked at only after it began");
+        let count = world.trace().count();
+        if let Some(fork) = self.trial.fork.filter(|fork| self.look_at <= fork.after) {
+            world.draws_mut().reseed(fork.seed);
+            world.clients_mut().decide_calls();
+            self.nemesis.redraw(fork.seed, world.now(), &self.frame);
+        }
+        if self.trial.fix.is_some_and(|from| from <= count) {
+            world.draws_mut().fix();
+        }
+        self.look_at = next_look(self.trial, count + 1).min(most + 1);
+        if self.trial.until.is_some_and(|until| until <= count) {
+            return Ok(true);
+        }
+        if count > most {
+            return Err(vec![self.stuck("runs in circles: its events are used up")]);
+        }
+        Ok(false)
+    }
+
+    /// Whether no fault is still to come, and the trial does not ask for a longer run.
+    fn may_end(&self) -> bool {
+        let faults = self.trial.faults.map(|until| Time::ZERO + until);
+        let open_until = faults.max(self.trial.open_until);
+        let longer = open_until.is_some_and(|until| self.world().now() < until);
+        self.nemesis.next_at().is_none() && !longer
+    }
+
+    fn step(&mut self, limit: Time) -> Option<Step> {
+        let world = self.world.as_mut()?;
+        let (pulse, spans) = (&self.trial.pulse, self.trial.spans);
+        let events = world.trace().count();
+        world.step_inside(limit, |Step { at, actor }| {
+            if let Some(pulse) = pulse {
+                pulse.event(events, actor);
+            }
+            spans.then(|| tracing::info_span!("event", at = %at, actor = %actor).entered())
+        })
+    }
+
+    fn beat(&self, doing: Doing) {
+        if let Some(pulse) = &self.trial.pulse {
+            pulse.set(doing);
+        }
+    }
+
+    /// Shows a node to all monitors: each says what it sees broken in this event.
+    fn observe(&mut self, node: NodeId) -> Result<(), Vec<Broken>> {
+        // A handler that is not over is not to be judged: nobody knows yet of what it did, and a
+        // crash may still undo it.
+        let world = self.world.as_ref().filter(|world| !world.is_mid_handler(node));
+        let Some(state) = world.and_then(|world| world.node(node)) else {
+            return Ok(());
+        };
+        let mut broken = Vec::new();
+        for (promise, monitor) in &mut self.monitors {
+            self.judging = Some(promise);
+            if let Err(violation) = monitor.observe(node, state) {
+                let name = format!("always {promise}");
+                let explanation = violation.to_string();
+                broken.push(
+                    Broken::new(FailureKind::Safety, name, violation.property, explanation)
+                        .of(promise),
+                );
+            }
+        }
+        self.judging = None;
+        if broken.is_empty() { Ok(()) } else { Err(broken) }
+    }
+
+    /// Whether every `eventually` about the nodes holds; looked at now and then, since a look may
+    /// be costly.
+    fn settled(&mut self) -> bool {
+        let now = self.world().now();
+        if now < self.settled_check {
+            return false;
+        }
+        self.settled_check = now + SETTLED_EVERY;
+        self.unsettled().is_empty()
+    }
+
+    /// Every `eventually` about the nodes that does not hold, and why.
+    pub(super) fn unsettled(&mut self) -> Vec<(&'static str, String)> {
+        let Some(world) = &self.world else { return Vec::new() };
+        let nodes: Vec<Option<&P>> =
+            NodeId::all(world.node_count()).map(|node| world.node(node)).collect();
+        let mut missing = Vec::new();
+        for promise in &self.scenario.promises {
+            if let Kind::Eventually(judge) = &promise.kind {
+                self.judging = Some(promise.name);
+                missing.extend(judge(&nodes).err().map(|why| (promise.name, why)));
+            }
+        }
+        self.judging = None;
+        missing
+    }
+}

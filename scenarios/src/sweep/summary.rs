@@ -1,0 +1,215 @@
+//! What a sweep came to, and what that means.
+
+use crate::fault::Class;
+use crate::report::{Failure, FailureKind, Report};
+use crate::run::Runnable;
+use crate::scenario::Expectation;
+use seedfall_sim::StableHasher;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a sweep came to. For given seeds it is the same however many threads ran it.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Runs.
+    pub seeds: u64,
+    /// Of these, with every property kept.
+    pub passed: u64,
+    /// Of these, proving nothing.
+    pub vacuous: u64,
+    /// Why, by how many runs each.
+    pub vacuous_because: BTreeMap<String, u64>,
+    /// Of these, with a check that ran out of its budget, and nothing else wrong.
+    pub unknown: u64,
+    /// By property: in how many runs, the first of these seeds, and what would help.
+    pub unknown_because: BTreeMap<String, (u64, u64, String)>,
+    /// Of these, with a failure that the scenario does not expect.
+    pub failed: u64,
+    /// The failures with the lowest seeds that the scenario does not expect, in order of seed; a
+    /// few at most.
+    pub failures: Vec<Failure>,
+    /// Runs that broke what the scenario expects to break, and nothing else.
+    pub as_expected: u64,
+    /// By promise: in how many runs what is expected to break broke, and the first of these
+    /// failures.
+    pub expected: BTreeMap<String, (u64, Failure)>,
+    /// Events, over all runs.
+    pub events: u64,
+    /// Messages delivered, over all runs.
+    pub delivered: u64,
+    /// Operations completed, over all runs.
+    pub completed: u64,
+    /// Operations with an unknown outcome, over all runs.
+    pub indeterminate: u64,
+    /// In how many runs a fault of the class was planned, and in how many it had an effect.
+    pub fired: BTreeMap<Class, (u64, u64)>,
+    /// In how many runs each mark was reached.
+    pub marks: BTreeMap<&'static str, u64>,
+    /// How many runs were run twice, to see whether they are the same.
+    pub twice: u64,
+    /// A hash over the hashes of all runs, whatever their order.
+    pub hash: u64,
+    /// How long it took, by the machine's clock.
+    pub took: Duration,
+}
+
+/// How many failures a summary keeps.
+const FAILURES_KEPT: usize = 8;
+
+/// From how many seeds on a sweep must have reached every `sometimes` and fired every class of
+/// fault.
+pub const COVERAGE_FROM: u64 = 500;
+
+/// What a sweep means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Every property was kept; what was expected to break broke, and nothing else.
+    Good,
+    /// Something failed that is not expected, first in this way.
+    Broken(FailureKind),
+    /// Nothing was broken, and nothing is proved; says why.
+    Vacuous(String),
+}
+
+impl Summary {
+    /// Adds one run.
+    pub(super) fn add(&mut self, report: Report) {
+        self.seeds += 1;
+        self.events += report.events;
+        self.delivered += report.counters.delivered;
+        self.completed += report.completed;
+        self.indeterminate += report.indeterminate;
+        self.hash = self.hash.wrapping_add(StableHasher::hash(&(report.seed.0, report.hash)));
+        let mut classes: BTreeMap<Class, bool> = BTreeMap::new();
+        for (class, fired) in &report.fired {
+            *classes.entry(*class).or_default() |= fired;
+        }
+        for (class, fired) in classes {
+            let counts = self.fired.entry(class).or_default();
+            *counts = (counts.0 + 1, counts.1 + u64::from(fired));
+        }
+        for (mark, _) in &report.marks {
+            *self.marks.entry(mark).or_default() += 1;
+        }
+        self.judge(report);
+    }
+
+    fn judge(&mut self, report: Report) {
+        let mut failures = report.failures.into_iter().peekable();
+        match (failures.peek(), report.unknown.first(), &report.vacuous) {
+            (Some(failure), ..) if failure.expected.is_none() => self.failed += 1,
+            (Some(_), ..) => self.as_expected += 1,
+            (None, Some(_), _) => self.unknown += 1,
+            (None, None, Some(why)) => {
+                self.vacuous += 1;
+                *self.vacuous_because.entry(why.clone()).or_default() += 1;
+            }
+            (None, None, None) => self.passed += 1,
+        }
+        for unknown in report.unknown {
+            let first = (0, report.seed.0, unknown.why);
+            self.unknown_because.entry(unknown.property).or_insert(first).0 += 1;
+        }
+        // The gravest of a run stands for it; the others are told when it is replayed.
+        if let Some(failure) = failures.next_if(|failure| failure.expected.is_none()) {
+            self.keep(failure);
+        }
+        for failure in failures.filter(|failure| failure.expected.is_some()) {
+            self.expected.entry(failure.promise.clone()).or_insert((0, failure)).0 += 1;
+        }
+    }
+
+    /// Adds a run of which nothing is known but how it failed.
+    pub(super) fn add_lost(&mut self, failure: Failure) {
+        self.seeds += 1;
+        self.failed += 1;
+        self.keep(failure);
+    }
+
+    fn keep(&mut self, failure: Failure) {
+        let at = self.failures.partition_point(|kept| kept.seed < failure.seed);
+        self.failures.insert(at, failure);
+        self.failures.truncate(FAILURES_KEPT);
+    }
+
+    /// Adds the runs of higher seeds.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.passed += other.passed;
+        self.vacuous += other.vacuous;
+        self.unknown += other.unknown;
+        self.failed += other.failed;
+        self.as_expected += other.as_expected;
+        self.events += other.events;
+        self.delivered += other.delivered;
+        self.completed += other.completed;
+        self.indeterminate += other.indeterminate;
+        self.twice += other.twice;
+        self.hash = self.hash.wrapping_add(other.hash);
+        for (why, count) in other.vacuous_because {
+            *self.vacuous_because.entry(why).or_default() += count;
+        }
+        for (property, (count, seed, why)) in other.unknown_because {
+            self.unknown_because.entry(property).or_insert((0, seed, why)).0 += count;
+        }
+        for (promise, (count, failure)) in other.expected {
+            self.expected.entry(promise).or_insert((0, failure)).0 += count;
+        }
+        for (class, (planned, fired)) in other.fired {
+            let counts = self.fired.entry(class).or_default();
+            *counts = (counts.0 + planned, counts.1 + fired);
+        }
+        for (mark, count) in other.marks {
+            *self.marks.entry(mark).or_default() += count;
+        }
+        other.failures.into_iter().for_each(|failure| self.keep(failure));
+    }
+
+    /// The failure to be told: the first that is not expected, else the first that is.
+    pub fn first_failure(&self) -> Option<&Failure> {
+        let expected = || self.expected.values().map(|(_, failure)| failure);
+        self.failures.first().or_else(|| expected().min_by_key(|failure| failure.seed))
+    }
+
+    /// What the sweep means for a scenario.
+    pub fn meaning(&self, scenario: &dyn Runnable) -> Meaning {
+        if let Some(failure) = self.failures.first() {
+            return Meaning::Broken(failure.kind);
+        }
+        if let Some(missing) = self.not_broken(scenario.expect()) {
+            return Meaning::Vacuous(format!(
+                "`{missing}` should break and never did: the search is too weak"
+            ));
+        }
+        if self.passed + self.as_expected == 0 {
+            let undecided = self.unknown_because.keys().next();
+            let why = self.vacuous_because.keys().next().or(undecided);
+            let why = why.map_or("no run", String::as_str);
+            return Meaning::Vacuous(format!("no run proves anything ({why})"));
+        }
+        if self.seeds < COVERAGE_FROM || scenario.expect() != Expectation::Holds {
+            return Meaning::Good;
+        }
+        if let Some((class, _)) = self.fired.iter().find(|(_, (_, fired))| *fired == 0) {
+            return Meaning::Vacuous(format!("no {} ever had an effect", class.name()));
+        }
+        match scenario.sometimes().iter().find(|mark| !self.marks.contains_key(**mark)) {
+            Some(mark) => Meaning::Vacuous(format!("never reached: {mark}")),
+            None => Meaning::Good,
+        }
+    }
+
+    /// What is expected to break, and did not; of several, once there were seeds enough to tell.
+    fn not_broken(&self, expect: Expectation) -> Option<&'static str> {
+        let properties: &[&'static str] = match &expect {
+            Expectation::Holds => return None,
+            Expectation::Violates { properties, .. } => properties,
+            Expectation::Blocks { property, .. } => &[*property],
+        };
+        let broke = |property: &&&'static str| {
+            self.expected.values().any(|(_, failure)| failure.is_about(property))
+        };
+        let missing = properties.iter().copied().find(|property| !broke(&property));
+        missing.filter(|_| self.expected.is_empty() || COVERAGE_FROM <= self.seeds)
+    }
+}
