@@ -5,7 +5,8 @@
 //! - `planted`: every planted bug still applies;
 //! - `corpus`: the fuzz bodies over a fixed corpus;
 //! - `regressions`: kept cases;
-//! - `verdicts`: each way in which a run can end; `door`: the `cargo test` door;
+//! - `verdicts`: each way in which a run can end; `outcomes`: code that panics, hangs, eats memory or
+//!   reads the machine, and what is expected to break; `door`: the `cargo test` door;
 //! - `faults`: swizzles and twins do what their names say;
 //! - `shrinking`: what a shrunk run promises; `points`: where a failure is decided;
 //! - `differences`: what `diff` finds;
@@ -18,6 +19,7 @@ mod differences;
 mod door;
 mod faults;
 mod museum;
+mod outcomes;
 mod planted;
 mod points;
 mod properties;

@@ -13,9 +13,31 @@ use seedfall::{
 };
 
 /// How the one node behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Habit {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Habit {
     Correct,
+    /// Panics as it starts.
+    Stillborn,
+    /// Answers the reads of some seeds with what nobody wrote, after some time.
+    LiesLate,
+    /// Answers the first read with what nobody wrote, and nothing after that.
+    LiesThenMute,
+    /// Keeps what this makes of a value.
+    Writes(fn(u64) -> u64),
+    /// Never ends the handler of the write of a number that this divides.
+    Loops {
+        on: u64,
+    },
+    /// Takes more and more memory in the handler of a write.
+    Eats,
+    /// Sets its timer by the machine's clock.
+    ReadsTheClock,
+    /// Sends its timers in the order of a map that is iterated.
+    IteratesAMap,
+    /// Sets its timer by which of two threads is first.
+    Threads,
+    /// Counts all runs of the process.
+    Counts,
     /// Never answers, but its timer rings on.
     Mute,
     /// Answers reads with what nobody wrote.
@@ -26,9 +48,48 @@ enum Habit {
     Restless,
 }
 
-struct One {
+pub(crate) struct One {
     habit: Habit,
     value: u64,
+    lied: bool,
+}
+
+impl One {
+    pub(crate) fn value(&self) -> u64 {
+        self.value
+    }
+}
+
+/// A number that the seed does not decide.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what it does is what a run must not do"
+)]
+fn outside(habit: Habit) -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let thread = || {
+        let id = std::thread::spawn(|| format!("{:?}", std::thread::current().id())).join();
+        id.map_or(0, |id| {
+            id.bytes()
+                .map(u64::from)
+                .fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte))
+        })
+    };
+    match habit {
+        Habit::ReadsTheClock => {
+            let now = std::time::SystemTime::now();
+            now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+        }
+        Habit::IteratesAMap => {
+            let map: std::collections::HashMap<u64, ()> = (0..64).map(|key| (key, ())).collect();
+            map.keys().fold(0, |sum, key| sum.wrapping_mul(31).wrapping_add(*key))
+        }
+        Habit::Threads => thread(),
+        Habit::Counts => COUNTER.fetch_add(1, Ordering::Relaxed),
+        _ => 0,
+    }
 }
 
 impl Protocol for One {
@@ -40,8 +101,9 @@ impl Protocol for One {
     type Response = Out<u64>;
 
     fn start(_: NodeId, habit: &Habit, journal: &[u64], ctx: &mut Context<'_, Self>) -> Self {
-        ctx.set_timer((), Duration::millis(20));
-        Self { habit: *habit, value: journal.last().copied().unwrap_or(0) }
+        assert!(*habit != Habit::Stillborn, "not today");
+        ctx.set_timer((), Duration::millis(20) + Duration::nanos(outside(*habit) % 1_000_003));
+        Self { habit: *habit, value: journal.last().copied().unwrap_or(0), lied: false }
     }
     fn on_message(&mut self, _: NodeId, (): (), _: &mut Context<'_, Self>) {}
     fn on_timer(&mut self, (): (), ctx: &mut Context<'_, Self>) {
@@ -51,22 +113,53 @@ impl Protocol for One {
     fn on_request(&mut self, id: RequestId, body: In<u64>, ctx: &mut Context<'_, Self>) {
         match (body, self.habit) {
             (_, Habit::Mute) => ctx.ignore("mute"),
+            (_, Habit::LiesThenMute) if self.lied => ctx.ignore("mute"),
             (In::Write(value), habit) => {
                 assert!(habit != Habit::Fragile, "write {value} is too much for me");
-                self.value = value;
+                match habit {
+                    Habit::Loops { on } if value % on == 0 => forever(),
+                    Habit::Eats => eat(),
+                    _ => {}
+                }
+                self.value = if let Habit::Writes(make) = habit { make(value) } else { value };
                 ctx.append(value);
                 ctx.sync();
                 ctx.respond(id, Out::Done);
             }
             (_, Habit::Liar) => ctx.respond(id, Out::Value(u64::MAX)),
+            (_, Habit::LiesThenMute) => {
+                self.lied = true;
+                ctx.respond(id, Out::Value(u64::MAX));
+            }
+            (_, Habit::LiesLate) if ctx.draw().below(1_000) == 0 => {
+                ctx.respond(id, Out::Value(u64::MAX));
+            }
             _ => ctx.respond(id, Out::Value(self.value)),
         }
     }
 }
 
-type OneScenario = Scenario<One, In<u64>, Out<u64>>;
+/// Never ends, and leaves the core to others.
+pub(crate) fn forever() -> ! {
+    loop {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
 
-fn scenario(habit: Habit) -> OneScenario {
+/// Ends when the process does, which grows by 10 MB every few milliseconds until then.
+fn eat() {
+    let mut all = Vec::new();
+    for _ in 0..40 {
+        all.push(vec![1_u8; 10 << 20]);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    std::hint::black_box(&all);
+    forever();
+}
+
+pub(crate) type OneScenario = Scenario<One, In<u64>, Out<u64>>;
+
+pub(crate) fn scenario_of(habit: Habit) -> OneScenario {
     Scenario {
         name: "one-node",
         story: "One node keeps a register.",
@@ -86,7 +179,7 @@ fn scenario(habit: Habit) -> OneScenario {
 }
 
 fn with(promise: Promise<One, In<u64>, Out<u64>>) -> OneScenario {
-    let mut scenario = scenario(Habit::Correct);
+    let mut scenario = scenario_of(Habit::Correct);
     scenario.promises.push(promise);
     scenario
 }
@@ -104,12 +197,12 @@ fn failure(scenario: &OneScenario) -> Failure {
 
 #[test]
 fn a_correct_run_passes() {
-    assert_eq!(report(&scenario(Habit::Correct)).conclusion(), Conclusion::Passed);
+    assert_eq!(report(&scenario_of(Habit::Correct)).conclusion(), Conclusion::Passed);
 }
 
 #[test]
 fn a_wrong_answer_is_a_safety_failure_that_names_the_operation() {
-    let failure = failure(&scenario(Habit::Liar));
+    let failure = failure(&scenario_of(Habit::Liar));
     assert_eq!(failure.kind, FailureKind::Safety);
     assert_eq!(failure.promise, "always linearizable");
     assert!(failure.operations.iter().any(|line| line.starts_with("> c")), "{failure}");
@@ -120,7 +213,7 @@ fn a_wrong_answer_is_a_safety_failure_that_names_the_operation() {
 
 #[test]
 fn silence_is_a_liveness_failure_that_says_who_waits() {
-    let failure = failure(&scenario(Habit::Mute));
+    let failure = failure(&scenario_of(Habit::Mute));
     assert_eq!(failure.kind, FailureKind::Liveness);
     assert!(failure.explanation.contains("c1/10 waits for an answer"), "{failure}");
     assert!(failure.explanation.contains("; n1 waits for timer ()"), "{failure}");
@@ -128,14 +221,14 @@ fn silence_is_a_liveness_failure_that_says_who_waits() {
 
 #[test]
 fn a_busy_loop_is_stuck() {
-    let failure = failure(&scenario(Habit::Restless));
+    let failure = failure(&scenario_of(Habit::Restless));
     assert_eq!(failure.kind, FailureKind::Stuck);
     assert!(failure.explanation.contains("runs in circles"), "{failure}");
 }
 
 #[test]
 fn a_panic_is_a_verdict_and_its_fingerprint_has_no_numbers() {
-    let failure = failure(&scenario(Habit::Fragile));
+    let failure = failure(&scenario_of(Habit::Fragile));
     assert_eq!(failure.kind, FailureKind::Crash);
     assert!(failure.explanation.contains("is too much for me"), "{failure}");
     assert!(!failure.fingerprint.contains(|c: char| c.is_ascii_digit()), "{failure:?}");
@@ -152,7 +245,7 @@ fn an_invariant_is_watched_while_the_run_goes_on() {
         (failure.kind, failure.promise.as_str()),
         (FailureKind::Safety, "always small values")
     );
-    let end = scenario(Habit::Correct).run(&Trial::of(Seed(1)));
+    let end = scenario_of(Habit::Correct).run(&Trial::of(Seed(1)));
     assert!(failure.event < end.events, "it stops at the event that broke it");
 }
 
@@ -168,7 +261,7 @@ fn an_eventually_that_does_not_come_true_is_a_liveness_failure() {
 
 #[test]
 fn a_run_without_operations_is_vacuous() {
-    let mut scenario = scenario(Habit::Correct);
+    let mut scenario = scenario_of(Habit::Correct);
     (scenario.workload.operations, scenario.workload.closing) = (0, 0);
     assert_eq!(report(&scenario).conclusion(), Conclusion::Vacuous("no operation completed"));
 }
@@ -183,7 +276,7 @@ fn crash(at: u64, lasts: u64) -> Entry {
 fn a_planned_fault_without_effect_is_counted_and_discards_no_run() {
     let run = |entries: Vec<Entry>| {
         let plan = Some(FaultPlan { entries });
-        scenario(Habit::Correct).run(&Trial { plan, ..Trial::of(Seed(1)) })
+        scenario_of(Habit::Correct).run(&Trial { plan, ..Trial::of(Seed(1)) })
     };
     let once = run(vec![crash(100, 500)]);
     assert_eq!((once.conclusion(), once.fired.len()), (Conclusion::Passed, 1));
@@ -200,16 +293,16 @@ fn a_planned_fault_without_effect_is_counted_and_discards_no_run() {
 
 #[test]
 fn a_class_that_never_has_an_effect_makes_the_sweep_vacuous() {
-    // The only node never sends to another: there is nothing to swizzle.
-    let mut scenario = scenario(Habit::Correct);
-    scenario.faults = Swarm { twins: 1, ..Swarm::NONE };
+    // The only node never sends to another: there is nothing to lie about.
+    let mut scenario = scenario_of(Habit::Correct);
+    scenario.faults = Swarm { liars: 1, ..Swarm::NONE };
     scenario.model.nodes = Nodes::Byzantine;
     scenario.cluster.spare = 1;
     let plan = Sweep { seeds: 0..COVERAGE_FROM, ..Sweep::new(all_cores()) };
     let summary = sweep(&scenario, &plan, &|_| ());
-    let (planned, fired) = summary.fired[&Class::Twins];
+    let (planned, fired) = summary.fired[&Class::Lie];
     assert!(planned > 0 && fired == 0, "{summary:?}");
-    let vacuous = Meaning::Vacuous("no twins ever had an effect".to_owned());
+    let vacuous = Meaning::Vacuous("no lie ever had an effect".to_owned());
     assert_eq!(summary.meaning(&scenario), vacuous);
 }
 
@@ -217,7 +310,7 @@ fn a_class_that_never_has_an_effect_makes_the_sweep_vacuous() {
 fn what_looks_for_work_strikes_when_there_is_some() {
     let fires = |at, lasts, fault: Fault, insists| {
         let plan = Some(FaultPlan { entries: vec![Entry { fault, insists, ..crash(at, lasts) }] });
-        let report = scenario(Habit::Correct).run(&Trial { plan, ..Trial::of(Seed(1)) });
+        let report = scenario_of(Habit::Correct).run(&Trial { plan, ..Trial::of(Seed(1)) });
         assert_eq!(report.conclusion(), Conclusion::Passed);
         report.fired[0].1
     };
@@ -229,7 +322,7 @@ fn what_looks_for_work_strikes_when_there_is_some() {
     let pause = Fault::Pause { node: NodeId::new(0) };
     assert!(!fires(0, 1, pause.clone(), false) && fires(0, 1, pause, true));
     // Nothing lasts past the horizon: work that never comes is not waited for.
-    let mut idle = scenario(Habit::Correct);
+    let mut idle = scenario_of(Habit::Correct);
     (idle.workload.operations, idle.workload.closing) = (0, 1);
     let wrong = DiskFault::WriteError { after: 0 };
     let fault = Fault::Disk { node: NodeId::new(0), wrong };
@@ -240,7 +333,7 @@ fn what_looks_for_work_strikes_when_there_is_some() {
 
 #[test]
 fn a_plan_that_exceeds_its_model_is_refused() {
-    let mut frame = scenario(Habit::Correct).frame();
+    let mut frame = scenario_of(Habit::Correct).frame();
     let plan = FaultPlan { entries: vec![crash(100, 500)] };
     assert_eq!(plan.check(&frame), Ok(()));
     let late = FaultPlan { entries: vec![crash(900, 500)] };
