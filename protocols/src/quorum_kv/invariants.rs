@@ -76,10 +76,13 @@ impl Invariants {
                     format!("{version:?} under {key} was replaced on {node}, and is back");
                 return Err(Violation { property: "No resurrection", explanation });
             }
-            let before = seen.store.get(key).map(Versions::context).unwrap_or_default();
-            if seen.epoch == state.epoch() && !now.context().includes(&before) {
-                let explanation =
-                    format!("{node} covers less of {key} than {before:?}, in one epoch: {now:?}");
+            if let Some(before) = seen.store.get(key)
+                && seen.epoch == state.epoch()
+                && !now.covers_all(before)
+            {
+                let explanation = format!(
+                    "{node} held {before:?} under {key} and covers less now, in one epoch: {now:?}"
+                );
                 return Err(Violation { property: "An epoch for each loss", explanation });
             }
             for version in now.iter() {
