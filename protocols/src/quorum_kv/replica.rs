@@ -213,12 +213,15 @@ impl QuorumKv {
         versions: &Versions,
         ctx: &mut Context<'_, Self>,
     ) {
+        // What a tombstone that this node holds has deleted must not come in by a hint either, nor
+        // beside what replaced the tombstone in the hint alone, and may not mean what it meant.
+        let mut versions = versions.clone();
+        if let Some(grave) = self.durable.graves.get(key) {
+            versions.merge(grave);
+        }
         let hint = self.durable.hints.entry((home, key.clone())).or_default();
         let before = hint.clone();
-        // What a tombstone that this node holds has deleted must not come in by a hint either.
-        let grave = self.durable.graves.get(key);
-        let is_entombed = grave.is_some_and(|grave| hint.merge(grave));
-        if hint.merge(versions) || is_entombed {
+        if hint.merge(&versions) {
             let versions = hint.clone();
             self.note_epoch(&before, &versions, ctx);
             self.durable.changes += 1;

@@ -210,7 +210,8 @@ impl fmt::Debug for Versions {
     }
 }
 
-fn is_replaced(version: &Version, by: &Versions) -> bool {
+/// Whether one of the others was written over this version.
+pub(super) fn is_replaced(version: &Version, by: &Versions) -> bool {
     by.iter().any(|other| other.past.contains(version.dot))
 }
 

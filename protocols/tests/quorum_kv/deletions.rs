@@ -1,7 +1,7 @@
 //! Tombstones: how long they are kept, and what protects a deletion when they are gone.
 
 use crate::by_hand::{Bench, request};
-use crate::support::{CONFIG, KEY, bench, delete, get, got, held, is_stored, order, put};
+use crate::support::{CONFIG, KEY, bench, delete, get, got, held, is_stored, order, put, values};
 use seedfall_protocols::quorum_kv::{
     self, Config, Dot, Message, QuorumKv, Ticket, Version, VersionVector, Versions,
 };
@@ -297,6 +297,33 @@ fn a_get_asks_again_also_if_a_later_version_could_hide_that_less_is_covered() {
     bench.settle(&order());
     assert_eq!(got(&bench, request(5, 0)), Some(vec!["d".to_owned(), "e".to_owned()]));
     assert_eq!(held(&bench, third).len(), 2, "what the tombstone deleted is not back");
+}
+
+/// A stand-in that holds the tombstone takes in a hint that replaces it without meaning what it
+/// meant, and after that a hint of what it deleted.
+#[test]
+fn a_tombstone_here_keeps_out_what_it_deleted_also_beside_a_hint_that_replaces_it() {
+    let all = order();
+    let [first, second, _, fourth, _] = all;
+    let mut bench = bench(GRACE);
+    bench.ask(second, request(2, 0), put("a"));
+    let old = bench.at(second).siblings(&KEY.into());
+    bench.settle(&all);
+    bench.ask(first, request(1, 0), get());
+    bench.settle(&all);
+    bench.ask(first, request(1, 1), delete());
+    bench.settle(&all);
+    forgotten_by_all_but(&mut bench, fourth);
+    put_over_what_was_forgotten(&mut bench);
+    let new = bench.at(first).siblings(&KEY.into());
+    bench.lose_all();
+    for versions in [new, old] {
+        let (ticket, key) = (Ticket::AntiEntropy, KEY.into());
+        let hint = Message::Store { ticket, key, versions, home: second, epoch: 0 };
+        bench.deliver(first, fourth, hint);
+    }
+    let kept = bench.at(fourth).hints().values().next().expect("it keeps a hint");
+    assert_eq!(values(kept), ["d"]);
 }
 
 /// The monitor sees what it is there for.
