@@ -119,15 +119,15 @@ impl QuorumKv {
         *counter += 1;
         let dot = Dot { node: self.id, counter: *counter };
         let siblings = self.durable.store.entry(key.clone()).or_default();
-        let (before, context) = (siblings.len(), siblings.context());
+        let before = siblings.clone();
         siblings.put(Version { dot, past: past.clone(), value });
         if 1 < siblings.len() {
             ctx.reach("put: a sibling of what its client was not shown");
-        } else if 1 < before {
+        } else if 1 < before.len() {
             ctx.reach("put: several siblings were replaced by one");
         }
         let versions = siblings.clone();
-        let shrank = self.note_epoch(&context, &versions, ctx);
+        let shrank = self.note_epoch(&before, &versions, ctx);
         self.durable.changes += 1;
         ctx.append(Record::Stored { key: key.clone(), versions });
         ctx.sync(); // Its name is taken for good, before anybody hears of it.

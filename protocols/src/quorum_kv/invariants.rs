@@ -1,10 +1,12 @@
 //! S1 and S2 of the quorum store, watched while a run goes on, and L2, its convergence; and what
-//! S2 rests on: a node covers less of a key than before only in a new epoch.
+//! S2 rests on: a node covers less of a key than before only in a new epoch, and what a tombstone
+//! in its grave deleted is in none of its hints.
 //!
-//! Both look at one node at a time and compare it with itself, also across a crash: a handler syncs
+//! All look at one node at a time and compare it with itself, also across a crash: a handler syncs
 //! what it appends, so what a node was seen to hold after one is durable. Only a hint that is gone
 //! is looked for elsewhere, at its home.
 
+use super::versions::is_replaced;
 use super::{Dot, QuorumKv, VersionVector, Versions};
 use crate::kv::Text;
 use seedfall_sim::{Monitor, NodeId, Violation};
@@ -27,6 +29,7 @@ struct Seen {
     epoch: u64,
     store: BTreeMap<Text, Versions>,
     hints: BTreeMap<(NodeId, Text), Versions>,
+    graves: BTreeMap<Text, Versions>,
     /// What was ever replaced here.
     replaced: BTreeMap<Text, VersionVector>,
 }
@@ -44,7 +47,8 @@ impl Monitor<QuorumKv> for Invariants {
         if self.nodes[node.index()].changes != Some(state.changes()) {
             self.nodes[node.index()].changes = Some(state.changes());
             self.observe_store(node, state)?;
-            self.observe_hints(node, state);
+            self.observe_hints(node, state)?;
+            self.observe_epoch(node, state)?;
         }
         self.observe_homeward(node, state)
     }
@@ -76,12 +80,6 @@ impl Invariants {
                     format!("{version:?} under {key} was replaced on {node}, and is back");
                 return Err(Violation { property: "No resurrection", explanation });
             }
-            let before = seen.store.get(key).map(Versions::context).unwrap_or_default();
-            if seen.epoch == state.epoch() && !now.context().includes(&before) {
-                let explanation =
-                    format!("{node} covers less of {key} than {before:?}, in one epoch: {now:?}");
-                return Err(Violation { property: "An epoch for each loss", explanation });
-            }
             for version in now.iter() {
                 replaced.join(&version.past);
                 if version.value.is_none() {
@@ -89,13 +87,11 @@ impl Invariants {
                 }
             }
         }
-        seen.store.clone_from(state.store());
-        seen.epoch = state.epoch();
         Ok(())
     }
 
-    /// What leaves a hint must be in its home.
-    fn observe_hints(&mut self, node: NodeId, state: &QuorumKv) {
+    /// What leaves a hint must be in its home, and what is in a grave must stay out of hints.
+    fn observe_hints(&mut self, node: NodeId, state: &QuorumKv) -> Result<(), Violation> {
         let seen = &mut self.nodes[node.index()];
         for ((home, key), before) in &seen.hints {
             let now = state.hints().get(&(*home, key.clone()));
@@ -106,6 +102,32 @@ impl Invariants {
             }
         }
         seen.hints.clone_from(state.hints());
+        for ((home, key), hint) in state.hints() {
+            let Some(grave) = state.durable.graves.get(key) else { continue };
+            if let Some(version) = hint.iter().find(|version| is_replaced(version, grave)) {
+                let explanation = format!(
+                    "{node} keeps {version:?} under {key} for {home}, and in a grave {grave:?}, \
+                     which replaces it"
+                );
+                return Err(Violation { property: "No resurrection", explanation });
+            }
+        }
+        Ok(())
+    }
+
+    /// In one epoch, neither what is stored of a key nor what is in its grave comes to cover less.
+    fn observe_epoch(&mut self, node: NodeId, state: &QuorumKv) -> Result<(), Violation> {
+        let seen = &mut self.nodes[node.index()];
+        let graves = &state.durable.graves;
+        if seen.epoch == state.epoch() {
+            for (before, now) in [(&seen.store, state.store()), (&seen.graves, graves)] {
+                covers_no_less(node, before, now)?;
+            }
+        }
+        seen.epoch = state.epoch();
+        seen.store.clone_from(state.store());
+        seen.graves.clone_from(graves);
+        Ok(())
     }
 
     /// The home was not looked at since it took the hint over if it crashed in that very moment; so
@@ -127,6 +149,24 @@ impl Invariants {
         }
         Ok(())
     }
+}
+
+/// Whether everything that was covered is covered now.
+fn covers_no_less(
+    node: NodeId,
+    before: &BTreeMap<Text, Versions>,
+    now: &BTreeMap<Text, Versions>,
+) -> Result<(), Violation> {
+    for (key, before) in before {
+        let now = now.get(key);
+        if !now.map_or(before.is_empty(), |now| now.covers_all(before)) {
+            let explanation = format!(
+                "{node} held {before:?} under {key} and covers less now, in one epoch: {now:?}"
+            );
+            return Err(Violation { property: "An epoch for each loss", explanation });
+        }
+    }
+    Ok(())
 }
 
 /// L2: whether every home of every key holds the same siblings, and no hint is left.

@@ -1,6 +1,6 @@
 //! What a node holds, for itself and for others, and how it comes to hold more (Dynamo, 4.6).
 
-use super::{Dot, Message, OperationId, QuorumKv, Record, Ticket, Timer, VersionVector, Versions};
+use super::{Dot, Message, OperationId, QuorumKv, Record, Ticket, Timer, Versions};
 use crate::kv::Text;
 use seedfall_sim::{Context, NodeId, StableHasher};
 use std::collections::BTreeMap;
@@ -77,7 +77,7 @@ impl Durable {
 
     /// Whether this version is kept anywhere here.
     pub(super) fn has(&self, key: &Text, dot: Dot) -> bool {
-        let holds = |versions: &Versions| versions.iter().any(|version| version.dot == dot);
+        let holds = |versions: &Versions| versions.holds(dot);
         self.store.get(key).is_some_and(holds)
             || self.graves.get(key).is_some_and(holds)
             || self.hints.iter().any(|((_, other), hint)| other == key && holds(hint))
@@ -161,7 +161,7 @@ impl QuorumKv {
             return false;
         }
         let held = self.durable.store.entry(key.clone()).or_default();
-        let before = held.context();
+        let before = held.clone();
         if !held.merge(versions) {
             return false;
         }
@@ -180,13 +180,22 @@ impl QuorumKv {
     /// replaced by a version that does not mean what the tombstone meant: its writer was shown the
     /// siblings after the tombstone was forgotten elsewhere. So it is forgotten here, as by a
     /// [`Message::Purge`] that is still under way.
+    ///
+    /// Less is covered as soon as one dot is not covered any more. Contexts do not tell: `n3` holds
+    /// a tombstone `n5.2` over `n3.1`, and a later `n3.2` beside it. Others have forgotten the
+    /// tombstone; the `Purge` to `n3` is under way. What comes is `n2.5`, written over `{n5.3}` by a
+    /// client that was not shown `n5.2`; that means `n5.2` as well, and replaces it, but says
+    /// nothing of `n3.1`. The context is no smaller, as `{n3.2}` is read as all dots up to `n3.2`.
+    /// Without a new epoch, a `Store` from before the deletion brings `n3.1` back (seed 7000041066
+    /// of quorum-kv-deletes), or a get does that heard of it before (seed 7000076741 of
+    /// quorum-kv-sloppy).
     pub(super) fn note_epoch(
         &mut self,
-        before: &VersionVector,
+        before: &Versions,
         now: &Versions,
         ctx: &mut Context<'_, Self>,
     ) -> bool {
-        let shrank = !now.context().includes(before);
+        let shrank = !now.covers_all(before);
         if shrank {
             self.durable.epoch += 1;
             self.durable.changes += 1;
@@ -204,12 +213,15 @@ impl QuorumKv {
         versions: &Versions,
         ctx: &mut Context<'_, Self>,
     ) {
+        // What a tombstone that this node holds has deleted must not come in by a hint either, nor
+        // beside what replaced the tombstone in the hint alone, and may not mean what it meant.
+        let mut versions = versions.clone();
+        if let Some(grave) = self.durable.graves.get(key) {
+            versions.merge(grave);
+        }
         let hint = self.durable.hints.entry((home, key.clone())).or_default();
-        let before = hint.context();
-        // What a tombstone that this node holds has deleted must not come in by a hint either.
-        let grave = self.durable.graves.get(key);
-        let is_entombed = grave.is_some_and(|grave| hint.merge(grave));
-        if hint.merge(versions) || is_entombed {
+        let before = hint.clone();
+        if hint.merge(&versions) {
             let versions = hint.clone();
             self.note_epoch(&before, &versions, ctx);
             self.durable.changes += 1;

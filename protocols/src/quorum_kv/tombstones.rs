@@ -69,8 +69,7 @@ impl QuorumKv {
     fn note_tombstones(&mut self, now: Time) {
         let store = &self.durable.store;
         self.burials.retain(|(key, dot), burial| {
-            let is_held = |held: &Versions| held.iter().any(|version| version.dot == *dot);
-            burial.purged.is_some() || store.get(key).is_some_and(is_held)
+            burial.purged.is_some() || store.get(key).is_some_and(|held| held.holds(*dot))
         });
         for (key, versions) in store {
             let led = |dot: Dot| dot.node == self.id;
@@ -91,7 +90,7 @@ impl QuorumKv {
         }
         if !self.homes(key).contains(&self.id) {
             let grave = self.durable.graves.entry(key.clone()).or_default();
-            let before = grave.context();
+            let before = grave.clone();
             if grave.merge(versions) {
                 let versions = grave.clone();
                 self.note_epoch(&before, &versions, ctx);

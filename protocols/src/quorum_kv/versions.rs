@@ -8,9 +8,14 @@
 //! and past in one; two writes of clients that were shown the same, through one node, would then
 //! look as if the second had seen the first (the paper's false dominance).
 //!
-//! A vector `{i: n}` stands for all dots `(i, 1) ..= (i, n)`. That is exact because whole sets of
-//! siblings travel, never one version alone: who holds `(i, n)` knows what became of every earlier
-//! dot of `i`.
+//! A vector `{i: n}` stands for all dots `(i, 1) ..= (i, n)`. As the past of a version that is exact,
+//! because whole sets of siblings travel, never one version alone: who holds `(i, n)` has been told
+//! what became of every earlier dot of `i`.
+//!
+//! But what became of one may be that it was deleted and its tombstone forgotten. So a set may hold
+//! `(i, n)` and not [`cover`](Versions::covers) `(i, n - 1)`: the earlier version would be taken in
+//! if it came, although [`Versions::context`] speaks of it. Whether a set covers less than another
+//! is therefore no question for their contexts: [`Versions::covers_all`].
 
 use crate::kv::Text;
 use seedfall_sim::NodeId;
@@ -68,9 +73,10 @@ impl VersionVector {
         other.dots().for_each(|dot| self.add(dot));
     }
 
-    /// Whether everything that the other means is meant here.
-    pub fn includes(&self, other: &Self) -> bool {
-        other.dots().all(|dot| self.contains(dot))
+    /// The counter of the last dot of this node that is meant; zero if none is.
+    fn last(&self, node: NodeId) -> u64 {
+        let entry = self.0.iter().find(|(other, _)| *other == node);
+        entry.map_or(0, |(_, counter)| *counter)
     }
 
     /// The last dot of each node that is meant.
@@ -104,12 +110,33 @@ impl Versions {
         self.0.is_empty()
     }
 
+    /// Whether the version of this name is here.
+    pub(super) fn holds(&self, dot: Dot) -> bool {
+        self.0.binary_search_by_key(&dot, |version| version.dot).is_ok()
+    }
+
     /// Whether the version of this name is here, or something that replaces it.
     pub fn covers(&self, dot: Dot) -> bool {
         self.iter().any(|version| version.dot == dot || version.past.contains(dot))
     }
 
-    /// What a client that is shown all this has seen.
+    /// Whether every dot that the other covers is covered here, each asked for by itself: a later
+    /// dot of the same node that is held here says nothing of an earlier one.
+    pub fn covers_all(&self, other: &Self) -> bool {
+        // Of these dots: those that no past means must be held.
+        let covers_up_to = |last: Dot| {
+            let pasts = self.iter().map(|version| version.past.last(last.node));
+            let replaced = pasts.max().unwrap_or_default();
+            (replaced + 1..=last.counter).rev().all(|counter| self.holds(Dot { counter, ..last }))
+        };
+        Arc::ptr_eq(&self.0, &other.0)
+            || other
+                .iter()
+                .all(|version| self.covers(version.dot) && version.past.dots().all(covers_up_to))
+    }
+
+    /// What a client that is shown all this has seen. It may speak of more than is covered here: see
+    /// the head of this file.
     pub fn context(&self) -> VersionVector {
         let mut context = VersionVector::default();
         for version in self.iter() {
@@ -147,7 +174,7 @@ impl Versions {
 
     /// Takes one version out. True if it was here.
     pub(super) fn remove(&mut self, dot: Dot) -> bool {
-        let is_here = self.iter().any(|version| version.dot == dot);
+        let is_here = self.holds(dot);
         if is_here {
             Arc::make_mut(&mut self.0).retain(|version| version.dot != dot);
         }
@@ -183,7 +210,8 @@ impl fmt::Debug for Versions {
     }
 }
 
-fn is_replaced(version: &Version, by: &Versions) -> bool {
+/// Whether one of the others was written over this version.
+pub(super) fn is_replaced(version: &Version, by: &Versions) -> bool {
     by.iter().any(|other| other.past.contains(version.dot))
 }
 
@@ -251,6 +279,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The later dot of a node is held, and an earlier one is not covered.
+    #[test]
+    fn a_later_dot_does_not_hide_that_an_earlier_one_is_not_covered() {
+        let nothing = VersionVector::default();
+        let deleted = Versions::of([version(dot(A, 1), &nothing)]).context();
+        let (tombstone, later) = (version(dot(B, 1), &deleted), version(dot(A, 2), &nothing));
+        let before = Versions::of([tombstone.clone(), later.clone()]);
+        let mut shown = VersionVector::default();
+        shown.add(dot(B, 1)); // By a client that was shown the siblings without the tombstone.
+        let now = Versions::of([tombstone, later, version(dot(B, 2), &shown)]);
+        assert_eq!(now.context().contains(dot(A, 1)), true, "which is why contexts do not tell");
+        assert!(before.covers(dot(A, 1)) && !now.covers(dot(A, 1)));
+        assert!(!now.covers_all(&before));
+        // By what is held and by what pasts mean together, also across both.
+        let mut both = VersionVector::default();
+        both.add(dot(A, 2));
+        let all = Versions::of([version(dot(B, 3), &both)]);
+        let parts = Versions::of([version(dot(B, 2), &deleted), version(dot(A, 2), &nothing)]);
+        assert!(!parts.covers_all(&all), "B.3 itself");
+        assert!(parts.covers_all(&Versions::of([version(dot(B, 2), &both)])));
+        assert!(all.covers_all(&Versions::default()) && !Versions::default().covers_all(&all));
+        assert!(all.covers_all(&all.clone()));
     }
 
     #[test]

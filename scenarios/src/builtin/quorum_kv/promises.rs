@@ -9,7 +9,7 @@ use super::{Input, Output, PATIENCE};
 use crate::promise::Judgement;
 use seedfall_checkers::{History, Operation, Outcome};
 use seedfall_protocols::quorum_kv::{Dot, VersionVector, Versions};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Op = Operation<Input, Output>;
 
@@ -34,8 +34,10 @@ struct Get<'h> {
 struct Key<'h> {
     writes: Vec<Write<'h>>,
     gets: Vec<Get<'h>>,
-    /// What deletions that somebody was told of have replaced, and themselves.
+    /// What deletions that somebody was told of have replaced.
     deleted: VersionVector,
+    /// These deletions. No vector: it would mean all that their coordinators wrote before as well.
+    tombstones: BTreeSet<Dot>,
     /// When the first deletion was called that may have replaced more than its client was told.
     unknown_deletion: Option<u64>,
     values: Vec<&'h str>,
@@ -115,7 +117,9 @@ pub(super) fn puts_replace_what_was_shown(history: &History<Input, Output>) -> J
 impl Key<'_> {
     /// Whether a get need not cover a version, as it may have been deleted and forgotten.
     fn excuses(&self, dot: Dot, get: &Get<'_>) -> bool {
-        self.deleted.contains(dot) || self.unknown_deletion.is_some_and(|call| call <= get.returned)
+        self.deleted.contains(dot)
+            || self.tombstones.contains(&dot)
+            || self.unknown_deletion.is_some_and(|call| call <= get.returned)
     }
 }
 
@@ -168,6 +172,6 @@ impl<'h> Key<'h> {
 
     fn delete(&mut self, past: &VersionVector, dot: Dot) {
         self.deleted.join(past);
-        self.deleted.add(dot);
+        self.tombstones.insert(dot);
     }
 }
