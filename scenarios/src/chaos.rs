@@ -332,7 +332,8 @@ where
         for node in 0..nodes {
             processes.start(node)?;
         }
-        let crowd = clients::start::<P, I, O>(self.scenario.workload, self.options.seed, &wires);
+        let crowd =
+            clients::start::<P, I, O>(self.scenario.workload.clone(), self.options.seed, &wires);
         self.rest(WARM_UP, &crowd, "nothing yet").await;
         let mut nemesis = Nemesis::new(plan, &wires, self.options.seed);
         let begin = Instant::now();

@@ -1,9 +1,11 @@
 //! The clients of a scenario: each runs its operations one after the other, retries, and remembers.
 
 use crate::run::Call;
-use crate::scenario::{OperationId, Reply, Workload};
+use crate::scenario::{Invocation, OperationId, Phase, Reply, Workload};
 use seedfall_checkers::History;
-use seedfall_sim::{ClientContext, ClientId, Clients, Duration, NodeId, Protocol, RequestId, Time};
+use seedfall_sim::{
+    Choices, ClientContext, ClientId, Clients, Duration, NodeId, Protocol, RequestId, Site, Time,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Draws of one operation: enough for its input, its pause, and a node for each attempt.
@@ -145,8 +147,14 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
     fn call(&mut self, id: ClientId, ctx: &mut ClientContext<'_, P, Self>) {
         let client = &mut self.clients[id.index()];
         let name = OperationId { client: id, number: client.number };
-        let mut draw = ctx.draw_at(u64::from(client.number) * DRAWS + 1);
-        let input = (self.workload.generate)(name, &mut draw);
+        let (site, first) = (Site::Client(id), u64::from(client.number) * DRAWS + 1);
+        let phase = match client.number.checked_sub(self.workload.operations) {
+            None => Phase::Faults,
+            Some(nth) => Phase::Final { nth, of: self.workload.closing },
+        };
+        let invocation = Invocation { client: id, number: client.number, phase };
+        let input =
+            (self.workload.generate)(invocation, &mut Choices::new(ctx.draws(), site, first));
         let call = ctx.now().as_nanos();
         client.open = Some(self.history.invoke(id.index() as u32, call, input));
         client.attempt = 0;

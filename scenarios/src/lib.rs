@@ -3,6 +3,7 @@
 //! Declare the model, run the protocol, keep the history, judge the history.
 //!
 //! - [`scenario`]: the struct literal in which a test writes its assumptions down;
+//! - [`workload`]: what its clients do;
 //! - [`promise`]: what must hold always, eventually, sometimes;
 //! - [`fault`], [`plan`]: what can go wrong, fault plans as data, and the swarm that draws them
 //!   within the model;
@@ -49,6 +50,7 @@ pub mod shrink;
 pub mod swarm;
 pub mod sweep;
 pub mod testing;
+pub mod workload;
 
 pub use plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError};
 pub use promise::{
@@ -57,9 +59,10 @@ pub use promise::{
 };
 pub use report::{Conclusion, Failure, FailureKind, Report};
 pub use run::{Runnable, Trial};
-pub use scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+pub use scenario::{Cluster, Expect, Horizon, Scenario};
 pub use swarm::Swarm;
 pub use testing::check;
+pub use workload::{Invocation, OperationId, Phase, Reply, Workload};
 
 pub use seedfall_checkers as checkers;
 pub use seedfall_net as net;

@@ -231,7 +231,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             }
         }
         let crowd = Crowd::new(
-            *workload,
+            workload.clone(),
             (nodes, clients),
             self.trial.skip.clone(),
             Time::ZERO + self.frame.faults,

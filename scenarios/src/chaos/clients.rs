@@ -2,10 +2,10 @@
 
 use super::proxy::Wires;
 use crate::crowd::DRAWS;
-use crate::scenario::{OperationId, Reply, Workload};
+use crate::scenario::{Invocation, OperationId, Phase, Reply, Workload};
 use seedfall_checkers::History;
 use seedfall_net::real::{AskError, Client, Deployable};
-use seedfall_sim::{ClientId, Draws, NodeId, Seed, Site};
+use seedfall_sim::{Choices, ClientId, Draws, NodeId, Seed, Site};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -65,7 +65,7 @@ where
         let peers = wires.seen_by(id);
         let one = One {
             id,
-            workload,
+            workload: workload.clone(),
             nodes: peers.len(),
             draws: Draws::new(seed, peers.len(), wires.clients()),
             client: Client::<P>::new(id, peers),
@@ -153,8 +153,14 @@ where
     /// One operation: asked until it is answered, or given up.
     async fn operate(&mut self, number: u32, is_closing: bool) {
         let name = OperationId { client: self.id, number };
-        let mut draw = self.draw(number, 1);
-        let input = (self.workload.generate)(name, &mut draw);
+        let phase = match is_closing {
+            false => Phase::Faults,
+            true => Phase::Final { nth: 0, of: self.workload.closing },
+        };
+        let invocation = Invocation { client: self.id, number, phase };
+        let (site, first) = (Site::Client(self.id), u64::from(number) * DRAWS + 1);
+        let input =
+            (self.workload.generate)(invocation, &mut Choices::new(&mut self.draws, site, first));
         let request = (self.workload.request)(name, &input);
         let operation = {
             let mut record = self.shared.record();
