@@ -3,7 +3,7 @@
 //! Declare the model, run the protocol, keep the history, judge the history.
 //!
 //! - [`scenario`]: the struct literal in which a test writes its assumptions down;
-//! - [`workload`]: what its clients do;
+//! - [`workload`]: what its clients do; [`clients`]: how they do it, in whatever world;
 //! - [`promise`]: what must hold always, eventually, sometimes;
 //! - [`fault`], [`plan`]: what can go wrong, fault plans as data, and the swarm that draws them
 //!   within the model;
@@ -27,6 +27,7 @@ pub mod catalogue;
 pub mod chaos;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod clients;
 pub mod contrast;
 mod crowd;
 pub mod diff;

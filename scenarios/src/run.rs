@@ -209,7 +209,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
                 continue; // Watching planned something earlier: what is due before it comes first.
             }
             if act_at.is_none() {
-                return Err(self.overdue());
+                return self.overdue();
             }
             let world = self.world.as_mut().expect("begun above");
             world.advance(limit);
@@ -233,6 +233,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         let crowd = Crowd::new(
             workload.clone(),
             (nodes, clients),
+            self.scenario.must_complete(),
             self.trial.skip.clone(),
             Time::ZERO + self.frame.faults,
             self.trial.calls.clone(),
@@ -400,19 +401,19 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             .then(|| format!("{} stopped for good", gone.join(" and ")))
     }
 
-    /// The end has come, and something that had to happen has not.
-    fn overdue(&self) -> Broken {
+    /// The end has come, and something has not happened yet that perhaps had to.
+    fn overdue(&self) -> Result<(), Broken> {
         let settle = self.scenario.horizon.settle;
-        if !self.world().clients().is_done() {
+        if !self.world().clients().is_done() && self.scenario.must_complete() {
             let waiting = self.waiting();
             let promise = "eventually every operation completes".to_owned();
             let why = format!("{settle} after the last fault, {waiting}");
-            return Broken::new(FailureKind::Liveness, promise, "operations", why);
+            return Err(Broken::new(FailureKind::Liveness, promise, "operations", why));
         }
-        let (name, why) = self.unsettled().unwrap_or(("the run ends", String::new()));
+        let Some((name, why)) = self.unsettled() else { return Ok(()) };
         let promise = format!("eventually {name}");
         let why = format!("{settle} after the last fault, {why}; {}", self.nodes_wait().join("; "));
-        Broken::new(FailureKind::Liveness, promise, name, why)
+        Err(Broken::new(FailureKind::Liveness, promise, name, why))
     }
 
     /// Who waits for what: the clients, then the nodes.

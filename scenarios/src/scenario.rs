@@ -1,6 +1,6 @@
 //! The scenario: every assumption of a test, written out.
 
-use crate::promise::Promise;
+use crate::promise::{Kind, Promise};
 use crate::swarm::Swarm;
 use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_sim::{Clock, Duration, Protocol, SystemModel};
@@ -33,6 +33,13 @@ pub struct Scenario<P: Protocol, I, O> {
     pub promises: Vec<Promise<P, I, O>>,
     /// Whether the promises are expected to hold.
     pub expect: Expect,
+}
+
+impl<P: Protocol, I, O> Scenario<P, I, O> {
+    /// Whether it promises that operations complete: then nobody gives up a final one.
+    pub(crate) fn must_complete(&self) -> bool {
+        self.promises.iter().any(|promise| matches!(promise.kind, Kind::Complete))
+    }
 }
 
 /// Who takes part, over which wire.

@@ -5,6 +5,7 @@
 //! - `planted`: every planted bug still applies;
 //! - `corpus`: the fuzz bodies over a fixed corpus;
 //! - `regressions`: kept cases;
+//! - `clients`: workloads as users write them;
 //! - `verdicts`: each way in which a run can end; `door`: the `cargo test` door;
 //! - `faults`: swizzles and twins do what their names say;
 //! - `shrinking`: what a shrunk run promises; `points`: where a failure is decided;
@@ -13,6 +14,7 @@
 //! - `real`: protocols over TCP and files, in this process;
 //! - `tidy`: rules of STYLE.md that a program can check.
 
+mod clients;
 mod corpus;
 mod differences;
 mod door;
