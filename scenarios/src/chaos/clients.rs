@@ -243,3 +243,66 @@ where
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builtin::bank::{self, Input};
+    use crate::scenario::Reply;
+    use seedfall_protocols::two_phase_commit::Site;
+
+    /// The clients of the bank as they stand before processes, each answered after a millisecond.
+    fn bank(operations: u32) -> History<Input, bank::Output> {
+        let workload = bank::presumed_abort().workload;
+        let generate = Arc::clone(&workload.generate);
+        let mut clients = Clients::new(policy::<Site, _, _>(&workload, true), generate, (3, 1));
+        let (mut draws, mut timers) = (Draws::new(Seed(1), 3, 1), Timers::new());
+        let (id, mut event, mut actions) = (ClientId::new(0), Event::Started, Vec::new());
+        let mut now = Time::ZERO;
+        loop {
+            actions.clear();
+            clients.handle(id, now, event, &mut draws, &mut actions);
+            event = match timers.take(now, &actions) {
+                Some((from, operation)) => {
+                    now = now + Duration::millis(1);
+                    let number = clients.name(operation).number;
+                    Event::Answered { from, number, reply: Reply::Failed }
+                }
+                None => {
+                    let Some((at, waiting)) = timers.next() else { break };
+                    now = at;
+                    timers.fired(waiting);
+                    Event::Fired(waiting)
+                }
+            };
+            if clients.history().operations.len() as u32 == operations {
+                clients.end_faults(now);
+            }
+        }
+        clients.into_history().0
+    }
+
+    #[test]
+    fn the_bank_is_asked_for_transfers_as_long_as_faults_last() {
+        const COUNT: usize = 600;
+        let history = bank(COUNT as u32);
+        let inputs: Vec<&Input> = history.operations.iter().map(|one| &one.input).collect();
+        assert_eq!(inputs.len(), COUNT + 2, "the final ones come after them");
+        let audits = |inputs: &[&Input]| {
+            let full = |input: &&&Input| matches!(input, Input::Read(all) if all.len() == 6);
+            inputs.iter().filter(full).count()
+        };
+        // In any hundred operations: 55 transfers, 10 contracts, 15 reads of two, 20 of all.
+        for (place, hundred) in inputs[..COUNT].chunks(100).enumerate() {
+            let transfers = hundred.iter().filter(|one| matches!(one, Input::Transfer(_))).count();
+            let signed = hundred.iter().filter(|one| matches!(one, Input::Sign { .. })).count();
+            let mix = (transfers, signed, audits(hundred));
+            assert!(
+                (40..70).contains(&mix.0) && (2..20).contains(&mix.1) && (8..34).contains(&mix.2),
+                "operations from {} on: {mix:?}",
+                place * 100
+            );
+        }
+        assert_eq!(audits(&inputs[COUNT + 1..]), 1, "the last word is what is left of it all");
+    }
+}
