@@ -15,14 +15,13 @@ mod proxy;
 
 use crate::plan::{Class, FaultPlan, PlanError};
 use crate::promise::{JudgeHistory, Judgement, Kind};
-use crate::run::told;
 use crate::scenario::Scenario;
 use crate::service::Service;
 use clients::Record;
 use nemesis::Nemesis;
 use processes::Processes;
 use proxy::Wires;
-use seedfall_checkers::Outcome;
+use seedfall_checkers::{History, Outcome};
 use seedfall_net::real::{Deployable, rerun};
 use seedfall_sim::{NodeId, Protocol, Seed};
 use std::collections::BTreeMap;
@@ -74,19 +73,21 @@ pub struct ChaosReport {
     pub took: Duration,
     /// What was replayed of the recordings: lives, inputs and effects, all of them the same.
     pub replayed: Option<(usize, u64, u64)>,
-    /// The promises about the history that were judged.
-    pub judged: Vec<&'static str>,
+    /// The promises that were judged.
+    pub judged: Vec<String>,
+    /// Every operation in the order of the calls, as failures tell them.
+    pub history: Vec<String>,
     /// How it ended.
     pub verdict: ChaosVerdict,
-    /// Files and logs of the nodes, the plan and the history, kept unless the verdict is that all
-    /// holds.
+    /// Files, logs and recordings of the nodes, the plan and the history. They are kept unless all
+    /// holds; of a run that was broken off, if it had come to be judged or was recorded.
     pub kept: Option<PathBuf>,
 }
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChaosVerdict {
-    /// Every promise about the history was kept, and every closing operation completed.
+    /// Every promise was kept.
     Holds,
     /// A promise was broken.
     Violated {
@@ -97,10 +98,12 @@ pub enum ChaosVerdict {
         /// The operations that show it.
         operations: Vec<String>,
     },
-    /// A closing operation did not complete.
+    /// It is promised that every operation completes, and a final one did not.
     Late(String),
     /// A node ended by itself.
     Died(String),
+    /// The workload or a promise panicked; says which, and what it said.
+    Panicked(String),
     /// The replay of a node's recording parts from it, or cannot be done.
     Parted(String),
     /// It proves little.
@@ -143,7 +146,7 @@ impl From<io::Error> for ChaosError {
     }
 }
 
-/// How long closing operations may take.
+/// How long final operations may take.
 const SETTLE: Duration = Duration::from_secs(30);
 
 /// How long a cluster has before the faults begin.
@@ -182,8 +185,8 @@ pub(crate) fn run<P, I, O>(
 where
     P: Deployable,
     P::Request: Sync,
-    I: Debug + Send + 'static,
-    O: Debug + Send + 'static,
+    I: Debug + Send + Sync + 'static,
+    O: Debug + Send + Sync + 'static,
 {
     let scenario = (service.scenario)();
     let plan = plan_of(&scenario, options)?;
@@ -200,34 +203,24 @@ where
         began: Instant::now(),
     };
     let (effects, died, record) = runtime.block_on(chaos.go(&plan, place.path()))?;
-    let mut verdict = chaos.judge(&record, &effects, died);
-    let mut replayed = None;
-    if options.record && verdict != ChaosVerdict::Interrupted {
-        match replay_all::<P>(place.path(), options.nodes) {
-            Ok(totals) => replayed = Some(totals),
-            // A broken promise is the greater news.
-            Err(why) if !matches!(verdict, ChaosVerdict::Violated { .. }) => {
-                verdict = ChaosVerdict::Parted(why);
-            }
-            Err(_) => {}
-        }
-    }
+    // No process is left. What was seen is written down first: judging it may take its time.
+    let history = record.told();
+    std::fs::write(place.path().join("plan.json"), serde_json::to_vec_pretty(&plan)?)?;
+    std::fs::write(place.path().join("history.txt"), history.join("\n") + "\n")?;
+    let was_complete = !chaos.is_stopped();
+    let record = Arc::new(record);
+    let (verdict, replayed) =
+        runtime.block_on(chaos.verdict(&record, &history, &effects, died, place.path()));
     let outcomes = |is: fn(&Outcome<O>) -> bool| {
         record.history.operations.iter().filter(|operation| is(&operation.outcome)).count() as u64
     };
-    let kept = match verdict {
-        ChaosVerdict::Holds | ChaosVerdict::Interrupted => None,
-        _ => {
-            let place = place.keep();
-            std::fs::write(place.join("plan.json"), serde_json::to_vec_pretty(&plan)?)?;
-            let told = record.names.iter().enumerate().map(|(index, name)| {
-                let operation = &record.history.operations[index];
-                format!("{}\n", told(operation, *name, " "))
-            });
-            std::fs::write(place.join("history.txt"), told.collect::<String>())?;
-            Some(place)
-        }
+    let is_kept = match verdict {
+        ChaosVerdict::Holds => false,
+        ChaosVerdict::Interrupted => was_complete || options.record,
+        _ => true,
     };
+    // What still judges, as it was broken off, is not waited for.
+    runtime.shutdown_background();
     Ok(ChaosReport {
         effects,
         completed: record.history.completed() as u64,
@@ -235,15 +228,19 @@ where
         indeterminate: outcomes(|outcome| matches!(outcome, Outcome::Indeterminate)),
         took: chaos.began.elapsed(),
         replayed,
-        judged: histories(&scenario).map(|(name, _)| name).collect(),
+        judged: chaos.judged(),
+        history,
         verdict,
-        kept,
+        kept: is_kept.then(|| place.keep()),
         plan,
     })
 }
 
+/// What was replayed: lives, inputs, effects.
+type Totals = (usize, u64, u64);
+
 /// Replays what the nodes recorded.
-fn replay_all<P: Deployable>(place: &Path, nodes: usize) -> Result<(usize, u64, u64), String> {
+fn replay_all<P: Deployable>(place: &Path, nodes: usize) -> Result<Totals, String> {
     let mut totals = (0, 0, 0);
     for node in NodeId::all(nodes) {
         let text = std::fs::read_to_string(processes::recording(place, node));
@@ -292,14 +289,16 @@ fn listen_for_signals(
 }
 
 /// The promises about the history, and who judges them.
-fn histories<P: Protocol, I, O>(
-    scenario: &Scenario<P, I, O>,
-) -> impl Iterator<Item = (&'static str, &JudgeHistory<I, O>)> {
-    scenario.promises.iter().filter_map(|promise| match &promise.kind {
-        Kind::History(judge) => Some((promise.name, &**judge)),
+fn histories<P: Protocol, I, O>(scenario: &Scenario<P, I, O>) -> Vec<Judge<I, O>> {
+    let histories = scenario.promises.iter().filter_map(|promise| match &promise.kind {
+        Kind::History(judge) => Some((promise.name, Arc::clone(judge))),
         _ => None,
-    })
+    });
+    histories.collect()
 }
+
+/// A promise about the history, and who judges it.
+type Judge<I, O> = (&'static str, Arc<JudgeHistory<I, O>>);
 
 struct Chaos<'a, P: Deployable, I, O> {
     protocol: &'static str,
@@ -316,8 +315,8 @@ impl<P, I, O> Chaos<'_, P, I, O>
 where
     P: Deployable,
     P::Request: Sync,
-    I: Debug + Send + 'static,
-    O: Debug + Send + 'static,
+    I: Debug + Send + Sync + 'static,
+    O: Debug + Send + Sync + 'static,
 {
     /// Everything between the first process and the last; whatever it returns, no process is left.
     async fn go(
@@ -332,7 +331,8 @@ where
         for node in 0..nodes {
             processes.start(node)?;
         }
-        let crowd = clients::start::<P, I, O>(self.scenario.workload, self.options.seed, &wires);
+        let (workload, seed) = (self.scenario.workload.clone(), self.options.seed);
+        let crowd = clients::start(workload, self.scenario.must_complete(), seed, &wires);
         self.rest(WARM_UP, &crowd, "nothing yet").await;
         let mut nemesis = Nemesis::new(plan, &wires, self.options.seed);
         let begin = Instant::now();
@@ -345,67 +345,132 @@ where
             sleep(Duration::from_millis(10)).await;
         }
         nemesis.end(&mut processes)?;
-        crowd.close();
+        crowd.end_faults();
         let deadline = Instant::now() + SETTLE;
         while !crowd.is_over() && Instant::now() < deadline && died.is_none() && !self.is_stopped()
         {
             died = processes.died();
-            self.rest(Duration::from_millis(100), &crowd, "none: closing operations").await;
+            self.rest(Duration::from_millis(100), &crowd, "none: final operations").await;
         }
-        Ok((nemesis.effects(), died, crowd.end()))
+        Ok((nemesis.effects(), died, crowd.end().await))
     }
 
     fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    async fn rest(&self, time: Duration, crowd: &clients::Crowd<I, O>, what: &str) {
+    async fn rest(&self, time: Duration, crowd: &clients::Crowd<P, I, O>, what: &str) {
         let (completed, in_force) = (crowd.completed(), what.to_owned());
         (self.tick)(&Progress { elapsed: self.began.elapsed(), completed, in_force });
         sleep(time).await;
     }
 
-    fn judge(
+    /// The promises that are judged, in words.
+    fn judged(&self) -> Vec<String> {
+        let complete =
+            self.scenario.promises.iter().filter(|one| matches!(one.kind, Kind::Complete));
+        let names = histories(self.scenario).into_iter().map(|(name, _)| name);
+        names.chain(complete.map(|one| one.name)).map(str::to_owned).collect()
+    }
+
+    /// What is to be said of the record, and what was replayed.
+    async fn verdict(
         &self,
+        record: &Arc<Record<I, O>>,
+        history: &[String],
+        effects: &Effects,
+        died: Option<String>,
+        place: &Path,
+    ) -> (ChaosVerdict, Option<Totals>) {
+        let (judges, judging) = (histories(self.scenario), Arc::clone(record));
+        let completed = record.history.completed() as u64;
+        let judged =
+            self.beside(("judging", completed), move || judge(&judges, &judging.history)).await;
+        let verdict = match judged {
+            None => return (ChaosVerdict::Interrupted, None),
+            Some(judged) => self.meaning(judged, record, history, effects, died),
+        };
+        if !self.options.record {
+            return (verdict, None);
+        }
+        let (place, nodes) = (place.to_owned(), self.options.nodes);
+        match self.beside(("replaying", completed), move || replay_all::<P>(&place, nodes)).await {
+            None => (ChaosVerdict::Interrupted, None),
+            Some(Ok(Ok(totals))) => (verdict, Some(totals)),
+            // A broken promise is the greater news.
+            Some(_) if matches!(verdict, ChaosVerdict::Violated { .. }) => (verdict, None),
+            Some(Ok(Err(why))) => (ChaosVerdict::Parted(why), None),
+            Some(Err(words)) => {
+                (ChaosVerdict::Parted(format!("the protocol panicked: {words}")), None)
+            }
+        }
+    }
+
+    /// Does something long, that may panic. `None`: chaos was broken off meanwhile.
+    async fn beside<T: Send + 'static>(
+        &self,
+        (what, completed): (&str, u64),
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<Result<T, String>> {
+        let working = tokio::task::spawn_blocking(work);
+        while !working.is_finished() {
+            if self.is_stopped() {
+                return None;
+            }
+            let (elapsed, in_force) = (self.options.time, format!("none: {what}"));
+            (self.tick)(&Progress { elapsed, completed, in_force });
+            sleep(Duration::from_millis(10)).await;
+        }
+        if self.is_stopped() {
+            return None;
+        }
+        Some(working.await.map_err(clients::words))
+    }
+
+    fn meaning(
+        &self,
+        judged: Result<Judged, String>,
         record: &Record<I, O>,
+        told: &[String],
         effects: &Effects,
         died: Option<String>,
     ) -> ChaosVerdict {
-        let Record { history, names, waiting } = record;
-        if self.is_stopped() {
-            return ChaosVerdict::Interrupted;
-        }
-        let mut unknown = None;
-        for (name, judge) in histories(self.scenario) {
-            match judge(history) {
-                Judgement::Holds => {}
-                Judgement::Unknown(why) => unknown = Some(format!("{name}: {why}")),
-                Judgement::Violated { reason, operation, core } => {
-                    let mut shown = core;
-                    shown.extend(operation);
-                    shown.sort_unstable();
-                    shown.dedup();
-                    let mark = |index| if Some(index) == operation { ">" } else { " " };
-                    let told =
-                        |index: usize| told(&history.operations[index], names[index], mark(index));
-                    let promise = format!("always {name}");
-                    let operations = shown.into_iter().map(told).collect();
-                    return ChaosVerdict::Violated { promise, reason, operations };
-                }
+        let unknown = match judged {
+            Ok(Judged::Violated { name, reason, operation, core }) => {
+                let mut shown = core;
+                shown.extend(operation);
+                shown.sort_unstable();
+                shown.dedup();
+                let marked = |index: usize| match operation == Some(index) {
+                    true => format!(">{}", &told[index][1..]),
+                    false => told[index].clone(),
+                };
+                let operations = shown.into_iter().map(marked).collect();
+                return ChaosVerdict::Violated {
+                    promise: format!("always {name}"),
+                    reason,
+                    operations,
+                };
             }
-        }
+            Ok(Judged::Unknown(why)) => Some(why),
+            Ok(Judged::Holds) => None,
+            Err(words) => return ChaosVerdict::Panicked(format!("a promise: {words}")),
+        };
         let idle = effects.iter().find(|(_, (_, effects))| *effects == 0);
         match (died, unknown, idle) {
             (Some(died), ..) => ChaosVerdict::Died(died),
+            _ if record.panicked.is_some() => {
+                let words = record.panicked.as_deref().unwrap_or_default();
+                ChaosVerdict::Panicked(format!("the workload: {words}"))
+            }
             (_, Some(unknown), _) => ChaosVerdict::Unknown(unknown),
-            _ if !waiting.is_empty() => ChaosVerdict::Late(format!(
-                "{SETTLE:?} after the last fault, {}",
-                waiting.join("; ")
-            )),
-            _ if history.completed() == 0 => {
+            _ if self.scenario.must_complete() && !record.waiting.is_empty() => ChaosVerdict::Late(
+                format!("{SETTLE:?} after the last fault, {}", record.waiting.join("; ")),
+            ),
+            _ if record.history.completed() == 0 => {
                 ChaosVerdict::Vacuous("no operation completed".to_owned())
             }
-            _ if histories(self.scenario).next().is_none() => {
+            _ if histories(self.scenario).is_empty() => {
                 ChaosVerdict::Vacuous("nothing is promised about the history".to_owned())
             }
             (.., Some((class, _))) => {
@@ -414,4 +479,25 @@ where
             _ => ChaosVerdict::Holds,
         }
     }
+}
+
+/// What the promises about the history say of one.
+enum Judged {
+    Holds,
+    Violated { name: &'static str, reason: String, operation: Option<usize>, core: Vec<usize> },
+    Unknown(String),
+}
+
+fn judge<I, O>(judges: &[Judge<I, O>], history: &History<I, O>) -> Judged {
+    let mut all = Judged::Holds;
+    for (name, judge) in judges {
+        match judge(history) {
+            Judgement::Holds => {}
+            Judgement::Unknown(why) => all = Judged::Unknown(format!("{name}: {why}")),
+            Judgement::Violated { reason, operation, core } => {
+                return Judged::Violated { name, reason, operation, core };
+            }
+        }
+    }
+    all
 }

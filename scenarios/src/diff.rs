@@ -6,7 +6,7 @@
 //! what the first one did, up to and with the differing event. Every answer was tried out: it is a
 //! run, not a guess. Where no single decision does it, none is named.
 
-use crate::crowd::DRAWS;
+use crate::clients::{self, DRAWS};
 use crate::plan::{Entry as Fault, FaultPlan};
 use crate::report::{Conclusion, Report};
 use crate::run::{Runnable, Trial};
@@ -314,14 +314,7 @@ fn subject(draw: DrawAddress) -> String {
         Site::Node(node) => format!("what the protocol on {node} draws, draw {nth}"),
         Site::Disk(node) => format!("what crash {nth} of {node} leaves on its disk"),
         Site::Tie => "which of the events of one instant comes first".to_owned(),
-        Site::Client(client) => {
-            let operation = OperationId { client, number: (nth / DRAWS) as u32 };
-            match nth % DRAWS {
-                0 => format!("how long {client} waits before {operation}"),
-                1 => format!("what {operation} asks"),
-                tries => format!("whom {operation} asks, at try {}", tries - 1),
-            }
-        }
+        Site::Client(client) => clients::subject(client, nth),
         Site::Plan => format!("the fault plan, draw {nth}"),
         Site::Lie(node) => format!("how {node} lies about message {nth}"),
         Site::Twin(node) => format!("whom the second of the twins {node} hears, draw {nth}"),

@@ -3,6 +3,7 @@
 //! Declare the model, run the protocol, keep the history, judge the history.
 //!
 //! - [`scenario`]: the struct literal in which a test writes its assumptions down;
+//! - [`workload`]: what its clients do; [`clients`]: how they do it, in whatever world;
 //! - [`promise`]: what must hold always, eventually, sometimes;
 //! - [`fault`], [`plan`]: what can go wrong, fault plans as data, and the swarm that draws them
 //!   within the model;
@@ -26,6 +27,7 @@ pub mod catalogue;
 pub mod chaos;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod clients;
 pub mod contrast;
 mod crowd;
 pub mod diff;
@@ -49,6 +51,7 @@ pub mod shrink;
 pub mod swarm;
 pub mod sweep;
 pub mod testing;
+pub mod workload;
 
 pub use plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError};
 pub use promise::{
@@ -57,11 +60,10 @@ pub use promise::{
 };
 pub use report::{Conclusion, Failure, FailureKind, Report, Unknown};
 pub use run::{Runnable, Trial};
-pub use scenario::{
-    Cluster, Expect, Expectation, Horizon, NEVER_PANICS, OperationId, Reply, Scenario, Workload,
-};
+pub use scenario::{Cluster, Expect, Expectation, Horizon, NEVER_PANICS, Scenario};
 pub use swarm::Swarm;
 pub use testing::check;
+pub use workload::{Invocation, OperationId, Phase, Reply, Workload};
 
 pub use seedfall_checkers as checkers;
 pub use seedfall_net as net;

@@ -1,10 +1,11 @@
 //! The scenario: every assumption of a test, written out.
 
-use crate::promise::Promise;
+use crate::promise::{Kind, Promise};
 use crate::swarm::Swarm;
 use seedfall_net::{Delay, LinkModel, Order};
-use seedfall_sim::{ClientId, Clock, Draw, Duration, NodeId, Protocol, SystemModel};
-use std::fmt;
+use seedfall_sim::{Clock, Duration, Protocol, SystemModel};
+
+pub use crate::workload::{Invocation, OperationId, Phase, Reply, Workload};
 
 /// One situation to be tested: a model, a cluster, a workload, faults and promises.
 ///
@@ -39,7 +40,7 @@ impl<P: Protocol, I, O> Clone for Scenario<P, I, O> {
         Self {
             cluster: self.cluster.clone(),
             config: self.config.clone(),
-            workload: self.workload,
+            workload: self.workload.clone(),
             faults: self.faults.clone(),
             promises: self.promises.clone(),
             ..*self
@@ -95,6 +96,13 @@ impl<P: Protocol, I, O> Scenario<P, I, O> {
     }
 }
 
+impl<P: Protocol, I, O> Scenario<P, I, O> {
+    /// Whether it promises that operations complete: then nobody gives up a final one.
+    pub(crate) fn must_complete(&self) -> bool {
+        self.promises.iter().any(|promise| matches!(promise.kind, Kind::Complete))
+    }
+}
+
 /// Who takes part, over which wire.
 #[derive(Clone, Debug)]
 pub struct Cluster {
@@ -122,93 +130,6 @@ impl Cluster {
         let link = LinkModel { delay, loss: 0, duplicate: 0, order: Order::Free };
         Self { nodes, clients, link, clocks: &[], spare: 0, fewest: nodes }
     }
-}
-
-/// What the clients do: each runs one operation after the other.
-pub struct Workload<P: Protocol, I, O> {
-    /// Operations of each client while the faults last.
-    pub operations: u32,
-    /// Operations of each client after the faults stopped: these must complete.
-    pub closing: u32,
-    /// How long a client waits between two operations.
-    pub think: Delay,
-    /// How long it waits for an answer before it asks another node.
-    pub patience: Duration,
-    /// How often it asks before it gives up, and the outcome stays indeterminate.
-    pub attempts: u32,
-    /// Draws the input of an operation.
-    pub generate: fn(OperationId, &mut Draw) -> I,
-    /// Puts it in the protocol's words.
-    pub request: fn(OperationId, &I) -> P::Request,
-    /// Reads the protocol's answer.
-    pub reply: fn(P::Response) -> Reply<O>,
-}
-
-impl<P: Protocol, I, O> Workload<P, I, O> {
-    /// Ten operations of each client and one closing one, 10 to 100 ms apart; after 200 ms without
-    /// an answer a client asks again, three times in all.
-    pub const fn short(
-        generate: fn(OperationId, &mut Draw) -> I,
-        request: fn(OperationId, &I) -> P::Request,
-        reply: fn(P::Response) -> Reply<O>,
-    ) -> Self {
-        Self {
-            operations: 10,
-            closing: 1,
-            think: Delay::Uniform { min: Duration::millis(10), max: Duration::millis(100) },
-            patience: Duration::millis(200),
-            attempts: 3,
-            generate,
-            request,
-            reply,
-        }
-    }
-}
-
-// By hand: a derive would ask for `P: Copy`, and all that is copied are numbers and functions.
-impl<P: Protocol, I, O> Clone for Workload<P, I, O> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<P: Protocol, I, O> Copy for Workload<P, I, O> {}
-
-/// An operation of the workload. Its number counts from zero at each client, and does not change
-/// when other operations are left out.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-#[serde(deny_unknown_fields)]
-pub struct OperationId {
-    /// Whose operation.
-    pub client: ClientId,
-    /// Which of that client's.
-    pub number: u32,
-}
-
-impl OperationId {
-    /// A number that no other operation of the run has, and that is not zero: a value to write.
-    pub const fn unique(self) -> u64 {
-        ((self.number as u64) << 16) + self.client.index() as u64 + 1
-    }
-}
-
-impl fmt::Display for OperationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.client, self.number)
-    }
-}
-
-/// What an answer of the protocol means to a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply<O> {
-    /// The operation took effect.
-    Done(O),
-    /// The operation certainly did not happen, and never will.
-    Failed,
-    /// This node cannot help; perhaps that one can.
-    Elsewhere(Option<NodeId>),
 }
 
 /// How long a run takes, at most.

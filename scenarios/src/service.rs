@@ -148,8 +148,8 @@ where
     P: Deployable,
     P::Config: Sync,
     P::Request: Sync,
-    I: Debug + Send + 'static,
-    O: Debug + Send + 'static,
+    I: Debug + Send + Sync + 'static,
+    O: Debug + Send + Sync + 'static,
 {
     fn name(&self) -> &'static str {
         self.name

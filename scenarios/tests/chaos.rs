@@ -1,8 +1,16 @@
 //! Chaos as a stranger starts it: real processes under a plan, and nothing left of them.
 #![cfg(all(feature = "cli", feature = "real", unix))]
 
+use seedfall::chaos::{ChaosOptions, ChaosVerdict};
+use seedfall::checkers::models::{KvInput, KvOutput};
+use seedfall::protocols::raft::{self, Raft};
+use seedfall::service::{self, Served as _, Service, Told};
+use seedfall::sim::Seed;
+use seedfall::{FaultPlan, Scenario, always, builtin};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 /// A kill, a frozen process and a partition, one after the other.
 const PLAN: &str = r#"[
@@ -73,26 +81,126 @@ fn whoever_breaks_it_off_leaves_nothing_behind() {
     // A kill cannot be caught: nodes end as their input does.
     for (signal, code) in [("-INT", Some(130)), ("-TERM", Some(130)), ("-KILL", None)] {
         let mut child = chaos(place.path(), &["--for", "60s"]).spawn().expect("the command runs");
-        until(&mut child, "nodes are up", || processes(place.path()) == 3);
+        until(&mut child, "nodes are up", |_| processes(place.path()) == 3);
         let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
         assert!(sent.expect("`kill` is there").success());
         let ended = child.wait().expect("it ends");
         assert_eq!(ended.code(), code, "{signal}");
-        until(&mut child, "nodes are gone", || processes(place.path()) == 0);
+        until(&mut child, "nodes are gone", |_| processes(place.path()) == 0);
         if code.is_some() {
             assert!(names(place.path()).is_empty(), "{signal}: {:?}", names(place.path()));
         }
     }
 }
 
+fn options(nodes: usize, seconds: u64) -> ChaosOptions {
+    ChaosOptions {
+        nodes,
+        time: Duration::from_secs(seconds),
+        seed: Seed(1),
+        plan: Some(FaultPlan::default()),
+        program: env!("CARGO_BIN_EXE_seedfall").into(),
+        direct: false,
+        record: true,
+    }
+}
+
+/// What clients do does not depend on how many operations they have done: while faults last, they
+/// move money.
+#[test]
+fn clients_of_the_bank_go_on_with_transfers() {
+    let services = service::builtin();
+    let bank = services.iter().find(|service| service.name() == "2pc").expect("it is built in");
+    let plan = r#"[{"at": 0, "lasts": 4000000000, "fault": {"wire": {"loss": {"ppm": 20000}}}}]"#;
+    let plan = Some(serde_json::from_str(plan).expect("a plan"));
+    let options = ChaosOptions { plan, record: false, ..options(3, 4) };
+    let report = bank.chaos(&options, &|_| ()).expect("the plan fits");
+    if let Some(place) = &report.kept {
+        std::fs::remove_dir_all(place).expect("it was kept");
+    }
+    assert!(!matches!(report.verdict, ChaosVerdict::Violated { .. }), "{:?}", report.verdict);
+    // After twelve operations of a client the faults have begun: it has a second before.
+    let late = |line: &&String| {
+        let name = line.split_whitespace().next().expect("an operation has a name");
+        let (_, number) = name.split_once('/').expect("client and number");
+        number.parse::<u32>().expect("a number") >= 13
+    };
+    let late: Vec<&String> = report.history.iter().filter(late).collect();
+    let transfers = late.iter().filter(|line| line.contains("Transfer")).count();
+    assert!(late.len() > 40, "clients are at work: {} operations", report.history.len());
+    assert!(transfers * 3 > late.len(), "{transfers} of {} move money", late.len());
+}
+
+type Store = Scenario<Raft, KvInput<&'static str, String>, KvOutput<String>>;
+
+/// Raft under a promise that is judged for ever.
+fn judged_for_ever() -> Store {
+    let mut scenario = builtin::raft_kv::three();
+    scenario.promises = vec![always("judged for ever", |_| {
+        println!("it judges");
+        #[expect(clippy::disallowed_methods, reason = "this is about real time")]
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    })];
+    scenario
+}
+
+/// Not a test, but a process of its own for the next one.
+#[test]
+#[ignore = "another test starts it"]
+fn judge_for_ever() {
+    let service = Service::<Raft, _, _> {
+        name: "raft",
+        about: "judged for ever",
+        usage: "nothing",
+        config: raft::Config::PAPER,
+        parse: |_, _| Err("nobody asks".to_owned()),
+        tell: |_| Told::Refused("nobody asks".to_owned()),
+        scenario: judged_for_ever,
+    };
+    let report = service.chaos(&options(3, 1), &|_| ()).expect("the plan fits");
+    let kept = report.kept.expect("a complete history is kept");
+    println!("{:?} at {}", report.verdict, kept.display());
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "it looks for processes in /proc")]
+fn it_can_be_broken_off_while_it_judges() {
+    for signal in ["-INT", "-TERM"] {
+        let place = tempfile::tempdir().expect("a folder");
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "judge_for_ever", "--ignored", "--nocapture"])
+            .env("TMPDIR", place.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it can be started again");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        assert!(lines.any(|line| line.is_ok_and(|line| line.contains("it judges"))));
+        assert_eq!(processes(place.path()), 0, "no node is left by then");
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(sent.expect("`kill` is there").success());
+        until(&mut child, "it ends", |child| child.try_wait().is_ok_and(|ended| ended.is_some()));
+        assert!(child.wait().expect("it has ended").success(), "{signal}");
+        let last: Vec<String> = lines.map_while(Result::ok).collect();
+        let told = last.iter().find_map(|line| line.split_once("Interrupted at "));
+        let (_, kept) = told.unwrap_or_else(|| panic!("{signal}: {last:?}"));
+        let mut kept = names(Path::new(kept));
+        kept.retain(|name| !name.ends_with(".log") && name.contains('.'));
+        kept.sort();
+        let expected = ["history.txt", "n1.recording", "n2.recording", "n3.recording", "plan.json"];
+        assert_eq!(kept, expected, "{signal}");
+    }
+}
+
 /// Waits for something that takes a moment.
 #[expect(clippy::disallowed_methods, reason = "processes come and go in their own time")]
-fn until(child: &mut Child, what: &str, is_so: impl Fn() -> bool) {
+fn until(child: &mut Child, what: &str, is_so: impl Fn(&mut Child) -> bool) {
     for _ in 0..3_000 {
-        if is_so() {
+        if is_so(child) {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     // Whatever came of it, nothing is left running.
     let _ = child.kill();

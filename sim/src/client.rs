@@ -91,6 +91,11 @@ impl<'a, P: Protocol, C: Clients<P>> ClientContext<'a, P, C> {
         self.draws.at(Site::Client(self.client), ordinal)
     }
 
+    /// The draws of the run, for decisions of this client: those of its own site.
+    pub fn draws(&mut self) -> &mut Draws {
+        self.draws
+    }
+
     /// Asks a node, under a number of the client's choice. The request may be lost, and so may the
     /// answer.
     pub fn request(&mut self, to: NodeId, number: u32, body: P::Request) {

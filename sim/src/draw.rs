@@ -7,8 +7,10 @@
 //! each draw four words of it; the 17th draw of a site is the same whatever happened elsewhere, and
 //! any draw can be overridden by its address.
 
+mod choices;
 mod span;
 
+pub use choices::Choices;
 pub use span::{exponential, scale};
 
 use crate::hash::fold;

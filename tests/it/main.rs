@@ -5,6 +5,7 @@
 //! - `planted`: every planted bug still applies;
 //! - `corpus`: the fuzz bodies over a fixed corpus;
 //! - `regressions`: kept cases;
+//! - `clients`: workloads as users write them;
 //! - `verdicts`: each way in which a run can end; `outcomes`: code that panics, hangs, eats memory or
 //!   reads the machine, and what is expected to break; `door`: the `cargo test` door;
 //! - `faults`: swizzles and twins do what their names say;
@@ -14,6 +15,7 @@
 //! - `real`: protocols over TCP and files, in this process;
 //! - `tidy`: rules of STYLE.md that a program can check.
 
+mod clients;
 mod corpus;
 mod differences;
 mod door;

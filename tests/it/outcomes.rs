@@ -3,6 +3,7 @@
 //! sweep goes on.
 
 use crate::verdicts::{Habit, One, OneScenario, forever, scenario_of};
+use seedfall::checkers::models::RegisterInput;
 use seedfall::sim::{Duration, NodeId, Seed};
 use seedfall::sweep::{Limits, Summary, Sweep, all_cores, sweep, watched};
 use seedfall::testing::check_seed;
@@ -55,7 +56,7 @@ fn a_panic_names_who_panicked_where_and_in_which_event() {
     let (kind, why) = told(&with(|scenario| {
         scenario.workload = seedfall::Workload::short(
             |_, _| panic!("no idea what to ask"),
-            |_, input| input.clone(),
+            |_, input: &RegisterInput<u64>| input.clone(),
             seedfall::Reply::Done,
         );
     }));

@@ -11,12 +11,14 @@
 
 use crate::builtin::registers::{self, Input, Output};
 use crate::promise::{always, every_operation_completes, invariants, linearizable, sometimes};
-use crate::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+use crate::scenario::{
+    Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
+};
 use crate::{Promise, Swarm};
 use seedfall_checkers::models::{Kv, KvInput, KvOutput};
 use seedfall_net::Delay;
 use seedfall_protocols::abd::{self, Abd, Config, Request, Response, Writers};
-use seedfall_sim::{Clock, Draw, Duration, Links, NodeId, SystemModel};
+use seedfall_sim::{Choices, Clock, Duration, Links, NodeId, SystemModel};
 
 /// Five nodes, each the writer of some clients.
 pub fn many() -> Scenario<Abd, Input, Output> {
@@ -26,7 +28,7 @@ pub fn many() -> Scenario<Abd, Input, Output> {
         model: SystemModel::USUAL,
         cluster: Cluster { clocks: &CLOCKS, fewest: 3, ..Cluster::lan(5, 5) },
         config: CONFIG,
-        workload: WORKLOAD,
+        workload: workload(),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
         promises: promises([
@@ -104,16 +106,16 @@ const CLOCKS: [Clock; 3] = [
 const CONFIG: Config =
     Config { writers: Writers::Many, write_back: true, retransmit_after: Duration::millis(40) };
 
-const WORKLOAD: Workload<Abd, Input, Output> = Workload {
-    operations: 12,
-    closing: 2,
-    think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(40) },
-    patience: Duration::millis(200),
-    attempts: 3,
-    generate,
-    request,
-    reply,
-};
+fn workload() -> Workload<Abd, Input, Output> {
+    Workload {
+        operations: 12,
+        closing: 2,
+        think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(40) },
+        patience: Duration::millis(200),
+        attempts: 3,
+        ..Workload::short(generate, request, reply)
+    }
+}
 
 fn promises<const N: usize>(
     more: [Promise<Abd, Input, Output>; N],
@@ -132,7 +134,7 @@ fn promises<const N: usize>(
 }
 
 /// Reads and writes of two keys, more of the first, so that operations meet.
-fn generate(operation: OperationId, draw: &mut Draw) -> Input {
+fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     let key = ["x", "x", "y"][draw.below(3) as usize];
     match draw.below(100) {
         0..55 => KvInput::Get { key },

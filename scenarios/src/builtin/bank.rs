@@ -14,7 +14,9 @@
 
 use crate::promise::{Judgement, always, eventually, every_operation_completes};
 use crate::promise::{invariants, sometimes};
-use crate::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+use crate::scenario::{
+    Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
+};
 use crate::{Promise, Swarm};
 use seedfall_checkers::transactions::{Level, Micro, TransactionHistory, check};
 use seedfall_checkers::workloads::{self, Bank, BankAccess};
@@ -24,7 +26,7 @@ use seedfall_protocols::kv::{Answer, Command, Text};
 use seedfall_protocols::two_phase_commit::{
     self, Config, Decision, Presumption, Request, Response, Site, TransactionId, Vote,
 };
-use seedfall_sim::{Draw, Duration, NodeId, SystemModel};
+use seedfall_sim::{Choices, Duration, NodeId, SystemModel};
 use std::collections::BTreeMap;
 
 /// What a client asks of the bank.
@@ -74,7 +76,7 @@ pub fn presumed_abort() -> Scenario<Site, Input, Output> {
         model: SystemModel::USUAL,
         cluster: Cluster::lan(3, 4),
         config: CONFIG,
-        workload: WORKLOAD,
+        workload: workload(),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
         promises,
@@ -114,7 +116,7 @@ pub fn crashes() -> Scenario<Site, Input, Output> {
         },
         workload: Workload {
             think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(8) },
-            ..WORKLOAD
+            ..workload()
         },
         faults: Swarm { crashes: 14, reorder, duplicate, clogs: 12, storms: 3, ..Swarm::NONE },
         horizon: Horizon { faults: Duration::secs(1), ..Horizon::SHORT },
@@ -165,16 +167,16 @@ const ACCOUNTS: u32 = 6;
 /// Where the contract lies; no account has this name.
 const CONTRACT: &str = "contract";
 
-const WORKLOAD: Workload<Site, Input, Output> = Workload {
-    operations: 12,
-    closing: 2,
-    think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
-    patience: Duration::millis(200),
-    attempts: 3,
-    generate,
-    request,
-    reply,
-};
+fn workload() -> Workload<Site, Input, Output> {
+    Workload {
+        operations: 12,
+        closing: 2,
+        think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
+        patience: Duration::millis(200),
+        attempts: 3,
+        ..Workload::short(generate, request, reply)
+    }
+}
 
 fn promises() -> Vec<Promise<Site, Input, Output>> {
     vec![
@@ -200,13 +202,13 @@ fn promises() -> Vec<Promise<Site, Input, Output>> {
     ]
 }
 
-fn generate(operation: OperationId, draw: &mut Draw) -> Input {
+fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     let pair = draw.below(ACCOUNTS * (ACCOUNTS - 1));
     let (from, distance) = (pair % ACCOUNTS, 1 + pair / ACCOUNTS);
     let to = (from + distance) % ACCOUNTS;
     let amount = i64::from(1 + draw.below(100));
     let transfer = Transfer { id: operation.unique(), from, to, amount };
-    if operation.number > WORKLOAD.operations {
+    if operation.is_last() {
         return Input::Read((0..ACCOUNTS).collect()); // The last word: what is left of it all.
     }
     match draw.below(100) {

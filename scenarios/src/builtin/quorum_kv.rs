@@ -10,14 +10,17 @@
 mod promises;
 
 use crate::promise::{always, eventually, every_operation_completes, invariants, sometimes};
-use crate::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+use crate::scenario::{
+    Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
+};
 use crate::{Promise, Swarm};
 use seedfall_net::Delay;
 use seedfall_protocols::kv::Text;
 use seedfall_protocols::quorum_kv::{
     self, Config, Dot, QuorumKv, Request, Response, VersionVector, Versions,
 };
-use seedfall_sim::{Clock, Draw, Duration, SystemModel};
+use seedfall_sim::{Choices, Clock, Duration, SystemModel};
+use std::sync::Arc;
 
 /// What a client does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub fn strict() -> Scenario<QuorumKv, Input, Output> {
         model: SystemModel::USUAL,
         cluster: Cluster { clocks: &CLOCKS, fewest: 3, ..Cluster::lan(5, 4) },
         config: CONFIG,
-        workload: WORKLOAD,
+        workload: workload(),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
         promises: promises([
@@ -98,7 +101,7 @@ pub fn sloppy() -> Scenario<QuorumKv, Input, Output> {
         name: "quorum-kv-sloppy",
         story: "Five nodes keep two keys with sloppy quorums: hints count, all converges later.",
         config: Config { sloppy: true, ..CONFIG },
-        workload: Workload { generate: generate_few_deletions, ..WORKLOAD },
+        workload: Workload { generate: Arc::new(generate_few_deletions), ..workload() },
         promises: promises([
             sometimes("tombstone: forgotten by all"),
             sometimes("hint: brought a version home"),
@@ -122,7 +125,7 @@ pub fn gap() -> Scenario<QuorumKv, Input, Output> {
             because: "stand-ins count for a sloppy quorum, so the two quorums need not meet \
                       (Dynamo, section 4.6)",
         },
-        workload: WORKLOAD,
+        workload: workload(),
         ..sloppy()
     }
 }
@@ -134,7 +137,7 @@ pub fn deletes() -> Scenario<QuorumKv, Input, Output> {
         name: "quorum-kv-deletes",
         story: "The strict quorum store with many deletions, which it forgets soon.",
         config: Config { grace: Duration::millis(60), ..CONFIG },
-        workload: Workload { generate: generate_many_deletions, ..WORKLOAD },
+        workload: Workload { generate: Arc::new(generate_many_deletions), ..workload() },
         faults: Swarm { duplicate: 0, ..Swarm::ALL },
         promises: promises([
             always("gets cover acknowledged puts", promises::gets_cover_acknowledged_puts),
@@ -151,7 +154,7 @@ pub fn siblings() -> Scenario<QuorumKv, Input, Output> {
     Scenario {
         name: "quorum-kv-siblings",
         story: "Four clients put one key of the quorum store, each over what it was shown.",
-        workload: Workload { generate: generate_one_key, ..WORKLOAD },
+        workload: Workload { generate: Arc::new(generate_one_key), ..workload() },
         faults: Swarm { duplicate: 0, ..Swarm::ALL },
         promises: promises([
             always("puts replace what was shown", promises::puts_replace_what_was_shown),
@@ -185,16 +188,16 @@ const CONFIG: Config = Config {
 /// for once.
 const PATIENCE: Duration = Duration::millis(200);
 
-const WORKLOAD: Workload<QuorumKv, Input, Output> = Workload {
-    operations: 12,
-    closing: 2,
-    think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(40) },
-    patience: PATIENCE,
-    attempts: 3,
-    generate,
-    request,
-    reply,
-};
+fn workload() -> Workload<QuorumKv, Input, Output> {
+    Workload {
+        operations: 12,
+        closing: 2,
+        think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(40) },
+        patience: PATIENCE,
+        attempts: 3,
+        ..Workload::short(generate, request, reply)
+    }
+}
 
 fn promises<const N: usize>(
     more: [Promise<QuorumKv, Input, Output>; N],
@@ -211,11 +214,11 @@ fn promises<const N: usize>(
     promises
 }
 
-fn generate(operation: OperationId, draw: &mut Draw) -> Input {
+fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     mix(operation, draw, 50, 100)
 }
 
-fn generate_one_key(operation: OperationId, draw: &mut Draw) -> Input {
+fn generate_one_key(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     let key = "x";
     match draw.below(3) {
         0 => Input::Get { key },
@@ -223,16 +226,16 @@ fn generate_one_key(operation: OperationId, draw: &mut Draw) -> Input {
     }
 }
 
-fn generate_few_deletions(operation: OperationId, draw: &mut Draw) -> Input {
+fn generate_few_deletions(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     mix(operation, draw, 45, 90)
 }
 
-fn generate_many_deletions(operation: OperationId, draw: &mut Draw) -> Input {
+fn generate_many_deletions(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     mix(operation, draw, 35, 70)
 }
 
 /// Gets below `gets`, puts below `puts`, deletions above; in per cent.
-fn mix(operation: OperationId, draw: &mut Draw, gets: u32, puts: u32) -> Input {
+fn mix(operation: Invocation, draw: &mut Choices<'_>, gets: u32, puts: u32) -> Input {
     let key = ["x", "x", "y"][draw.below(3) as usize];
     match draw.below(100) {
         kind if kind < gets => Input::Get { key },

@@ -8,13 +8,15 @@
 //! `tests/planted/`.
 
 use crate::promise::{every_operation_completes, invariants, linearizable, sometimes};
-use crate::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+use crate::scenario::{
+    Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
+};
 use crate::{Promise, Swarm};
 use seedfall_checkers::models::{Kv, KvInput, KvOutput};
 use seedfall_net::Delay;
 use seedfall_protocols::kv::{Answer, Command};
 use seedfall_protocols::raft::{self, Config, Raft, Request, Response};
-use seedfall_sim::{Clock, Draw, Duration, SystemModel};
+use seedfall_sim::{Choices, Clock, Duration, SystemModel};
 
 pub(crate) type Input = KvInput<&'static str, String>;
 pub(crate) type Output = KvOutput<String>;
@@ -40,7 +42,7 @@ pub fn five() -> Scenario<Raft, Input, Output> {
         model: SystemModel::USUAL,
         cluster: Cluster { clocks: &CLOCKS, spare: 2, fewest: 3, ..Cluster::lan(5, 4) },
         config: Config { max_entries_per_append: 4, ..Config::PAPER },
-        workload: WORKLOAD,
+        workload: workload(),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
         promises: promises(),
@@ -86,16 +88,16 @@ pub(super) const CLOCKS: [Clock; 3] = [
     Clock { offset_nanos: 0, drift_ppm: -50_000 },
 ];
 
-pub(super) const WORKLOAD: Workload<Raft, Input, Output> = Workload {
-    operations: 12,
-    closing: 2,
-    think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
-    patience: Duration::millis(300),
-    attempts: 3,
-    generate,
-    request,
-    reply,
-};
+pub(super) fn workload() -> Workload<Raft, Input, Output> {
+    Workload {
+        operations: 12,
+        closing: 2,
+        think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
+        patience: Duration::millis(300),
+        attempts: 3,
+        ..Workload::short(generate, request, reply)
+    }
+}
 
 pub(super) fn promises() -> Vec<Promise<Raft, Input, Output>> {
     vec![
@@ -114,7 +116,7 @@ pub(super) fn promises() -> Vec<Promise<Raft, Input, Output>> {
 }
 
 /// Mostly reads and writes of few keys, so that operations meet; every value is written once.
-pub(super) fn generate(operation: OperationId, draw: &mut Draw) -> Input {
+pub(super) fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     let key = ["x", "y", "z"][draw.below(3) as usize];
     let value = format!("{operation}");
     match draw.below(100) {

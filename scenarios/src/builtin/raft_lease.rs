@@ -7,12 +7,13 @@
 
 use crate::builtin::raft_kv::{self, CLOCKS, Input, Output};
 use crate::promise::sometimes;
-use crate::scenario::{Cluster, Horizon, OperationId, Workload};
+use crate::scenario::{Cluster, Horizon, Invocation, Workload};
 use crate::{Scenario, Swarm};
 use seedfall_checkers::models::KvInput;
 use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_protocols::raft::{Config, Raft};
-use seedfall_sim::{Draw, Duration};
+use seedfall_sim::{Choices, Duration};
+use std::sync::Arc;
 
 /// Three nodes; the drift that the lease allows is the one that the clocks have.
 pub fn scenario() -> Scenario<Raft, Input, Output> {
@@ -44,7 +45,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
             // Short: a client that waits for a leader that was cut off writes nothing elsewhere.
             patience: Duration::millis(40),
             attempts: 8,
-            generate,
+            generate: Arc::new(generate),
             ..three.workload
         },
         faults: LATE,
@@ -115,7 +116,7 @@ pub fn drifting() -> Scenario<Raft, Input, Output> {
 }
 
 /// Writes and reads of one key: what one writes, another reads at once.
-fn generate(operation: OperationId, draw: &mut Draw) -> Input {
+fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     match draw.below(100) {
         0..60 => KvInput::Get { key: "x" },
         60..95 => KvInput::Put { key: "x", value: format!("{operation}") },

@@ -9,12 +9,13 @@
 use crate::Scenario;
 use crate::builtin::raft_kv::{self, Input as KvAsk, Output as KvSaid};
 use crate::promise::{every_operation_completes, invariants, linearizable, sometimes};
-use crate::scenario::{Cluster, Horizon, OperationId, Reply, Workload};
+use crate::scenario::{Cluster, Horizon, Invocation, OperationId, Reply, Workload};
 use seedfall_checkers::models::{Abstraction, Kv, Model, Seen};
 use seedfall_net::Delay;
 use seedfall_protocols::raft::membership::Change;
 use seedfall_protocols::raft::{self, Config, Raft, Request, Response};
-use seedfall_sim::{Draw, Duration, NodeId};
+use seedfall_sim::{Choices, Duration, NodeId};
+use std::sync::Arc;
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,9 +61,7 @@ pub fn seven() -> Scenario<Raft, Input, Output> {
             think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(50) },
             patience: Duration::millis(300),
             attempts: 3,
-            generate: any_change,
-            request,
-            reply,
+            ..Workload::short(any_change, request, reply)
         },
         faults: crate::Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..kv.horizon },
@@ -104,7 +103,7 @@ pub fn four() -> Scenario<Raft, Input, Output> {
             operations: 20,
             think: Delay::Exponential { min: Duration::millis(2), mean: Duration::millis(30) },
             patience: Duration::millis(150),
-            generate: one_at_a_time,
+            generate: Arc::new(one_at_a_time),
             ..seven.workload
         },
         horizon: Horizon { faults: Duration::secs(2), ..seven.horizon },
@@ -129,7 +128,7 @@ fn promises(rare: &[&'static str]) -> Vec<crate::Promise<Raft, Input, Output>> {
 }
 
 /// Mostly the store; a third of all operations arrange the cluster.
-fn any_change(operation: OperationId, draw: &mut Draw) -> Input {
+fn any_change(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     match draw.below(100) {
         0..10 => {
             // One to seven voters, mostly four or so.
@@ -146,7 +145,7 @@ fn any_change(operation: OperationId, draw: &mut Draw) -> Input {
 }
 
 /// As many changes as commands.
-fn one_at_a_time(operation: OperationId, draw: &mut Draw) -> Input {
+fn one_at_a_time(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     match draw.below(100) {
         0..30 => Input::Change(Change::Remove(any_node(4, draw))),
         30..60 => Input::Change(Change::Add(any_node(4, draw))),
@@ -154,7 +153,7 @@ fn one_at_a_time(operation: OperationId, draw: &mut Draw) -> Input {
     }
 }
 
-fn any_node(nodes: u32, draw: &mut Draw) -> NodeId {
+fn any_node(nodes: u32, draw: &mut Choices<'_>) -> NodeId {
     NodeId::new(draw.below(nodes) as u16)
 }
 

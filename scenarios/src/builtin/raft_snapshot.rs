@@ -8,10 +8,11 @@
 use crate::Scenario;
 use crate::builtin::raft_kv::{self, Input, Output};
 use crate::promise::sometimes;
-use crate::scenario::{OperationId, Reply, Workload};
+use crate::scenario::{Invocation, Reply, Workload};
 use seedfall_checkers::models::{KvInput, KvOutput};
 use seedfall_protocols::raft::{Config, Raft, Response};
-use seedfall_sim::Draw;
+use seedfall_sim::Choices;
+use std::sync::Arc;
 
 /// Three nodes, a snapshot every four entries.
 pub fn scenario() -> Scenario<Raft, Input, Output> {
@@ -34,7 +35,11 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
             max_sessions: Some(2),
             ..Config::PAPER
         },
-        workload: Workload { generate, reply, ..raft_kv::WORKLOAD },
+        workload: Workload {
+            generate: Arc::new(generate),
+            reply: Arc::new(reply),
+            ..raft_kv::workload()
+        },
         promises,
         faults: crate::Swarm::ALL,
         ..raft_kv::three()
@@ -42,7 +47,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
 }
 
 /// Without compare-and-set: of all other writes it is known what the forgotten answer was.
-fn generate(operation: OperationId, draw: &mut Draw) -> Input {
+fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     match raft_kv::generate(operation, draw) {
         KvInput::Cas { key, new, .. } => KvInput::Put { key, value: new },
         other => other,

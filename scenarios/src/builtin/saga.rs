@@ -13,7 +13,9 @@
 
 use crate::promise::{Judgement, always, eventually, every_operation_completes};
 use crate::promise::{invariants, sometimes};
-use crate::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+use crate::scenario::{
+    Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
+};
 use crate::{Promise, Swarm};
 use seedfall_checkers::workloads::{self, SagaRun, StepEvent};
 use seedfall_checkers::{History, Outcome};
@@ -23,7 +25,7 @@ use seedfall_protocols::saga::choreographed::Service;
 use seedfall_protocols::saga::ledger::Entry;
 use seedfall_protocols::saga::orchestrated::{Node, Request, Response};
 use seedfall_protocols::saga::{self, Books, Config, Isolation, Kind, Plan, SagaId, Step};
-use seedfall_sim::{Draw, Duration, NodeId, Protocol, SystemModel};
+use seedfall_sim::{Choices, Duration, NodeId, Protocol, SystemModel};
 use std::collections::BTreeMap;
 
 /// What a client asks.
@@ -157,7 +159,7 @@ const CONFIG: Config = Config {
 const ACCOUNTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 /// What clients do, whoever drives the sagas.
-fn workload<P>(generate: fn(OperationId, &mut Draw) -> Input) -> Workload<P, Input, Output>
+fn workload<P>(generate: fn(Invocation, &mut Choices<'_>) -> Input) -> Workload<P, Input, Output>
 where
     P: Protocol<Request = Request, Response = Response>,
 {
@@ -167,9 +169,7 @@ where
         think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
         patience: Duration::millis(250),
         attempts: 3,
-        generate,
-        request,
-        reply,
+        ..Workload::short(generate, request, reply)
     }
 }
 
@@ -182,7 +182,7 @@ fn promises<P: Protocol + Books + 'static>() -> Vec<Promise<P, Input, Output>> {
 }
 
 /// Two thirds payments, one third reads.
-fn generate(operation: OperationId, draw: &mut Draw) -> Input {
+fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     let first = draw.below(6) as usize;
     let distance = 1 + draw.below(5) as usize;
     let shape = draw.below(6);
@@ -211,7 +211,7 @@ fn generate(operation: OperationId, draw: &mut Draw) -> Input {
 }
 
 /// The same, one step after the other.
-fn generate_sequence(operation: OperationId, draw: &mut Draw) -> Input {
+fn generate_sequence(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     let mut input = generate(operation, draw);
     if let Input::Pay { plan, .. } = &mut input {
         let stages = std::mem::take(&mut plan.stages);

@@ -164,6 +164,11 @@ impl Wires {
         NodeId::all(self.nodes).map(|to| self.ways[&(client.into(), to)]).collect()
     }
 
+    /// How many nodes there are.
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes
+    }
+
     /// How many clients there are.
     pub(super) fn clients(&self) -> usize {
         self.clients

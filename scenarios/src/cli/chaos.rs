@@ -19,10 +19,12 @@ violation is evidence, and --plan does the same faults again, not the same run.
 Nodes lose with a kill what they had not synced (--direct: they do not, as the page cache lives on).
 A node that stops for good loses its disk too, within what the protocol can spare.
 
-Exit codes: 0 every promise kept, 1 safety broken, 2 bad usage, 3 a closing operation did not
-complete, 4 vacuous, 5 a node ended by itself or its replay parts, 6 unknown within the checker's
-budget, 130 broken off. Processes and files are cleaned up; those of a run that fails are kept, and
-named.")]
+Ctrl-C or SIGTERM breaks it off at any time, also while the history is judged.
+
+Exit codes: 0 every promise kept, 1 safety broken, 2 bad usage, 3 a final operation did not complete,
+4 vacuous, 5 a node ended by itself, its replay parts or a promise panics, 6 unknown within the
+checker's budget, 130 broken off. No process is left. The files of a run that fails are kept, and
+named; of one that is broken off, if it was recorded or had come to be judged.")]
 pub(super) struct ChaosArgs {
     /// The protocol.
     protocol: String,
@@ -124,7 +126,7 @@ fn code(verdict: &ChaosVerdict) -> u8 {
         ChaosVerdict::Late(_) => 3,
         ChaosVerdict::Vacuous(_) => 4,
         // A replay that parts is a bug of the driver, or of the protocol's.
-        ChaosVerdict::Died(_) | ChaosVerdict::Parted(_) => 5,
+        ChaosVerdict::Died(_) | ChaosVerdict::Parted(_) | ChaosVerdict::Panicked(_) => 5,
         ChaosVerdict::Unknown(_) => 6,
         ChaosVerdict::Interrupted => 130,
     }
@@ -138,6 +140,7 @@ fn word(verdict: &ChaosVerdict) -> &'static str {
         ChaosVerdict::Vacuous(_) => "vacuous",
         ChaosVerdict::Died(_) => "died",
         ChaosVerdict::Parted(_) => "parted",
+        ChaosVerdict::Panicked(_) => "panicked",
         ChaosVerdict::Unknown(_) => "unknown",
         ChaosVerdict::Interrupted => "interrupted",
     }
@@ -163,8 +166,7 @@ fn tell(args: &ChaosArgs, seed: u64, report: &ChaosReport) {
     match &report.verdict {
         ChaosVerdict::Holds => {
             let judged = report.judged.join(", ");
-            let holds = show::styled(show::GOOD, &format!("holds: {judged}"));
-            show::line(&format!("{holds}; every closing operation completed"));
+            show::line(&show::styled(show::GOOD, &format!("holds: {judged}")));
         }
         ChaosVerdict::Violated { promise, reason, operations } => {
             bad(&format!("violated: {promise}"));
@@ -178,11 +180,16 @@ fn tell(args: &ChaosArgs, seed: u64, report: &ChaosReport) {
         ChaosVerdict::Late(why) => bad(&format!("late: {why}")),
         ChaosVerdict::Died(why) => bad(&format!("a node died: {why}")),
         ChaosVerdict::Parted(why) => bad(&format!("a replay parts: {why}")),
+        ChaosVerdict::Panicked(why) => bad(&format!("a panic: {why}")),
         ChaosVerdict::Vacuous(why) | ChaosVerdict::Unknown(why) => {
             let word = word(&report.verdict);
             show::line(&show::styled(show::DULL, &format!("{word}: {why}")));
         }
-        ChaosVerdict::Interrupted => show::line("broken off; everything is cleaned up"),
+        ChaosVerdict::Interrupted => {
+            let kept = report.kept.is_some();
+            let files = if kept { "" } else { ", and no file" };
+            show::line(&format!("broken off (exit code 130); no process is left{files}"));
+        }
     }
     if let Some((lives, inputs, effects)) = report.replayed {
         let (inputs, effects) = (show::count(inputs), show::count(effects));
@@ -203,6 +210,7 @@ fn as_json(protocol: &str, seed: u64, report: &ChaosReport, code: u8) -> serde_j
         ChaosVerdict::Late(why)
         | ChaosVerdict::Died(why)
         | ChaosVerdict::Parted(why)
+        | ChaosVerdict::Panicked(why)
         | ChaosVerdict::Vacuous(why)
         | ChaosVerdict::Unknown(why) => (why.clone(), Vec::new()),
         ChaosVerdict::Holds | ChaosVerdict::Interrupted => (String::new(), Vec::new()),

@@ -74,8 +74,9 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         let Scenario { cluster, workload, config, promises, .. } = self.scenario;
         let (nodes, clients) = (self.frame.nodes, cluster.clients);
         let crowd = Crowd::new(
-            *workload,
+            workload.clone(),
             (nodes, clients),
+            self.scenario.must_complete(),
             self.trial.skip.clone(),
             Time::ZERO + self.frame.faults,
             self.trial.calls.clone(),

@@ -1,0 +1,179 @@
+//! What the clients of a scenario do.
+
+use seedfall_net::Delay;
+use seedfall_sim::{Choices, ClientId, Duration, NodeId, Protocol};
+use std::fmt;
+use std::sync::Arc;
+
+/// Draws the input of an operation, by as many choices as it needs.
+pub type Generate<I> = Arc<dyn Fn(Invocation, &mut Choices<'_>) -> I + Send + Sync>;
+
+/// Puts an input in a protocol's words.
+pub type Ask<P, I> =
+    Arc<dyn Fn(OperationId, &I) -> <P as Protocol>::Request + Send + Sync + 'static>;
+
+/// Reads a protocol's answer.
+pub type Read<P, O> = Arc<dyn Fn(<P as Protocol>::Response) -> Reply<O> + Send + Sync + 'static>;
+
+/// What the clients do: each runs one operation after the other.
+///
+/// Its functions may capture what they need, such as the number of keys:
+///
+/// ```
+/// use seedfall::Workload;
+/// use seedfall::builtin::copied_register::Copied;
+/// use seedfall::checkers::models::RegisterInput::{self, Read, Write};
+/// use seedfall::{Reply, checkers::models::RegisterOutput};
+///
+/// fn reads(of_a_hundred: u32) -> Workload<Copied, RegisterInput<u64>, RegisterOutput<u64>> {
+///     Workload::short(
+///         move |op, draw| if draw.below(100) < of_a_hundred { Read } else { Write(op.unique()) },
+///         |_, input| input.clone(),
+///         Reply::Done,
+///     )
+/// }
+/// let mostly_reads = Workload { operations: 30, ..reads(80) };
+/// assert_eq!(mostly_reads.attempts, 3);
+/// ```
+pub struct Workload<P: Protocol, I, O> {
+    /// Operations of each client while the faults last.
+    pub operations: u32,
+    /// Operations of each client after the faults stopped.
+    pub closing: u32,
+    /// How long a client waits between two operations.
+    pub think: Delay,
+    /// How long it waits for an answer before it asks another node.
+    pub patience: Duration,
+    /// How often it asks before it gives up, and the outcome stays indeterminate.
+    pub attempts: u32,
+    /// Draws the input of an operation.
+    pub generate: Generate<I>,
+    /// Puts it in the protocol's words.
+    pub request: Ask<P, I>,
+    /// Reads the protocol's answer.
+    pub reply: Read<P, O>,
+}
+
+impl<P: Protocol, I, O> Workload<P, I, O> {
+    /// Ten operations of each client and one closing one, 10 to 100 ms apart; after 200 ms without
+    /// an answer a client asks again, three times in all.
+    pub fn short(
+        generate: impl Fn(Invocation, &mut Choices<'_>) -> I + Send + Sync + 'static,
+        request: impl Fn(OperationId, &I) -> P::Request + Send + Sync + 'static,
+        reply: impl Fn(P::Response) -> Reply<O> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            operations: 10,
+            closing: 1,
+            think: Delay::Uniform { min: Duration::millis(10), max: Duration::millis(100) },
+            patience: Duration::millis(200),
+            attempts: 3,
+            generate: Arc::new(generate),
+            request: Arc::new(request),
+            reply: Arc::new(reply),
+        }
+    }
+}
+
+// By hand: a derive would ask for `P: Clone`, and all that is cloned are numbers and pointers.
+impl<P: Protocol, I, O> Clone for Workload<P, I, O> {
+    fn clone(&self) -> Self {
+        Self {
+            generate: Arc::clone(&self.generate),
+            request: Arc::clone(&self.request),
+            reply: Arc::clone(&self.reply),
+            ..*self
+        }
+    }
+}
+
+/// The name of an operation of the workload. Its number counts from zero at each client, and does
+/// not change when other operations are left out.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(deny_unknown_fields)]
+pub struct OperationId {
+    /// Whose operation.
+    pub client: ClientId,
+    /// Which of that client's.
+    pub number: u32,
+}
+
+impl OperationId {
+    /// A number that no other operation of the run has, and that is not zero: a value to write.
+    pub const fn unique(self) -> u64 {
+        ((self.number as u64) << 16) + self.client.index() as u64 + 1
+    }
+}
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.client, self.number)
+    }
+}
+
+/// When an operation is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// While faults may strike.
+    Faults,
+    /// After the faults stopped.
+    Final {
+        /// Which of its client's final operations it is, counted from zero.
+        nth: u32,
+        /// How many its client has.
+        of: u32,
+    },
+}
+
+/// An operation that is about to be called, and for which an input is to be drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Invocation {
+    /// Whose operation.
+    pub client: ClientId,
+    /// Which of that client's. How many come before the final ones, only a simulation knows:
+    /// [`Invocation::phase`] says whether it is one of those.
+    pub number: u32,
+    /// When it is called.
+    pub phase: Phase,
+}
+
+impl Invocation {
+    /// Its name.
+    pub const fn id(self) -> OperationId {
+        OperationId { client: self.client, number: self.number }
+    }
+
+    /// As [`OperationId::unique`].
+    pub const fn unique(self) -> u64 {
+        self.id().unique()
+    }
+
+    /// Whether it is called after the faults stopped.
+    pub const fn is_final(self) -> bool {
+        matches!(self.phase, Phase::Final { .. })
+    }
+
+    /// Whether it is the very last operation of its client.
+    pub const fn is_last(self) -> bool {
+        matches!(self.phase, Phase::Final { nth, of } if nth + 1 == of)
+    }
+}
+
+impl fmt::Display for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id().fmt(f)
+    }
+}
+
+/// What an answer of the protocol means to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply<O> {
+    /// The operation took effect.
+    Done(O),
+    /// The operation certainly did not happen, and never will.
+    Failed,
+    /// This node cannot help; perhaps that one can.
+    Elsewhere(Option<NodeId>),
+}
