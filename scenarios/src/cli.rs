@@ -58,8 +58,10 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 every promise kept, 1 safety broken, 2 bad usage or input, 3 liveness broken or stuck,
-4 vacuous (nothing proved), 5 the protocol panicked.
+Exit codes: 0 every property kept, 1 safety broken, 2 bad usage or input, 3 liveness broken or
+stuck, 4 nothing proved (vacuous, or undecided), 5 the protocol, the workload or a property
+panicked, 6 a run does not end or eats up the memory, 7 two runs of one seed differ, 70 a bug of
+Seedfall itself.
 
 Examples:
   seedfall                                   sweep everything for 20 seconds
@@ -271,6 +273,7 @@ fn run(
     #[cfg(feature = "real")] services: &[Box<dyn crate::service::Served>],
     cli: Cli,
 ) -> Result<u8, Problem> {
+    make_sense(scenarios)?;
     let json = cli.json;
     match cli.command {
         None => quietly(|| sweeps::everything(scenarios, json)),
@@ -298,6 +301,22 @@ fn run(
         #[cfg(feature = "real")]
         Some(Command::Rerun(args)) => real::rerun(services, &args, json),
     }
+}
+
+/// Whether every scenario makes sense, and each is known by a name of its own.
+fn make_sense(scenarios: &[Box<dyn Runnable>]) -> Result<(), Problem> {
+    let mut names = std::collections::BTreeSet::new();
+    for scenario in scenarios {
+        scenario.validate().map_err(Problem)?;
+        if !names.insert(scenario.name()) {
+            return Err(Problem(format!(
+                "two scenarios are named `{}`, so the second could not be run by name; give it \
+                 another `name`",
+                scenario.name()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn finish(done: Result<u8, Problem>) -> ExitCode {
@@ -378,6 +397,18 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_scenarios_of_one_name_are_refused() {
+        use crate::builtin::copied_register;
+        let twice = || -> Vec<Box<dyn Runnable>> {
+            vec![Box::new(copied_register::scenario()), Box::new(copied_register::scenario())]
+        };
+        let refused = make_sense(&twice()).err().map(|Problem(why)| why).unwrap_or_default();
+        assert!(refused.contains("two scenarios are named `copied-register`"), "{refused}");
+        assert!(make_sense(&twice()[..1]).is_ok());
+        assert!(make_sense(&crate::builtin::all()).is_ok());
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

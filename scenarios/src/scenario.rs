@@ -158,7 +158,7 @@ pub enum Expect<P> {
     Holds,
     /// All but these, of safety, which the protocol is known not to keep: a negative control, which
     /// shows that the simulator and the checker can see. The sweep is vacuous if it does not find
-    /// each of them broken.
+    /// the first of them broken; the others may break with it.
     Violates {
         /// The properties, by the names that the scenario gives them; [`NEVER_PANICS`] is one that
         /// every scenario has.

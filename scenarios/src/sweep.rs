@@ -8,7 +8,7 @@ mod work;
 
 pub use summary::{COVERAGE_FROM, Meaning, Summary};
 pub use twice::run_twice;
-pub use watch::{Limits, watched};
+pub use watch::{FITS_INTO_MEMORY, Limits, watched};
 
 use crate::fault::Class;
 use crate::report::Failure;

@@ -7,7 +7,9 @@ use crate::case::{Case, Replayed};
 use crate::report::{Conclusion, Failure, Report};
 use crate::run::{Runnable, Trial};
 use crate::shrink::{DEFAULT_RUNS, Effort, shrink, story};
-use crate::sweep::{Limits, Meaning, Progress, Sweep, all_cores, run_twice, sweep, watched};
+use crate::sweep::{
+    FITS_INTO_MEMORY, Limits, Meaning, Progress, Sweep, all_cores, run_twice, sweep, watched,
+};
 use seedfall_sim::Seed;
 use std::io::Write as _;
 use std::ops::Range;
@@ -50,6 +52,15 @@ pub fn check(scenario: impl Runnable + 'static) {
     }
 }
 
+/// A run that eats up the memory cannot be stopped, and would take the process down before a test
+/// harness tells anything: told at once, and the process ends.
+fn end_if_glutted(failure: &Failure) {
+    if failure.promise == FITS_INTO_MEMORY {
+        let _ = std::io::stderr().write_all(format!("\n{failure}\n").as_bytes());
+        std::process::exit(101);
+    }
+}
+
 /// Runs one seed, twice.
 ///
 /// # Errors
@@ -59,7 +70,10 @@ pub fn check_seed(scenario: &dyn Runnable, seed: u64) -> Result<(), String> {
     let trial = Trial::of(Seed(seed));
     match watched(scenario, &trial, &Limits::DEFAULT) {
         Ok(_) => conclude(&run_twice(scenario, &trial)),
-        Err(failure) => Err(failure.to_string()),
+        Err(failure) => {
+            end_if_glutted(&failure);
+            Err(failure.to_string())
+        }
     }
 }
 
@@ -87,6 +101,7 @@ pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), Str
             Err(format!("{name}: vacuous after {seeds} seeds: {why}{undecided}"))
         }
         Meaning::Broken(_) => {
+            summary.failures.iter().for_each(end_if_glutted);
             let failure = summary.failures.first();
             Err(failure.map_or_else(String::new, |failure| tell(scenario, failure)))
         }

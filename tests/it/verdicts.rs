@@ -13,7 +13,7 @@ use seedfall::{
 };
 
 /// How the one node behaves.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Habit {
     Correct,
     /// Panics as it starts.
@@ -101,13 +101,13 @@ impl Protocol for One {
     type Response = Out<u64>;
 
     fn start(_: NodeId, habit: &Habit, journal: &[u64], ctx: &mut Context<'_, Self>) -> Self {
-        assert!(*habit != Habit::Stillborn, "not today");
+        assert!(!matches!(habit, Habit::Stillborn), "not today");
         ctx.set_timer((), Duration::millis(20) + Duration::nanos(outside(*habit) % 1_000_003));
         Self { habit: *habit, value: journal.last().copied().unwrap_or(0), lied: false }
     }
     fn on_message(&mut self, _: NodeId, (): (), _: &mut Context<'_, Self>) {}
     fn on_timer(&mut self, (): (), ctx: &mut Context<'_, Self>) {
-        let restless = self.habit == Habit::Restless;
+        let restless = matches!(self.habit, Habit::Restless);
         ctx.set_timer((), if restless { Duration::ZERO } else { Duration::millis(20) });
     }
     fn on_request(&mut self, id: RequestId, body: In<u64>, ctx: &mut Context<'_, Self>) {
@@ -115,7 +115,7 @@ impl Protocol for One {
             (_, Habit::Mute) => ctx.ignore("mute"),
             (_, Habit::LiesThenMute) if self.lied => ctx.ignore("mute"),
             (In::Write(value), habit) => {
-                assert!(habit != Habit::Fragile, "write {value} is too much for me");
+                assert!(!matches!(habit, Habit::Fragile), "write {value} is too much for me");
                 match habit {
                     Habit::Loops { on } if value % on == 0 => forever(),
                     Habit::Eats => eat(),

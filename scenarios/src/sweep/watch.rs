@@ -26,6 +26,9 @@ impl Limits {
     pub const DEFAULT: Self = Self { event: Duration::from_secs(20), memory: 2 << 30 };
 }
 
+/// What a run promises that eats up the memory.
+pub const FITS_INTO_MEMORY: &str = "a run fits into memory";
+
 /// How often runs are looked at.
 pub(super) const EVERY: Duration = Duration::from_millis(50);
 
@@ -99,7 +102,7 @@ impl Watch {
             grown >> 20,
             self.doing(scenario)
         );
-        self.failure(scenario, "a run fits into memory", why)
+        self.failure(scenario, FITS_INTO_MEMORY, why)
     }
 
     fn failure(&self, scenario: &dyn Runnable, promise: &str, explanation: String) -> Failure {

@@ -63,12 +63,12 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             Body::Message(message) => {
                 let from = node_at(from);
                 self.call(node_at(to), Handler::Message, |state, ctx| {
-                    state.on_message(from, message, ctx)
+                    state.on_message(from, message, ctx);
                 });
             }
             Body::Request(request, body) => {
                 self.call(node_at(to), Handler::Request, |state, ctx| {
-                    state.on_request(request, body, ctx)
+                    state.on_request(request, body, ctx);
                 });
             }
             Body::Response(request, response) => {
@@ -89,12 +89,12 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             Body::Message(message) => {
                 let from = packet.from.node().expect("messages are between nodes");
                 self.call(node, Handler::Message, |state, ctx| {
-                    state.on_message(from, message, ctx)
+                    state.on_message(from, message, ctx);
                 });
             }
             Body::Request(request, body) => {
                 self.call(node, Handler::Request, |state, ctx| {
-                    state.on_request(request, body, ctx)
+                    state.on_request(request, body, ctx);
                 });
             }
             Body::Response(..) => unreachable!("answers are for clients"),
