@@ -56,7 +56,7 @@ pub(super) fn policy<P: Deployable, I, O>(
 ) -> ClientPolicy {
     ClientPolicy {
         operations: None,
-        final_operations: workload.closing,
+        final_operations: workload.final_operations,
         final_at: Time::MAX,
         think: workload.think,
         patience: workload.patience,
