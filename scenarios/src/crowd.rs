@@ -1,5 +1,5 @@
-//! The clients of a scenario before simulated nodes: [`Clients`](crate::clients) as the engine wants
-//! them, with the words of the protocol.
+//! The clients of a scenario before simulated nodes: [`Clients`] as the engine wants them, with the
+//! words of the protocol.
 
 use crate::clients::{Action, ClientPolicy, Clients, Event};
 use crate::run::Call;
