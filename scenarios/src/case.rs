@@ -50,7 +50,7 @@ pub struct Case {
     /// Only so many nodes take part, the first ones; absent: as many as the scenario says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<usize>,
-    /// When faults stop and the closing operations begin, in nanoseconds; absent: when the scenario
+    /// When faults stop and the final operations begin, in nanoseconds; absent: when the scenario
     /// says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub faults: Option<Duration>,

@@ -331,8 +331,9 @@ where
         for node in 0..nodes {
             processes.start(node)?;
         }
-        let (workload, seed) = (self.scenario.workload.clone(), self.options.seed);
-        let crowd = clients::start(workload, self.scenario.must_complete(), seed, &wires);
+        let Scenario { workload, .. } = self.scenario;
+        let must_complete = self.scenario.must_complete();
+        let crowd = clients::start(workload, must_complete, self.options.seed, &wires);
         self.rest(WARM_UP, &crowd, "nothing yet").await;
         let mut nemesis = Nemesis::new(plan, &wires, self.options.seed);
         let begin = Instant::now();
@@ -359,7 +360,7 @@ where
         self.stopped.load(Ordering::Relaxed)
     }
 
-    async fn rest(&self, time: Duration, crowd: &clients::Crowd<P, I, O>, what: &str) {
+    async fn rest(&self, time: Duration, crowd: &clients::Crowd<I, O>, what: &str) {
         let (completed, in_force) = (crowd.completed(), what.to_owned());
         (self.tick)(&Progress { elapsed: self.began.elapsed(), completed, in_force });
         sleep(time).await;

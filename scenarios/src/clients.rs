@@ -12,6 +12,10 @@
 //! and 2 to 63 whom it asks at each attempt. So leaving one operation out moves no decision of
 //! another.
 
+mod live;
+
+pub use live::{Live, LiveClients, Lost};
+
 use crate::run::Call;
 use crate::workload::{Generate, Invocation, OperationId, Phase, Reply};
 use seedfall_checkers::History;

@@ -1,5 +1,5 @@
-//! The clients of a scenario before simulated nodes: [`Clients`](crate::clients) as the engine wants
-//! them, with the words of the protocol.
+//! The clients of a scenario before simulated nodes: [`Clients`] as the engine wants them, with the
+//! words of the protocol.
 
 use crate::clients::{Action, ClientPolicy, Clients, Event};
 use crate::run::Call;
@@ -30,13 +30,13 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
         (nodes, clients): (usize, usize),
         must_complete: bool,
         skip: BTreeSet<OperationId>,
-        closing_at: Time,
+        final_at: Time,
         calls: BTreeMap<OperationId, Call>,
     ) -> Self {
         let policy = ClientPolicy {
             operations: Some(workload.operations),
-            final_operations: workload.closing,
-            final_at: closing_at,
+            final_operations: workload.final_operations,
+            final_at,
             think: workload.think,
             patience: workload.patience,
             retry_after: RETRY,

@@ -134,7 +134,7 @@ where
     }
 
     fn operations(&self) -> Vec<OperationId> {
-        let numbers = 0..self.workload.operations + self.workload.closing;
+        let numbers = 0..self.workload.operations + self.workload.final_operations;
         let clients = 0..self.cluster.clients as u16;
         let of = |client| seedfall_sim::ClientId::new(client);
         clients

@@ -39,7 +39,7 @@ pub struct Workload<P: Protocol, I, O> {
     /// Operations of each client while the faults last.
     pub operations: u32,
     /// Operations of each client after the faults stopped.
-    pub closing: u32,
+    pub final_operations: u32,
     /// How long a client waits between two operations.
     pub think: Delay,
     /// How long it waits for an answer before it asks another node.
@@ -55,7 +55,7 @@ pub struct Workload<P: Protocol, I, O> {
 }
 
 impl<P: Protocol, I, O> Workload<P, I, O> {
-    /// Ten operations of each client and one closing one, 10 to 100 ms apart; after 200 ms without
+    /// Ten operations of each client and one final one, 10 to 100 ms apart; after 200 ms without
     /// an answer a client asks again, three times in all.
     pub fn short(
         generate: impl Fn(Invocation, &mut Choices<'_>) -> I + Send + Sync + 'static,
@@ -64,7 +64,7 @@ impl<P: Protocol, I, O> Workload<P, I, O> {
     ) -> Self {
         Self {
             operations: 10,
-            closing: 1,
+            final_operations: 1,
             think: Delay::Uniform { min: Duration::millis(10), max: Duration::millis(100) },
             patience: Duration::millis(200),
             attempts: 3,

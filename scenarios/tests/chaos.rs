@@ -6,7 +6,7 @@ use seedfall::checkers::models::{KvInput, KvOutput};
 use seedfall::protocols::raft::{self, Raft};
 use seedfall::service::{self, Served as _, Service, Told};
 use seedfall::sim::Seed;
-use seedfall::{FaultPlan, Scenario, always, builtin};
+use seedfall::{FaultPlan, Judgement, Scenario, always, builtin};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -133,15 +133,15 @@ fn clients_of_the_bank_go_on_with_transfers() {
 
 type Store = Scenario<Raft, KvInput<&'static str, String>, KvOutput<String>>;
 
-/// Raft under a promise that is judged for ever.
-fn judged_for_ever() -> Store {
+/// Raft under a promise that takes its time to be judged.
+#[expect(clippy::print_stdout, reason = "who started this process reads it")]
+fn judged_for_long() -> Store {
     let mut scenario = builtin::raft_kv::three();
-    scenario.promises = vec![always("judged for ever", |_| {
+    scenario.promises = vec![always("judged for long", |_| {
         println!("it judges");
         #[expect(clippy::disallowed_methods, reason = "this is about real time")]
-        loop {
-            std::thread::sleep(Duration::from_secs(1));
-        }
+        std::thread::sleep(Duration::from_secs(120));
+        Judgement::Holds
     })];
     scenario
 }
@@ -149,15 +149,16 @@ fn judged_for_ever() -> Store {
 /// Not a test, but a process of its own for the next one.
 #[test]
 #[ignore = "another test starts it"]
-fn judge_for_ever() {
+#[expect(clippy::print_stdout, reason = "who started this process reads it")]
+fn judge_for_long() {
     let service = Service::<Raft, _, _> {
         name: "raft",
-        about: "judged for ever",
+        about: "judged for long",
         usage: "nothing",
         config: raft::Config::PAPER,
         parse: |_, _| Err("nobody asks".to_owned()),
         tell: |_| Told::Refused("nobody asks".to_owned()),
-        scenario: judged_for_ever,
+        scenario: judged_for_long,
     };
     let report = service.chaos(&options(3, 1), &|_| ()).expect("the plan fits");
     let kept = report.kept.expect("a complete history is kept");
@@ -170,7 +171,7 @@ fn it_can_be_broken_off_while_it_judges() {
     for signal in ["-INT", "-TERM"] {
         let place = tempfile::tempdir().expect("a folder");
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "judge_for_ever", "--ignored", "--nocapture"])
+            .args(["--exact", "judge_for_long", "--ignored", "--nocapture"])
             .env("TMPDIR", place.path())
             .stdout(Stdio::piped())
             .spawn()

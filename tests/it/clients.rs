@@ -78,13 +78,13 @@ fn drawn(count: usize, trial: Trial) -> (Drawn, Report) {
     let notes = Arc::clone(&drawn);
     let generate = move |invocation: Invocation, draw: &mut Choices<'_>| {
         let numbers: Vec<u32> = (0..count).map(|_| draw.below(1_000)).collect();
-        notes.lock().unwrap().insert(invocation.id(), numbers.clone());
+        notes.lock().expect("nobody panics").insert(invocation.id(), numbers.clone());
         numbers
     };
     let workload = Workload::short(generate, |_, numbers| numbers.clone(), Reply::Done);
     let report = scenario(false, workload).run(&Trial { log_draws: true, ..trial });
     assert_eq!(report.conclusion(), Conclusion::Passed);
-    let drawn = std::mem::take(&mut *drawn.lock().unwrap());
+    let drawn = std::mem::take(&mut *drawn.lock().expect("nobody panics"));
     (drawn, report)
 }
 

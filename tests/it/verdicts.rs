@@ -262,7 +262,7 @@ fn an_eventually_that_does_not_come_true_is_a_liveness_failure() {
 #[test]
 fn a_run_without_operations_is_vacuous() {
     let mut scenario = scenario_of(Habit::Correct);
-    (scenario.workload.operations, scenario.workload.closing) = (0, 0);
+    (scenario.workload.operations, scenario.workload.final_operations) = (0, 0);
     assert_eq!(report(&scenario).conclusion(), Conclusion::Vacuous("no operation completed"));
 }
 
@@ -323,7 +323,7 @@ fn what_looks_for_work_strikes_when_there_is_some() {
     assert!(!fires(0, 1, pause.clone(), false) && fires(0, 1, pause, true));
     // Nothing lasts past the horizon: work that never comes is not waited for.
     let mut idle = scenario_of(Habit::Correct);
-    (idle.workload.operations, idle.workload.closing) = (0, 1);
+    (idle.workload.operations, idle.workload.final_operations) = (0, 1);
     let wrong = DiskFault::WriteError { after: 0 };
     let fault = Fault::Disk { node: NodeId::new(0), wrong };
     let entries = vec![Entry { fault, insists: true, ..crash(20, 600) }];

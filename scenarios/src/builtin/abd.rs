@@ -109,7 +109,7 @@ const CONFIG: Config =
 fn workload() -> Workload<Abd, Input, Output> {
     Workload {
         operations: 12,
-        closing: 2,
+        final_operations: 2,
         think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(40) },
         patience: Duration::millis(200),
         attempts: 3,

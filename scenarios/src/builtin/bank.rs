@@ -170,7 +170,7 @@ const CONTRACT: &str = "contract";
 fn workload() -> Workload<Site, Input, Output> {
     Workload {
         operations: 12,
-        closing: 2,
+        final_operations: 2,
         think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
         patience: Duration::millis(200),
         attempts: 3,

@@ -191,7 +191,7 @@ const PATIENCE: Duration = Duration::millis(200);
 fn workload() -> Workload<QuorumKv, Input, Output> {
     Workload {
         operations: 12,
-        closing: 2,
+        final_operations: 2,
         think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(40) },
         patience: PATIENCE,
         attempts: 3,

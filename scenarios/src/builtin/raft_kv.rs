@@ -91,7 +91,7 @@ pub(super) const CLOCKS: [Clock; 3] = [
 pub(super) fn workload() -> Workload<Raft, Input, Output> {
     Workload {
         operations: 12,
-        closing: 2,
+        final_operations: 2,
         think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
         patience: Duration::millis(300),
         attempts: 3,

@@ -57,7 +57,7 @@ pub fn seven() -> Scenario<Raft, Input, Output> {
         },
         workload: Workload {
             operations: 14,
-            closing: 2,
+            final_operations: 2,
             think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(50) },
             patience: Duration::millis(300),
             attempts: 3,

@@ -165,7 +165,7 @@ where
 {
     Workload {
         operations: 12,
-        closing: 2,
+        final_operations: 2,
         think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
         patience: Duration::millis(250),
         attempts: 3,

@@ -1,16 +1,17 @@
 //! The clients of chaos: those of every world ([`Clients`]), over real connections.
 
 use super::proxy::Wires;
-use crate::clients::{Action, ClientPolicy, Clients, Event, Timers};
+use crate::clients::{ClientPolicy, Clients, Live, LiveClients, Lost};
 use crate::run::told;
-use crate::scenario::{OperationId, Workload};
+use crate::scenario::{OperationId, Reply, Workload};
 use seedfall_checkers::History;
 use seedfall_net::real::{AskError, Client, Deployable};
 use seedfall_sim::{ClientId, Draws, Duration, NodeId, Seed, Time};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::Pin;
+use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 /// How long a client waits after a node said that it cannot help, or could not be reached.
 const RETRY: Duration = Duration::millis(20);
@@ -34,27 +35,14 @@ impl<I: Debug, O: Debug> Record<I, O> {
     }
 }
 
-/// What the tasks of the clients share.
-struct Shared<P: Deployable, I, O> {
-    workload: Workload<P, I, O>,
-    state: Mutex<State<I, O>>,
+/// The clients at work.
+pub(super) struct Crowd<I, O> {
+    clients: Arc<LiveClients<I, O>>,
+    tasks: Vec<JoinHandle<()>>,
     began: Instant,
 }
 
-struct State<I, O> {
-    /// `None` when all is over.
-    clients: Option<Clients<I, O>>,
-    draws: Draws,
-    actions: Vec<Action>,
-}
-
-/// The clients at work.
-pub(super) struct Crowd<P: Deployable, I, O> {
-    shared: Arc<Shared<P, I, O>>,
-    tasks: Vec<JoinHandle<()>>,
-}
-
-impl<P: Deployable, I, O> Drop for Crowd<P, I, O> {
+impl<I, O> Drop for Crowd<I, O> {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
@@ -68,7 +56,7 @@ pub(super) fn policy<P: Deployable, I, O>(
 ) -> ClientPolicy {
     ClientPolicy {
         operations: None,
-        final_operations: workload.closing,
+        final_operations: workload.final_operations,
         final_at: Time::MAX,
         think: workload.think,
         patience: workload.patience,
@@ -81,11 +69,11 @@ pub(super) fn policy<P: Deployable, I, O>(
 
 /// Lets the clients begin.
 pub(super) fn start<P, I, O>(
-    workload: Workload<P, I, O>,
+    workload: &Workload<P, I, O>,
     must_complete: bool,
     seed: Seed,
     wires: &Wires,
-) -> Crowd<P, I, O>
+) -> Crowd<I, O>
 where
     P: Deployable,
     P::Request: Sync,
@@ -94,35 +82,28 @@ where
 {
     let (nodes, count) = (wires.nodes(), wires.clients());
     let generate = Arc::clone(&workload.generate);
-    let clients = Clients::new(policy(&workload, must_complete), generate, (nodes, count));
-    let shared = Arc::new(Shared {
-        workload,
-        state: Mutex::new(State {
-            clients: Some(clients),
-            draws: Draws::new(seed, nodes, count),
-            actions: Vec::new(),
-        }),
-        began: Instant::now(),
-    });
+    let clients = Clients::new(policy(workload, must_complete), generate, (nodes, count));
+    let clients = Arc::new(LiveClients::new(clients, Draws::new(seed, nodes, count)));
+    let began = Instant::now();
     let one = |id: u16| {
         let id = ClientId::new(id);
-        tokio::spawn(run(Arc::clone(&shared), id, Client::new(id, wires.seen_by(id))))
+        let wire = Client::new(id, wires.seen_by(id));
+        let one = One { workload: workload.clone(), wire, began };
+        let clients = Arc::clone(&clients);
+        tokio::spawn(async move { clients.run(id, one).await })
     };
     let tasks = (0..count as u16).map(one).collect();
-    Crowd { shared, tasks }
+    Crowd { clients, tasks, began }
 }
 
-impl<P: Deployable, I, O> Crowd<P, I, O> {
+impl<I, O> Crowd<I, O> {
     pub(super) fn completed(&self) -> u64 {
-        self.shared.state().clients.as_ref().map_or(0, Clients::completed)
+        self.clients.completed()
     }
 
     /// The faults are over: each client ends what it is at, and does its final operations.
     pub(super) fn end_faults(&self) {
-        let mut state = self.shared.state();
-        if let Some(clients) = &mut state.clients {
-            clients.end_faults(self.shared.now());
-        }
+        self.clients.end_faults(since(self.began));
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -131,7 +112,7 @@ impl<P: Deployable, I, O> Crowd<P, I, O> {
 
     /// What they have; those that are not at their end are named in it.
     pub(super) async fn end(mut self) -> Record<I, O> {
-        let clients = self.shared.state().clients.take();
+        let clients = self.clients.end();
         let mut panicked = None;
         for task in std::mem::take(&mut self.tasks) {
             task.abort();
@@ -155,92 +136,51 @@ pub(super) fn words(error: JoinError) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no word").to_owned()
 }
 
-/// A request that is to be sent.
-struct Asks<R> {
-    node: NodeId,
-    number: u32,
-    request: R,
+fn since(began: Instant) -> Time {
+    Time::from_nanos(began.elapsed().as_nanos() as u64)
 }
 
-impl<P: Deployable, I, O> Shared<P, I, O> {
-    /// Whoever panics while holding it is told of at the end.
-    fn state(&self) -> MutexGuard<'_, State<I, O>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) -> Time {
-        Time::from_nanos(self.began.elapsed().as_nanos() as u64)
-    }
-
-    fn instant(&self, at: Time) -> Instant {
-        self.began + std::time::Duration::from_nanos(at.as_nanos())
-    }
-
-    /// Something happened to a client: sets its timers, and says what it asks.
-    fn handle(
-        &self,
-        id: ClientId,
-        event: Event<O>,
-        timers: &mut Timers,
-    ) -> Option<Asks<P::Request>> {
-        let mut state = self.state();
-        let State { clients, draws, actions } = &mut *state;
-        let Some(clients) = clients else {
-            *timers = Timers::new();
-            return None;
-        };
-        // Under the lock, so that the calls stand in their order.
-        let now = self.now();
-        actions.clear();
-        clients.handle(id, now, event, draws, actions);
-        let (node, operation) = timers.take(now, actions)?;
-        let name = clients.name(operation);
-        let input = &clients.history().operations[operation].input;
-        Some(Asks { node, number: name.number, request: (self.workload.request)(name, input) })
-    }
+/// One client.
+struct One<P: Deployable, I, O> {
+    workload: Workload<P, I, O>,
+    wire: Client<P>,
+    began: Instant,
 }
 
-/// One client, until it has nothing more to do. It asks one node at a time: whatever else happens,
-/// the connection over which it waited is given up with the answer.
-async fn run<P, I, O>(shared: Arc<Shared<P, I, O>>, id: ClientId, mut wire: Client<P>)
+/// Clients wait as long as their policy says; this is only so that nothing waits for ever.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+impl<P, I, O> Live<I, O> for One<P, I, O>
 where
     P: Deployable,
     P::Request: Sync,
-    I: Send,
-    O: Send,
 {
-    let mut timers = Timers::new();
-    let mut event = Event::Started;
-    loop {
-        let asks = shared.handle(id, event, &mut timers);
-        let Some((at, waiting)) = timers.next() else { return };
-        let at = shared.instant(at);
-        let answer = match asks {
-            None => {
-                sleep_until(at).await;
-                None
-            }
-            Some(Asks { node, number, request }) => {
-                // The timer decides; this is only so that nothing waits for ever.
-                let patience = std::time::Duration::from_secs(3_600);
-                let answer = wire.ask(node, number, &request, patience);
-                timeout_at(at, answer).await.ok().map(|answer| (node, number, answer))
-            }
-        };
-        event = match answer {
-            None => {
-                timers.fired(waiting);
-                Event::Fired(waiting)
-            }
-            Some((from, number, Ok(response))) => {
-                let reply = (shared.workload.reply)(response);
-                Event::Answered { from, number, reply }
-            }
-            Some((_, _, Err(error))) => {
-                let may_have_arrived = !matches!(error, AskError::Unreachable(_));
-                Event::Lost { may_have_arrived }
-            }
-        };
+    type Request = P::Request;
+
+    fn now(&self) -> Time {
+        since(self.began)
+    }
+
+    fn sleep_until(&self, at: Time) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let at = self.began + std::time::Duration::from_nanos(at.as_nanos());
+        Box::pin(sleep_until(at))
+    }
+
+    fn request(&self, operation: OperationId, input: &I) -> P::Request {
+        (self.workload.request)(operation, input)
+    }
+
+    async fn ask(
+        &mut self,
+        node: NodeId,
+        operation: OperationId,
+        request: P::Request,
+    ) -> Result<Reply<O>, Lost> {
+        match self.wire.ask(node, operation.number, &request, LONGEST).await {
+            Ok(response) => Ok((self.workload.reply)(response)),
+            Err(AskError::Unreachable(_)) => Err(Lost { may_have_arrived: false }),
+            Err(_) => Err(Lost { may_have_arrived: true }),
+        }
     }
 }
 
@@ -248,7 +188,7 @@ where
 mod tests {
     use super::*;
     use crate::builtin::bank::{self, Input};
-    use crate::scenario::Reply;
+    use crate::clients::{Event, Timers};
     use seedfall_protocols::two_phase_commit::Site;
 
     /// The clients of the bank as they stand before processes, each answered after a millisecond.
@@ -264,7 +204,7 @@ mod tests {
             clients.handle(id, now, event, &mut draws, &mut actions);
             event = match timers.take(now, &actions) {
                 Some((from, operation)) => {
-                    now = now + Duration::millis(1);
+                    now += Duration::millis(1);
                     let number = clients.name(operation).number;
                     Event::Answered { from, number, reply: Reply::Failed }
                 }

@@ -21,10 +21,10 @@ A node that stops for good loses its disk too, within what the protocol can spar
 
 Ctrl-C or SIGTERM breaks it off at any time, also while the history is judged.
 
-Exit codes: 0 every promise kept, 1 safety broken, 2 bad usage, 3 a final operation did not complete,
-4 vacuous, 5 a node ended by itself, its replay parts or a promise panics, 6 unknown within the
-checker's budget, 130 broken off. No process is left. The files of a run that fails are kept, and
-named; of one that is broken off, if it was recorded or had come to be judged.")]
+Exit codes: 0 every promise kept, 1 safety broken, 2 bad usage, 3 a final operation did not
+complete, 4 vacuous, 5 a node ended by itself, its replay parts or a promise panics, 6 unknown
+within the checker's budget, 130 broken off. No process is left. The files of a run that fails are
+kept, and named; those of one that is broken off, if it was recorded or had come to be judged.")]
 pub(super) struct ChaosArgs {
     /// The protocol.
     protocol: String,

@@ -28,7 +28,7 @@ pub struct Trial {
     pub random: Option<BTreeSet<DrawAddress>>,
     /// Only so many nodes take part, the first ones; `None`: as many as the scenario says.
     pub nodes: Option<usize>,
-    /// When faults stop, and the closing operations begin, if earlier than the scenario says. The
+    /// When faults stop, and the final operations begin, if earlier than the scenario says. The
     /// run does not end before, even if nothing is left to be done.
     pub faults: Option<Duration>,
     /// Messages, requests and answers that the wire loses, by the addresses of their draws: not a

@@ -7,17 +7,18 @@
 )]
 
 use crate::nemesis::{Nemesis, undisturbed};
-use crate::subject::{Answer, Job, Life, Question, Service, Subject, Told};
+use crate::subject::{Answer, Asks, Job, Life, Question, Subject, Task, Told};
 use madsim::net::NetSim;
 use madsim::runtime::{Handle, Runtime};
 use madsim::task::JoinHandle;
 use madsim::time::{Instant, sleep_until, timeout};
-use seedfall::sim::{ClientId, Draws, Duration, Seed, Site, StableHasher};
-use seedfall::{Entry, OperationId};
-use std::collections::BTreeSet;
+use seedfall::checkers::{Operation, Outcome};
+use seedfall::clients::{ClientPolicy, Clients, Live, LiveClients, Lost};
+use seedfall::sim::{Choices, ClientId, Draws, Duration, NodeId, Seed, StableHasher, Time};
+use seedfall::{Entry, Invocation, OperationId, Reply};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 /// Runs the job on standard input, and tells its life on standard output.
@@ -39,17 +40,6 @@ pub fn main(subjects: &[Subject]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What the clients of a run share.
-struct Clients {
-    subject: Subject,
-    service: Arc<dyn Service>,
-    seed: Seed,
-    faults: Duration,
-    skip: BTreeSet<OperationId>,
-    start: Instant,
-    history: Mutex<Vec<Told>>,
-}
-
 const PORT: u16 = 7000;
 
 async fn live(subject: Subject, job: Job) -> Life {
@@ -65,20 +55,22 @@ async fn live(subject: Subject, job: Job) -> Life {
         let builder = handle.create_node().name(format!("n{node}")).ip(address.ip());
         machines.push(builder.init(move || service.node(node)).build().id());
     }
-    let clients = Arc::new(Clients {
-        subject,
-        service,
-        seed: Seed(job.seed),
-        faults: job.faults,
-        skip: job.skip.into_iter().collect(),
-        start,
-        history: Mutex::default(),
-    });
+    let count = subject.frame.clients;
+    let policy =
+        ClientPolicy { final_at: Time::ZERO + job.faults + subject.settle, ..subject.clients };
+    let clients = Clients::new(policy, Arc::new(generate), (subject.frame.nodes, count));
+    let clients = clients.without(job.skip.iter().copied().collect());
+    let draws = Draws::new(Seed(job.seed), subject.frame.nodes, count);
+    let clients = Arc::new(LiveClients::new(clients, draws));
     let mut tasks: Vec<JoinHandle<()>> = Vec::new();
-    for client in 0..subject.frame.clients {
+    for client in 0..count {
         let ip = IpAddr::from([10, 0, 1, client as u8 + 1]);
         let machine = handle.create_node().name(format!("c{client}")).ip(ip).build();
-        tasks.push(machine.spawn(clients.clone().run(ClientId::new(client as u16))));
+        let (clients, service) = (clients.clone(), service.clone());
+        tasks.push(machine.spawn(async move {
+            let id = ClientId::new(client as u16);
+            clients.run(id, One { asks: service.client(id), start }).await;
+        }));
         machines.push(machine.id());
     }
     let mut nemesis = Nemesis::new(job.plan.clone(), subject.frame.nodes, machines);
@@ -86,68 +78,88 @@ async fn live(subject: Subject, job: Job) -> Life {
         sleep_until(start + real(at)).await;
         nemesis.act();
     }
+    // So long the final operations may take; one that has no answer by then is missed.
+    let deadline = start + real(job.faults + subject.settle + subject.settle);
     for task in tasks {
-        task.await.expect("a client does not panic");
+        let left = deadline.saturating_duration_since(Instant::now());
+        if let Ok(ended) = timeout(left, task).await {
+            ended.expect("a client does not panic");
+        }
     }
+    let clients = clients.end().expect("nobody else ends them");
+    let operations = told(clients);
     let ended = start.elapsed().as_nanos() as u64;
     let messages = NetSim::current().stat().msg_count;
-    let operations = clients.history.lock().expect("no client panics").clone();
     let hash = StableHasher::hash(&(&job.plan, &operations, ended, messages));
-    let fired = job.plan.entries.iter().map(|entry| was_felt(entry, &operations)).collect();
+    let fired = job.plan.entries.iter().map(|entry| was_felt(entry, &operations, ended)).collect();
     Life { hash, ended, messages, operations, fired, crashes: nemesis.crashes }
 }
 
-impl Clients {
-    /// One client: an operation after the other.
-    async fn run(self: Arc<Self>, client: ClientId) {
-        let subject = self.subject;
-        let mut draws = Draws::new(self.seed, subject.frame.nodes, subject.frame.clients);
-        for number in 0..subject.operations + subject.closing {
-            let id = OperationId { client, number };
-            // By its number: what is drawn for an operation does not depend on those left out.
-            let mut draw = draws.at(Site::Client(client), u64::from(number));
-            let think = draw.duration(Duration::millis(5)..Duration::millis(100));
-            let first = draw.below(subject.frame.nodes as u32) as usize;
-            let key = ["x", "y"][draw.below(2) as usize].to_owned();
-            let question = if draw.below(2) == 0 {
-                Question::Get { key }
-            } else {
-                Question::Put { key, value: id.to_string() }
-            };
-            if self.skip.contains(&id) {
-                continue;
-            }
-            if number >= subject.operations {
-                sleep_until(self.start + real(self.faults + subject.settle)).await;
-            }
-            madsim::time::sleep(real(think)).await;
-            self.ask(id, first, question).await;
-        }
+/// Reads and writes of two keys; every value is written once.
+fn generate(invocation: Invocation, draw: &mut Choices<'_>) -> Question {
+    let key = draw.pick(&["x", "y"]).to_string();
+    match draw.below(2) {
+        0 => Question::Get { key },
+        _ => Question::Put { key, value: invocation.to_string() },
+    }
+}
+
+/// One client: its way to the nodes, and the clock.
+struct One {
+    asks: Box<dyn Asks>,
+    start: Instant,
+}
+
+impl Live<Question, Answer> for One {
+    type Request = Question;
+
+    fn now(&self) -> Time {
+        Time::from_nanos(self.start.elapsed().as_nanos() as u64)
     }
 
-    async fn ask(&self, id: OperationId, first: usize, question: Question) {
-        let call = self.start.elapsed().as_nanos() as u64;
-        let told =
-            Told { id, question: question.clone(), call, returned: 0, answer: Answer::Unknown };
-        let place = {
-            let mut history = self.history.lock().expect("no client panics");
-            history.push(told);
-            history.len() - 1
-        };
-        let task = self.service.client(id, first, question);
-        let answer = timeout(real(self.subject.settle), task).await.unwrap_or(Answer::Unknown);
-        let mut history = self.history.lock().expect("no client panics");
-        history[place].returned = self.start.elapsed().as_nanos() as u64;
-        history[place].answer = answer;
+    fn sleep_until(&self, at: Time) -> Task<'static, ()> {
+        Box::pin(sleep_until(self.start + StdDuration::from_nanos(at.as_nanos())))
     }
+
+    fn request(&self, _: OperationId, question: &Question) -> Question {
+        question.clone()
+    }
+
+    async fn ask(
+        &mut self,
+        node: NodeId,
+        operation: OperationId,
+        question: Question,
+    ) -> Result<Reply<Answer>, Lost> {
+        self.asks.ask(node, operation, question).await
+    }
+}
+
+/// The history, as it is handed out.
+fn told(clients: Clients<Question, Answer>) -> Vec<Told> {
+    let (history, names) = clients.into_history();
+    let told = |(id, operation): (OperationId, Operation<Question, Answer>)| {
+        let (returned, answer) = match operation.outcome {
+            Outcome::Ok { returned, output } => (Some(returned), Some(output)),
+            Outcome::Failed { returned } => (Some(returned), None),
+            Outcome::Indeterminate => (None, None),
+        };
+        Told { id, question: operation.input, call: operation.call, returned, answer }
+    };
+    names.into_iter().zip(history.operations).map(told).collect()
 }
 
 /// madsim does not say which messages a fault met. So an entry counts as having had an effect if it
 /// was in force while a client waited: weaker than elsewhere, where an effect is a message or a
 /// node that was struck.
-fn was_felt(entry: &Entry, operations: &[Told]) -> bool {
+fn was_felt(entry: &Entry, operations: &[Told], ended: u64) -> bool {
     let (begin, end) = (entry.at.as_nanos(), (entry.at + entry.lasts).as_nanos());
-    operations.iter().any(|told| told.call < end && begin < told.returned)
+    operations.iter().enumerate().any(|(place, told)| {
+        // One without an answer was waited for until, at the latest, its client called the next.
+        let next = operations[place + 1..].iter().find(|next| next.id.client == told.id.client);
+        let until = told.returned.unwrap_or(next.map_or(ended, |next| next.call));
+        told.call < end && begin < until
+    })
 }
 
 fn real(span: Duration) -> StdDuration {

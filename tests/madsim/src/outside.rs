@@ -52,12 +52,11 @@ impl Runnable for Outside {
     }
 
     fn operations(&self) -> Vec<OperationId> {
-        let Subject { frame, operations, closing, .. } = self.0;
+        let Subject { frame, clients: policy, .. } = self.0;
+        let all = policy.operations.unwrap_or_default() + policy.final_operations;
         let clients = (0..frame.clients).map(|client| ClientId::new(client as u16));
         clients
-            .flat_map(|client| {
-                (0..operations + closing).map(move |number| OperationId { client, number })
-            })
+            .flat_map(|client| (0..all).map(move |number| OperationId { client, number }))
             .collect()
     }
 
@@ -111,7 +110,7 @@ fn process(job: &Job) -> Output {
 impl Outside {
     fn report(&self, job: Job, life: &Life) -> Report {
         let history = history(&life.operations);
-        let unknown = |told: &&Told| told.answer == Answer::Unknown;
+        let unknown = |told: &&Told| told.returned.is_none();
         let indeterminate = life.operations.iter().filter(unknown).count() as u64;
         let fired: Vec<_> = job
             .plan
@@ -179,11 +178,8 @@ impl Outside {
 
     /// The first operation that had to complete and did not.
     fn overdue<'a>(&self, operations: &'a [Told]) -> Option<&'a Told> {
-        let closing = |told: &&Told| self.0.operations <= told.id.number;
-        operations
-            .iter()
-            .filter(closing)
-            .find(|told| matches!(told.answer, Answer::Unknown | Answer::Failed))
+        let first_final = self.0.clients.operations.unwrap_or_default();
+        operations.iter().find(|told| first_final <= told.id.number && told.answer.is_none())
     }
 
     /// A run whose process did not come to its end.
@@ -256,13 +252,14 @@ fn history(operations: &[Told]) -> History<KvInput<String, String>, KvOutput<Str
             Question::Get { key } => KvInput::Get { key: key.clone() },
             Question::Put { key, value } => KvInput::Put { key: key.clone(), value: value.clone() },
         },
-        outcome: match &told.answer {
-            Answer::Unknown => Outcome::Indeterminate,
-            Answer::Failed => Outcome::Failed { returned: told.returned },
-            Answer::Done => Outcome::Ok { returned: told.returned, output: KvOutput::Done },
-            Answer::Value(value) => {
-                let output = KvOutput::Value(value.clone());
-                Outcome::Ok { returned: told.returned, output }
+        outcome: match (told.returned, &told.answer) {
+            (None, _) => Outcome::Indeterminate,
+            (Some(returned), None) => Outcome::Failed { returned },
+            (Some(returned), Some(Answer::Done)) => {
+                Outcome::Ok { returned, output: KvOutput::Done }
+            }
+            (Some(returned), Some(Answer::Value(value))) => {
+                Outcome::Ok { returned, output: KvOutput::Value(value.clone()) }
             }
         },
     };
@@ -272,6 +269,11 @@ fn history(operations: &[Told]) -> History<KvInput<String, String>, KvOutput<Str
 fn tell(told: &Told, blamed: bool) -> String {
     let mark = if blamed { ">" } else { " " };
     let Told { id, question, call, returned, answer } = told;
-    let (call, returned) = (Time::from_nanos(*call), Time::from_nanos(*returned));
-    format!("{mark} {id} {question:?}   {call} .. {returned} = {answer:?}")
+    let call = Time::from_nanos(*call);
+    let end = match (returned.map(Time::from_nanos), answer) {
+        (None, _) => "? = no answer".to_owned(),
+        (Some(returned), None) => format!("{returned} = failed"),
+        (Some(returned), Some(answer)) => format!("{returned} = {answer:?}"),
+    };
+    format!("{mark} {id} {question:?}   {call} .. {end}")
 }

@@ -4,10 +4,11 @@
 //! is killed loses what it did not sync, sector by sector, and recovers by the code that reads real
 //! files.
 
-use crate::subject::{Answer, Question, Service, Task};
-use seedfall::OperationId;
+use crate::subject::{Answer, Asks, Question, Service, Task};
+use seedfall::clients::Lost;
 use seedfall::sim::wal::Storage;
-use seedfall::sim::{Disk, Draws, NodeId, Seed, Site, StableHasher};
+use seedfall::sim::{ClientId, Disk, Draws, NodeId, Seed, Site, StableHasher};
+use seedfall::{OperationId, Reply};
 use seedfall_net::real::{AskError, Client, Journal, Setup, start};
 use seedfall_protocols::kv::{self, Command};
 use seedfall_protocols::raft::{Config, Raft, Request, Response};
@@ -15,7 +16,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::time::sleep;
 
 /// A cluster and its disks.
 pub struct Cluster {
@@ -41,7 +41,7 @@ impl Cluster {
 }
 
 impl Service for Cluster {
-    fn node(&self, node: usize) -> Task<()> {
+    fn node(&self, node: usize) -> Task<'static, ()> {
         let (peers, seed) = (self.peers.clone(), self.seed);
         let machine = Arc::clone(&self.machines[node]);
         let id = NodeId::new(node as u16);
@@ -67,44 +67,42 @@ impl Service for Cluster {
         })
     }
 
-    fn client(&self, id: OperationId, first: usize, question: Question) -> Task<Answer> {
-        let peers = self.peers.clone();
-        Box::pin(async move {
-            let command = match question {
-                Question::Get { key } => Command::Get { key: key.into() },
-                Question::Put { key, value } => {
-                    Command::Put { key: key.into(), value: value.into() }
-                }
-            };
-            let request = Request::Command { sequence: u64::from(id.number) + 1, command };
-            let mut client = Client::<Raft>::new(id.client, peers.clone());
-            let mut asks = first;
-            let mut heard = false;
-            for attempt in 0..ATTEMPTS {
-                let number = id.number * ATTEMPTS + attempt;
-                let node = NodeId::new(asks as u16);
-                asks = (asks + 1) % peers.len();
-                match client.ask(node, number, &request, PATIENCE).await {
-                    Ok(Response::Done(kv::Answer::Value(value))) => {
-                        return Answer::Value(value.map(Into::into));
-                    }
-                    Ok(Response::Done(_)) => return Answer::Done,
-                    Ok(Response::NotLeader { leader: Some(leader) }) => asks = leader.index(),
-                    Ok(_) => {}
-                    Err(AskError::Unreachable(_)) => sleep(PAUSE).await,
-                    Err(AskError::Silent(_) | AskError::Unreadable(_)) => heard = true,
-                }
-            }
-            if heard { Answer::Unknown } else { Answer::Failed }
-        })
+    fn client(&self, client: ClientId) -> Box<dyn Asks> {
+        Box::new(Client::<Raft>::new(client, self.peers.clone()))
     }
 }
 
-const ATTEMPTS: u32 = 12;
-/// How long a client waits for one node.
-const PATIENCE: Duration = Duration::from_millis(300);
-/// How long it waits for a node that cannot be reached.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Longer than any client waits for one node.
+const LONGEST: Duration = Duration::from_secs(60);
+
+impl Asks for Client<Raft> {
+    fn ask(
+        &mut self,
+        node: NodeId,
+        id: OperationId,
+        question: Question,
+    ) -> Task<'_, Result<Reply<Answer>, Lost>> {
+        let command = match question {
+            Question::Get { key } => Command::Get { key: key.into() },
+            Question::Put { key, value } => Command::Put { key: key.into(), value: value.into() },
+        };
+        let request = Request::Command { sequence: u64::from(id.number) + 1, command };
+        Box::pin(async move {
+            match Client::ask(self, node, id.number, &request, LONGEST).await {
+                Ok(Response::Done(kv::Answer::Value(value))) => {
+                    Ok(Reply::Done(Answer::Value(value.map(Into::into))))
+                }
+                Ok(Response::Done(_)) => Ok(Reply::Done(Answer::Done)),
+                Ok(Response::NotLeader { leader }) => Ok(Reply::Elsewhere(leader)),
+                Ok(_) => Ok(Reply::Elsewhere(None)),
+                Err(AskError::Unreachable(_)) => Err(Lost { may_have_arrived: false }),
+                Err(AskError::Silent(_) | AskError::Unreadable(_)) => {
+                    Err(Lost { may_have_arrived: true })
+                }
+            }
+        })
+    }
+}
 
 fn take(machine: &Mutex<Machine>) -> MutexGuard<'_, Machine> {
     machine.lock().expect("nobody panics with a disk in hand")

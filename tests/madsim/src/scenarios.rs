@@ -2,12 +2,13 @@
 
 use crate::chain;
 use crate::raft::Cluster;
-use crate::subject::{Answer, Question, Service, Subject, Task};
-use seedfall::sim::{Duration, SystemModel};
-use seedfall::{Expect, Frame, OperationId, Swarm};
+use crate::subject::{Answer, Asks, Question, Service, Subject, Task};
+use seedfall::clients::{ClientPolicy, Lost};
+use seedfall::net::Delay;
+use seedfall::sim::{ClientId, Duration, NodeId, SystemModel, Time};
+use seedfall::{Expect, Frame, OperationId, Reply, Swarm};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration as StdDuration;
 
 /// What madsim can do to a network and its machines.
 const FAULTS: Swarm = Swarm {
@@ -41,8 +42,18 @@ fn chain() -> Subject {
             faults: Duration::secs(2),
         },
         faults: FAULTS,
-        operations: 12,
-        closing: 2,
+        clients: ClientPolicy {
+            operations: Some(12),
+            final_operations: 2,
+            final_at: Time::ZERO,
+            think: Delay::Uniform { min: Duration::millis(5), max: Duration::millis(100) },
+            patience: Duration::millis(400),
+            retry_after: Duration::millis(100),
+            attempts: 4,
+            // The chain does not recognise a retry.
+            at_most_once: true,
+            must_complete: true,
+        },
         settle: Duration::secs(3),
         expect: Expect::Holds,
         make: |chain, _| Arc::new(Chain::new(chain, false)),
@@ -62,12 +73,20 @@ fn early_answer() -> Subject {
 
 /// Raft over the driver that runs it for real.
 fn raft() -> Subject {
+    let chain = chain();
     Subject {
         name: "madsim-raft",
         story: "Three Raft nodes over the real driver, its TCP and its journal, keep two keys.",
+        clients: ClientPolicy {
+            patience: Duration::millis(300),
+            retry_after: Duration::millis(50),
+            attempts: 12,
+            at_most_once: false,
+            ..chain.clients
+        },
         settle: Duration::secs(10),
         make: |peers, seed| Arc::new(Cluster::new(peers, seed)),
-        ..chain()
+        ..chain
     }
 }
 
@@ -86,55 +105,50 @@ impl Chain {
     }
 }
 
-/// How long a client waits for one node.
-const PATIENCE: StdDuration = StdDuration::from_millis(400);
-
 impl Service for Chain {
-    fn node(&self, node: usize) -> Task<()> {
+    fn node(&self, node: usize) -> Task<'static, ()> {
         let (config, log) = self.nodes[node].clone();
         Box::pin(async move { chain::serve(config, log).await.expect("the address is free") })
     }
 
-    fn client(&self, _: OperationId, first: usize, question: Question) -> Task<Answer> {
-        let addresses = self.nodes[0].0.chain.clone();
+    fn client(&self, _: ClientId) -> Box<dyn Asks> {
+        Box::new(Addresses(self.nodes[0].0.chain.clone()))
+    }
+}
+
+/// Where the nodes are; each request has a connection of its own.
+struct Addresses(Vec<SocketAddr>);
+
+impl Asks for Addresses {
+    fn ask(
+        &mut self,
+        node: NodeId,
+        _: OperationId,
+        question: Question,
+    ) -> Task<'_, Result<Reply<Answer>, Lost>> {
+        let line = match &question {
+            Question::Get { key } => format!("GET {key}"),
+            Question::Put { key, value } => format!("PUT {key} {value}"),
+        };
+        let address = self.0[node.index()];
         Box::pin(async move {
-            let line = match &question {
-                Question::Get { key } => format!("GET {key}"),
-                Question::Put { key, value } => format!("PUT {key} {value}"),
-            };
-            let mut asks = first;
-            // The chain does not recognise a retry: what may have been heard is not said again.
-            for _ in 0..4 {
-                let answer = chain::request(addresses[asks], &line);
-                match tokio::time::timeout(PATIENCE, answer).await {
-                    Ok(Ok(answer)) => match reading(&answer) {
-                        Reading::Answer(answer) => return answer,
-                        Reading::Ask(node) => asks = node,
-                    },
-                    Ok(Err((false, _))) => tokio::time::sleep(PATIENCE / 4).await,
-                    Ok(Err((true, _))) | Err(_) => return Answer::Unknown,
-                }
+            let answer = chain::request(address, &line).await;
+            match answer {
+                Ok(answer) => reading(&answer).ok_or(Lost { may_have_arrived: true }),
+                Err((may_have_arrived, _)) => Err(Lost { may_have_arrived }),
             }
-            Answer::Failed
         })
     }
 }
 
-enum Reading {
-    Answer(Answer),
-    Ask(usize),
-}
-
-fn reading(line: &str) -> Reading {
+/// What an answer of the chain means, if anything.
+fn reading(line: &str) -> Option<Reply<Answer>> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    Reading::Answer(match words.as_slice() {
-        ["OK"] => Answer::Done,
-        ["NONE"] => Answer::Value(None),
-        ["VALUE", value] => Answer::Value(Some((*value).to_owned())),
-        ["ASK", node] => match node.parse() {
-            Ok(node) => return Reading::Ask(node),
-            Err(_) => Answer::Unknown,
-        },
-        _ => Answer::Unknown,
+    Some(match words.as_slice() {
+        ["OK"] => Reply::Done(Answer::Done),
+        ["NONE"] => Reply::Done(Answer::Value(None)),
+        ["VALUE", value] => Reply::Done(Answer::Value(Some((*value).to_owned()))),
+        ["ASK", node] => Reply::Elsewhere(Some(NodeId::new(node.parse().ok()?))),
+        _ => return None,
     })
 }

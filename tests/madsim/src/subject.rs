@@ -1,7 +1,8 @@
 //! What has to be said of a service to run it here, and what the two processes tell each other.
 
-use seedfall::sim::{Duration, Seed};
-use seedfall::{Expect, FaultPlan, Frame, OperationId, Swarm};
+use seedfall::clients::{ClientPolicy, Lost};
+use seedfall::sim::{ClientId, Duration, NodeId, Seed};
+use seedfall::{Expect, FaultPlan, Frame, OperationId, Reply, Swarm};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -22,10 +23,8 @@ pub struct Subject {
     pub frame: Frame,
     /// What the nemesis may draw. What madsim cannot do is left out: see [`crate::nemesis`].
     pub faults: Swarm,
-    /// Operations of each client while the faults last.
-    pub operations: u32,
-    /// Operations of each client after the faults stopped: these must complete.
-    pub closing: u32,
+    /// How its clients behave; when their final operations may begin, the run says.
+    pub clients: ClientPolicy,
     /// How long the service has to recover before these, and how long they may take.
     pub settle: Duration,
     /// Whether the promises are expected to hold.
@@ -35,17 +34,27 @@ pub struct Subject {
 }
 
 /// Something to be done, as tokio takes it.
-pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The service of one run. Whatever it owns outlives its nodes: that is where disks are.
 pub trait Service: Send + Sync {
     /// A node, from its start to its end. Called on the node, at the start of the run and after
     /// each crash.
-    fn node(&self, node: usize) -> Task<()>;
+    fn node(&self, node: usize) -> Task<'static, ()>;
 
-    /// What a client does to have an operation carried out, from first to last; `first` is a node,
-    /// drawn for it, to be asked first. Called on the client.
-    fn client(&self, id: OperationId, first: usize, question: Question) -> Task<Answer>;
+    /// The way from a client to the nodes. Called on the client.
+    fn client(&self, client: ClientId) -> Box<dyn Asks>;
+}
+
+/// The way from a client to the nodes: whatever connections it keeps.
+pub trait Asks: Send {
+    /// Asks a node, once. Whom to ask next, and when to stop waiting, its caller decides.
+    fn ask(
+        &mut self,
+        node: NodeId,
+        id: OperationId,
+        question: Question,
+    ) -> Task<'_, Result<Reply<Answer>, Lost>>;
 }
 
 /// What is asked of a key-value store.
@@ -74,10 +83,6 @@ pub enum Answer {
     Value(Option<String>),
     /// To a put.
     Done,
-    /// It certainly did not happen.
-    Failed,
-    /// Nobody knows.
-    Unknown,
 }
 
 /// What a run is told: everything that decides it.
@@ -90,7 +95,7 @@ pub struct Job {
     pub seed: u64,
     /// What goes wrong.
     pub plan: FaultPlan,
-    /// When faults have stopped: closing operations come later.
+    /// When faults have stopped: final operations come later.
     pub faults: Duration,
     /// Operations that are left out.
     pub skip: Vec<OperationId>,
@@ -124,8 +129,8 @@ pub struct Told {
     pub question: Question,
     /// When, in virtual nanoseconds.
     pub call: u64,
-    /// When the answer came.
-    pub returned: u64,
-    /// The answer; unknown while there is none.
-    pub answer: Answer,
+    /// When it ended; `None`: it had no answer, and whether it happened nobody knows.
+    pub returned: Option<u64>,
+    /// The answer; `None`, if it ended: it certainly did not happen.
+    pub answer: Option<Answer>,
 }

@@ -92,7 +92,7 @@ fn like(
         config,
         workload: Workload {
             operations: ours.workload.operations,
-            closing: ours.workload.closing,
+            final_operations: ours.workload.final_operations,
             think: ours.workload.think,
             patience: ours.workload.patience,
             attempts: ours.workload.attempts,
