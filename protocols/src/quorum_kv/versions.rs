@@ -8,9 +8,9 @@
 //! and past in one; two writes of clients that were shown the same, through one node, would then
 //! look as if the second had seen the first (the paper's false dominance).
 //!
-//! A vector `{i: n}` stands for all dots `(i, 1) ..= (i, n)`. As the past of a version that is exact,
-//! because whole sets of siblings travel, never one version alone: who holds `(i, n)` has been told
-//! what became of every earlier dot of `i`.
+//! A vector `{i: n}` stands for all dots `(i, 1) ..= (i, n)`. As the past of a version that is
+//! exact, because whole sets of siblings travel, never one version alone: who holds `(i, n)` has
+//! been told what became of every earlier dot of `i`.
 //!
 //! But what became of one may be that it was deleted and its tombstone forgotten. So a set may hold
 //! `(i, n)` and not [`cover`](Versions::covers) `(i, n - 1)`: the earlier version would be taken in
@@ -135,8 +135,8 @@ impl Versions {
                 .all(|version| self.covers(version.dot) && version.past.dots().all(covers_up_to))
     }
 
-    /// What a client that is shown all this has seen. It may speak of more than is covered here: see
-    /// the head of this file.
+    /// What a client that is shown all this has seen. It may speak of more than is covered here:
+    /// see the head of this file.
     pub fn context(&self) -> VersionVector {
         let mut context = VersionVector::default();
         for version in self.iter() {
