@@ -183,8 +183,8 @@ impl QuorumKv {
     ///
     /// Less is covered as soon as one dot is not covered any more. Contexts do not tell: `n3` holds
     /// a tombstone `n5.2` over `n3.1`, and a later `n3.2` beside it. Others have forgotten the
-    /// tombstone; the `Purge` to `n3` is under way. What comes is `n2.5`, written over `{n5.3}` by a
-    /// client that was not shown `n5.2`; that means `n5.2` as well, and replaces it, but says
+    /// tombstone; the `Purge` to `n3` is under way. What comes is `n2.5`, written over `{n5.3}` by
+    /// a client that was not shown `n5.2`; that means `n5.2` as well, and replaces it, but says
     /// nothing of `n3.1`. The context is no smaller, as `{n3.2}` is read as all dots up to `n3.2`.
     /// Without a new epoch, a `Store` from before the deletion brings `n3.1` back (seed 7000041066
     /// of quorum-kv-deletes), or a get does that heard of it before (seed 7000076741 of

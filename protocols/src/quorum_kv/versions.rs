@@ -8,9 +8,9 @@
 //! and past in one; two writes of clients that were shown the same, through one node, would then
 //! look as if the second had seen the first (the paper's false dominance).
 //!
-//! A vector `{i: n}` stands for all dots `(i, 1) ..= (i, n)`. As the past of a version that is exact,
-//! because whole sets of siblings travel, never one version alone: who holds `(i, n)` has been told
-//! what became of every earlier dot of `i`.
+//! A vector `{i: n}` stands for all dots `(i, 1) ..= (i, n)`. As the past of a version that is
+//! exact, because whole sets of siblings travel, never one version alone: who holds `(i, n)` has
+//! been told what became of every earlier dot of `i`.
 //!
 //! But what became of one may be that it was deleted and its tombstone forgotten. So a set may hold
 //! `(i, n)` and not [`cover`](Versions::covers) `(i, n - 1)`: the earlier version would be taken in
@@ -135,8 +135,8 @@ impl Versions {
                 .all(|version| self.covers(version.dot) && version.past.dots().all(covers_up_to))
     }
 
-    /// What a client that is shown all this has seen. It may speak of more than is covered here: see
-    /// the head of this file.
+    /// What a client that is shown all this has seen. It may speak of more than is covered here:
+    /// see the head of this file.
     pub fn context(&self) -> VersionVector {
         let mut context = VersionVector::default();
         for version in self.iter() {
@@ -291,7 +291,7 @@ mod tests {
         let mut shown = VersionVector::default();
         shown.add(dot(B, 1)); // By a client that was shown the siblings without the tombstone.
         let now = Versions::of([tombstone, later, version(dot(B, 2), &shown)]);
-        assert_eq!(now.context().contains(dot(A, 1)), true, "which is why contexts do not tell");
+        assert!(now.context().contains(dot(A, 1)), "which is why contexts do not tell");
         assert!(before.covers(dot(A, 1)) && !now.covers(dot(A, 1)));
         assert!(!now.covers_all(&before));
         // By what is held and by what pasts mean together, also across both.
@@ -303,6 +303,35 @@ mod tests {
         assert!(parts.covers_all(&Versions::of([version(dot(B, 2), &both)])));
         assert!(all.covers_all(&Versions::default()) && !Versions::default().covers_all(&all));
         assert!(all.covers_all(&all.clone()));
+    }
+
+    /// Against the definition, dot by dot.
+    #[test]
+    fn covering_all_is_covering_each() {
+        let past = |a, b| {
+            let mut past = VersionVector::default();
+            let last = [dot(A, a), dot(B, b)].into_iter().filter(|dot| 0 < dot.counter);
+            last.for_each(|dot| past.add(dot));
+            past
+        };
+        let pasts: Vec<_> =
+            (0..4).flat_map(|a| (0..3).map(move |b| (a, b))).map(|(a, b)| past(a, b)).collect();
+        let dots: Vec<Dot> = (1..4).flat_map(|n| [dot(A, n), dot(B, n)]).collect();
+        let all: Vec<Version> = dots
+            .iter()
+            .flat_map(|dot| pasts.iter().map(|past| version(*dot, past)))
+            .filter(|version| !version.past.contains(version.dot))
+            .collect();
+        for one in &all {
+            for two in &all {
+                let now = Versions::of([one.clone(), two.clone()]);
+                for before in &all {
+                    let before = Versions::of([before.clone()]);
+                    let each = dots.iter().all(|dot| !before.covers(*dot) || now.covers(*dot));
+                    assert_eq!(now.covers_all(&before), each, "{now:?} after {before:?}");
+                }
+            }
+        }
     }
 
     #[test]

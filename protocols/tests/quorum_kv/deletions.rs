@@ -353,11 +353,11 @@ fn the_invariants_catch_a_lost_write_and_a_resurrection() {
 }
 
 /// A home that holds these siblings, having been told them one after the other.
-fn holding(all: &[&[Version]]) -> QuorumKv {
+fn holding(all: Vec<Vec<Version>>) -> QuorumKv {
     let [first, second, ..] = order();
     let mut bench = bench(GRACE);
     for versions in all {
-        let (versions, ticket) = (Versions::of(versions.iter().cloned()), Ticket::AntiEntropy);
+        let (versions, ticket) = (Versions::of(versions), Ticket::AntiEntropy);
         let store = Message::Store { ticket, key: KEY.into(), versions, home: second, epoch: 0 };
         bench.deliver(first, second, store);
     }
@@ -378,11 +378,11 @@ fn the_invariants_catch_a_loss_that_a_later_version_could_hide() {
     let later = version(second, 2, &[], Some("later"));
     let over_the_dot = version(first, 2, &[tombstone.dot], Some("new"));
     let over_both = version(first, 2, &[tombstone.dot, deleted], Some("new"));
-    let before = holding(&[&[tombstone], &[later.clone()]]);
+    let before = holding(vec![vec![tombstone], vec![later.clone()]]);
     for (new, is_less) in [(over_the_dot, true), (over_both, false)] {
         let mut watch = quorum_kv::invariants();
         assert_eq!(watch.observe(second, &before), Ok(()));
-        let now = holding(&[&[later.clone(), new]]);
+        let now = holding(vec![vec![later.clone(), new]]);
         let told = watch.observe(second, &now).map_err(|violation| violation.property);
         assert_eq!(told, if is_less { Err("An epoch for each loss") } else { Ok(()) });
     }
