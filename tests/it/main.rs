@@ -14,6 +14,7 @@
 //! - `tidy`: rules of STYLE.md that a program can check.
 
 mod corpus;
+mod counter;
 mod differences;
 mod door;
 mod faults;

@@ -5,6 +5,7 @@
 mod breadth_first;
 pub mod claimed;
 mod containers;
+mod depends;
 mod depth_first;
 mod fast;
 mod fingerprint;

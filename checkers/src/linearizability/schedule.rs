@@ -15,12 +15,13 @@
 //! - Round robin over the parts.
 
 use super::breadth_first;
-use super::depth_first::{self, Found, Spent};
+use super::depth_first::{self, Found};
 use super::fast::{self, Fast};
 use super::machine::{Machine, ModelMachine};
 use super::part::{Part, Parts, Span};
 use super::register_machine::RegisterMachine;
 use crate::history::{History, Outcome as Ended};
+use crate::meter::{Meter, Spent};
 use crate::models::{Abstraction, Model};
 use crate::verdict::{Budget, Limit, Path, Reason, Statistics};
 
@@ -227,12 +228,12 @@ impl<'a, M: Model> Schedule<'a, M> {
             [(Path::DepthFirst, straight), (Path::BreadthFirst, slice), (Path::DepthFirst, slice)];
         for (path, slice) in tries {
             let budget = Budget { configurations: slice.min(self.left()), ..self.budget };
-            let mut spent = Spent::default();
+            let mut meter = Meter::new(budget);
             let found = match path {
-                Path::BreadthFirst => breadth_first::search(part, machine, budget, &mut spent),
-                _ => Some(depth_first::search(part, machine, budget, &mut spent)),
+                Path::BreadthFirst => breadth_first::search(part, machine, &mut meter),
+                _ => Some(depth_first::search(part, machine, &mut meter)),
             };
-            self.spend(spent);
+            self.spend(meter.spent());
             match found {
                 Some(Found::Order(order)) => {
                     self.decided(path);

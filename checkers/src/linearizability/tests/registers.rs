@@ -3,12 +3,13 @@
 use super::brute;
 use super::random::{Random, Shape, Wrongs, cases, history};
 use crate::history::History;
-use crate::linearizability::depth_first::{self, Found, Spent};
+use crate::linearizability::depth_first::{self, Found};
 use crate::linearizability::fast::{self, Fast};
 use crate::linearizability::machine::{Machine, ModelMachine};
 use crate::linearizability::part::{Part, split};
 use crate::linearizability::register_machine::RegisterMachine;
 use crate::linearizability::{breadth_first, linearizable, verify};
+use crate::meter::Meter;
 use crate::models::{
     Abstraction, Kv, KvInput, KvOutput, Model, Register, RegisterInput, RegisterOutput,
 };
@@ -84,10 +85,8 @@ fn answer(found: Option<Found>, why: &str) -> Option<bool> {
 }
 
 fn both_searches(part: &Part<'_>, machine: &mut impl Machine, truth: bool, why: &str) {
-    let mut spent = Spent::default();
-    let budget = Budget::DEFAULT;
-    let deep = depth_first::search(part, machine, budget, &mut spent);
-    let broad = breadth_first::search(part, machine, budget, &mut spent);
+    let deep = depth_first::search(part, machine, &mut Meter::new(Budget::DEFAULT));
+    let broad = breadth_first::search(part, machine, &mut Meter::new(Budget::DEFAULT));
     if let (Found::Stuck { operation: a, .. }, Some(Found::Stuck { operation: b, .. })) =
         (&deep, &broad)
     {
