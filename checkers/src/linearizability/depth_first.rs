@@ -10,6 +10,9 @@
 //! Of interchangeable operations (equal input and output) one goes first, by exchange: of those
 //! that responded the one that did so first, of the others the one called first. Left out is
 //! besides what commutes with all that the next response can depend on: see [`super::depends`].
+//!
+//! The number of indeterminate operations in a row, with no known one between them, can be limited:
+//! most histories that hold need one or two, and no answer says which subset of many was right.
 
 use super::depends::depends;
 use super::fingerprint::{self, Seen};
@@ -25,6 +28,8 @@ pub(crate) enum Found {
     Order(Vec<u32>),
     /// No order explains the response of `operation`; `prefix` explains everything before it.
     Stuck { operation: u32, prefix: Vec<u32> },
+    /// Nothing was found, but more indeterminate operations in a row were not tried.
+    Limited,
     /// The budget ran out.
     OutOf(Limit),
 }
@@ -196,6 +201,7 @@ struct Frame {
     first: u32,
     stage: Stage,
     start: u32,
+    row: u32,
 }
 
 /// The longest explanation met so far, kept cheaply: only what changed since it was last better.
@@ -234,11 +240,22 @@ struct Walk<'a, M> {
     list: Vec<u32>,
     /// Where in `list` those of the present configuration begin.
     start: u32,
+    /// Indeterminate operations placed since the latest known one, and how many there may be.
+    row: u32,
+    in_a_row: u32,
+    /// Whether that many were not enough somewhere.
+    limited: bool,
 }
 
-/// Searches one part. Pure operations that fit are placed before any other is tried, and never
-/// taken back: placing them earlier than any completion does leaves that completion legal.
-pub(crate) fn search<M: Machine>(part: &Part<'_>, machine: &mut M, meter: &mut Meter) -> Found {
+/// Searches one part, placing at most `in_a_row` indeterminate operations without a known one
+/// between them. Pure operations that fit are placed before any other is tried, and never taken
+/// back: placing them earlier than any completion does leaves that completion legal.
+pub(crate) fn search<M: Machine>(
+    part: &Part<'_>,
+    machine: &mut M,
+    meter: &mut Meter,
+    in_a_row: u32,
+) -> Found {
     let mut walk = Walk {
         left: Left::new(part, machine),
         seen: Seen::new(),
@@ -249,6 +266,9 @@ pub(crate) fn search<M: Machine>(part: &Part<'_>, machine: &mut M, meter: &mut M
         stage: Stage::New,
         list: Vec::new(),
         start: 0,
+        row: 0,
+        in_a_row,
+        limited: false,
         machine,
         meter,
     };
@@ -268,6 +288,7 @@ impl<M: Machine> Walk<'_, M> {
                     self.place_pure()?;
                 }
                 None if self.go_back() => {}
+                None if self.limited => return Ok(Found::Limited),
                 None => return Ok(self.stuck()),
             }
         }
@@ -296,10 +317,15 @@ impl<M: Machine> Walk<'_, M> {
                 }
                 Stage::Listed => return Ok(None),
             };
+            let known = self.left.is_known(operation);
+            if !known && self.row >= self.in_a_row {
+                self.limited = true;
+                continue;
+            }
             self.meter.look(1)?;
             let Some(after) = self.machine.step(self.state, operation) else { continue };
             // An unknown operation without effect is as good as one that never happened.
-            if after == self.state && !self.left.is_known(operation) {
+            if after == self.state && !known {
                 continue;
             }
             let with = self.set ^ fingerprint::of_operation(operation);
@@ -364,7 +390,9 @@ impl<M: Machine> Walk<'_, M> {
             first: self.left.first,
             stage: self.stage,
             start: self.start,
+            row: self.row,
         });
+        self.row = if self.left.is_known(operation) { 0 } else { self.row + 1 };
         self.set ^= fingerprint::of_operation(operation);
         self.state = after;
         self.left.lift(operation);
@@ -398,7 +426,7 @@ impl<M: Machine> Walk<'_, M> {
         while let Some(frame) = self.stack.pop() {
             (self.state, self.set) = (frame.state, frame.fingerprint);
             self.list.truncate(self.start as usize);
-            (self.stage, self.start) = (frame.stage, frame.start);
+            (self.stage, self.start, self.row) = (frame.stage, frame.start, frame.row);
             self.left.put_back(frame.operation, frame.first);
             if !self.left.is_pure(frame.operation) {
                 self.furthest.agreed = self.furthest.agreed.min(self.stack.len());
