@@ -39,7 +39,7 @@ impl Row {
         let model = ModelName::from_name(model).expect("a model that we know");
         let raw = read(Format::JsonLines, text, Limits::DEFAULT).expect("a history");
         let typed = raw.interpret(model).expect("a history of that model");
-        let verdict = typed.check(Budget::DEFAULT);
+        let verdict = typed.check(Budget::DEFAULT).expect("well-formed");
         let evidence = typed.verify(&verdict);
         self.histories += 1;
         self.operations += raw.operations.len();

@@ -4,7 +4,11 @@
 //! hands over its own typed operations without a copy through text. Record with
 //! [`History::invoke`] and [`History::complete`] while a run goes on, or fill `operations`.
 
+use rustc_hash::FxHashMap;
 use std::fmt;
+
+/// Most operations of a history: numbers of events, and some room, fit into 32 bits.
+pub(crate) const OPERATIONS_MAX: usize = (1 << 30) - 1;
 
 /// How an operation ended, as its client knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -122,37 +126,17 @@ impl<I, O> History<I, O> {
         self.operations.iter().filter(|op| op.outcome.output().is_some()).count()
     }
 
-    /// Checks the promises that checkers rely on, in O(n log n).
+    /// Checks the promises that checkers rely on, in O(n). Those that depend on them do so
+    /// themselves.
     ///
     /// # Errors
-    /// The first operation, by index, that breaks one: more than `u32::MAX - 1` operations, a
-    /// response before its call, calls out of order, or two operations of one client at once.
+    /// The first operation, by index, that breaks one: more than 2^30 - 1 operations, a response
+    /// before its call, calls out of order, or two operations of one client at once.
     pub fn validate(&self) -> Result<(), HistoryError> {
-        if u32::try_from(self.operations.len()).map_or(true, |n| n == u32::MAX) {
-            return Err(HistoryError::TooLong);
-        }
-        // (client, call, index): neighbours of one client are its consecutive operations.
-        let mut by_client: Vec<(u32, u64, usize)> = Vec::with_capacity(self.operations.len());
-        for (index, operation) in self.operations.iter().enumerate() {
-            if operation.outcome.returned().is_some_and(|returned| returned < operation.call) {
-                return Err(HistoryError::ResponseBeforeCall { operation: index });
-            }
-            if index > 0 && operation.call < self.operations[index - 1].call {
-                return Err(HistoryError::CallsOutOfOrder { operation: index });
-            }
-            by_client.push((operation.client, operation.call, index));
-        }
-        by_client.sort_unstable();
-        let mut first: Option<HistoryError> = None;
-        for pair in by_client.windows(2) {
-            let ((client, _, earlier), (same, call, operation)) = (pair[0], pair[1]);
-            let open = self.operations[earlier].outcome.returned().is_some_and(|end| end > call);
-            let known = first.as_ref().map_or(usize::MAX, HistoryError::operation);
-            if client == same && open && operation < known {
-                first = Some(HistoryError::TwoAtOnce { client, earlier, operation });
-            }
-        }
-        first.map_or(Ok(()), Err)
+        let mut validation = Validation::default();
+        self.operations.iter().try_for_each(|operation| {
+            validation.next(operation.client, operation.call, operation.outcome.returned())
+        })
     }
 
     /// Puts the operations in the order of their calls, keeping the order of equal ones.
@@ -161,11 +145,68 @@ impl<I, O> History<I, O> {
     }
 }
 
+/// Checks a history operation by operation, so that a pass that reads it all the same can do so.
+#[derive(Default)]
+pub(crate) struct Validation {
+    index: usize,
+    latest: u64,
+    /// The latest response of each client, and to which operation.
+    ends: Vec<(u64, usize)>,
+    /// The same of clients with large numbers; never iterated.
+    more_ends: FxHashMap<u32, (u64, usize)>,
+}
+
+impl Validation {
+    /// Clients below this number have a place in a table; one more costs memory for all below it.
+    const TABLE: u32 = 1 << 12;
+
+    /// The next operation: whose it is, when it was called and when it returned, if it did.
+    #[inline]
+    pub(crate) fn next(
+        &mut self,
+        client: u32,
+        call: u64,
+        returned: Option<u64>,
+    ) -> Result<(), HistoryError> {
+        let index = self.index;
+        if index >= OPERATIONS_MAX {
+            return Err(HistoryError::TooLong);
+        }
+        if call < self.latest {
+            return Err(HistoryError::CallsOutOfOrder { operation: index });
+        }
+        (self.index, self.latest) = (index + 1, call);
+        let ends = self.ends_of(client);
+        let (end, earlier) = *ends;
+        if call < end {
+            return Err(HistoryError::TwoAtOnce { client, earlier, operation: index });
+        }
+        // A client whose operation is indeterminate goes on.
+        let Some(returned) = returned else { return Ok(()) };
+        if returned < call {
+            return Err(HistoryError::ResponseBeforeCall { operation: index });
+        }
+        *ends = (returned, index);
+        Ok(())
+    }
+
+    #[inline]
+    fn ends_of(&mut self, client: u32) -> &mut (u64, usize) {
+        if client >= Self::TABLE {
+            return self.more_ends.entry(client).or_default();
+        }
+        if self.ends.len() <= client as usize {
+            self.ends.resize(client as usize + 1, (0, 0));
+        }
+        &mut self.ends[client as usize]
+    }
+}
+
 /// A history that no recorder can have produced; the fields are indices into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HistoryError {
-    /// More operations than a witness can name (2^32 - 2).
+    /// More operations than the checkers can number (2^30 - 1).
     TooLong,
     /// The response carries an earlier stamp than the call.
     ResponseBeforeCall {
@@ -193,7 +234,7 @@ impl HistoryError {
     #[must_use]
     pub fn operation(&self) -> usize {
         match self {
-            Self::TooLong => u32::MAX as usize - 1,
+            Self::TooLong => OPERATIONS_MAX,
             Self::ResponseBeforeCall { operation }
             | Self::CallsOutOfOrder { operation }
             | Self::TwoAtOnce { operation, .. } => *operation,
@@ -204,7 +245,7 @@ impl HistoryError {
 impl fmt::Display for HistoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => write!(f, "more than {} operations", u32::MAX - 1),
+            Self::TooLong => write!(f, "more than {OPERATIONS_MAX} operations"),
             Self::ResponseBeforeCall { operation } => {
                 write!(f, "operation {operation} has its response before its call")
             }

@@ -69,6 +69,22 @@ impl<T: Hash + Eq> Interner<T> {
     }
 }
 
+/// The bytes that a value hashes: roughly what it holds, on the heap as well.
+pub(crate) fn weigh(value: &impl Hash) -> u64 {
+    struct Scales(u64);
+    impl Hasher for Scales {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0 += bytes.len() as u64;
+        }
+        fn finish(&self) -> u64 {
+            self.0
+        }
+    }
+    let mut scales = Scales(0);
+    value.hash(&mut scales);
+    scales.0
+}
+
 /// A hash of 32 bits that keeps eight neighbouring integers together: written values are mostly
 /// counted up, so what is asked soon after one another shares a cache line of the table. The line
 /// is chosen by everything but the last three bits, multiplied as in Fx, so that no stride

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod history;
 mod interner;
 pub mod linearizability;
+mod meter;
 pub mod models;
 #[cfg(feature = "io")]
 pub mod readers;

@@ -10,20 +10,23 @@ use std::fmt;
 /// anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Configurations (a set of linearized operations and a state) that the search may expand.
+    /// Configurations (a set of linearized operations and a state) that the search may expand; 32
+    /// fruitless looks at what leads to none count as one.
     pub configurations: u64,
     /// Bytes that the search may hold at once, as counted by the search itself.
     pub bytes: u64,
 }
 
 impl Budget {
-    /// A hundred million configurations in at most a gigabyte.
-    pub const DEFAULT: Self = Self { configurations: 100_000_000, bytes: 1 << 30 };
+    /// What a check in a test may cost: a second or two on a slow core, in a build without
+    /// optimizations a few more.
+    pub const DEFAULT: Self = Self { configurations: 300_000, bytes: 1 << 28 };
 
-    /// The default memory with another number of configurations.
+    /// So many configurations; in at most a gigabyte, if there are more than by default.
     #[must_use]
     pub const fn configurations(configurations: u64) -> Self {
-        Self { configurations, bytes: Self::DEFAULT.bytes }
+        let more = Self::DEFAULT.configurations < configurations;
+        Self { configurations, bytes: if more { 1 << 30 } else { Self::DEFAULT.bytes } }
     }
 }
 
@@ -148,13 +151,49 @@ impl Reason {
     }
 }
 
-/// `Unknown`: which limit ran out.
+/// `Unknown`: which limit ran out, and what was too much for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exhausted {
     /// The limit.
     pub limit: Limit,
+    /// How many partitions (keys) were not decided, of [`Statistics::partitions`].
+    pub undecided: u32,
+    /// How many operations those have together.
+    pub operations: u32,
+    /// How many of the operations are indeterminate.
+    pub indeterminate: u32,
     /// What the check did before.
     pub statistics: Statistics,
+}
+
+impl Exhausted {
+    /// What the one who runs the check can do about it, as a list in words.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let keys = match self.statistics.partitions {
+            1 => "a partition key in the model (`Model::partition`)",
+            _ => "more keys",
+        };
+        let fewer = match self.indeterminate {
+            0 => "",
+            _ => ", a shorter patience (fewer operations indeterminate)",
+        };
+        format!("{keys}, fewer clients{fewer}, or a larger budget")
+    }
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Statistics { configurations, bytes, partitions, .. } = self.statistics;
+        match self.limit {
+            Limit::Configurations => write!(f, "{configurations} configurations")?,
+            Limit::Bytes => write!(f, "{configurations} configurations in {bytes} bytes")?,
+        }
+        let Self { undecided, operations, indeterminate, .. } = self;
+        write!(f, " were not enough for {operations} operations, {indeterminate} of them")?;
+        write!(f, " indeterminate, in {undecided} of {partitions} partitions; what helps: ")?;
+        f.write_str(&self.advice())
+    }
 }
 
 /// A limit of a [`Budget`].
@@ -164,8 +203,6 @@ pub enum Limit {
     Configurations,
     /// [`Budget::bytes`].
     Bytes,
-    /// The history has more operations than an index can name.
-    Operations,
 }
 
 /// What a check did. Counters only: equal for equal inputs, anywhere.
@@ -260,14 +297,7 @@ impl fmt::Display for Verdict {
                     witness.window.1
                 )
             }
-            Self::Unknown(exhausted) => {
-                let limit = match exhausted.limit {
-                    Limit::Configurations => "configurations",
-                    Limit::Bytes => "bytes",
-                    Limit::Operations => "operations",
-                };
-                write!(f, "unknown: out of {limit}")
-            }
+            Self::Unknown(exhausted) => write!(f, "unknown: {exhausted}"),
         }
     }
 }

@@ -55,7 +55,7 @@ fn lines(name: &str) -> BTreeMap<&'static str, u32> {
 }
 
 fn check(name: &str, typed: &Typed, expected: &Value) -> Verdict {
-    let verdict = typed.check(Budget::DEFAULT);
+    let verdict = typed.check(Budget::DEFAULT).expect("well-formed");
     let evidence = typed.verify(&verdict);
     assert!(evidence.is_ok(), "{name}: {evidence:?}");
     assert!(!matches!(verdict, Verdict::Unknown(_)), "{name}: {verdict}");

@@ -27,6 +27,7 @@ const OPERATIONS: usize = 7;
 pub fn register(bytes: &[u8]) {
     let history = small(bytes);
     let verdict = linearizable(&Register { initial: 0_u8 }, &history, Budget::DEFAULT);
+    let verdict = verdict.expect("no response is before its call");
     let holds = explains(&history, 0, 0);
     match verdict {
         Verdict::Holds(_) => assert!(holds, "no order explains {history:?}"),

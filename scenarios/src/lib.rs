@@ -56,7 +56,7 @@ pub mod workload;
 pub use plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError};
 pub use promise::{
     Judgement, Promise, always, eventually, every_operation_completes, invariant, invariants,
-    linearizable, sometimes,
+    linearizable, linearizable_within, sometimes,
 };
 pub use report::{Conclusion, Failure, FailureKind, Report, Unknown};
 pub use run::{Runnable, Trial};

@@ -88,21 +88,41 @@ pub enum Judgement {
     Unknown(String),
 }
 
-/// Always: the history is linearizable (Herlihy and Wing 1990) with respect to the model.
+/// Always: the history is linearizable (Herlihy and Wing 1990) with respect to the model. A check
+/// may cost [`Budget::DEFAULT`], a second or two on a slow core; if that was too little, the run
+/// proves nothing and says what helps.
 pub fn linearizable<P, M>(model: M) -> Promise<P, M::Input, M::Output>
 where
     P: Protocol,
     M: Model + Send + Sync + 'static,
 {
+    linearizable_within(model, Budget::DEFAULT)
+}
+
+/// As [`linearizable`]; a check may cost so many configurations and bytes. Neither is a time: the
+/// same run has the same verdict on any machine.
+///
+/// # Panics
+/// The promise panics on a history that no recorder can have produced, which is an error of what
+/// recorded it.
+pub fn linearizable_within<P, M>(model: M, budget: Budget) -> Promise<P, M::Input, M::Output>
+where
+    P: Protocol,
+    M: Model + Send + Sync + 'static,
+{
     always("linearizable", move |history| {
-        match check_linearizable(&model, history, Budget::DEFAULT) {
+        let verdict = check_linearizable(&model, history, budget)
+            .unwrap_or_else(|error| panic!("the history was recorded wrongly: {error}"));
+        match verdict {
             Verdict::Holds(_) => Judgement::Holds,
             Verdict::Violated(witness) => Judgement::Violated {
                 reason: witness.reason.sentence().to_owned(),
                 operation: Some(witness.operation as usize),
                 core: witness.core.iter().map(|operation| *operation as usize).collect(),
             },
-            unknown @ Verdict::Unknown(_) => Judgement::Unknown(unknown.to_string()),
+            Verdict::Unknown(exhausted) => {
+                Judgement::Unknown(format!("{exhausted} (`linearizable_within`)"))
+            }
         }
     })
 }

@@ -17,6 +17,7 @@
 
 mod clients;
 mod corpus;
+mod counter;
 mod differences;
 mod door;
 mod faults;

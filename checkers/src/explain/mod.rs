@@ -6,7 +6,7 @@ mod page;
 use std::fmt::{Debug, Write as _};
 
 use crate::history::{History, Operation, Outcome};
-use crate::verdict::{Limit, Verdict, Witness};
+use crate::verdict::{Verdict, Witness};
 
 pub use attempts::{Attempt, attempts, attempts_in_words};
 pub use page::html;
@@ -45,14 +45,7 @@ pub fn text<I: Debug, O: Debug>(history: &History<I, O>, verdict: &Verdict) -> S
             }
         }
         Verdict::Violated(witness) => violation(&mut text, history, witness),
-        Verdict::Unknown(exhausted) => {
-            let limit = match exhausted.limit {
-                Limit::Configurations => "configurations",
-                Limit::Bytes => "bytes",
-                Limit::Operations => "operations that can be numbered",
-            };
-            line(&mut text, &format!("Unknown: the budget of {limit} ran out."));
-        }
+        Verdict::Unknown(exhausted) => line(&mut text, &format!("Unknown: {exhausted}.")),
     }
     let statistics = verdict.statistics();
     let mut ways = String::new();

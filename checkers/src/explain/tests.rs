@@ -26,7 +26,8 @@ fn stale() -> Told {
 #[test]
 fn a_violation_is_told_with_its_core_and_the_prefix() {
     let history = stale();
-    let verdict = linearizable(&Register { initial: "" }, &history, Budget::DEFAULT);
+    let verdict =
+        linearizable(&Register { initial: "" }, &history, Budget::DEFAULT).expect("well-formed");
     let told = text(&history, &verdict);
     let head: Vec<&str> = told.lines().take(2).collect();
     assert_eq!(
@@ -45,7 +46,7 @@ fn a_violation_is_told_with_its_core_and_the_prefix() {
 fn a_page_is_self_contained_and_escapes_what_clients_wrote() {
     let mut history = stale();
     let model = Register { initial: "" };
-    let verdict = linearizable(&model, &history, Budget::DEFAULT);
+    let verdict = linearizable(&model, &history, Budget::DEFAULT).expect("well-formed");
     let page = html("run <1>", &history, &verdict);
     assert!(page.contains("not linearizable") && page.contains("class=\"bad\""), "{page}");
     assert!(!page.contains("<a>") && !page.contains("<1>"), "unescaped: {page}");
@@ -53,7 +54,7 @@ fn a_page_is_self_contained_and_escapes_what_clients_wrote() {
     assert!(page.contains("prefers-color-scheme: dark"));
 
     history.operations.pop();
-    let verdict = linearizable(&model, &history, Budget::DEFAULT);
+    let verdict = linearizable(&model, &history, Budget::DEFAULT).expect("well-formed");
     let page = html("run", &history, &verdict);
     assert_eq!(page.matches("<circle").count(), 3, "one mark for each operation that took effect");
 }
@@ -62,7 +63,7 @@ fn a_page_is_self_contained_and_escapes_what_clients_wrote() {
 fn the_orders_that_were_tried_end_where_nothing_fits() {
     let history = stale();
     let model = Register { initial: "" };
-    let verdict = linearizable(&model, &history, Budget::DEFAULT);
+    let verdict = linearizable(&model, &history, Budget::DEFAULT).expect("well-formed");
     let witness = verdict.witness().expect("stale");
     let tried = attempts(&model, &history, witness);
     // Everything is one after the other, so there is one order, and the last read ends it.

@@ -7,20 +7,28 @@
 //! - pure operations that fit are placed at once, always;
 //! - of interchangeable open operations only the one with the earliest response is tried, and
 //!   indeterminate ones are counted by class instead of named;
+//! - what commutes with all that the response can depend on waits (see [`super::depends`]);
 //! - a configuration is dropped if another with the same state and the same placed effects has used
 //!   fewer indeterminate operations and placed more pure ones.
 //!
 //! Unlike the depth-first search it needs no luck: one contradiction or many indeterminate
 //! operations do not make it try everything in every order.
 
-use super::depth_first::{Found, Spent};
+use super::depends::depends;
+use super::depth_first::Found;
 use super::fingerprint::Heads;
 use super::machine::Machine;
 use super::part::Part;
 use crate::interner::Interner;
-use crate::verdict::{Budget, Limit};
+use crate::meter::Meter;
+use crate::verdict::Limit;
 
 const NONE: u32 = u32::MAX;
+
+/// With so many others a configuration is compared at most. Those met first have used the fewest
+/// indeterminate operations, so that what is worse than any is mostly worse than one of them; where
+/// it is not, it is looked at in vain.
+const COMPARED: usize = 64;
 
 /// A state, and what was placed to get there.
 #[derive(Clone, Copy)]
@@ -34,8 +42,27 @@ struct Configuration {
     pure: u128,
     /// The latest placement, in `Search::placed`.
     last: u32,
-    /// Another configuration with the same state and effects.
+    /// The next configuration with the same state and effects, in the order in which they were met.
     twin: u32,
+    /// The last of them, kept by the first.
+    newest: u32,
+}
+
+impl Configuration {
+    fn key(&self) -> u128 {
+        (u128::from(self.state) << 96) ^ self.effects.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// A key of everything that makes two configurations equal.
+    fn exact(&self) -> u128 {
+        let rest = self.pure.wrapping_mul(0xf135_7aea_2e62_a9c5) ^ u128::from(self.used);
+        self.key().rotate_left(37) ^ rest.wrapping_mul(0xbf58_476d_1ce4_e5b9_94d0_49bb_1331_11eb)
+    }
+
+    fn equals(&self, other: &Self) -> bool {
+        let all = |one: &Self| (one.state, one.effects, one.pure, one.used);
+        all(self) == all(other)
+    }
 }
 
 /// One placement, after another.
@@ -55,12 +82,14 @@ struct Open {
     effects: u128,
     /// Called indeterminate operations with an effect, by class.
     unknown: Vec<Vec<u32>>,
-    unknown_classes: Vec<u32>,
+    /// The place in `unknown` of each class of the machine.
+    unknown_of: Vec<u32>,
 }
 
 struct Search<'a, M> {
     part: &'a Part<'a>,
     machine: &'a mut M,
+    meter: &'a mut Meter,
     open: Open,
     /// Sorted multisets of indeterminate classes.
     used: Interner<Vec<u32>>,
@@ -68,8 +97,12 @@ struct Search<'a, M> {
     frontier: Vec<Configuration>,
     /// Configurations met while one response is being explained.
     met: Vec<Configuration>,
+    /// The first configuration of each state and effects.
     heads: Heads,
-    left: u64,
+    /// Every configuration.
+    exact: Heads,
+    /// What can be placed next, while one configuration is expanded.
+    list: Vec<u32>,
     compact_at: usize,
 }
 
@@ -77,10 +110,9 @@ struct Search<'a, M> {
 pub(crate) fn search<M: Machine>(
     part: &Part<'_>,
     machine: &mut M,
-    budget: Budget,
-    spent: &mut Spent,
+    meter: &mut Meter,
 ) -> Option<Found> {
-    let initial = machine.initial();
+    let state = machine.initial();
     let mut search = Search {
         part,
         open: Open::new(part),
@@ -89,16 +121,16 @@ pub(crate) fn search<M: Machine>(
         frontier: Vec::new(),
         met: Vec::new(),
         heads: Heads::new(),
-        left: budget.configurations,
+        exact: Heads::new(),
+        list: Vec::new(),
         compact_at: 1 << 16,
         machine,
+        meter,
     };
     let used = search.used.intern(Vec::new());
-    let first = Configuration { state: initial, used, effects: 0, pure: 0, last: NONE, twin: NONE };
-    search.frontier.push(first);
-    let found = search.run(budget, spent);
-    spent.configurations += budget.configurations - search.left;
-    found
+    let (last, twin, newest) = (NONE, NONE, NONE);
+    search.frontier.push(Configuration { state, used, effects: 0, pure: 0, last, twin, newest });
+    search.run()
 }
 
 impl Open {
@@ -110,7 +142,7 @@ impl Open {
             pure: 0,
             effects: 0,
             unknown: Vec::new(),
-            unknown_classes: Vec::new(),
+            unknown_of: vec![NONE; part.len()],
         }
     }
 
@@ -119,14 +151,12 @@ impl Open {
         let pure = machine.is_pure(operation);
         if !part.spans[operation as usize].known {
             if !pure {
-                let class = machine.class(operation);
-                let at = self.unknown_classes.iter().position(|other| *other == class);
-                let at = at.unwrap_or_else(|| {
-                    self.unknown_classes.push(class);
+                let at = &mut self.unknown_of[machine.class(operation) as usize];
+                if *at == NONE {
+                    *at = self.unknown.len() as u32;
                     self.unknown.push(Vec::new());
-                    self.unknown.len() - 1
-                });
-                self.unknown[at].push(operation);
+                }
+                self.unknown[*at as usize].push(operation);
             }
             return true;
         }
@@ -166,7 +196,7 @@ fn bits(mut word: u128) -> impl Iterator<Item = u32> {
 }
 
 impl<M: Machine> Search<'_, M> {
-    fn run(&mut self, budget: Budget, spent: &mut Spent) -> Option<Found> {
+    fn run(&mut self) -> Option<Found> {
         for event in self.part.events() {
             let operation = event >> 1;
             if event & 1 == 0 {
@@ -176,7 +206,7 @@ impl<M: Machine> Search<'_, M> {
                 continue;
             }
             let best = self.frontier.first().map_or(NONE, |configuration| configuration.last);
-            if let Err(limit) = self.explain(operation, budget, spent) {
+            if let Err(limit) = self.explain(operation) {
                 return Some(Found::OutOf(limit));
             }
             if self.frontier.is_empty() {
@@ -191,7 +221,7 @@ impl<M: Machine> Search<'_, M> {
     }
 
     /// Replaces the frontier by the configurations in which `operation` is placed.
-    fn explain(&mut self, operation: u32, budget: Budget, spent: &mut Spent) -> Result<(), Limit> {
+    fn explain(&mut self, operation: u32) -> Result<(), Limit> {
         let slot = self.open.slot_of[operation as usize];
         let bit = 1_u128 << slot;
         let before = std::mem::take(&mut self.frontier);
@@ -200,8 +230,9 @@ impl<M: Machine> Search<'_, M> {
         let mut buckets: Vec<Vec<u32>> = Vec::new();
         self.met.clear();
         self.heads.clear();
+        self.exact.clear();
         for configuration in before {
-            self.meet(configuration, &mut buckets);
+            self.meet(configuration, &mut buckets)?;
         }
         let mut done = Vec::new();
         let mut level = 0;
@@ -211,24 +242,20 @@ impl<M: Machine> Search<'_, M> {
                 continue;
             };
             let configuration = self.met[next as usize];
-            if configuration.state == NONE {
-                continue; // Dominated since.
-            }
             if (configuration.effects | configuration.pure) & bit != 0 {
                 done.push(next);
                 continue;
             }
-            self.left = self.left.checked_sub(1).ok_or(Limit::Configurations)?;
-            self.expand(configuration, &mut buckets);
-            let bytes = self.bytes();
-            spent.bytes = spent.bytes.max(bytes);
-            if bytes > budget.bytes {
-                return Err(Limit::Bytes);
+            if self.is_worse(&configuration)? {
+                continue;
             }
+            self.meter.expand()?;
+            self.expand(configuration, operation, &mut buckets)?;
+            self.meter.hold(self.bytes())?;
         }
         for next in done {
             let mut configuration = self.met[next as usize];
-            if configuration.state != NONE {
+            if !self.is_worse(&configuration)? {
                 configuration.effects &= !bit;
                 configuration.pure &= !bit;
                 self.frontier.push(configuration);
@@ -238,36 +265,55 @@ impl<M: Machine> Search<'_, M> {
         Ok(())
     }
 
-    /// Everything that can be placed next in a configuration.
-    fn expand(&mut self, from: Configuration, buckets: &mut Vec<Vec<u32>>) {
-        let waiting = self.open.effects & !from.effects;
-        for slot in bits(waiting) {
-            let operation = self.open.slots[slot as usize];
-            if self.stands_back(operation, waiting) {
-                continue;
-            }
-            if let Some(state) = self.machine.step(from.state, operation) {
-                let last = self.place(from.last, operation);
-                let effects = from.effects | 1 << slot;
-                self.meet(Configuration { state, effects, last, ..from }, buckets);
-            }
+    /// Everything that can be placed next in a configuration, if the response of `first` may depend
+    /// on it.
+    fn expand(
+        &mut self,
+        from: Configuration,
+        first: u32,
+        buckets: &mut Vec<Vec<u32>>,
+    ) -> Result<(), Limit> {
+        let waiting = (self.open.effects | self.open.pure) & !(from.effects | from.pure);
+        let slots = bits(waiting).map(|slot| self.open.slots[slot as usize]);
+        let mut list = std::mem::take(&mut self.list);
+        list.clear();
+        list.extend(slots.filter(|operation| *operation != first));
+        for (at, members) in self.open.unknown.iter().enumerate() {
+            list.extend(members.get(self.count(from.used, at as u32).1));
         }
-        for at in 0..self.open.unknown.len() {
-            let class = at as u32;
-            let used = self.used.get(from.used);
-            let start = used.partition_point(|other| *other < class);
-            let count = used[start..].partition_point(|other| *other == class);
-            let Some(&operation) = self.open.unknown[at].get(count) else { continue };
+        depends(self.machine, self.meter, from.state, first, &mut list, 0)?;
+        list.push(first);
+        self.meter.look(list.len())?;
+        for &operation in &list {
+            let slot = self.open.slot_of[operation as usize];
+            let known = slot != NONE;
+            if known && (self.open.pure >> slot & 1 == 1 || self.stands_back(operation, waiting)) {
+                continue; // A pure one that fitted would be placed.
+            }
             let Some(state) = self.machine.step(from.state, operation) else { continue };
-            if state == from.state {
+            let (mut effects, mut used) = (from.effects, from.used);
+            if known {
+                effects |= 1 << slot;
+            } else if state == from.state {
                 continue;
+            } else {
+                let class = self.open.unknown_of[self.machine.class(operation) as usize];
+                let mut with = self.used.get(used).clone();
+                with.insert(self.count(used, class).0, class);
+                used = self.used.intern(with);
             }
-            let mut with = used.clone();
-            with.insert(start, class);
-            let used = self.used.intern(with);
             let last = self.place(from.last, operation);
-            self.meet(Configuration { state, used, last, ..from }, buckets);
+            self.meet(Configuration { state, effects, used, last, ..from }, buckets)?;
         }
+        self.list = list;
+        Ok(())
+    }
+
+    /// Where a class of indeterminate operations begins in a multiset, and how often it is in it.
+    fn count(&self, used: u32, class: u32) -> (usize, usize) {
+        let used = self.used.get(used);
+        let start = used.partition_point(|other| *other < class);
+        (start, used[start..].partition_point(|other| *other == class))
     }
 
     /// Whether an interchangeable operation that waits responds earlier.
@@ -287,8 +333,8 @@ impl<M: Machine> Search<'_, M> {
         self.placed.len() as u32 - 1
     }
 
-    /// Keeps a configuration unless one that was met is as good; drops those it is better than.
-    fn meet(&mut self, mut new: Configuration, buckets: &mut Vec<Vec<u32>>) {
+    /// Keeps a configuration unless one that was met is as good.
+    fn meet(&mut self, mut new: Configuration, buckets: &mut Vec<Vec<u32>>) -> Result<(), Limit> {
         for slot in bits(self.open.pure & !new.pure) {
             let operation = self.open.slots[slot as usize];
             if self.machine.step(new.state, operation).is_some() {
@@ -296,41 +342,48 @@ impl<M: Machine> Search<'_, M> {
                 new.last = self.place(new.last, operation);
             }
         }
-        let key = (u128::from(new.state) << 96) ^ new.effects.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let head = self.heads.get(key);
-        let mut other = head;
-        while other != NONE {
-            let old = self.met[other as usize];
-            other = old.twin;
-            if old.state == new.state
-                && old.effects == new.effects
-                && new.pure & !old.pure == 0
-                && self.is_subset(old.used, new.used)
-            {
-                return;
-            }
+        let same = self.exact.get(new.exact());
+        if same != NONE && self.met[same as usize].equals(&new) || self.is_worse(&new)? {
+            return Ok(());
         }
-        let mut other = head;
-        while other != NONE {
-            let old = self.met[other as usize];
-            if old.state == new.state
-                && old.effects == new.effects
-                && old.pure & !new.pure == 0
-                && self.is_subset(new.used, old.used)
-            {
-                self.met[other as usize].state = NONE;
-            }
-            other = old.twin;
-        }
-        new.twin = head;
         let number = self.met.len() as u32;
+        let head = self.heads.get(new.key());
+        let first = if head == NONE { None } else { self.met.get(head as usize) };
+        if first.is_some_and(|first| (first.state, first.effects) == (new.state, new.effects)) {
+            let newest = std::mem::replace(&mut self.met[head as usize].newest, number);
+            self.met[newest as usize].twin = number;
+        } else {
+            self.heads.set(new.key(), number);
+        }
+        self.exact.set(new.exact(), number);
+        (new.twin, new.newest) = (NONE, number);
         self.met.push(new);
-        self.heads.set(key, number);
         let level = self.used.get(new.used).len();
         if buckets.len() <= level {
             buckets.resize_with(level + 1, Vec::new);
         }
         buckets[level].push(number);
+        Ok(())
+    }
+
+    /// Whether another configuration with the same state and effects has used fewer indeterminate
+    /// operations and placed more pure ones.
+    fn is_worse(&mut self, one: &Configuration) -> Result<bool, Limit> {
+        let mut other = self.heads.get(one.key());
+        let mut compared = 0;
+        let mut is_worse = false;
+        while other != NONE && compared < COMPARED && !is_worse {
+            let old = &self.met[other as usize];
+            is_worse = old.state == one.state
+                && old.effects == one.effects
+                && one.pure & !old.pure == 0
+                && (old.pure, old.used) != (one.pure, one.used)
+                && self.is_subset(old.used, one.used);
+            other = old.twin;
+            compared += 1;
+        }
+        self.meter.look(compared / 4)?;
+        Ok(is_worse)
     }
 
     /// Whether one multiset of indeterminate classes is part of another.
@@ -391,6 +444,9 @@ impl<M: Machine> Search<'_, M> {
         let placed = self.placed.len() * size_of::<Placement>();
         // Multisets are short; 48 bytes covers the vector and a few classes.
         let used = self.used.len() * 48;
-        (configurations + placed + used) as u64 + self.heads.bytes() + self.machine.bytes()
+        (configurations + placed + used) as u64
+            + self.heads.bytes()
+            + self.exact.bytes()
+            + self.machine.bytes()
     }
 }

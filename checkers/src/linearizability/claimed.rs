@@ -10,7 +10,7 @@ use std::fmt;
 use rustc_hash::FxHashMap;
 
 use super::linearizable;
-use crate::history::{History, Outcome};
+use crate::history::{History, HistoryError, Outcome};
 use crate::models::Model;
 use crate::verdict::{Budget, Certificate, Path, Statistics, Verdict};
 
@@ -114,19 +114,23 @@ pub(super) fn missing<I, O>(history: &History<I, O>, placed: &[bool]) -> Option<
 
 /// Judges a history by the order that the system claims and, if that does not explain it, as
 /// [`linearizable`] does. The deviation is reported beside the verdict.
+///
+/// # Errors
+/// What is wrong with the history, if no recorder can have produced it: [`History::validate`].
 pub fn linearizable_as_claimed<M: Model>(
     model: &M,
     history: &History<M::Input, M::Output>,
     order: &[u32],
     budget: Budget,
-) -> (Verdict, Option<Deviation>) {
+) -> Result<(Verdict, Option<Deviation>), HistoryError> {
+    history.validate()?;
     match follows(model, history, order) {
         Ok(()) => {
             let mut statistics = Statistics { partitions: 1, ..Statistics::default() };
             statistics.decided[Path::ClaimedOrder as usize] = 1;
             let orders = vec![order.to_vec()];
-            (Verdict::Holds(Certificate { orders, statistics }), None)
+            Ok((Verdict::Holds(Certificate { orders, statistics }), None))
         }
-        Err(deviation) => (linearizable(model, history, budget), Some(deviation)),
+        Err(deviation) => Ok((linearizable(model, history, budget)?, Some(deviation))),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::part::Part;
 use crate::history::History;
-use crate::interner::Interner;
-use crate::models::Model;
+use crate::interner::{Interner, weigh};
+use crate::models::{Model, Seen, commute_in};
 
 /// A sequential object over numbered states and the operations of one part.
 pub(crate) trait Machine {
@@ -14,8 +14,14 @@ pub(crate) trait Machine {
     /// Whether the operation changes no state in which it can take effect.
     fn is_pure(&self, position: u32) -> bool;
     /// Operations of one class are interchangeable: equal certainty, equal steps in every state.
-    fn class(&self, position: u32) -> u32 {
-        position
+    fn class(&self, position: u32) -> u32;
+    /// Whether two operations commute in every state, as far as is known.
+    fn commutes(&self, one: u32, other: u32) -> bool {
+        self.is_pure(one) && self.is_pure(other)
+    }
+    /// Panics if two operations that are said to commute do not commute in this state.
+    fn assert_commute(&self, state: u32, one: u32, other: u32) {
+        let _ = (state, one, other);
     }
     /// Bytes held, roughly.
     fn bytes(&self) -> u64;
@@ -27,6 +33,8 @@ pub(crate) struct ModelMachine<'a, M: Model> {
     history: &'a History<M::Input, M::Output>,
     part: &'a Part<'a>,
     states: Interner<M::State>,
+    classes: Vec<u32>,
+    bytes: u64,
 }
 
 impl<'a, M: Model> ModelMachine<'a, M> {
@@ -35,39 +43,82 @@ impl<'a, M: Model> ModelMachine<'a, M> {
         history: &'a History<M::Input, M::Output>,
         part: &'a Part<'a>,
     ) -> Self {
-        Self { model, history, part, states: Interner::new() }
+        let mut machine = Self {
+            model,
+            history,
+            part,
+            states: Interner::new(),
+            classes: Vec::with_capacity(part.len()),
+            bytes: 0,
+        };
+        let mut classes = Interner::new();
+        for position in 0..part.len() as u32 {
+            let class = classes.intern(machine.seen(position));
+            machine.classes.push(class);
+        }
+        machine
     }
 
-    fn output(&self, position: u32) -> (&'a M::Input, Option<&'a M::Output>) {
+    fn seen(&self, position: u32) -> Seen<'a, M::Input, M::Output> {
         let span = self.part.spans[position as usize];
         let operation = &self.history.operations[span.index as usize];
         let output = if span.known { operation.outcome.output() } else { None };
         (&operation.input, output)
     }
+
+    /// The number of a state, which is weighed if it is new.
+    fn number(&mut self, state: M::State) -> u32 {
+        let known = self.states.len();
+        let number = self.states.intern(state);
+        if self.states.len() > known {
+            let content = weigh(self.states.get(number));
+            self.bytes += content + size_of::<M::State>() as u64 + 8;
+        }
+        number
+    }
 }
 
 impl<M: Model> Machine for ModelMachine<'_, M> {
     fn initial(&mut self) -> u32 {
-        self.states.intern(self.model.initial())
+        self.number(self.model.initial())
     }
 
     fn step(&mut self, state: u32, position: u32) -> Option<u32> {
-        let (input, output) = self.output(position);
+        let (input, output) = self.seen(position);
         let next = self.model.step(self.states.get(state), input, output)?;
         // Most operations of most histories are reads: spare them the hash.
         if next == *self.states.get(state) {
             return Some(state);
         }
-        Some(self.states.intern(next))
+        Some(self.number(next))
     }
 
     fn is_pure(&self, position: u32) -> bool {
-        let (input, output) = self.output(position);
+        let (input, output) = self.seen(position);
         self.model.is_pure(input, output)
     }
 
+    fn class(&self, position: u32) -> u32 {
+        self.classes[position as usize]
+    }
+
+    fn commutes(&self, one: u32, other: u32) -> bool {
+        let pure = self.is_pure(one) && self.is_pure(other);
+        pure || self.model.commutes(self.seen(one), self.seen(other))
+    }
+
+    fn assert_commute(&self, state: u32, one: u32, other: u32) {
+        let state = self.states.get(state);
+        assert!(
+            commute_in(self.model, state, self.seen(one), self.seen(other)),
+            "Model::commutes says of operations {} and {} that they commute, but they do not in a \
+             state that this history reaches",
+            self.part.spans[one as usize].index,
+            self.part.spans[other as usize].index
+        );
+    }
+
     fn bytes(&self) -> u64 {
-        // What a state owns on the heap is its own affair; count at least what is seen from here.
-        (self.states.len() * (size_of::<M::State>() + 8)) as u64
+        self.bytes
     }
 }

@@ -5,6 +5,7 @@
 mod breadth_first;
 pub mod claimed;
 mod containers;
+mod depends;
 mod depth_first;
 mod fast;
 mod fingerprint;
@@ -25,19 +26,22 @@ pub mod verify;
 mod zones;
 
 pub use claimed::{Deviation, linearizable_as_claimed};
-use part::{Part, split};
-use schedule::{Outcome, Schedule};
+use part::{Part, Parts, split};
+use schedule::{Outcome, Schedule, Violation};
 pub use shrink::shrink;
 pub use verify::{Evidence, Flaw, verify};
 
-use crate::history::History;
+use crate::history::{History, HistoryError};
 use crate::models::Model;
-use crate::verdict::{Budget, Certificate, Exhausted, Limit, Statistics, Verdict, Witness};
+use crate::verdict::{Budget, Certificate, Exhausted, Statistics, Verdict, Witness};
 
 /// Judges whether `history` is linearizable with respect to `model`.
 ///
 /// Definite failures are left out; an indeterminate operation may take effect at any time after its
 /// call, or never. Deterministic: verdict, witness and statistics depend on the arguments alone.
+///
+/// # Errors
+/// What is wrong with the history, if no recorder can have produced it: [`History::validate`].
 ///
 /// ```
 /// use seedfall_checkers::models::{Kv, KvInput, KvOutput};
@@ -49,59 +53,71 @@ use crate::verdict::{Budget, Certificate, Exhausted, Limit, Statistics, Verdict,
 /// let get = history.invoke(2, 30, KvInput::Get { key: "x" });
 /// history.complete(get, 40, KvOutput::Value(None));
 ///
-/// let verdict = linearizable(&Kv::new(), &history, Budget::DEFAULT);
+/// let verdict = linearizable(&Kv::new(), &history, Budget::DEFAULT)?;
 /// assert_eq!(verdict.witness().map(|witness| witness.operation), Some(1));
+/// # Ok::<(), seedfall_checkers::HistoryError>(())
 /// ```
 pub fn linearizable<M: Model>(
     model: &M,
     history: &History<M::Input, M::Output>,
     budget: Budget,
-) -> Verdict {
-    let mut statistics = Statistics::default();
-    if u32::try_from(history.len()).map_or(true, |n| n > u32::MAX >> 2) {
-        return Verdict::Unknown(Exhausted { limit: Limit::Operations, statistics });
-    }
-    let parts = split(model, history);
-    statistics.partitions = parts.len() as u32;
+) -> Result<Verdict, HistoryError> {
+    let parts = split(model, history)?;
+    let statistics = Statistics { partitions: parts.len() as u32, ..Statistics::default() };
     let mut schedule = Schedule { model, history, budget, statistics };
     let outcomes = match schedule.run(&parts) {
         Ok(outcomes) => outcomes,
-        Err((number, outcome)) => {
-            return verdict_of(parts.get(number), outcome, schedule.statistics);
+        Err((number, violation)) => {
+            let witness = witness(parts.get(number), violation, schedule.statistics);
+            return Ok(Verdict::Violated(witness));
         }
     };
-    let statistics = schedule.statistics;
+    Ok(verdict(&parts, outcomes, schedule.statistics))
+}
+
+/// The verdict if no part is violated.
+fn verdict(parts: &Parts, outcomes: Vec<Outcome>, statistics: Statistics) -> Verdict {
     let mut orders = Vec::with_capacity(parts.len());
+    let mut out: Option<Exhausted> = None;
     for (part, outcome) in parts.iter().zip(outcomes) {
         match outcome {
             Outcome::Order(order) => orders.push(indices(part, order)),
-            other => return verdict_of(part, other, statistics),
+            Outcome::Violated(violation) => {
+                return Verdict::Violated(witness(part, violation, statistics));
+            }
+            Outcome::OutOf(limit) => {
+                let none = Exhausted {
+                    limit,
+                    undecided: 0,
+                    operations: 0,
+                    indeterminate: 0,
+                    statistics: Statistics::default(),
+                };
+                let out = out.get_or_insert(none);
+                out.undecided += 1;
+                out.operations += part.len() as u32;
+                out.indeterminate += (part.len() - part.known().count()) as u32;
+            }
         }
     }
-    Verdict::Holds(Certificate { orders, statistics })
+    match out {
+        None => Verdict::Holds(Certificate { orders, statistics }),
+        Some(out) => Verdict::Unknown(Exhausted { statistics, ..out }),
+    }
 }
 
-fn verdict_of(part: Part<'_>, outcome: Outcome, statistics: Statistics) -> Verdict {
-    match outcome {
-        Outcome::Order(order) => {
-            Verdict::Holds(Certificate { orders: vec![indices(part, order)], statistics })
-        }
-        Outcome::OutOf(limit) => Verdict::Unknown(Exhausted { limit, statistics }),
-        Outcome::Violated { operation, core, prefix, reason, answers_before } => {
-            let window = window(part, &core);
-            Verdict::Violated(Witness {
-                operation: part.spans[operation as usize].index,
-                core: indices(part, core),
-                window,
-                answers_before: answers_before.map(|op| {
-                    let span = part.spans[op as usize];
-                    (span.ret, span.index)
-                }),
-                prefix: indices(part, prefix),
-                reason,
-                statistics,
-            })
-        }
+fn witness(part: Part<'_>, violation: Violation, statistics: Statistics) -> Witness {
+    Witness {
+        operation: part.spans[violation.operation as usize].index,
+        window: window(part, &violation.core),
+        core: indices(part, violation.core),
+        answers_before: violation.answers_before.map(|op| {
+            let span = part.spans[op as usize];
+            (span.ret, span.index)
+        }),
+        prefix: indices(part, violation.prefix),
+        reason: violation.reason,
+        statistics,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One independent part of a history, in the form that every algorithm here reads.
 
-use crate::history::{History, Outcome};
+use crate::history::{History, HistoryError, Outcome, Validation};
 use crate::interner::Interner;
 use crate::models::Model;
 
@@ -61,6 +61,11 @@ impl Part<'_> {
         self.spans.len()
     }
 
+    /// The operations that certainly took effect.
+    pub(crate) fn known(&self) -> impl Iterator<Item = u32> {
+        (0..self.len() as u32).filter(|op| self.spans[*op as usize].known)
+    }
+
     /// What could be known just before the response of an operation: later calls are left out,
     /// later responses are unknown. Second: the position here of each operation there.
     pub(crate) fn before_response(&self, operation: u32) -> (Vec<Span>, Vec<u32>) {
@@ -106,16 +111,21 @@ impl Part<'_> {
 const NOWHERE: u32 = u32::MAX;
 
 /// Splits a history by the model's key, in order of first appearance; definite failures are left
-/// out, because they never happened. Two passes: count, then put every operation in its place.
-pub(crate) fn split<M: Model>(model: &M, history: &History<M::Input, M::Output>) -> Parts {
+/// out, because they never happened. Two passes: validate and count, then put every operation in
+/// its place.
+pub(crate) fn split<M: Model>(
+    model: &M,
+    history: &History<M::Input, M::Output>,
+) -> Result<Parts, HistoryError> {
     let mut keys = Interner::new();
     // Keys for all inputs or for none.
     let first = history.operations.first();
     let whole = first.is_none_or(|operation| model.partition(&operation.input).is_none());
     let mut ends: Vec<u32> = Vec::new();
     let mut part_of = Vec::with_capacity(if whole { 0 } else { history.len() });
-    let (mut sorted, mut latest) = (true, 0);
+    let mut validation = Validation::default();
     for operation in &history.operations {
+        validation.next(operation.client, operation.call, operation.outcome.returned())?;
         if matches!(operation.outcome, Outcome::Failed { .. }) {
             if !whole {
                 part_of.push(NOWHERE);
@@ -131,8 +141,6 @@ pub(crate) fn split<M: Model>(model: &M, history: &History<M::Input, M::Output>)
             ends.push(0);
         }
         ends[part as usize] += 1;
-        sorted &= latest <= operation.call;
-        latest = operation.call;
     }
     let mut placed = 0;
     for end in &mut ends {
@@ -146,17 +154,10 @@ pub(crate) fn split<M: Model>(model: &M, history: &History<M::Input, M::Output>)
             Outcome::Failed { .. } => continue,
             Outcome::Indeterminate => (u64::MAX, false),
         };
-        // A response before its call would hide the call for ever: read it as instantaneous.
-        let ret = ret.max(operation.call);
         let part = part_of.get(index).map_or(0, |part| *part as usize);
         let end = &mut ends[part];
         spans[*end as usize] = Span { index: index as u32, call: operation.call, ret, known };
         *end += 1;
     }
-    let mut start = 0;
-    for end in ends.iter().filter(|_| !sorted) {
-        spans[start..*end as usize].sort_by_key(|span| span.call);
-        start = *end as usize;
-    }
-    Parts { spans, ends }
+    Ok(Parts { spans, ends })
 }

@@ -2,8 +2,9 @@
 //!
 //! A part goes first to the algorithm of its structure, if it has one, and then to the two searches
 //! in turn, each with ten times the budget of its last try, over all undecided parts before any
-//! gets more: one hard key must not hide an easy violation in another. Reductions of the searches,
-//! each with the reason why it is sound:
+//! gets more: one hard key must not hide an easy violation in another. Where operations are
+//! indeterminate, depth first comes first with few of them in a row: that finds most orders.
+//! Reductions of the searches, each with the reason why it is sound:
 //!
 //! - R1 pure operations that fit are placed at once. Pure means: changes no state in which it fits.
 //!   (An operation that happens to leave *this* state unchanged is not enough: a write of the
@@ -12,15 +13,17 @@
 //!   operations and placed more pure ones can do whatever the other can.
 //! - R3 of interchangeable operations the one that responds first goes first, by exchange.
 //! - R4 values that no operation can tell apart are one state (`register_machine`).
+//! - R5 what commutes with all that the next response can depend on waits (`depends`).
 //! - Round robin over the parts.
 
 use super::breadth_first;
-use super::depth_first::{self, Found, Spent};
+use super::depth_first::{self, Found};
 use super::fast::{self, Fast};
 use super::machine::{Machine, ModelMachine};
 use super::part::{Part, Parts, Span};
 use super::register_machine::RegisterMachine;
 use crate::history::{History, Outcome as Ended};
+use crate::meter::{Meter, Spent};
 use crate::models::{Abstraction, Model};
 use crate::verdict::{Budget, Limit, Path, Reason, Statistics};
 
@@ -34,15 +37,29 @@ const NEAR: usize = 1 << 12;
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Order(Vec<u32>),
-    Violated {
-        operation: u32,
-        core: Vec<u32>,
-        prefix: Vec<u32>,
-        reason: Reason,
-        /// Answers from the response of this operation on were not used.
-        answers_before: Option<u32>,
-    },
+    Violated(Violation),
     OutOf(Limit),
+}
+
+/// Why a part has no order.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    pub(crate) operation: u32,
+    pub(crate) core: Vec<u32>,
+    pub(crate) prefix: Vec<u32>,
+    pub(crate) reason: Reason,
+    /// Answers from the response of this operation on were not used.
+    pub(crate) answers_before: Option<u32>,
+}
+
+/// What is known of a part just before a response.
+enum Before {
+    /// It contradicts itself, by an algorithm that does not tell since when.
+    Contradiction(Vec<u32>, Reason),
+    Holds(Vec<u32>),
+    /// A search found the response from which on nothing explains it.
+    Stuck(Violation),
+    Unknown,
 }
 
 /// Judges parts of one history.
@@ -54,14 +71,14 @@ pub(crate) struct Schedule<'a, M: Model> {
 }
 
 impl<'a, M: Model> Schedule<'a, M> {
-    /// The outcome of every part, or of the first that is violated alone.
-    pub(crate) fn run(&mut self, parts: &Parts) -> Result<Vec<Outcome>, (usize, Outcome)> {
+    /// The outcome of every part, none of which is violated; or the first violation alone.
+    pub(crate) fn run(&mut self, parts: &Parts) -> Result<Vec<Outcome>, (usize, Violation)> {
         let mut outcomes = Vec::with_capacity(parts.len());
         let mut hard = Vec::new();
         for (number, part) in parts.iter().enumerate() {
             let outcome = self.without_search(&part);
             match outcome {
-                Some(violated @ Outcome::Violated { .. }) => return Err((number, violated)),
+                Some(Outcome::Violated(violation)) => return Err((number, violation)),
                 Some(outcome) => outcomes.push(outcome),
                 None => {
                     hard.push(number);
@@ -69,12 +86,11 @@ impl<'a, M: Model> Schedule<'a, M> {
                 }
             }
         }
-        let mut slice = 10_000_u64;
-        while !hard.is_empty() {
+        for round in 0.. {
             let mut undecided = Vec::new();
             for number in hard {
-                match self.search(&parts.get(number), slice) {
-                    violated @ Outcome::Violated { .. } => return Err((number, violated)),
+                match self.search(&parts.get(number), round) {
+                    Outcome::Violated(violation) => return Err((number, violation)),
                     outcome => {
                         if matches!(outcome, Outcome::OutOf(_)) {
                             undecided.push(number);
@@ -84,10 +100,10 @@ impl<'a, M: Model> Schedule<'a, M> {
                 }
             }
             hard = undecided;
-            if self.left() == 0 || slice >= self.budget.configurations {
+            let is_spent = self.left() == 0 || slice(round) >= self.budget.configurations;
+            if hard.is_empty() || is_spent {
                 break;
             }
-            slice = slice.saturating_mul(10);
         }
         Ok(outcomes)
     }
@@ -136,8 +152,8 @@ impl<'a, M: Model> Schedule<'a, M> {
         }))
     }
 
-    /// Finds the response at which a contradiction became certain: the part that ends before the
-    /// last response of the core is judged again, until it holds.
+    /// Finds the response at which a contradiction became certain: what ends just before it can be
+    /// explained. What contradicts itself still does when more follows, so that halving finds it.
     fn pinpoint(
         &mut self,
         part: &Part<'_>,
@@ -145,57 +161,79 @@ impl<'a, M: Model> Schedule<'a, M> {
         mut reason: Reason,
     ) -> Option<Outcome> {
         let rank = |op: u32| (part.spans[op as usize].ret, op);
-        // Responses from here on are unknown to the contradiction.
-        let mut end = (u64::MAX, u32::MAX);
+        if part.len() > EXACT {
+            let known = core.iter().copied().filter(|op| part.spans[*op as usize].known);
+            let operation = known.max_by_key(|op| rank(*op))?;
+            let (prefix, answers_before) = (Vec::new(), None);
+            let violation = Violation { operation, core, prefix, reason, answers_before };
+            return Some(Outcome::Violated(violation));
+        }
+        let mut responses: Vec<u32> = part.known().collect();
+        responses.sort_unstable_by_key(|op| rank(*op));
+        let place = |op: u32| responses.partition_point(|other| rank(*other) < rank(op));
+        // Responses from here on are unknown to the contradiction; what ends before the other place
+        // can be explained.
+        let (mut end, mut holds) = (responses.len(), 0);
         let mut answers_before = None;
+        let mut middle = false;
         loop {
-            let known = |op: &u32| part.spans[*op as usize].known && rank(*op) < end;
-            let last = core.iter().copied().filter(known).max_by_key(|op| rank(*op));
+            let known = core.iter().filter(|op| part.spans[**op as usize].known);
             // Without a response there is no contradiction: then the search shall judge.
-            let operation = last?;
-            end = rank(operation);
-            if part.len() > EXACT {
-                let prefix = Vec::new();
-                return Some(Outcome::Violated { operation, core, prefix, reason, answers_before });
-            }
-            let (before, positions) = part.before_response(operation);
-            let before = Part { spans: &before };
-            let fast = self.abstraction(&before).and_then(|view| fast::decide(&before, &view));
-            let back = |ops: Vec<u32>| -> Vec<u32> {
-                ops.iter().map(|op| positions[*op as usize]).collect()
-            };
-            let prefix = match fast {
-                Some((_, Fast::Contradiction { core: earlier, reason: why })) => {
-                    (core, reason) = (back(earlier), why);
-                    answers_before = Some(operation);
-                    continue;
-                }
-                Some((_, Fast::Order(order))) => back(order),
-                Some((_, Fast::NotApplicable)) | None => match self.search_aside(&before) {
-                    Outcome::Order(order) => back(order),
-                    Outcome::OutOf(_) => Vec::new(),
-                    Outcome::Violated { operation: earlier, core, prefix, reason, .. } => {
-                        let answers_before = Some(operation);
-                        let operation = positions[earlier as usize];
-                        let (core, prefix) = (back(core), back(prefix));
-                        return Some(Outcome::Violated {
-                            operation,
-                            core,
-                            prefix,
-                            reason,
-                            answers_before,
-                        });
+            end = known.map(|op| place(*op)).filter(|place| *place < end).max()?;
+            let operation = responses[end];
+            let mut violation =
+                Violation { operation, core, prefix: Vec::new(), reason, answers_before };
+            // Just before it, and halfway to what holds, in turn: mostly the first look is the last.
+            let earlier = loop {
+                let at = if middle { holds + (end - holds) / 2 } else { end };
+                middle = !middle;
+                match self.before(part, responses[at]) {
+                    Before::Contradiction(core, why) => break (core, why, responses[at]),
+                    Before::Holds(prefix) if at == end => {
+                        violation.prefix = prefix;
+                        return Some(Outcome::Violated(violation));
                     }
-                },
+                    Before::Holds(_) => holds = at,
+                    Before::Stuck(earlier) => return Some(Outcome::Violated(earlier)),
+                    Before::Unknown if at == end => return Some(Outcome::Violated(violation)),
+                    Before::Unknown => {}
+                }
             };
-            return Some(Outcome::Violated { operation, core, prefix, reason, answers_before });
+            (core, reason) = (earlier.0, earlier.1);
+            answers_before = Some(earlier.2);
+            end = place(earlier.2);
+        }
+    }
+
+    /// Judges what could be known just before a response.
+    fn before(&mut self, part: &Part<'_>, response: u32) -> Before {
+        let (spans, positions) = part.before_response(response);
+        let before = Part { spans: &spans };
+        let back = |ops: Vec<u32>| ops.iter().map(|op| positions[*op as usize]).collect();
+        let fast = self.abstraction(&before).and_then(|view| fast::decide(&before, &view));
+        match fast {
+            Some((_, Fast::Contradiction { core, reason })) => {
+                Before::Contradiction(back(core), reason)
+            }
+            Some((_, Fast::Order(order))) => Before::Holds(back(order)),
+            Some((_, Fast::NotApplicable)) | None => match self.search_aside(&before) {
+                Outcome::Order(order) => Before::Holds(back(order)),
+                Outcome::OutOf(_) => Before::Unknown,
+                Outcome::Violated(violation) => Before::Stuck(Violation {
+                    operation: positions[violation.operation as usize],
+                    core: back(violation.core),
+                    prefix: back(violation.prefix),
+                    answers_before: Some(response),
+                    ..violation
+                }),
+            },
         }
     }
 
     /// A short search that decides no part.
     fn search_aside(&mut self, part: &Part<'_>) -> Outcome {
         let decided = self.statistics.decided;
-        let outcome = self.search(part, 10_000);
+        let outcome = self.search(part, 0);
         self.statistics.decided = decided;
         outcome
     }
@@ -205,34 +243,30 @@ impl<'a, M: Model> Schedule<'a, M> {
         self.statistics.bytes = self.statistics.bytes.max(spent.bytes);
     }
 
-    /// One try of each search.
-    fn search(&mut self, part: &Part<'_>, slice: u64) -> Outcome {
+    /// One round of searches.
+    fn search(&mut self, part: &Part<'_>, round: u32) -> Outcome {
         match self.abstraction(part) {
             Some(Abstraction::Register(view)) => {
                 let mut machine = RegisterMachine::new(part, &view);
-                self.search_on(part, &mut machine, slice)
+                self.search_on(part, &mut machine, round)
             }
             _ => {
                 let mut machine = ModelMachine::new(self.model, self.history, part);
-                self.search_on(part, &mut machine, slice)
+                self.search_on(part, &mut machine, round)
             }
         }
     }
 
-    fn search_on(&mut self, part: &Part<'_>, machine: &mut impl Machine, slice: u64) -> Outcome {
+    fn search_on(&mut self, part: &Part<'_>, machine: &mut impl Machine, round: u32) -> Outcome {
         let mut limit = Limit::Configurations;
-        // Most histories are nearly in order: then depth first goes straight to an order.
-        let straight = (part.len() as u64 * 2 + 50).min(slice);
-        let tries =
-            [(Path::DepthFirst, straight), (Path::BreadthFirst, slice), (Path::DepthFirst, slice)];
-        for (path, slice) in tries {
+        for (path, slice, in_a_row) in tries(part, round) {
             let budget = Budget { configurations: slice.min(self.left()), ..self.budget };
-            let mut spent = Spent::default();
+            let mut meter = Meter::new(budget);
             let found = match path {
-                Path::BreadthFirst => breadth_first::search(part, machine, budget, &mut spent),
-                _ => Some(depth_first::search(part, machine, budget, &mut spent)),
+                Path::BreadthFirst => breadth_first::search(part, machine, &mut meter),
+                _ => Some(depth_first::search(part, machine, &mut meter, in_a_row)),
             };
-            self.spend(spent);
+            self.spend(meter.spent());
             match found {
                 Some(Found::Order(order)) => {
                     self.decided(path);
@@ -246,12 +280,44 @@ impl<'a, M: Model> Schedule<'a, M> {
                         .collect();
                     let reason = Reason::NoOrder;
                     let answers_before = None;
-                    return Outcome::Violated { operation, core, prefix, reason, answers_before };
+                    return Outcome::Violated(Violation {
+                        operation,
+                        core,
+                        prefix,
+                        reason,
+                        answers_before,
+                    });
                 }
                 Some(Found::OutOf(out)) => limit = out,
-                None => {}
+                Some(Found::Limited) | None => {}
             }
         }
         Outcome::OutOf(limit)
     }
+}
+
+/// The configurations that each search of a round may expand.
+fn slice(round: u32) -> u64 {
+    10_000_u64.saturating_mul(10_u64.saturating_pow(round))
+}
+
+/// The searches of a round: which, how many configurations, and how many indeterminate operations
+/// in a row. Most histories are nearly in order: then depth first goes straight to one.
+fn tries(part: &Part<'_>, round: u32) -> Vec<(Path, u64, u32)> {
+    let slice = slice(round);
+    let straight = (part.len() as u64 * 2 + 50).min(slice);
+    let lazy = part.spans.iter().any(|span| !span.known);
+    let mut tries = Vec::new();
+    if round == 0 {
+        tries.push((Path::DepthFirst, straight, 1));
+    }
+    if lazy && round == 0 {
+        tries.push((Path::DepthFirst, straight, 2));
+    }
+    if lazy {
+        tries.push((Path::DepthFirst, slice / 4, 2 + round));
+    }
+    tries.push((Path::BreadthFirst, slice, u32::MAX));
+    tries.push((Path::DepthFirst, slice, u32::MAX));
+    tries
 }

@@ -8,7 +8,7 @@
 //! the budget is spent; deterministic.
 
 use super::part::{Part, Parts, Span, split};
-use super::schedule::{Outcome, Schedule};
+use super::schedule::Schedule;
 use crate::history::History;
 use crate::models::Model;
 use crate::verdict::{Budget, Reason, Statistics, Witness};
@@ -32,7 +32,7 @@ pub fn shrink<M: Model>(
         return witness.clone();
     }
     let has = |part: &Part<'_>| part.spans.iter().any(|span| span.index == witness.operation);
-    let parts = split(model, history);
+    let Ok(parts) = split(model, history) else { return witness.clone() };
     let Some(part) = parts.iter().find(has) else { return witness.clone() };
     let statistics = Statistics::default();
     let schedule = Schedule { model, history, budget, statistics };
@@ -89,14 +89,14 @@ impl<M: Model> Shrinking<'_, M> {
         }
         let alone = Parts::of_one(spans);
         match self.schedule.run(&alone) {
-            Err((_, Outcome::Violated { core, .. })) => {
-                let known = core.iter().map(|at| alone.get(0).spans[*at as usize]);
+            Err((_, violation)) => {
+                let known = violation.core.iter().map(|at| alone.get(0).spans[*at as usize]);
                 let mut known: Vec<u32> =
                     known.filter(|span| span.known).map(|span| span.index).collect();
                 known.sort_unstable();
                 Some(known)
             }
-            _ => None,
+            Ok(_) => None,
         }
     }
 

@@ -28,10 +28,11 @@ pub use stack::{Stack, StackInput, StackOutput};
 
 /// A sequential object: the specification that a concurrent history is judged against.
 pub trait Model {
-    /// What can be asked.
-    type Input;
+    /// What can be asked. Equal inputs mean the same to the object: operations that ask and answer
+    /// the same are interchangeable to the searches.
+    type Input: Eq + Hash;
     /// What can be answered.
-    type Output;
+    type Output: Eq + Hash;
     /// Everything that the object remembers (of one partition, see [`Model::partition`]).
     type State: Clone + Eq + Hash;
     /// What splits a history into independent parts; `()` if nothing does.
@@ -65,6 +66,25 @@ pub trait Model {
         false
     }
 
+    /// Whether two operations commute: in *every* state both orders are possible or neither is, and
+    /// both lead to the same state. Symmetric; `false` is always safe. Operations on different keys
+    /// of a state are the usual case, or updates that answer nothing and add up.
+    ///
+    /// Searches leave out the orders in which an operation takes effect early although nothing
+    /// before the next response depends on it. A wrong `true` would hide orders, and so call a
+    /// correct history wrong: where debug assertions are on, a search tries both orders in the states
+    /// that it meets and panics where they differ; [`commute_in`] is that check, for a test of the
+    /// model. (Idempotent updates need no declaration: an operation without an answer that changes
+    /// nothing where it would take effect is left out there.)
+    fn commutes(
+        &self,
+        one: Seen<'_, Self::Input, Self::Output>,
+        other: Seen<'_, Self::Input, Self::Output>,
+    ) -> bool {
+        let _ = (one, other);
+        false
+    }
+
     /// The structure that a part of the history is, if it is one that has an algorithm of its own:
     /// one step for each of `operations`, in their order. `None` is always safe.
     fn abstraction<'a>(
@@ -78,3 +98,18 @@ pub trait Model {
 
 /// An input and, if the answer came, the output.
 pub type Seen<'a, I, O> = (&'a I, Option<&'a O>);
+
+/// Whether two operations commute in one state: what [`Model::commutes`] claims of all states.
+pub fn commute_in<M: Model + ?Sized>(
+    model: &M,
+    state: &M::State,
+    one: Seen<'_, M::Input, M::Output>,
+    other: Seen<'_, M::Input, M::Output>,
+) -> bool {
+    let both = |(first, told): Seen<'_, M::Input, M::Output>,
+                (then, answer): Seen<'_, M::Input, M::Output>| {
+        let between = model.step(state, first, told)?;
+        model.step(&between, then, answer)
+    };
+    both(one, other) == both(other, one)
+}

@@ -2,7 +2,7 @@
 
 use super::{Datum, RawHistory, RawOperation, ReadError};
 use crate::explain;
-use crate::history::{History, Operation, Outcome};
+use crate::history::{History, HistoryError, Operation, Outcome};
 use crate::linearizability::{Evidence, Flaw, linearizable, shrink, verify};
 use crate::models::{
     Bag, BagInput, BagOutput, Counter, CounterInput, CounterOutput, Kv, KvInput, KvOutput, Lock,
@@ -183,8 +183,10 @@ macro_rules! with_model {
 
 impl Typed {
     /// Judges linearizability.
-    #[must_use]
-    pub fn check(&self, budget: Budget) -> Verdict {
+    ///
+    /// # Errors
+    /// What is wrong with the history; nothing, if [`RawHistory::interpret`] made it.
+    pub fn check(&self, budget: Budget) -> Result<Verdict, HistoryError> {
         with_model!(self, |model, history| linearizable(model, history, budget))
     }
 
@@ -277,10 +279,6 @@ impl RawHistory {
             let operation = Operation { client: raw.client, call: raw.call, input, outcome };
             history.operations.push(operation);
         }
-        history.validate().map_err(|error| {
-            let line = self.operations.get(error.operation()).map_or(0, |raw| raw.line);
-            ReadError::new(line, error.to_string())
-        })?;
         Ok(history)
     }
 }

@@ -203,7 +203,7 @@ pub fn judge(
     match promise {
         Promise::Linearizable(model) => {
             let typed = history.interpret(model)?;
-            let verdict = typed.check(budget);
+            let verdict = typed.check(budget).map_err(|error| history.misfit(&error))?;
             let least = Budget { configurations: budget.configurations.min(SHRINKING), ..budget };
             Ok(of_verdict(history, &typed, typed.shrink(verdict, least)))
         }

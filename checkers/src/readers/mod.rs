@@ -12,6 +12,7 @@ mod judge;
 mod pairing;
 mod porcupine;
 
+use crate::history::{HistoryError, Validation};
 use std::fmt;
 use std::io::BufRead;
 
@@ -138,31 +139,28 @@ pub fn read(format: Format, input: impl BufRead, limits: Limits) -> Result<RawHi
         return Err(ReadError::new(0, "the file has no operation"));
     }
     history.operations.sort_by_key(|operation| operation.call);
-    check_clients(&history.operations)?;
+    let mut validation = Validation::default();
+    for operation in &history.operations {
+        validation
+            .next(operation.client, operation.call, operation.returned)
+            .map_err(|error| history.misfit(&error))?;
+    }
     Ok(history)
 }
 
-/// No client may call while another of its calls is open.
-fn check_clients(operations: &[RawOperation]) -> Result<(), ReadError> {
-    let mut by_client: Vec<usize> = (0..operations.len()).collect();
-    by_client.sort_by_key(|at| (operations[*at].client, *at));
-    let mut first: Option<(u64, u64, u32)> = None;
-    for pair in by_client.windows(2) {
-        let (earlier, later) = (&operations[pair[0]], &operations[pair[1]]);
-        let open = earlier.returned.is_some_and(|returned| returned > later.call);
-        if earlier.client == later.client
-            && open
-            && first.is_none_or(|(line, ..)| later.line < line)
-        {
-            first = Some((later.line, earlier.line, later.client));
-        }
-    }
-    match first {
-        Some((line, other, client)) => Err(ReadError::new(
-            line,
-            format!("client {client} calls while its operation of line {other} is open"),
-        )),
-        None => Ok(()),
+impl RawHistory {
+    /// An error of the history that this is read as, by line.
+    fn misfit(&self, error: &HistoryError) -> ReadError {
+        let line = |index: usize| self.operations.get(index).map_or(0, |raw| raw.line);
+        let reason = match error {
+            HistoryError::TwoAtOnce { client, earlier, .. } => {
+                let earlier = line(*earlier);
+                format!("client {client} calls while its operation of line {earlier} is open")
+            }
+            HistoryError::ResponseBeforeCall { .. } => "the response is before the call".to_owned(),
+            _ => error.to_string(),
+        };
+        ReadError::new(line(error.operation()), reason)
     }
 }
 

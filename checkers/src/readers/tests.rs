@@ -86,7 +86,7 @@ fn jepsen_histories_are_read() {
     );
     assert_eq!(ModelName::fitting(&history), [ModelName::Register]);
     let typed = history.interpret(ModelName::Register).expect("fits");
-    assert!(typed.check(Budget::DEFAULT).holds());
+    assert!(typed.check(Budget::DEFAULT).is_ok_and(|verdict| verdict.holds()));
 }
 
 #[test]
@@ -108,7 +108,11 @@ INFO  jepsen.util - 4\t:info\t:read\t:timed-out";
 {:process 0, :type :ok, :f :get, :key \"9\", :value \"x 1\"}";
     let history = read(Format::Edn, kv.as_bytes(), Limits::DEFAULT).expect("good");
     assert_eq!(ModelName::fitting(&history), [ModelName::Kv]);
-    let verdict = history.interpret(ModelName::Kv).expect("fits").check(Budget::DEFAULT);
+    let verdict = history
+        .interpret(ModelName::Kv)
+        .expect("fits")
+        .check(Budget::DEFAULT)
+        .expect("well-formed");
     assert_eq!(verdict.witness().map(|witness| witness.operation), Some(1));
 }
 

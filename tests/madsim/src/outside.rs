@@ -119,7 +119,9 @@ impl Outside {
             .zip(&life.fired)
             .map(|(entry, fired)| (entry.fault.class(), *fired))
             .collect();
-        let conclusion = match linearizable(&Kv::new(), &history, Budget::DEFAULT) {
+        let verdict = linearizable(&Kv::new(), &history, Budget::DEFAULT);
+        let verdict = verdict.expect("clients record an operation when they call it");
+        let conclusion = match verdict {
             unknown @ Verdict::Unknown(_) => {
                 Conclusion::Vacuous(format!("{LINEARIZABLE}: {unknown}"))
             }

@@ -29,7 +29,7 @@ where
     let truth = brute::linearizable(model, history);
     let mut decided = true;
     let mut all_hold = true;
-    for part in split(model, history).iter() {
+    for part in split(model, history).expect("well-formed").iter() {
         let view: Option<Abstraction<'_>> = model.abstraction(&mut part.spans.iter().map(|span| {
             let operation = &history.operations[span.index as usize];
             (&operation.input, operation.outcome.output())
@@ -47,7 +47,7 @@ where
     }
     assert!(!decided || all_hold == truth, "{why}: {history:?}");
     counts[usize::from(truth) * 2 + usize::from(decided)] += 1;
-    let verdict = linearizable(model, history, Budget::DEFAULT);
+    let verdict = linearizable(model, history, Budget::DEFAULT).expect("well-formed");
     let evidence = verify(model, history, &verdict);
     assert!(evidence.is_ok(), "{why}: {evidence:?} {verdict:?} {history:?}");
     match verdict {

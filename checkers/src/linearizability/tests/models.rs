@@ -56,7 +56,7 @@ where
     M::Output: Clone + Debug,
 {
     let truth = brute::linearizable(model, history);
-    let verdict = linearizable(model, history, Budget::DEFAULT);
+    let verdict = linearizable(model, history, Budget::DEFAULT).expect("well-formed");
     assert_eq!(verdict.holds(), truth, "{why}: {verdict} {history:?}");
     assert!(!matches!(verdict, Verdict::Unknown(_)), "{why}: {verdict}");
     // These are small: the verifier can try every order itself.
@@ -191,7 +191,7 @@ fn a_claimed_order_decides_or_is_reported_beside_the_verdict() {
     let history = two_writes_and_a_read(1);
     let judge = |order: &[u32]| {
         let (verdict, deviation) =
-            linearizable_as_claimed(&model, &history, order, Budget::DEFAULT);
+            linearizable_as_claimed(&model, &history, order, Budget::DEFAULT).expect("well-formed");
         assert!(verdict.holds() && verify(&model, &history, &verdict).is_ok(), "{verdict}");
         let claimed = verdict.statistics().decided_by(Path::ClaimedOrder);
         assert_eq!(claimed == 1, deviation.is_none());
@@ -205,7 +205,8 @@ fn a_claimed_order_decides_or_is_reported_beside_the_verdict() {
     assert_eq!(judge(&[2]), Some(Deviation::WrongAnswer(2)));
 
     let stale = two_writes_and_a_read(0);
-    let (verdict, deviation) = linearizable_as_claimed(&model, &stale, &[2, 0, 1], Budget::DEFAULT);
+    let (verdict, deviation) =
+        linearizable_as_claimed(&model, &stale, &[2, 0, 1], Budget::DEFAULT).expect("well-formed");
     assert_eq!(deviation, Some(Deviation::AgainstTime(2, 0)));
     assert_eq!(verdict.witness().map(|witness| witness.operation), Some(2));
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt::Debug;
 
-use super::random::{Random, Shape, cases, history};
+use super::random::{Random, Shape, cases, each_by_a_client_of_its_own, history};
 use crate::history::{History, Outcome};
 use crate::linearizability::linearizable;
 use crate::linearizability::online::{Monitor, RegisterMonitor, Standing};
@@ -60,7 +60,7 @@ where
                 operation.outcome = Outcome::Indeterminate;
             }
         }
-        let verdict = linearizable(model, &prefix, Budget::DEFAULT);
+        let verdict = linearizable(model, &prefix, Budget::DEFAULT).expect("well-formed");
         assert!(!matches!(verdict, Verdict::Unknown(_)));
         verdict.holds()
     };
@@ -71,6 +71,8 @@ where
 
 /// Turns some operations whose answer never came into failures: not all of them never happened.
 fn with_failures<I, O>(history: &mut History<I, O>, random: &mut Random) {
+    // A failure may be told after its client asked again.
+    each_by_a_client_of_its_own(history);
     for operation in &mut history.operations {
         if matches!(operation.outcome, Outcome::Indeterminate) && random.percent(40) {
             operation.outcome = Outcome::Failed { returned: operation.call + random.below(12) };

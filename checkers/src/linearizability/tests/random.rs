@@ -99,6 +99,13 @@ pub(crate) fn history<M: Model>(
     history
 }
 
+/// Who asked does not matter to a check, only that nobody asks twice at once.
+pub(crate) fn each_by_a_client_of_its_own<I, O>(history: &mut History<I, O>) {
+    for (client, operation) in (0..).zip(&mut history.operations) {
+        operation.client = client;
+    }
+}
+
 /// What is done to a correct history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mutation {
@@ -151,6 +158,7 @@ pub(crate) fn mutants<I: Clone, O: Clone>(
                 if !operations.iter().all(ends) {
                     continue;
                 }
+                each_by_a_client_of_its_own(&mut mutant);
                 mutant.sort_by_call();
             }
         }

@@ -3,12 +3,13 @@
 use super::brute;
 use super::random::{Random, Shape, Wrongs, cases, history};
 use crate::history::History;
-use crate::linearizability::depth_first::{self, Found, Spent};
+use crate::linearizability::depth_first::{self, Found};
 use crate::linearizability::fast::{self, Fast};
 use crate::linearizability::machine::{Machine, ModelMachine};
 use crate::linearizability::part::{Part, split};
 use crate::linearizability::register_machine::RegisterMachine;
 use crate::linearizability::{breadth_first, linearizable, verify};
+use crate::meter::Meter;
 use crate::models::{
     Abstraction, Kv, KvInput, KvOutput, Model, Register, RegisterInput, RegisterOutput,
 };
@@ -79,15 +80,13 @@ fn answer(found: Option<Found>, why: &str) -> Option<bool> {
     match found? {
         Found::Order(_) => Some(true),
         Found::Stuck { .. } => Some(false),
-        Found::OutOf(limit) => panic!("{why}: {limit:?}"),
+        other => panic!("{why}: {other:?}"),
     }
 }
 
 fn both_searches(part: &Part<'_>, machine: &mut impl Machine, truth: bool, why: &str) {
-    let mut spent = Spent::default();
-    let budget = Budget::DEFAULT;
-    let deep = depth_first::search(part, machine, budget, &mut spent);
-    let broad = breadth_first::search(part, machine, budget, &mut spent);
+    let deep = depth_first::search(part, machine, &mut Meter::new(Budget::DEFAULT), u32::MAX);
+    let broad = breadth_first::search(part, machine, &mut Meter::new(Budget::DEFAULT));
     if let (Found::Stuck { operation: a, .. }, Some(Found::Stuck { operation: b, .. })) =
         (&deep, &broad)
     {
@@ -112,7 +111,7 @@ fn abstraction_of<'a, M: Model>(
 fn all_agree(history: &History<In, Out>, why: &str) -> (bool, bool) {
     let model = Register { initial: None };
     let truth = brute::linearizable(&model, history);
-    let parts = split(&model, history);
+    let parts = split(&model, history).expect("well-formed");
     let Some(part) = &parts.iter().next() else { return (truth, false) };
     both_searches(part, &mut ModelMachine::new(&model, history, part), truth, why);
     let Some(abstraction) = abstraction_of(&model, history, part) else { panic!("no view") };
@@ -129,7 +128,7 @@ fn all_agree(history: &History<In, Out>, why: &str) -> (bool, bool) {
         }
         Fast::NotApplicable => {}
     }
-    let verdict = linearizable(&model, history, Budget::DEFAULT);
+    let verdict = linearizable(&model, history, Budget::DEFAULT).expect("well-formed");
     let evidence = verify(&model, history, &verdict);
     assert!(evidence.is_ok(), "{why}: {evidence:?} {verdict:?} {history:?}");
     match verdict {
@@ -176,7 +175,7 @@ fn key_value_stores_with_appends_agree_with_brute_force() {
         let truth = brute::linearizable(&model, &history);
         holding += u32::from(truth);
         let why = format!("seed {seed}");
-        let parts = split(&model, &history);
+        let parts = split(&model, &history).expect("well-formed");
         let Some(part) = &parts.iter().next() else { continue };
         both_searches(part, &mut ModelMachine::new(&model, &history, part), truth, &why);
         let Some(Abstraction::Register(view)) = abstraction_of(&model, &history, part) else {
@@ -226,7 +225,8 @@ fn a_busy_register_with_unique_values_is_decided_by_zones() {
     let mut random = Random(7);
     let history = register_unique(&mut random, 2_000, 20);
     let verdict =
-        linearizable(&Register { initial: None }, &history, Budget::configurations(1_000));
+        linearizable(&Register { initial: None }, &history, Budget::configurations(1_000))
+            .expect("well-formed");
     assert!(verdict.holds(), "{verdict}");
     assert_eq!(verdict.statistics().decided_by(Path::Zones), 1);
 }

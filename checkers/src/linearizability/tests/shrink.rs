@@ -40,7 +40,7 @@ fn small_cores_contradict_themselves() {
         let mut random = Random(seed);
         let operations = 2 + random.below(7) as usize;
         let history = few_values(&mut random, operations, 20);
-        let verdict = linearizable(&model, &history, Budget::DEFAULT);
+        let verdict = linearizable(&model, &history, Budget::DEFAULT).expect("well-formed");
         let Some(witness) = verdict.witness() else { continue };
         let small = shrink(&model, &history, witness, Budget::DEFAULT);
         assert!(small.core.len() <= witness.core.len());
@@ -63,7 +63,7 @@ fn one_stale_read_leaves_a_core_of_four() {
         let read = history.invoke(2, n * 10 + 5, In::Read);
         history.complete(read, n * 10 + 9, Out::Value(if n == 60 { 57 } else { value(n) }));
     }
-    let verdict = linearizable(&model, &history, Budget::DEFAULT);
+    let verdict = linearizable(&model, &history, Budget::DEFAULT).expect("well-formed");
     let witness = verdict.witness().expect("stale");
     assert_eq!(witness.reason, Reason::NoOrder);
     let small = shrink(&model, &history, witness, Budget::DEFAULT);
