@@ -41,7 +41,7 @@ impl<P: Protocol, I, O> Clone for Scenario<P, I, O> {
             cluster: self.cluster.clone(),
             config: self.config.clone(),
             workload: self.workload.clone(),
-            faults: self.faults.clone(),
+            faults: self.faults,
             promises: self.promises.clone(),
             ..*self
         }

@@ -239,9 +239,9 @@ fn as_it_is(
 fn controls() -> Vec<&'static str> {
     let all = builtin::all();
     let is_control =
-        |scenario: &&Box<dyn Runnable>| matches!(scenario.expect(), Expectation::Violates { .. });
-    let controls = all.iter().filter(is_control);
-    controls.map(|scenario| scenario.name()).collect()
+        |scenario: &&dyn Runnable| matches!(scenario.expect(), Expectation::Violates { .. });
+    let controls = all.iter().map(AsRef::as_ref).filter(is_control);
+    controls.map(Runnable::name).collect()
 }
 
 /// Plants one bug in the copy, and looks for it.

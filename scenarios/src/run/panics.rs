@@ -73,7 +73,7 @@ mod tests {
             );
             panic!("the outer one");
         });
-        let panic = caught.map(|()| ()).expect_err("it panics");
+        let panic = caught.expect_err("it panics");
         assert_eq!(panic.message, "the outer one");
         assert!(panic.place.contains("panics.rs:"), "{panic:?}");
         assert_eq!(catch(|| 7), Ok(7));

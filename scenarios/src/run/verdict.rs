@@ -11,7 +11,7 @@ use crate::promise::{Judgement, Kind};
 use crate::report::{Failure, FailureKind, Report, Unknown};
 use crate::scenario::{Expect, NEVER_PANICS, OperationId};
 use seedfall_checkers::{Operation, Outcome};
-use seedfall_sim::{NodeId, Protocol, Time};
+use seedfall_sim::{NodeId, Protocol, Time, World};
 use std::fmt::Debug;
 
 /// What was found of all properties.
@@ -116,7 +116,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     /// Who panicked: the property that was being judged, whoever's handler was running, or else
     /// Seedfall itself.
     fn panicked(&mut self, panic: &Panic) -> Broken {
-        let running = self.world.as_ref().and_then(|world| world.running());
+        let running = self.world.as_ref().and_then(World::running);
         let mut property = None;
         let (kind, promise, who) = match (self.judging.take(), running) {
             (Some(name), _) => {

@@ -153,6 +153,7 @@ pub fn watched(
     let (own, trial) = (scenario.shared(), Trial { pulse: Some(pulse), ..trial.clone() });
     let before = memory_in_use().unwrap_or(0);
     let (tell, told) = channel();
+    #[expect(clippy::disallowed_methods, reason = "it is the run that is inside the thread")]
     let work = std::thread::spawn(move || {
         // Whoever asked may have given up by now.
         let _ = tell.send(own.run(&trial));

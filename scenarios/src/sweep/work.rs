@@ -40,7 +40,7 @@ struct Worker {
 
 enum Told {
     /// A block is done.
-    Block(Block),
+    Block(Box<Block>),
     /// A thread has come to its end.
     Done,
 }
@@ -119,6 +119,7 @@ impl Boss<'_> {
         self.workers.push(Worker { watch, block: Arc::clone(&block), left: Arc::clone(&left) });
         self.live += 1;
         let (shared, tell) = (Arc::clone(&self.shared), self.tell.clone());
+        #[expect(clippy::disallowed_methods, reason = "each run is inside one thread")]
         std::thread::spawn(move || work(&shared, first, &pulse, &block, &left, &tell));
     }
 
@@ -128,7 +129,7 @@ impl Boss<'_> {
             Ok(Told::Block(block)) => {
                 let (seeds, events) = (block.summary.seeds, block.summary.events);
                 (self.progress)(&Progress { seeds, events, slow: None });
-                self.ledger.take(block);
+                self.ledger.take(*block);
             }
             Ok(Told::Done) => self.live -= 1,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -205,7 +206,7 @@ fn work(
         block.store(first, Ordering::Relaxed);
         let done = one_block(shared, first, end.min(first.saturating_add(BLOCK)), pulse);
         // Nobody listens any more to whoever is left behind, or after the sweep is over.
-        if left.load(Ordering::Relaxed) || tell.send(Told::Block(done)).is_err() {
+        if left.load(Ordering::Relaxed) || tell.send(Told::Block(Box::new(done))).is_err() {
             return;
         }
     }
