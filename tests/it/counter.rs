@@ -2,11 +2,11 @@
 //! count.
 
 use seedfall::checkers::Model;
-use seedfall::sim::{Context, Duration, NodeId, Protocol, RequestId, Seed, SystemModel};
+use seedfall::sim::{Context, Duration, NodeId, Protocol, RequestId, SystemModel};
 use seedfall::sweep::{Sweep, all_cores, sweep};
 use seedfall::{
-    Cluster, Conclusion, Expect, Horizon, Reply, Scenario, Swarm, Trial, Workload,
-    every_operation_completes, linearizable,
+    Cluster, Expect, Horizon, Reply, Scenario, Swarm, Workload, every_operation_completes,
+    linearizable,
 };
 use std::collections::BTreeMap;
 
@@ -103,11 +103,7 @@ fn scenario(habit: Habit) -> Scenario<One, u64, u64> {
 
 #[test]
 fn a_total_is_judged_fast() {
-    let scenario = scenario(Habit::Correct);
-    let mut counts = [0; 3];
-    for seed in 0..500 {
-        let report = scenario.run(&Trial::of(Seed(seed)));
-        println!("{seed} {:?} ind {}", report.conclusion, report.indeterminate);
-    }
-    let _ = (sweep, all_cores, Sweep::new(all_cores()), Expect::Holds, &mut counts);
+    let plan = Sweep { seeds: 0..500, ..Sweep::new(all_cores()) };
+    let summary = sweep(&scenario(Habit::Correct), &plan, &|_| ());
+    assert_eq!((summary.failed, summary.unknown), (0, 0), "{summary:?}");
 }
