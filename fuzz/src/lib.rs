@@ -9,7 +9,8 @@ pub use journal::journal;
 use seedfall::Trial;
 use seedfall::arbitrary::plan_from_bytes;
 use seedfall::case::{Case, find};
-use seedfall::sim::Seed;
+use seedfall::sim::{Links, Nodes, Seed, SystemModel, Timing};
+use seedfall::{Class, Runnable};
 use std::path::Path;
 
 /// A case file of any bytes is refused with a message, or can be run.
@@ -39,12 +40,41 @@ pub fn plan(bytes: &[u8]) {
     raft(*seed, plan, |_| false);
 }
 
+/// Under any faults, also those that its model rules out, a run is the same when it is run again;
+/// and where its model permits them, it is safe: the first eight bytes are the seed, the others the
+/// plan. Says of each fault whether it had an effect.
+pub fn faults(bytes: &[u8]) -> Vec<(Class, bool)> {
+    let Some((seed, plan)) = bytes.split_first_chunk::<8>() else { return Vec::new() };
+    let scenarios = seedfall::builtin::all();
+    let scenario = three_node_raft(&scenarios);
+    let (links, nodes, timing) = (Links::Arbitrary, Nodes::Byzantine, Timing::Asynchronous);
+    let model = SystemModel { links, nodes, timing };
+    let plan = plan_from_bytes(plan, &scenario.frame_under(model));
+    let is_permitted = plan.check(&scenario.frame()).is_ok();
+    let seed = Seed(u64::from_le_bytes(*seed));
+    let trial = Trial { plan: Some(plan), model: Some(model), ..Trial::of(seed) };
+    let report = scenario.run(&trial);
+    let again = scenario.run(&trial);
+    let told = |report: &seedfall::Report| (report.hash, report.events, report.fired.clone());
+    assert_eq!(told(&report), told(&again), "the same run, run again");
+    assert_eq!(report.failures, again.failures, "the same run, judged again");
+    if let Some(failure) = report.failure().filter(|_| is_permitted) {
+        panic!("{failure}");
+    }
+    report.fired
+}
+
+fn three_node_raft(scenarios: &[Box<dyn Runnable>]) -> &dyn Runnable {
+    let Ok(scenario) = find(scenarios, "raft-kv-3") else {
+        unreachable!("raft-kv-3 is built in");
+    };
+    scenario
+}
+
 /// One run of a three-node Raft, without some of its operations.
 fn raft(seed: [u8; 8], plan: &[u8], is_left_out: impl Fn(usize) -> bool) {
     let scenarios = seedfall::builtin::all();
-    let Ok(scenario) = find(&scenarios, "raft-kv-3") else {
-        unreachable!("raft-kv-3 is built in");
-    };
+    let scenario = three_node_raft(&scenarios);
     let plan = plan_from_bytes(plan, &scenario.frame());
     let operations = scenario.operations().into_iter().enumerate();
     let skip = operations.filter(|(index, _)| is_left_out(*index)).map(|(_, one)| one).collect();

@@ -9,6 +9,7 @@
 
 pub mod delay;
 pub mod disturbance;
+mod jam;
 mod rare;
 #[cfg(feature = "tokio")]
 pub mod real;

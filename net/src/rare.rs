@@ -6,22 +6,23 @@ use crate::wire::Tally;
 use seedfall_sim::{ALWAYS, Draw, Duration, Ppm, StableHasher, Time};
 use std::collections::BTreeSet;
 
-/// The rare disturbances in force, and what they remember of each link.
+/// The rare disturbances in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Rare {
-    links: Vec<Link>,
-    in_force: Vec<Disturbance>,
+    links: usize,
+    in_force: Vec<InForce>,
     /// Messages that are left out, by link and ordinal.
     left_out: BTreeSet<(usize, u64)>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    burst_until: Time,
-    busy_until: Time,
+/// A disturbance, and what it remembers, which goes with it.
+#[derive(Clone, Debug)]
+struct InForce {
+    what: Disturbance,
+    /// For each link, when the burst of loss that has begun there is over, or when the queue there
+    /// is empty.
+    until: Vec<Time>,
 }
-
-const IDLE: Link = Link { burst_until: Time::ZERO, busy_until: Time::ZERO };
 
 /// What becomes of a message that does not arrive as it was sent.
 pub(crate) enum RareFate {
@@ -31,7 +32,7 @@ pub(crate) enum RareFate {
 
 impl Rare {
     pub(crate) fn new(links: usize) -> Self {
-        Self { links: vec![IDLE; links], in_force: Vec::new(), left_out: BTreeSet::new() }
+        Self { links, in_force: Vec::new(), left_out: BTreeSet::new() }
     }
 
     pub(crate) fn leave_out(&mut self, link: usize, ordinal: u64) {
@@ -39,29 +40,27 @@ impl Rare {
     }
 
     pub(crate) fn begin(&mut self, disturbance: &Disturbance) {
-        self.in_force.push(disturbance.clone());
+        let until = vec![Time::ZERO; self.links];
+        self.in_force.push(InForce { what: disturbance.clone(), until });
     }
 
     /// True if nothing is left in force.
     pub(crate) fn end(&mut self, disturbance: &Disturbance) -> bool {
-        if let Some(at) = self.in_force.iter().position(|other| other == disturbance) {
+        if let Some(at) = self.in_force.iter().position(|other| other.what == *disturbance) {
             self.in_force.remove(at);
         }
-        if !self.in_force.is_empty() {
-            return false;
-        }
-        // Nor does anything that has begun go on: a burst, or a queue.
-        self.links.fill(IDLE);
-        self.left_out.is_empty()
+        self.in_force.is_empty() && self.left_out.is_empty()
     }
 
     /// How much longer a message takes on a link, or what else becomes of it. All of it comes from
-    /// one word of the message's draw, the last one, so that nothing else of its fate moves.
+    /// one word of the message's draw, the last one, so that nothing else of its fate moves. A
+    /// message that is `lost` by chance is none that was late.
     pub(crate) fn fate(
         &mut self,
         now: Time,
         link: usize,
         draw: &Draw,
+        lost: bool,
         tally: &mut Tally,
     ) -> Result<Duration, RareFate> {
         let word = |turn: u64| (StableHasher::hash(&(draw.last_word(), turn)) >> 32) as u32;
@@ -72,43 +71,46 @@ impl Rare {
         if self.left_out.contains(&(link, draw.ordinal())) {
             return Err(RareFate::Lost("left out"));
         }
-        let memory = &mut self.links[link];
-        let (mut extra, mut corrupt) = (Duration::ZERO, false);
-        if now < memory.burst_until {
+        let bursts = |one: &InForce| matches!(one.what, Disturbance::Burst { .. });
+        if self.in_force.iter().any(|one| bursts(one) && now < one.until[link]) {
             tally.burst += 1;
             return Err(RareFate::Lost("burst"));
         }
-        for (turn, disturbance) in (0..).zip(&self.in_force) {
-            match disturbance {
+        let (mut lag, mut queued, mut corrupt) = (Duration::ZERO, Duration::ZERO, false);
+        for (turn, InForce { what, until }) in (0..).zip(&mut self.in_force) {
+            match what {
                 Disturbance::Burst { ppm, span } if happens(turn, *ppm) => {
-                    memory.burst_until = now + span.scale(u64::from(word(!turn)), 1 << 32);
+                    until[link] = now + span.scale(u64::from(word(!turn)), 1 << 32);
                     tally.burst += 1;
                     return Err(RareFate::Lost("burst"));
                 }
                 Disturbance::Latency { most, salt } => {
                     let place = StableHasher::hash(&(*salt, link as u64)) >> 32;
-                    let lag = most.scale(place, 1 << 32);
-                    tally.lagged += u64::from(lag > Duration::ZERO);
-                    extra = extra + lag;
+                    lag = lag + most.scale(place, 1 << 32);
                 }
                 Disturbance::Throttle { each, queue } => {
-                    let waits = memory.busy_until.since(now);
+                    // Of several queues it comes to one after the other.
+                    let comes = now + queued;
+                    let waits = until[link].since(comes);
                     if waits.as_nanos() > each.as_nanos().saturating_mul(u64::from(*queue)) {
                         tally.throttled += 1;
                         return Err(RareFate::Lost("queue full"));
                     }
-                    tally.throttled += u64::from(waits > Duration::ZERO);
-                    memory.busy_until = now + waits + *each;
-                    extra = extra + waits;
+                    until[link] = comes + waits + *each;
+                    queued = queued + waits;
                 }
                 Disturbance::Corrupt { ppm } => corrupt |= happens(turn, *ppm),
                 _ => {}
             }
         }
+        if corrupt || !lost {
+            tally.lagged += u64::from(lag > Duration::ZERO);
+            tally.throttled += u64::from(queued > Duration::ZERO);
+        }
         if corrupt {
             tally.corrupted += 1;
-            return Err(RareFate::Corrupt(extra, draw.last_word()));
+            return Err(RareFate::Corrupt(lag + queued, draw.last_word()));
         }
-        Ok(extra)
+        Ok(lag + queued)
     }
 }

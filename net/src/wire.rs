@@ -2,8 +2,9 @@
 
 use crate::delay::Delay;
 use crate::disturbance::{Disturbance, Partition};
+use crate::jam::{Freed, Held, Jam, Jammer, Jams};
 use crate::rare::{Rare, RareFate};
-use seedfall_sim::{Address, ClientId, Draw, Duration, Fate, Network, NodeId, Ppm, Time};
+use seedfall_sim::{Address, ClientId, Draw, Duration, Fate, Network, NodeId, Ppm, Released, Time};
 
 /// How one directed link treats messages when nothing disturbs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +29,9 @@ pub enum Order {
     Fifo,
 }
 
-/// How often each disturbance changed the fate of a message: effects, not attempts.
+/// How often each disturbance changed the fate of a message: effects, not attempts, and nothing that
+/// a link does by itself. A message that several of them meet, as two partitions or two jams, is an
+/// effect of each; one that is lost was not late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tally {
     /// Messages lost by chance.
@@ -56,18 +59,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// A message was cut on a link on which so many of the partitions come and go.
+    /// A message was cut on a link.
     #[cold]
-    fn count_cut(&mut self, flaps: u16) {
-        let counter = if flaps > 0 { &mut self.flapped } else { &mut self.cut };
-        *counter += 1;
-    }
-
-    /// A message was jammed on a link, so many of whose ends are swizzled.
-    #[cold]
-    fn count_jam(&mut self, swizzles: u16) {
-        let counter = if swizzles > 0 { &mut self.swizzled } else { &mut self.clogged };
-        *counter += 1;
+    fn count_cut(&mut self, link: Link) {
+        self.flapped += u64::from(link.flaps > 0);
+        self.cut += u64::from(link.flaps < link.cuts);
     }
 }
 
@@ -80,9 +76,8 @@ struct Link {
     cuts: u16,
     /// How many of those come and go.
     flaps: u16,
-    /// How many of the clogs are of a node as a whole.
-    swizzles: u16,
-    clogged_until: Time,
+    /// Until when it is jammed.
+    jammed_until: Time,
     /// The last arrival granted, which a FIFO link does not undercut.
     last: Time,
 }
@@ -101,6 +96,7 @@ pub struct Wire {
     duplicate_within: Duration,
     reorder: Ppm,
     reorder_by: Duration,
+    jams: Jams,
     /// What few runs have; `None`: nothing of it.
     rare: Option<Box<Rare>>,
     tally: Tally,
@@ -111,14 +107,7 @@ impl Wire {
     /// model.
     pub fn new(nodes: usize, clients: usize, model: LinkModel) -> Self {
         let peers = nodes + clients;
-        let link = Link {
-            model: 0,
-            cuts: 0,
-            flaps: 0,
-            swizzles: 0,
-            clogged_until: Time::ZERO,
-            last: Time::ZERO,
-        };
+        let link = Link { model: 0, cuts: 0, flaps: 0, jammed_until: Time::ZERO, last: Time::ZERO };
         Self {
             nodes,
             peers,
@@ -130,6 +119,7 @@ impl Wire {
             duplicate_within: Duration::ZERO,
             reorder: 0,
             reorder_by: Duration::ZERO,
+            jams: Jams::default(),
             rare: None,
             tally: Tally::default(),
         }
@@ -151,8 +141,8 @@ impl Wire {
         &self.tally
     }
 
-    /// Puts a disturbance in force; a clog or swizzle lasts until `until`, everything else until it
-    /// is ended.
+    /// Puts a disturbance in force, until it is ended; of a clog or swizzle, the wire is told that
+    /// this is to be at `until`.
     pub fn begin(&mut self, disturbance: &Disturbance, until: Time) {
         match disturbance {
             Disturbance::Loss { ppm } => self.loss += ppm,
@@ -164,15 +154,13 @@ impl Wire {
                 self.reorder += ppm;
                 self.reorder_by = self.reorder_by + *by;
             }
-            Disturbance::Clog { from, to } => {
-                let at = self.at(*from, *to);
-                let link = &mut self.links[at];
-                link.clogged_until = link.clogged_until.max(until);
+            Disturbance::Clog { .. } | Disturbance::Swizzle { .. } => {
+                for jam in self.jams_of(disturbance, until) {
+                    let link = &mut self.links[jam.link];
+                    link.jammed_until = link.jammed_until.max(until);
+                    self.jams.begin(jam);
+                }
             }
-            Disturbance::Swizzle { node } => self.links_of(*node, |link| {
-                link.swizzles += 1;
-                link.clogged_until = link.clogged_until.max(until);
-            }),
             Disturbance::Partition(partition) => self.cut(partition, |link| link.cuts += 1),
             // Whoever applies it begins and ends it again and again.
             Disturbance::Flap { partition, .. } => self.cut(partition, |link| {
@@ -186,8 +174,10 @@ impl Wire {
         }
     }
 
-    /// Takes back a disturbance that was begun.
-    pub fn end(&mut self, disturbance: &Disturbance) {
+    /// Takes back a disturbance that was begun with the same `until`. Says which messages arrive
+    /// earlier for it: those that a clog or swizzle held, if it ends before its time.
+    #[must_use = "to be handed to `World::release`"]
+    pub fn end(&mut self, disturbance: &Disturbance, until: Time, now: Time) -> Vec<Released> {
         match disturbance {
             Disturbance::Loss { ppm } => self.loss -= ppm,
             Disturbance::Duplicate { ppm, within } => {
@@ -198,9 +188,10 @@ impl Wire {
                 self.reorder -= ppm;
                 self.reorder_by = self.reorder_by - *by;
             }
-            // A clog carries its own end.
-            Disturbance::Clog { .. } => {}
-            Disturbance::Swizzle { node } => self.links_of(*node, |link| link.swizzles -= 1),
+            Disturbance::Clog { .. } | Disturbance::Swizzle { .. } => {
+                let jams = self.jams_of(disturbance, until);
+                return jams.into_iter().flat_map(|jam| self.unjam(jam, now)).collect();
+            }
             Disturbance::Partition(partition) => self.cut(partition, |link| link.cuts -= 1),
             Disturbance::Flap { partition, .. } => self.cut(partition, |link| {
                 link.cuts -= 1;
@@ -212,6 +203,7 @@ impl Wire {
                 }
             }
         }
+        Vec::new()
     }
 
     /// From here on the message with this ordinal on this link is lost, whatever is in force, and
@@ -225,7 +217,7 @@ impl Wire {
     pub fn is_calm(&self, now: Time) -> bool {
         self.loss + self.duplicate + self.reorder == 0
             && self.rare.is_none()
-            && self.links.iter().all(|link| link.cuts == 0 && link.clogged_until <= now)
+            && self.links.iter().all(|link| link.cuts == 0 && link.jammed_until <= now)
     }
 
     /// True if a partition cuts this link.
@@ -234,30 +226,69 @@ impl Wire {
     }
 
     fn cut(&mut self, partition: &Partition, change: impl Fn(&mut Link)) {
-        let (nodes, peers) = (self.nodes, self.peers);
-        let address = |index: usize| {
-            if index < nodes {
-                Address::from(NodeId::new(index as u16))
-            } else {
-                ClientId::new((index - nodes) as u16).into()
-            }
-        };
-        for (at, link) in self.links.iter_mut().enumerate() {
-            if partition.cuts(address(at / peers), address(at % peers), nodes) {
-                change(link);
+        for at in 0..self.links.len() {
+            let (from, to) = self.ends(at);
+            if partition.cuts(from, to, self.nodes) {
+                change(&mut self.links[at]);
             }
         }
         self.is_partitioned = self.links.iter().any(|link| link.cuts > 0);
     }
 
-    /// Every link from or to a node.
-    fn links_of(&mut self, node: NodeId, change: impl Fn(&mut Link)) {
-        let (at, peers) = (node.index(), self.peers);
-        for (place, link) in self.links.iter_mut().enumerate() {
-            if place / peers == at || place % peers == at {
-                change(link);
+    /// What a clog or a swizzle jams: one link, or every link from or to a node.
+    fn jams_of(&self, disturbance: &Disturbance, until: Time) -> Vec<Jam> {
+        let jam = |link, by| Jam { link, by, until };
+        match disturbance {
+            Disturbance::Clog { from, to } => vec![jam(self.at(*from, *to), Jammer::Clog)],
+            Disturbance::Swizzle { node } => {
+                let is_end = |end: Address| end == Address::from(*node);
+                let touches = |(from, to): (Address, Address)| is_end(from) || is_end(to);
+                let links = (0..self.links.len()).filter(|at| touches(self.ends(*at)));
+                links.map(|link| jam(link, Jammer::Swizzle)).collect()
             }
+            _ => Vec::new(),
         }
+    }
+
+    /// Ends a jam, and lets what waited go on.
+    fn unjam(&mut self, jam: Jam, now: Time) -> Vec<Released> {
+        let (from, to) = self.ends(jam.link);
+        let link = &mut self.links[jam.link];
+        let ordered = self.models[usize::from(link.model)].order == Order::Fifo;
+        let freed = self.jams.end(jam, now, ordered);
+        link.jammed_until = self.jams.until(jam.link);
+        if let Some(last) = freed.last().filter(|last| last.was == link.last) {
+            link.last = last.arrives;
+        }
+        let released =
+            |Freed { ordinal, was, arrives }| Released { from, to, ordinal, was, arrives };
+        freed.into_iter().map(released).collect()
+    }
+
+    /// A message met a jam: unless it is lost, it waits.
+    #[cold]
+    #[inline(never)]
+    fn hold(&mut self, now: Time, link: usize, ordinal: u64, behind: Time, fate: Fate) {
+        let (first, second) = match fate {
+            Fate::Deliver(after) | Fate::Corrupt(after, _) => (after, None),
+            Fate::Duplicate(first, second) => (first, Some(second)),
+            Fate::Drop(_) => return,
+        };
+        self.jams.count(link, now, &mut self.tally);
+        let (until, mut behind) = (self.links[link].jammed_until, behind);
+        for arrives in [Some(first), second].into_iter().flatten().map(|after| now + after) {
+            self.jams.hold(Held { link, ordinal, until, arrives, behind });
+            behind = arrives;
+        }
+    }
+
+    /// From whom to whom a link leads.
+    fn ends(&self, link: usize) -> (Address, Address) {
+        let address = |index: usize| match index.checked_sub(self.nodes) {
+            None => Address::from(NodeId::new(index as u16)),
+            Some(client) => ClientId::new(client as u16).into(),
+        };
+        (address(link / self.peers), address(link % self.peers))
     }
 
     #[inline]
@@ -272,24 +303,29 @@ impl Network for Wire {
         let at = self.at(from, to);
         let link = &mut self.links[at];
         if link.cuts > 0 {
-            self.tally.count_cut(link.flaps);
+            self.tally.count_cut(*link);
             return Fate::Drop("partition");
         }
         let model = &self.models[usize::from(link.model)];
         // One word for what happens, one for the delay, one for the extra delay of a copy or a
         // straggler.
         let chances = [model.loss + self.loss, model.duplicate + self.duplicate, self.reorder];
+        let own = [model.loss, self.loss, model.duplicate];
+        let fresh = draw;
         let what = draw.one_of(chances);
         let mut after = model.delay.sample(&mut draw);
-        if link.clogged_until > now {
-            self.tally.count_jam(link.swizzles);
-            after = after + link.clogged_until.since(now);
+        let (jammed, behind) = (link.jammed_until > now, link.last);
+        if jammed {
+            after = after + link.jammed_until.since(now);
         }
+        let mut flips = None;
         if let Some(rare) = &mut self.rare {
-            match rare.fate(now, at, &draw, &mut self.tally) {
+            match rare.fate(now, at, &draw, what == Some(0), &mut self.tally) {
                 Ok(extra) => after = after + extra,
                 Err(RareFate::Lost(why)) => return Fate::Drop(why),
-                Err(RareFate::Corrupt(extra, word)) => return Fate::Corrupt(after + extra, word),
+                Err(RareFate::Corrupt(extra, word)) => {
+                    (after, flips) = (after + extra, Some(word));
+                }
             }
         }
         let fifo = model.order == Order::Fifo;
@@ -297,25 +333,31 @@ impl Network for Wire {
             if !fifo {
                 return after;
             }
-            link.last = link.last.max(now + after);
+            // Of two that arrive at one instant either may come first.
+            link.last = (link.last + Duration::nanos(1)).max(now + after);
             link.last.since(now)
         };
-        match what {
-            None => Fate::Deliver(arrive(after)),
-            Some(0) => {
-                self.tally.lost += 1;
+        let fate = match (what, flips) {
+            (_, Some(word)) => Fate::Corrupt(arrive(after), word),
+            (None, None) => Fate::Deliver(arrive(after)),
+            (Some(0), None) => {
+                self.tally.lost += u64::from(is_of_fault(fresh, own));
                 Fate::Drop("loss")
             }
-            Some(1) => {
-                self.tally.duplicated += 1;
+            (Some(1), None) => {
+                self.tally.duplicated += u64::from(is_of_fault(fresh, own));
                 let later = draw.duration(Duration::ZERO..after + self.duplicate_within);
                 Fate::Duplicate(arrive(after), arrive(after + later))
             }
-            Some(_) => {
+            (Some(_), None) => {
                 self.tally.reordered += 1;
                 Fate::Deliver(arrive(after + draw.duration(Duration::ZERO..self.reorder_by)))
             }
+        };
+        if jammed {
+            self.hold(now, at, draw.ordinal(), behind, fate);
         }
+        fate
     }
 
     #[inline]
@@ -323,12 +365,19 @@ impl Network for Wire {
         if self.is_partitioned {
             let link = &self.links[self.at(from, to)];
             if link.cuts > 0 {
-                self.tally.count_cut(link.flaps);
+                self.tally.count_cut(*link);
                 return Err("partition");
             }
         }
         Ok(())
     }
+}
+
+/// Whether a message that was lost or doubled would not have been but for a fault: `own` is the loss
+/// of its link, the loss that faults add, and the copies of its link.
+#[cold]
+fn is_of_fault(mut fresh: Draw, own: [Ppm; 3]) -> bool {
+    matches!(fresh.one_of(own), None | Some(1))
 }
 
 #[cfg(test)]
@@ -366,7 +415,7 @@ mod tests {
             assert!((150..250).contains(&effect), "a fifth of 1,000: {tally:?}");
         }
         assert!(!wire.is_calm(Time::ZERO));
-        all.iter().for_each(|one| wire.end(one));
+        all.iter().for_each(|one| assert!(wire.end(one, Time::MAX, Time::ZERO).is_empty()));
         assert!(wire.is_calm(Time::ZERO));
         fates(&mut wire, 1_000);
         assert_eq!(*wire.tally(), tally, "nothing happens once they ended");
@@ -380,7 +429,7 @@ mod tests {
             wire.begin(&disturbance, Time::MAX);
             let fates = fates(&mut wire, 1_000);
             assert!(!wire.is_calm(Time::ZERO));
-            wire.end(&disturbance);
+            assert!(wire.end(&disturbance, Time::MAX, Time::ZERO).is_empty());
             assert!(wire.is_calm(Time::ZERO));
             (fates, *wire.tally())
         };
@@ -409,7 +458,7 @@ mod tests {
         let burst = Disturbance::Burst { ppm: 1_000_000, span: Duration::secs(1) };
         wire.begin(&burst, Time::MAX);
         assert_eq!(fates(&mut wire, 10), vec![Fate::Drop("burst"); 10]);
-        wire.end(&burst);
+        assert!(wire.end(&burst, Time::MAX, Time::ZERO).is_empty());
         assert!(!fates(&mut wire, 10).contains(&Fate::Drop("burst")));
     }
 
@@ -432,10 +481,10 @@ mod tests {
         let two = Disturbance::Partition(Partition::OneWay { from: vec![node(0)] });
         wire.begin(&one, Time::MAX);
         wire.begin(&two, Time::MAX);
-        wire.end(&one);
+        assert!(wire.end(&one, Time::MAX, Time::ZERO).is_empty());
         assert!(wire.is_cut(node(0), node(1)));
         assert!(!wire.is_cut(node(1), node(0)));
-        wire.end(&two);
+        assert!(wire.end(&two, Time::MAX, Time::ZERO).is_empty());
         assert!(wire.is_calm(Time::ZERO));
     }
 
@@ -480,7 +529,7 @@ mod tests {
         assert_eq!(wire.fate(Time::ZERO, node(1), node(2), words), Fate::Deliver(Duration::ZERO));
         assert_eq!((wire.tally().swizzled, wire.tally().clogged), (4, 0));
         assert!(!wire.is_calm(Time::ZERO));
-        wire.end(&swizzle);
+        assert_eq!(wire.end(&swizzle, until, until), []);
         assert!(wire.is_calm(until));
         // What jams a link from now on is another clog.
         wire.begin(&Disturbance::Clog { from: node(0), to: node(1) }, until + Duration::secs(1));

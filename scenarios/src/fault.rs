@@ -416,6 +416,22 @@ impl Fault {
                     Partition::Ring => {}
                 }
             }
+            Self::Wire(Disturbance::Swizzle { node: first }) => *first = node,
+            Self::Wire(Disturbance::Clog { from, to }) => {
+                let (first, other) = if from.node().is_some() { (from, to) } else { (to, from) };
+                if *other == node.into() {
+                    std::mem::swap(first, other);
+                } else {
+                    *first = node.into();
+                }
+            }
+            Self::PowerLoss { nodes } => {
+                nodes.retain(|other| *other != node);
+                match nodes.first_mut() {
+                    Some(first) => *first = node,
+                    None => nodes.push(node),
+                }
+            }
             other => {
                 if let Some(victim) = other.node_mut() {
                     *victim = node;

@@ -62,6 +62,17 @@ impl State {
     }
 }
 
+/// How often each class of faults that the nemesis brings about with its own hands had an effect.
+#[derive(Clone, Copy, Debug, Default)]
+struct Deeds {
+    /// Nodes that it crashed; not those that crashed at their point.
+    crashes: u64,
+    power_losses: u64,
+    storms: u64,
+    stops: u64,
+    wipes: u64,
+}
+
 /// One fault plan, in the course of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Nemesis {
@@ -80,8 +91,7 @@ pub(crate) struct Nemesis {
     newest: Option<NodeId>,
     /// The nodes that it stopped for good.
     gone: BTreeSet<NodeId>,
-    /// How many disks it took.
-    wiped: u64,
+    deeds: Deeds,
 }
 
 impl Nemesis {
@@ -97,7 +107,7 @@ impl Nemesis {
             leading: BTreeSet::new(),
             newest: None,
             gone: BTreeSet::new(),
-            wiped: 0,
+            deeds: Deeds::default(),
         };
         (0..nemesis.states.len()).for_each(|index| nemesis.schedule(index));
         nemesis
@@ -196,12 +206,14 @@ impl Nemesis {
         }
     }
 
-    /// Does what is due now. Says which nodes, if any, may have come up or gone down.
+    /// Does what is due now. Says which nodes, if any, may have come up or gone down: those whom the
+    /// entry struck before, and those whom it strikes now.
     pub(crate) fn act<P: Protocol, C: Clients<P>>(
         &mut self,
         world: &mut World<P, Wire, C>,
     ) -> Vec<NodeId> {
         let Some((_, phase, index)) = self.agenda.pop_first() else { return Vec::new() };
+        let mut touched = self.states[index].fault.holds().to_vec();
         match phase {
             Phase::Strike => {
                 let entry = self.plan.entries[index].clone();
@@ -237,7 +249,10 @@ impl Nemesis {
             Phase::Look => {}
             Phase::End => self.end(world, index),
         }
-        self.states[index].fault.holds().to_vec()
+        let now = self.states[index].fault.holds().iter().copied();
+        let more: Vec<NodeId> = now.filter(|node| !touched.contains(node)).collect();
+        touched.extend(more);
+        touched
     }
 
     /// The node that leads; of several, as there may be across a partition, the one elected last.
@@ -248,7 +263,8 @@ impl Nemesis {
     }
 
     fn strike<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
-        let state = &mut self.states[index];
+        let has_struck = self.has_struck(world, index);
+        let (state, deeds) = (&mut self.states[index], &mut self.deeds);
         let (now, until) = (world.now(), state.ends);
         state.on = true;
         match &state.fault {
@@ -259,23 +275,25 @@ impl Nemesis {
             }
             Fault::Crash { node, point: Some(point), .. } => {
                 state.armed = world.arm_crash(*node, *point);
-                if state.armed && world.counters().crashes == state.before.unwrap_or_default() {
+                if state.armed && !has_struck {
                     let deadline = now + Duration::nanos(until.since(now).as_nanos() / 2);
                     self.agenda.insert((deadline, Phase::Deadline, index));
                 }
             }
-            Fault::Crash { node, point: None, .. } | Fault::Storm { node, .. } => {
-                world.crash(*node);
+            Fault::Crash { node, point: None, .. } => {
+                deeds.crashes += u64::from(world.crash(*node));
             }
+            Fault::Storm { node, .. } => deeds.storms += u64::from(world.crash(*node)),
             Fault::PowerLoss { nodes } => nodes.iter().for_each(|node| {
-                world.crash(*node);
+                deeds.power_losses += u64::from(world.crash(*node));
             }),
             Fault::Stop { node } => {
                 if world.crash(*node) {
+                    deeds.stops += 1;
                     self.gone.insert(*node);
                 }
             }
-            Fault::Wipe { node } => self.wiped += u64::from(world.wipe(*node)),
+            Fault::Wipe { node } => deeds.wipes += u64::from(world.wipe(*node)),
             Fault::Pause { node } => {
                 world.pause(*node);
             }
@@ -333,7 +351,7 @@ impl Nemesis {
                 if let Some(node) = fault.node()
                     && world.disarm_crash(node)
                 {
-                    world.crash(node);
+                    self.deeds.crashes += u64::from(world.crash(node));
                 }
             }
         }
@@ -407,7 +425,9 @@ impl Nemesis {
         match &state.fault {
             Fault::Wire(disturbance) => {
                 world.note_fault(first_named(disturbance), &format!("ends: {}", state.fault));
-                world.network_mut().end(disturbance);
+                let now = world.now();
+                let released = world.network_mut().end(disturbance, state.ends, now);
+                world.release(&released);
             }
             Fault::Crash { node, .. } => {
                 world.disarm_crash(*node);
@@ -448,7 +468,15 @@ impl Nemesis {
         }
     }
 
-    /// How often faults of a class have had an effect so far.
+    /// How often faults of each class have had an effect so far, in the order of [`Class::ALL`].
+    pub(crate) fn all_effects<P: Protocol, C: Clients<P>>(
+        &self,
+        world: &World<P, Wire, C>,
+    ) -> [u64; Class::ALL.len()] {
+        Class::ALL.map(|class| self.effects(class, world))
+    }
+
+    /// How often faults of a class have had an effect so far: of this class and no other.
     fn effects<P: Protocol, C: Clients<P>>(&self, class: Class, world: &World<P, Wire, C>) -> u64 {
         let answer = match class {
             Class::DiskError => Answer::Survives,
@@ -456,7 +484,7 @@ impl Nemesis {
             _ => Answer::Forgets,
         };
         let disk = world.disk_counters().answered(answer);
-        let (wire, world) = (*world.network().tally(), *world.counters());
+        let (wire, world, deeds) = (*world.network().tally(), *world.counters(), self.deeds);
         match class {
             Class::Loss => wire.lost,
             Class::Duplicate => wire.duplicated,
@@ -469,13 +497,17 @@ impl Nemesis {
             Class::Throttle => wire.throttled,
             Class::Corrupt => wire.corrupted,
             Class::Flap => wire.flapped,
-            Class::Crash | Class::PowerLoss | Class::Storm => world.crashes,
+            // Only an entry of this class waits for a point inside a handler.
+            Class::Crash => deeds.crashes + world.crashes_inside,
+            Class::PowerLoss => deeds.power_losses,
+            Class::Storm => deeds.storms,
             Class::Pause => world.deferred,
-            Class::Stop => self.gone.len() as u64,
+            Class::Stop => deeds.stops,
             Class::Slow => world.slowed,
             Class::Stall => world.stalled,
-            Class::Wipe => self.wiped,
-            Class::Clock | Class::Drift => world.misled,
+            Class::Wipe => deeds.wipes,
+            Class::Clock => world.misled,
+            Class::Drift => world.drifted,
             Class::Timers => world.timers_moved,
             Class::Lie => world.lies,
             Class::Twins => world.unheard,
@@ -497,3 +529,6 @@ fn first_named(disturbance: &Disturbance) -> seedfall_sim::Address {
         _ => NodeId::new(0).into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

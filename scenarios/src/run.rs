@@ -13,7 +13,7 @@ pub(crate) use verdict::told;
 
 use crate::crowd::Crowd;
 use crate::nemesis::Nemesis;
-use crate::plan::{FaultPlan, Frame};
+use crate::plan::{Class, FaultPlan, Frame};
 use crate::promise::Kind;
 use crate::report::Report;
 use crate::scenario::{Expectation, Scenario};
@@ -192,7 +192,7 @@ struct Run<'a, P: Protocol, I, O> {
     world: Option<World<P, Wire, Crowd<P, I, O>>>,
     settled_check: Time,
     /// What faults had done when the plan was over: from then on they do nothing more.
-    when_over: Option<[u64; 15]>,
+    when_over: Option<([u64; Class::ALL.len()], u64)>,
     /// The property that is being judged: who is to blame for a panic.
     judging: Option<&'static str>,
 }

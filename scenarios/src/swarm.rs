@@ -527,7 +527,7 @@ impl Drawing<'_> {
 }
 
 /// One of the disk faults of a class.
-fn disk_fault(class: Class, word: u32, draw: Draw) -> DiskFault {
+pub(crate) fn disk_fault(class: Class, word: u32, draw: Draw) -> DiskFault {
     let of_class = |kind: &usize| {
         let wrong = DiskFault::of_kind(*kind, draw);
         Fault::Disk { node: NodeId::new(0), wrong }.class() == class

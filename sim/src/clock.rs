@@ -152,11 +152,24 @@ impl Clocks {
         at
     }
 
-    /// True if the fault moves timers, rather than what the clocks show.
+    /// True if a fault moves timers, rather than what the clocks show.
     pub(crate) fn moves_timers(&self) -> bool {
         use ClockFault::{Coalesce, Early, Late};
-        let mut faults = self.faults.iter().flat_map(|faults| faults.iter());
-        faults.any(|(fault, _)| matches!(fault, Early { .. } | Late { .. } | Coalesce { .. }))
+        self.suffers(|fault| matches!(fault, Early { .. } | Late { .. } | Coalesce { .. }))
+    }
+
+    /// True if a fault makes the wall clock wrong.
+    pub(crate) fn is_misleading(&self) -> bool {
+        self.suffers(|fault| matches!(fault, ClockFault::Step { .. } | ClockFault::Freeze))
+    }
+
+    /// True if a fault makes the clocks run fast or slow.
+    pub(crate) fn is_drifting(&self) -> bool {
+        self.suffers(|fault| matches!(fault, ClockFault::Drift { .. }))
+    }
+
+    fn suffers(&self, is_such: impl Fn(&ClockFault) -> bool) -> bool {
+        self.faults.iter().flatten().any(|(fault, _)| is_such(fault))
     }
 
     /// From `now` on, this is wrong too.

@@ -56,7 +56,7 @@ pub use id::{Address, ClientId, NodeId, ParseIdError, RequestId};
 pub use journal::{CrashImage, Journal};
 pub use model::{Links, Nodes, SystemModel, Timing};
 pub use monitor::{Monitor, Violation};
-pub use network::{Fate, Network};
+pub use network::{Fate, Network, Released};
 pub use node::{CrashPoint, EffectKind};
 pub use protocol::{Context, Data, Effect, Protocol};
 pub use time::{Duration, Time};

@@ -17,6 +17,21 @@ pub enum Fate {
     Drop(&'static str),
 }
 
+/// A message under way that arrives earlier than its fate said, since what held it up has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Released {
+    /// Its sender.
+    pub from: Address,
+    /// Its receiver.
+    pub to: Address,
+    /// The ordinal of its draw on that link.
+    pub ordinal: u64,
+    /// When it would have arrived.
+    pub was: Time,
+    /// When it arrives instead.
+    pub arrives: Time,
+}
+
 /// Decides the fate of messages. A network sees who sends to whom, never what.
 pub trait Network {
     /// The fate of a message sent at `now`. `draw` is this link's, and all the randomness there is

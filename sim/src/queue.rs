@@ -180,6 +180,16 @@ impl<E> Queue<E> {
         self.events[handle.0 as usize - 1].is_some()
     }
 
+    /// Looks through everything that is pending for an event that is due at `time` and such a one;
+    /// for what is rarely asked.
+    pub fn find(&self, time: Time, is_such: impl Fn(&E) -> bool) -> Option<Handle> {
+        let mut all = self.entries.iter().zip(&self.events);
+        let at = all.position(|(entry, event)| {
+            entry.time == time.as_nanos() && event.as_ref().is_some_and(&is_such)
+        })?;
+        Some(Handle(at as u32 + 1))
+    }
+
     /// Puts an entry where its time belongs.
     #[inline(always)]
     fn place(&mut self, id: u32, time: u64) {

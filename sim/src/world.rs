@@ -73,7 +73,7 @@ pub struct Counters {
     pub records_torn: u64,
     /// Arrivals and timers that waited for a paused node.
     pub deferred: u64,
-    /// Arrivals and timers that waited for a node that was busy: slow, or with its disk.
+    /// Arrivals and timers that waited for a node that was slow.
     pub slowed: u64,
     /// Syncs that took time.
     pub stalled: u64,
@@ -83,19 +83,14 @@ pub struct Counters {
     pub unheard: u64,
     /// Messages that were changed on the wire, and arrived all the same.
     pub corrupted: u64,
-    /// Handlers that ran while something was wrong with their node's clocks.
+    /// Handlers that ran while their node's wall clock was wrong.
     pub misled: u64,
+    /// Handlers that ran while their node's clocks ran faster or slower than they began.
+    pub drifted: u64,
     /// Timers that were set to ring early, late or together.
     pub timers_moved: u64,
     /// Starts that a node refused, as what it had synced is damaged.
     pub refusals: u64,
-}
-
-impl Counters {
-    /// Which of them counts what waits for this gate.
-    fn waiting(&mut self, gate: Gate) -> &mut u64 {
-        if gate == Gate::Paused { &mut self.deferred } else { &mut self.slowed }
-    }
 }
 
 /// A handler of the user's code, by the name of its function.

@@ -3,6 +3,9 @@
 use crate::root;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use seedfall::Class;
+use seedfall::sim::StableHasher;
+use std::collections::BTreeSet;
 use std::fs;
 
 /// Feeds every file of a folder of the corpus to a body; there must be some.
@@ -32,6 +35,31 @@ fn plans_of_the_corpus_leave_raft_safe() {
 #[test]
 fn runs_of_the_corpus_leave_raft_safe() {
     over_corpus("run", seedfall_fuzz::run);
+}
+
+#[test]
+fn faults_of_the_corpus_are_the_same_again() {
+    over_corpus("faults", |bytes| drop(seedfall_fuzz::faults(bytes)));
+}
+
+/// Plans of any bytes are not merely drawn of every class of faults: each class comes to do
+/// something.
+#[test]
+fn every_class_of_faults_has_an_effect_in_a_run_from_bytes() {
+    let mut left: BTreeSet<Class> = Class::ALL.into();
+    for number in 0..1_000_u32 {
+        let byte = |at: usize| StableHasher::hash(&(number, at as u64)) as u8;
+        let bytes: Vec<u8> = (0..8 + 6 * 12).map(byte).collect();
+        for (class, fired) in seedfall_fuzz::faults(&bytes) {
+            if fired {
+                left.remove(&class);
+            }
+        }
+        if left.is_empty() {
+            return;
+        }
+    }
+    panic!("no effect of {left:?} in a thousand runs");
 }
 
 #[test]

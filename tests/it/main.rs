@@ -3,6 +3,7 @@
 //! - `replay`: the replay contract, proved;
 //! - `properties`: the engine's parts against naive models;
 //! - `planted`: every planted bug still applies;
+//! - `arbitrary`: plans from bytes spell every class of faults;
 //! - `corpus`: the fuzz bodies over a fixed corpus;
 //! - `regressions`: kept cases;
 //! - `clients`: workloads as users write them;
@@ -15,6 +16,7 @@
 //! - `real`: protocols over TCP and files, in this process;
 //! - `tidy`: rules of STYLE.md that a program can check.
 
+mod arbitrary;
 mod clients;
 mod corpus;
 mod counter;

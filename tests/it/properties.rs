@@ -4,7 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use seedfall::net::{Delay, Disturbance, LinkModel, Order, Partition, Wire};
 use seedfall::sim::queue::{Handle, Queue};
-use seedfall::sim::{Address, CrashImage, Draw, Duration, Journal, NodeId, Time};
+use seedfall::sim::{
+    Address, CrashImage, Draw, Draws, Duration, Fate, Journal, Network, NodeId, Seed, Site, Time,
+};
 
 /// One thing done to a queue.
 #[derive(Clone, Debug)]
@@ -55,8 +57,11 @@ proptest! {
                 }
                 QueueOp::Cancel(which) => {
                     if !model.is_empty() {
-                        let (_, id, handle) = model.remove(which % model.len());
+                        let (at, id, handle) = model.remove(which % model.len());
+                        let found = queue.find(Time::from_nanos(at), |event| *event == id);
+                        prop_assert_eq!(found, Some(handle));
                         prop_assert_eq!(queue.cancel(handle), Some(id));
+                        prop_assert_eq!(queue.find(Time::from_nanos(at), |e| *e == id), None);
                     }
                 }
                 QueueOp::Pop(within) => {
@@ -144,7 +149,7 @@ proptest! {
                 wire.begin(&disturbance, Time::MAX);
             } else if active[which] > 0 {
                 active[which] -= 1;
-                wire.end(&disturbance);
+                prop_assert_eq!(wire.end(&disturbance, Time::MAX, Time::ZERO), []);
             }
             for from in NodeId::all(nodes).map(Address::from) {
                 for to in NodeId::all(nodes).map(Address::from) {
@@ -154,5 +159,75 @@ proptest! {
                 }
             }
         }
+    }
+
+    /// Whatever jams a link and ends when it likes: a message waits as long as something jams its
+    /// link, and no longer; on an ordered link it stays in its place.
+    #[test]
+    fn a_message_waits_as_long_as_its_link_is_jammed(
+        ordered in any::<bool>(),
+        steps in vec((0_usize..8, 0_u64..20, 1_u64..60), 1..60),
+    ) {
+        let order = if ordered { Order::Fifo } else { Order::Free };
+        let delay = Delay::Uniform { min: Duration::millis(1), max: Duration::millis(5) };
+        let mut wire = Wire::new(2, 0, LinkModel { delay, loss: 0, duplicate: 0, order });
+        let mut draws = Draws::new(Seed(steps.len() as u64), 2, 0);
+        let [from, to] = [NodeId::new(0), NodeId::new(1)].map(Address::from);
+        let kinds = [
+            Disturbance::Clog { from, to },
+            Disturbance::Swizzle { node: NodeId::new(0) },
+            Disturbance::Swizzle { node: NodeId::new(1) },
+        ];
+        // When each message was sent and arrives; and the jams in force.
+        let mut messages: Vec<(Time, Time)> = Vec::new();
+        let mut jams: Vec<(usize, Time)> = Vec::new();
+        let mut now = Time::ZERO;
+        for (what, wait, lasts) in steps {
+            now += Duration::millis(wait);
+            // What ends in time is ended then.
+            jams.retain(|(kind, until)| {
+                let is_over = *until <= now;
+                if is_over {
+                    assert_eq!(wire.end(&kinds[*kind], *until, *until), []);
+                }
+                !is_over
+            });
+            match what {
+                kind @ 0..3 => {
+                    let until = now + Duration::millis(lasts);
+                    wire.begin(&kinds[kind], until);
+                    jams.push((kind, until));
+                }
+                3 | 4 if !jams.is_empty() => {
+                    let (kind, until) = jams.remove(lasts as usize % jams.len());
+                    for freed in wire.end(&kinds[kind], until, now) {
+                        let (_, arrives) = &mut messages[freed.ordinal as usize];
+                        prop_assert_eq!((freed.from, freed.to, freed.was), (from, to, *arrives));
+                        prop_assert!(freed.arrives < freed.was);
+                        *arrives = freed.arrives;
+                    }
+                }
+                _ => {
+                    let draw = draws.draw(Site::Link(from, to));
+                    let Fate::Deliver(span) = wire.fate(now, from, to, draw) else {
+                        unreachable!("nothing is lost or doubled");
+                    };
+                    messages.push((now, now + span));
+                    let open = jams.iter().map(|(_, until)| *until).max().unwrap_or(now);
+                    prop_assert!(open < now + span, "it arrived before its link was open");
+                }
+            }
+            let jammed_until = jams.iter().map(|(_, until)| *until).max().unwrap_or(now);
+            // At most five milliseconds, and a nanosecond for each that it must not overtake.
+            let latest = jammed_until + Duration::millis(5) + Duration::nanos(60);
+            let late = messages.iter().find(|(_, arrives)| latest < *arrives);
+            prop_assert_eq!(late, None, "now {:?}, jammed until {:?}", now, jammed_until);
+            if ordered {
+                let arrivals = messages.iter().map(|(_, arrives)| arrives);
+                prop_assert!(arrivals.is_sorted_by(|one, next| one < next), "{:?}", messages);
+            }
+        }
+        let end = now + Duration::secs(1);
+        prop_assert!(wire.is_calm(end));
     }
 }

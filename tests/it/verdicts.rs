@@ -142,8 +142,13 @@ impl Protocol for One {
 /// Never ends, and leaves the core to others.
 pub(crate) fn forever() -> ! {
     loop {
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        rest(50);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what it does is what a run must not do")]
+fn rest(millis: u64) {
+    std::thread::sleep(std::time::Duration::from_millis(millis));
 }
 
 /// Ends when the process does, which grows by 10 MB every few milliseconds until then.
@@ -151,7 +156,7 @@ fn eat() {
     let mut all = Vec::new();
     for _ in 0..40 {
         all.push(vec![1_u8; 10 << 20]);
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        rest(5);
     }
     std::hint::black_box(&all);
     forever();

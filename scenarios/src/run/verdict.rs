@@ -6,7 +6,7 @@ use super::broken::Broken;
 use super::course::End;
 use super::panics::{Panic, catch};
 use super::pulse::Doing;
-use crate::plan::FaultPlan;
+use crate::plan::{Class, FaultPlan};
 use crate::promise::{Judgement, Kind};
 use crate::report::{Failure, FailureKind, Report, Unknown};
 use crate::scenario::{Expect, NEVER_PANICS, OperationId};
@@ -145,27 +145,10 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         Broken { property, ..Broken::new(kind, promise, &shape, why) }
     }
 
-    /// How often faults had an effect that an undisturbed cluster never has.
-    pub(super) fn fault_effects(&self) -> [u64; 15] {
+    /// How often faults had an effect, by class, and how often a node crashed for whatever reason.
+    pub(super) fn fault_effects(&self) -> ([u64; Class::ALL.len()], u64) {
         let world = self.world();
-        let (wire, node) = (world.network().tally(), world.counters());
-        [
-            wire.cut,
-            wire.clogged,
-            wire.swizzled,
-            wire.burst,
-            wire.lagged,
-            wire.throttled,
-            wire.corrupted,
-            wire.flapped,
-            node.crashes,
-            node.deferred,
-            node.stalled,
-            node.lies,
-            node.unheard,
-            node.misled,
-            node.timers_moved,
-        ]
+        (self.nemesis.all_effects(world), world.counters().crashes)
     }
 
     /// A fault that had an effect after its plan was over is a bug of the nemesis.

@@ -71,19 +71,24 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     }
 
     /// Nothing reaches the node for so long.
-    fn be_busy(&mut self, node: NodeId, span: Duration) {
+    pub(super) fn be_busy(&mut self, node: NodeId, span: Duration) {
         let wake = self.queue.push(self.now + span, Due::Wake(node));
         let slot = &mut self.nodes[node.index()];
         (slot.gate, slot.wake) = (Gate::Busy, Some(wake));
     }
 
-    /// A busy node goes on: with what its disk kept it from, then with the first of what waits.
+    /// A busy node goes on: with what its disk kept it from, then with the first of what waits; if
+    /// it was paused meanwhile, when it is resumed.
     #[cold]
     #[inline(never)]
     pub(super) fn wake(&mut self, node: NodeId) {
         let at = node.index();
         let slot = &mut self.nodes[at];
-        (slot.gate, slot.wake) = (slot.at_rest(), None);
+        slot.wake = None;
+        if slot.gate == Gate::Paused {
+            return;
+        }
+        slot.gate = slot.at_rest();
         if let Some(sync) = slot.held.pop() {
             self.effects = mem::take(&mut slot.held);
             self.perform(node, sync);
@@ -98,7 +103,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
                         }
                         self.ring(node, timer);
                     }
-                    Due::Arrival(packet) => self.arrive(packet),
+                    Due::Arrival(packet) => self.receive_late(packet),
                     _ => unreachable!("nothing else waits for a node"),
                 }
                 break;

@@ -8,13 +8,12 @@ use crate::clock::{Clock, ClockFault, Clocks};
 use crate::draw::Site;
 use crate::id::{Address, NodeId};
 use crate::journal::CrashImage;
-use crate::network::Network;
+use crate::network::{Network, Released};
 use crate::node::{CrashPoint, Gate};
 use crate::protocol::Protocol;
 use crate::time::Duration;
 use crate::timers::Pending;
 use crate::trace::Kind;
-use std::mem;
 
 impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// Crashes a node, now. False if it is down already.
@@ -83,10 +82,11 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         true
     }
 
-    /// Stops a node without a crash: what reaches it waits. False if it is down, busy or paused.
+    /// Stops a node without a crash: what reaches it waits. What it is busy with goes on by itself,
+    /// and it sees the end of it once it is resumed. False if it is down or paused.
     pub fn pause(&mut self, node: NodeId) -> bool {
         let slot = &mut self.nodes[node.index()];
-        if slot.state.is_none() || slot.gate != slot.at_rest() {
+        if slot.state.is_none() || slot.gate == Gate::Paused {
             return false;
         }
         slot.gate = Gate::Paused;
@@ -94,25 +94,19 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         true
     }
 
-    /// Lets a paused node go on: what waited reaches it now, a nanosecond apart, in the order of
-    /// its arrival.
+    /// Lets a paused node go on: it handles what waited now, a nanosecond apart, in the order of
+    /// its arrival and before whatever comes meanwhile.
     pub fn resume(&mut self, node: NodeId) -> bool {
-        let at = node.index();
-        if self.nodes[at].gate != Gate::Paused {
+        let slot = &mut self.nodes[node.index()];
+        if slot.gate != Gate::Paused {
             return false;
         }
-        self.nodes[at].gate = self.nodes[at].at_rest();
+        let waits = !slot.held.is_empty() || !slot.backlog.is_empty();
+        let is_busy = slot.wake.is_some();
+        slot.gate = if is_busy { Gate::Busy } else { slot.at_rest() };
         self.note(Kind::Resume, node.into(), &(), String::new);
-        for (place, due) in mem::take(&mut self.nodes[at].backlog).into_iter().enumerate() {
-            let time = self.now + Duration::nanos(place as u64);
-            if let Due::NodeTimer(_, timer) = &due {
-                let timer = timer.clone();
-                self.nodes[at].timers.remove(&timer);
-                let handle = self.queue.push(time, due);
-                self.nodes[at].timers.insert(timer, Pending::Queued(handle));
-            } else {
-                self.queue.push(time, due);
-            }
+        if waits && !is_busy {
+            self.be_busy(node, Duration::ZERO);
         }
         true
     }
@@ -174,6 +168,23 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let ended = self.nodes[node.index()].clocks.end(self.now, fault);
         self.note(Kind::Fault, node.into(), &(fault, ended), || format!("ends: {fault:?}"));
         ended
+    }
+
+    /// Lets messages that are under way arrive earlier, as what held them up has ended: what the
+    /// network says of it once that was taken back.
+    pub fn release(&mut self, messages: &[Released]) {
+        for Released { from, to, ordinal, was, arrives } in messages {
+            let is_it = |due: &Due<P, C::Timer>| match due {
+                Due::Arrival(packet) => {
+                    let name = (packet.from, packet.to, u64::from(packet.ordinal));
+                    name == (*from, *to, *ordinal)
+                }
+                _ => false,
+            };
+            if let Some(handle) = self.queue.find(*was, is_it) {
+                self.queue.reschedule(handle, *arrives);
+            }
+        }
     }
 
     /// Notes in the trace that something was done to the world from outside.

@@ -35,10 +35,24 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     #[inline(always)]
     fn deliver(&mut self, packet: Packet<P>, kept: bool) {
-        let Packet { from, to, ordinal, digest, .. } = packet;
-        if let Err(why) = self.network.admit(self.now, from, to) {
+        if let Err(why) = self.network.admit(self.now, packet.from, packet.to) {
             return self.refuse(packet, why);
         }
+        self.receive(packet, kept);
+    }
+
+    /// A packet that has arrived, and waited for its node, reaches it: no partition can cut it any
+    /// more.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn receive_late(&mut self, packet: Packet<P>) {
+        let kept = self.trace.is_kept();
+        self.receive(packet, kept);
+    }
+
+    #[inline(always)]
+    fn receive(&mut self, packet: Packet<P>, kept: bool) {
+        let Packet { from, to, ordinal, digest, .. } = packet;
         if let Some(node) = to.node() {
             let slot = &self.nodes[node.index()];
             if slot.state.is_none() || slot.gate != Gate::Open {
@@ -121,9 +135,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             if slot.gate == Gate::Twins {
                 return self.meet_twins(node, packet);
             }
-            *self.counters.waiting(slot.gate) += 1;
             slot.backlog.push_back(Due::Arrival(packet));
-            return;
+            return self.count_waiting(node);
         }
         self.counters.lost += 1;
         let Packet { from, to, ordinal, digest, .. } = packet;
@@ -131,6 +144,19 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let event =
             Event { at: self.now, kind: Kind::Lost, actor: to, peer: from, ordinal, digest };
         self.trace.record(event, || format!("(down) {}", packet.body.text()));
+    }
+
+    /// Something waits for a node. For one that is busy with its disk, and for one that handles what
+    /// waited while it was paused, nothing counts it.
+    pub(super) fn count_waiting(&mut self, node: NodeId) {
+        let slot = &self.nodes[node.index()];
+        match slot.gate {
+            Gate::Paused => self.counters.deferred += 1,
+            Gate::Busy if slot.slow > Duration::ZERO && slot.held.is_empty() => {
+                self.counters.slowed += 1;
+            }
+            Gate::Open | Gate::Busy | Gate::Twins => {}
+        }
     }
 
     /// A node's timer rings.
@@ -163,7 +189,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let slot = &mut self.nodes[node.index()];
         let now = slot.clocks.read(self.now);
         let wall = if slot.clocks.is_wrong() {
-            self.counters.misled += 1;
+            self.counters.misled += u64::from(slot.clocks.is_misleading());
+            self.counters.drifted += u64::from(slot.clocks.is_drifting());
             slot.clocks.wall(now)
         } else {
             now

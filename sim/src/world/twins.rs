@@ -125,9 +125,9 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         if slot.gate == Gate::Twins {
             return self.ring_now(node, timer);
         }
-        *self.counters.waiting(slot.gate) += 1;
         slot.timers.insert(timer.clone(), Pending::Backlog);
         slot.backlog.push_back(Due::NodeTimer(node, timer));
+        self.count_waiting(node);
     }
 }
 
