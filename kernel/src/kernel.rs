@@ -97,6 +97,8 @@ pub(crate) struct Kernel {
     pub(crate) futexes: Futexes,
     /// Calls that were made.
     pub(crate) calls: u64,
+    /// Events that were handled.
+    pub(crate) steps: u64,
     /// Switches from one thread to another.
     pub(crate) switches: u64,
     /// Segments and datagrams that arrived.
@@ -128,6 +130,7 @@ impl Kernel {
             starts: VecDeque::new(),
             futexes: Futexes::default(),
             calls: 0,
+            steps: 0,
             switches: 0,
             deliveries: 0,
         }
@@ -169,6 +172,7 @@ impl Kernel {
         let choose = |nanos, taken, count| draws.tie(nanos, taken, count);
         let Some((time, event)) = self.queue.pop(limit, choose) else { return Step::Nothing };
         self.now = self.now.max(time);
+        self.steps += 1;
         match event {
             Event::Thread(thread) => self.thread_timer(thread),
             Event::Segment { connection, generation, side, epoch } => {

@@ -28,6 +28,9 @@ pub(crate) type Start = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 const STACK: usize = 8 << 20;
 /// What nothing may touch below a stack.
 pub(crate) const GUARD: usize = 64 << 10;
+/// Where the first stack is put; each next one this far behind. What a program sees of addresses on
+/// its stacks is the same in every process.
+const STACKS: usize = 0x5EE0_0000_0000;
 /// What a donated stack keeps of the real thread that sleeps on it.
 const KEPT: usize = 4096;
 
@@ -327,7 +330,9 @@ fn donate(count: usize, stack: usize) -> Vec<Block> {
         let make = |donation: &&'static Donation| {
             let size = stack + GUARD;
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-            let map = libc::mmap(ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0);
+            static NEXT: AtomicUsize = AtomicUsize::new(STACKS);
+            let wish = NEXT.fetch_add(size.next_multiple_of(1 << 20), Relaxed) as *mut c_void;
+            let map = libc::mmap(wish, size, libc::PROT_NONE, flags, -1, 0);
             assert!(map != libc::MAP_FAILED, "no memory for a stack");
             let bottom = map.cast::<u8>().add(GUARD).cast::<c_void>();
             libc::mprotect(bottom, stack, libc::PROT_READ | libc::PROT_WRITE);
@@ -531,6 +536,7 @@ pub(crate) fn bound(bounds: &Bounds) {
     // SAFETY: plain libc calls on values of our own; the handlers are those of this file, and the
     // alternate stack is never given back.
     unsafe {
+        crate::hooks::reserve(bounds.memory as usize);
         let used = used_memory();
         let limit = libc::rlimit { rlim_cur: used + bounds.memory, rlim_max: libc::RLIM_INFINITY };
         libc::setrlimit(libc::RLIMIT_AS, &raw const limit);
@@ -679,15 +685,28 @@ unsafe extern "C" fn on_call(_: libc::c_int, info: *mut libc::siginfo_t, context
     SELECTOR.store(if in_program() { CAUGHT.load(Relaxed) } else { 0 }, Relaxed);
 }
 
-/// Where handlers of signals return to: the one place whose system calls are always let through.
-#[unsafe(naked)]
-unsafe extern "C" fn restore() {
-    std::arch::naked_asm!(".p2align 6", "mov eax, 15", "syscall", "ud2", ".p2align 6")
-}
-
-/// The address of that place, of 64 bytes.
+/// Where handlers of signals return to: the one place whose system calls are always let through,
+/// of 64 bytes. It is a page of its own, which has no unwind table, and holds the very bytes that
+/// unwinders know the end of a signal's frame by, so that a backtrace goes on into the program.
 fn gate() -> usize {
-    (restore as *const () as usize + 63) & !63
+    static GATE: AtomicUsize = AtomicUsize::new(0);
+    /// `mov rax, 15; syscall; ud2`.
+    const RETURN: [u8; 11] = [0x48, 0xC7, 0xC0, 0x0F, 0x00, 0x00, 0x00, 0x0F, 0x05, 0x0F, 0x0B];
+    if GATE.load(Relaxed) == 0 {
+        let (write, run) = (libc::PROT_READ | libc::PROT_WRITE, libc::PROT_READ | libc::PROT_EXEC);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a fresh page, which is written before it can be run.
+        unsafe {
+            let page = libc::mmap(ptr::null_mut(), 4096, write, flags, -1, 0);
+            assert!(page != libc::MAP_FAILED, "no memory for a page");
+            ptr::write_bytes(page.cast::<u8>(), 0x90, 4096);
+            let gate = page.cast::<u8>().add(64);
+            ptr::copy_nonoverlapping(RETURN.as_ptr(), gate, RETURN.len());
+            libc::mprotect(page, 4096, run);
+            GATE.store(gate as usize, Relaxed);
+        }
+    }
+    GATE.load(Relaxed)
 }
 
 /// Arms Syscall User Dispatch and the trap of the time-stamp counter. Whether the machine has them.

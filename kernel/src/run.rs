@@ -291,7 +291,7 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
         if !clients.is_empty() && clients.clone().all(over) {
             return Next::End(Ended::Finished);
         }
-        if kernel.trace.count() + kernel.calls / 16 > world.limits.events {
+        if kernel.steps > world.limits.events {
             return Next::Storm;
         }
         match kernel.step(limit) {

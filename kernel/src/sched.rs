@@ -6,7 +6,6 @@
 //! some time: then it waits for a moment, and time goes on.
 
 use crate::kernel::{Event, Kernel, NodeIndex};
-use crate::node::Power;
 use crate::trace::Happening;
 use seedfall_sim::queue::Handle;
 use seedfall_sim::{Duration, Site, Time};
@@ -296,10 +295,5 @@ impl Kernel {
         if let Some((handle, _)) = self.threads[index].timer.take() {
             self.queue.cancel(handle);
         }
-    }
-
-    /// Whether a program of any node could still do something without an event.
-    pub(crate) fn is_running(&self, node: NodeIndex) -> bool {
-        self.nodes[node].power == Power::Running
     }
 }

@@ -60,13 +60,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A minute of virtual time, two of real time, ten seconds of computing, 4 GiB, 50 million
+    /// A minute of virtual time, two of real time, ten seconds of computing, 2 GiB, 50 million
     /// events.
     pub const USUAL: Self = Self {
         horizon: Duration::secs(60),
         seconds: 120,
         spin: 10,
-        memory: 4 << 30,
+        memory: 2 << 30,
         events: 50_000_000,
     };
 }

@@ -185,7 +185,7 @@ unsafe fn pair<T>(
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getcwd(to: *mut c_char, len: size_t) -> *mut c_char {
+pub(crate) unsafe extern "C" fn getcwd(to: *mut c_char, len: size_t) -> *mut c_char {
     // SAFETY: the caller vouches for the buffer; libc's allocates one where there is none.
     unsafe {
         if !inside() {
@@ -203,7 +203,7 @@ pub unsafe extern "C" fn getcwd(to: *mut c_char, len: size_t) -> *mut c_char {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn realpath(path: *const c_char, to: *mut c_char) -> *mut c_char {
+pub(crate) unsafe extern "C" fn realpath(path: *const c_char, to: *mut c_char) -> *mut c_char {
     // SAFETY: as above.
     unsafe {
         if !own(path) {
@@ -259,7 +259,7 @@ unsafe fn folder_of(fd: c_int) -> *mut DIR {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut DIR {
+pub(crate) unsafe extern "C" fn opendir(path: *const c_char) -> *mut DIR {
     // SAFETY: the caller vouches for the path.
     unsafe {
         if !own(path) {
@@ -273,7 +273,7 @@ pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut DIR {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fdopendir(fd: c_int) -> *mut DIR {
+pub(crate) unsafe extern "C" fn fdopendir(fd: c_int) -> *mut DIR {
     // SAFETY: a number.
     unsafe {
         if sim(fd) {
@@ -284,7 +284,7 @@ pub unsafe extern "C" fn fdopendir(fd: c_int) -> *mut DIR {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn readdir64(folder: *mut DIR) -> *mut dirent64 {
+pub(crate) unsafe extern "C" fn readdir64(folder: *mut DIR) -> *mut dirent64 {
     // SAFETY: the caller vouches for the folder.
     unsafe {
         if !ours(folder) {
@@ -310,13 +310,13 @@ pub unsafe extern "C" fn readdir64(folder: *mut DIR) -> *mut dirent64 {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn readdir(folder: *mut DIR) -> *mut dirent {
+pub(crate) unsafe extern "C" fn readdir(folder: *mut DIR) -> *mut dirent {
     // SAFETY: on x86-64 both kinds of entries are the same.
     unsafe { readdir64(folder).cast() }
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dirfd(folder: *mut DIR) -> c_int {
+pub(crate) unsafe extern "C" fn dirfd(folder: *mut DIR) -> c_int {
     // SAFETY: the caller vouches for the folder.
     unsafe {
         if ours(folder) {
@@ -327,7 +327,7 @@ pub unsafe extern "C" fn dirfd(folder: *mut DIR) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn closedir(folder: *mut DIR) -> c_int {
+pub(crate) unsafe extern "C" fn closedir(folder: *mut DIR) -> c_int {
     // SAFETY: the caller vouches for the folder, and does not use it again.
     unsafe {
         if ours(folder) {

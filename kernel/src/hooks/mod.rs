@@ -10,8 +10,10 @@
 
 mod descriptors;
 mod files;
+mod memory;
 mod threads;
 
+pub(crate) use memory::reserve;
 pub(crate) use threads::{finish_thread, serve};
 
 use crate::calls;
@@ -57,7 +59,7 @@ fn find(name: &'static str) -> usize {
 macro_rules! hooks {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $ret:ty; $when:expr => $body:expr;)*) => {$(
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name($($arg: $type),*) -> $ret {
+        pub(crate) unsafe extern "C" fn $name($($arg: $type),*) -> $ret {
             // SAFETY: the caller vouches for its pointers as the manual of the function demands.
             #[allow(unused_unsafe)]
             unsafe {

@@ -110,7 +110,7 @@ hooks! {
 /// What a thread is made of: Rust asks for its guard, which libc does not know of, as the stack was
 /// made by us.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pthread_getattr_np(
+pub(crate) unsafe extern "C" fn pthread_getattr_np(
     thread: pthread_t,
     attributes: *mut pthread_attr_t,
 ) -> c_int {
@@ -132,7 +132,7 @@ static KEYS: Mutex<Vec<(pthread_key_t, unsafe extern "C" fn(*mut c_void))>> =
     Mutex::new(Vec::new());
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pthread_key_create(
+pub(crate) unsafe extern "C" fn pthread_key_create(
     key: *mut pthread_key_t,
     destructor: Option<unsafe extern "C" fn(*mut c_void)>,
 ) -> c_int {
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn pthread_key_create(
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __cxa_thread_atexit_impl(
+pub(crate) unsafe extern "C" fn __cxa_thread_atexit_impl(
     destructor: unsafe extern "C" fn(*mut c_void),
     object: *mut c_void,
     library: *mut c_void,
@@ -212,7 +212,7 @@ pub(crate) fn finish_thread(value: u64) -> ! {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pthread_exit(value: *mut c_void) -> ! {
+pub(crate) unsafe extern "C" fn pthread_exit(value: *mut c_void) -> ! {
     if inside() {
         finish_thread(value as u64);
     }
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn pthread_exit(value: *mut c_void) -> ! {
 macro_rules! ends {
     ($($name:ident)*) => {$(
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name(code: c_int) -> ! {
+        pub(crate) unsafe extern "C" fn $name(code: c_int) -> ! {
             if inside() {
                 calls::exit(code & 0xFF);
             }
@@ -236,7 +236,7 @@ macro_rules! ends {
 ends!(exit _exit _Exit quick_exit);
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn abort() -> ! {
+pub(crate) unsafe extern "C" fn abort() -> ! {
     if inside() {
         calls::exit(128 + SIGABRT);
     }
@@ -248,7 +248,7 @@ pub unsafe extern "C" fn abort() -> ! {
 macro_rules! refused {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $ret:ty;)*) => {$(
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name($($arg: $type),*) -> $ret {
+        pub(crate) unsafe extern "C" fn $name($($arg: $type),*) -> $ret {
             if inside() {
                 calls::refuse(stringify!($name));
             }
@@ -279,7 +279,7 @@ struct Found {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getaddrinfo(
+pub(crate) unsafe extern "C" fn getaddrinfo(
     host: *const c_char,
     service: *const c_char,
     hints: *const addrinfo,
@@ -331,7 +331,7 @@ pub unsafe extern "C" fn getaddrinfo(
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn freeaddrinfo(first: *mut addrinfo) {
+pub(crate) unsafe extern "C" fn freeaddrinfo(first: *mut addrinfo) {
     // SAFETY: the caller vouches for the list, and does not use it again.
     unsafe {
         if first.is_null() || (*first).ai_flags != c_int::MIN {
@@ -346,7 +346,7 @@ pub unsafe extern "C" fn freeaddrinfo(first: *mut addrinfo) {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getauxval(key: c_ulong) -> c_ulong {
+pub(crate) unsafe extern "C" fn getauxval(key: c_ulong) -> c_ulong {
     // Without the vDSO nobody reads the clock behind the kernel's back.
     if inside() && key == AT_SYSINFO_EHDR {
         return 0;
@@ -357,7 +357,7 @@ pub unsafe extern "C" fn getauxval(key: c_ulong) -> c_ulong {
 
 // ---- system calls by number
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn syscall(
+pub(crate) unsafe extern "C" fn syscall(
     number: c_long,
     a: usize,
     b: usize,
