@@ -1,7 +1,7 @@
 //! The calls of programs, in Rust's words: what waits, waits here.
 //!
-//! The hooks turn pointers into slices and numbers and call these; each lends the kernel for as long
-//! as one attempt takes, and gives way to other threads in between.
+//! The hooks turn pointers into slices and numbers and call these; each lends the kernel for as
+//! long as one attempt takes, and gives way to other threads in between.
 
 use crate::backstop::{self, Policy};
 use crate::fd::{FIRST, Kind};
@@ -31,8 +31,8 @@ pub(crate) fn is_simulated(fd: i32) -> bool {
     in_program() && fd >= FIRST
 }
 
-/// A call that never waits. One that is made again and again without a wait in between gives way now
-/// and then, so that time goes on.
+/// A call that never waits. One that is made again and again without a wait in between gives way
+/// now and then, so that time goes on.
 #[inline]
 pub(crate) fn call<R>(work: impl FnOnce(&mut Kernel) -> R) -> R {
     let (result, rests) = enter(|kernel| {

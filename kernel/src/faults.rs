@@ -17,8 +17,8 @@ pub enum Fault {
     Begin(Disturbance),
     /// It is not any more.
     End(Disturbance),
-    /// A machine stops at once: no thread of its program runs again and nobody is told. What was not
-    /// synced is kept or lost page by page, by draws.
+    /// A machine stops at once: no thread of its program runs again and nobody is told. What was
+    /// not synced is kept or lost page by page, by draws.
     Crash(Place),
     /// Several machines stop at one instant, and lose all that was not synced.
     PowerLoss(Vec<Place>),

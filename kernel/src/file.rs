@@ -1,18 +1,19 @@
 //! The files of one node, in memory, and what a crash leaves of them.
 //!
-//! What was written and not synced is in the page cache alone: a crash keeps or loses each such page
-//! by a draw. Names (made, removed, renamed) are written down in the order in which they were
-//! changed, so that a crash keeps a first part of those that are not durable yet; a sync of anything
-//! makes all changes of names before it durable, as the journals of ext4, XFS and btrfs do. A program
-//! that is killed loses nothing: its machine lives on.
+//! What was written and not synced is in the page cache alone: a crash keeps or loses each such
+//! page by a draw. Names (made, removed, renamed) are written down in the order in which they were
+//! changed, so that a crash keeps a first part of those that are not durable yet; a sync of
+//! anything makes all changes of names before it durable, as the journals of ext4, XFS and btrfs
+//! do. A program that is killed loses nothing: its machine lives on.
+
+mod data;
 
 use crate::kernel::{Errno, Kernel};
 use crate::trace::Happening;
+use data::{Data, PAGE};
 use seedfall_sim::{Draws, NodeId, Site};
 use std::collections::{BTreeMap, VecDeque};
 
-/// What the page cache writes at once.
-const PAGE: usize = 4096;
 /// So many symbolic links are followed.
 const MOST_LINKS: u32 = 40;
 /// The inode of the root.
@@ -25,16 +26,6 @@ enum Content {
     Folder(BTreeMap<String, usize>),
     Link(String),
     Socket,
-}
-
-/// The bytes of a file, and what is durable of them.
-#[derive(Clone, Debug, Default)]
-struct Data {
-    bytes: Vec<u8>,
-    /// What pages held that were written since the last sync; `None`: they were behind the end.
-    before: BTreeMap<usize, Option<Vec<u8>>>,
-    /// How long the file was then.
-    durable_length: usize,
 }
 
 /// A file, a folder, a link.
@@ -109,74 +100,6 @@ pub(crate) struct Tree {
     inodes: Vec<Inode>,
     changes: Vec<Change>,
     calls: u64,
-}
-
-impl Data {
-    /// The page is about to change: what it holds is kept for a crash.
-    fn touch(&mut self, page: usize) {
-        let Data { bytes, before, durable_length } = self;
-        before.entry(page).or_insert_with(|| {
-            let start = page * PAGE;
-            let end = (start + PAGE).min(*durable_length).min(bytes.len());
-            (start < end).then(|| bytes[start..end].to_vec())
-        });
-    }
-
-    fn touch_range(&mut self, start: usize, end: usize) {
-        if start < end {
-            (start / PAGE..=(end - 1) / PAGE).for_each(|page| self.touch(page));
-        }
-    }
-
-    fn write(&mut self, at: usize, bytes: &[u8]) {
-        let end = at + bytes.len();
-        self.touch_range(at.min(self.bytes.len()), end);
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        self.bytes[at..end].copy_from_slice(bytes);
-    }
-
-    fn resize(&mut self, length: usize) {
-        let old = self.bytes.len();
-        self.touch_range(old.min(length), old.max(length));
-        self.bytes.resize(length, 0);
-    }
-
-    fn sync(&mut self) {
-        self.before.clear();
-        self.durable_length = self.bytes.len();
-    }
-
-    /// What a crash leaves; `keep` decides for each page that is not durable.
-    fn crash(&mut self, mut keep: impl FnMut() -> bool) {
-        if self.before.is_empty() {
-            return;
-        }
-        let before = std::mem::take(&mut self.before);
-        let new = std::mem::take(&mut self.bytes);
-        let mut image = new.clone();
-        image.resize(self.durable_length, 0);
-        for (page, old) in &before {
-            let start = page * PAGE;
-            if let Some(old) = old {
-                image[start..start + old.len()].copy_from_slice(old);
-            }
-        }
-        for page in before.keys() {
-            let (start, end) = (page * PAGE, ((page + 1) * PAGE).min(new.len()));
-            if keep() && start < end {
-                if image.len() < end {
-                    image.resize(end, 0);
-                }
-                image[start..end].copy_from_slice(&new[start..end]);
-            }
-        }
-        if new.len() < self.durable_length && keep() {
-            image.truncate(new.len());
-        }
-        (self.durable_length, self.bytes) = (image.len(), image);
-    }
 }
 
 impl Tree {
@@ -623,85 +546,4 @@ impl Kernel {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use seedfall_sim::Seed;
-
-    fn file(tree: &mut Tree, path: &str, bytes: &[u8]) -> usize {
-        let flags = libc::O_CREAT | libc::O_RDWR;
-        let (inode, folder) = tree.open(path, flags, 0o644, 0).expect("a file can be made");
-        assert!(!folder);
-        tree.write(inode, 0, bytes, 0).expect("it is a file");
-        inode
-    }
-
-    fn read(tree: &mut Tree, path: &str) -> Result<Vec<u8>, Errno> {
-        let inode = tree.inode(path)?;
-        let mut bytes = vec![0; 100_000];
-        let size = tree.read(inode, 0, &mut bytes)?;
-        bytes.truncate(size);
-        Ok(bytes)
-    }
-
-    #[test]
-    fn a_crash_takes_what_was_not_synced_and_leaves_the_rest() {
-        let (mut kept, mut gone, mut torn) = (0, 0, 0);
-        for seed in 0..200 {
-            let mut draws = Draws::new(Seed(seed), 1, 0);
-            let mut tree = Tree::new();
-            let old = file(&mut tree, "/a", &[1; 8192]);
-            tree.sync(old);
-            tree.write(old, 0, &[2; 8192], 0).expect("it is a file");
-            file(&mut tree, "/b", b"new");
-            tree.crash(&mut draws, NodeId::new(0), 1, false);
-            let bytes = read(&mut tree, "/a").expect("it was synced");
-            assert_eq!(bytes.len(), 8192);
-            let pages = [bytes[0], bytes[4096]];
-            assert!(bytes[..4096].iter().all(|byte| *byte == pages[0]), "a page is whole");
-            match pages {
-                [2, 2] => kept += 1,
-                [1, 1] => gone += 1,
-                _ => torn += 1,
-            }
-            match read(&mut tree, "/b") {
-                Ok(bytes) => assert!(bytes.is_empty() || bytes == b"new"),
-                Err(error) => assert_eq!(error, libc::ENOENT),
-            }
-        }
-        assert!(kept > 20 && gone > 20 && torn > 50, "{kept} {gone} {torn}");
-    }
-
-    #[test]
-    fn a_power_loss_takes_all_that_was_not_synced() {
-        let mut draws = Draws::new(Seed(1), 1, 0);
-        let mut tree = Tree::new();
-        let old = file(&mut tree, "/a", b"old");
-        tree.sync(old);
-        tree.write(old, 0, b"newer", 0).expect("it is a file");
-        tree.rename("/a", "/b", 0).expect("it is there");
-        assert_eq!(tree.crash(&mut draws, NodeId::new(0), 1, true), 2);
-        assert_eq!(read(&mut tree, "/a").as_deref(), Ok(b"old".as_slice()));
-        assert_eq!(read(&mut tree, "/b"), Err(libc::ENOENT));
-    }
-
-    #[test]
-    fn names_links_and_folders_are_those_of_posix() {
-        let mut tree = Tree::new();
-        tree.make_folder("/d", 0o755, 0).expect("it is not there");
-        assert_eq!(tree.make_folder("/d", 0o755, 0), Err(libc::EEXIST));
-        assert_eq!(tree.make_folder("/e/f", 0o755, 0), Err(libc::ENOENT));
-        file(&mut tree, "/d/x", b"x");
-        tree.make_link("../d/x", "/d/l", 0).expect("it is not there");
-        assert_eq!(read(&mut tree, "/d/./l").as_deref(), Ok(b"x".as_slice()));
-        assert_eq!(tree.unlink("/d", true, 0), Err(libc::ENOTEMPTY));
-        assert_eq!(tree.unlink("/d", false, 0), Err(libc::EISDIR));
-        tree.link("/d/x", "/y", 0).expect("it is not there");
-        assert_eq!(tree.status("/y", true).map(|status| status.links), Ok(2));
-        tree.unlink("/d/x", false, 0).expect("it is there");
-        assert_eq!(read(&mut tree, "/y").as_deref(), Ok(b"x".as_slice()));
-        assert_eq!(read(&mut tree, "/d/l"), Err(libc::ENOENT));
-        tree.make_link("/loop", "/loop", 0).expect("it is not there");
-        assert_eq!(tree.status("/loop", true), Err(libc::ELOOP));
-        assert_eq!(tree.status("/y/z", true), Err(libc::ENOTDIR));
-    }
-}
+mod tests;

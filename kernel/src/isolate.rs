@@ -6,15 +6,15 @@ use std::process::{Command, Stdio};
 /// What tells a process that it is the one made anew.
 const MARK: &str = "SEEDFALL_KERNEL_ISOLATED";
 
-/// Runs `body` in a process of its own, made for this test alone: no other test's threads in it, and
-/// the same addresses every time, where the machine permits that
+/// Runs `body` in a process of its own, made for this test alone: no other test's threads in it,
+/// and the same addresses every time, where the machine permits that
 /// ([`Isolation::fixed_addresses`](crate::report::Isolation)).
 ///
 /// Without it, a run depends on its seed and on what its process was when it was forked: a program
 /// that looks at an address or at the number that Rust gives a thread may then behave otherwise.
 ///
-/// It is to be the whole of a `#[test]`, or of `main`: the process made anew runs the same test, and
-/// comes here again. The body's output is printed by the calling process.
+/// It is to be the whole of a `#[test]`, or of `main`: the process made anew runs the same test,
+/// and comes here again. The body's output is printed by the calling process.
 ///
 /// # Panics
 /// If the body does, or if its process dies.

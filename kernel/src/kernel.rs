@@ -1,8 +1,8 @@
 //! The simulated kernel as one value: virtual time, the queue of events, and every table.
 //!
-//! It is plain safe Rust that knows no hook, no real descriptor and no stack: a call of a program is
-//! a method, a call that must wait says so, and whoever drives it ([`run`](crate::run), or a test)
-//! runs the threads that it names. All that is random is a draw with an address.
+//! It is plain safe Rust that knows no hook, no real descriptor and no stack: a call of a program
+//! is a method, a call that must wait says so, and whoever drives it ([`run`](crate::run), or a
+//! test) runs the threads that it names. All that is random is a draw with an address.
 
 use crate::fd::{Descriptor, Kind, Object};
 use crate::futex::Futexes;

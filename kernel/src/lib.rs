@@ -21,6 +21,7 @@ pub mod report;
 mod run;
 mod sched;
 mod socket;
+mod stream;
 mod tcp;
 mod trace;
 mod udp;

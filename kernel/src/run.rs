@@ -177,8 +177,8 @@ pub fn run_under(
         let path = std::env::current_exe().ok()?;
         Some(path.to_string_lossy().into_owned())
     });
-    machine::prepare(POOL);
-    match machine::fork(|| child(world, seed, nemesis, overrides)) {
+    watch_panics();
+    match machine::fork(POOL, || child(world, seed, nemesis, overrides)) {
         Ok(child) => read(&mut report, &child.wait()),
         Err(error) => report.failures.push(Failure::Setup(format!("cannot fork: {error}"))),
     }
@@ -231,11 +231,9 @@ fn child(
     nemesis: &mut dyn Nemesis,
     overrides: &BTreeMap<DrawAddress, Override>,
 ) {
-    machine::adopt();
     let limits = world.limits;
     let bounds = Bounds { seconds: limits.seconds, memory: limits.memory, spin: limits.spin };
     machine::bound(&bounds);
-    watch_panics();
     let servers = world.servers.len();
     let (count, clients) = (world.nodes().count(), world.clients.len());
     let draws = Draws::new(seed, servers, clients).with_overrides(overrides.clone());
@@ -338,10 +336,19 @@ extern "C" fn main_thread(node: *mut c_void) -> *mut c_void {
     calls::exit(code)
 }
 
-/// Every panic is told, wherever a runtime may swallow it.
+/// Every panic in a run is told, wherever a runtime may swallow it. Set before the first fork: in a
+/// child, a lock that another thread held at the fork is never given back.
 fn watch_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(set_hook);
+}
+
+fn set_hook() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        if !machine::is_run() {
+            return before(info);
+        }
         if machine::is_lent() || !machine::in_program() {
             stopped(Stop::Bug(info.to_string()));
         }
@@ -448,9 +455,7 @@ fn read_told(report: &mut Report, kind: u8, frame: &mut Reader<'_>) {
         _ => {
             let code = number as i32;
             one.exits.push((at, code));
-            let hungry = one.printed.iter().rev().take(4).any(|printed| {
-                String::from_utf8_lossy(&printed.bytes).contains("memory allocation of")
-            });
+            let hungry = one.output().contains("memory allocation of");
             if code == 128 + libc::SIGABRT && hungry {
                 report.failures.push(Failure::Memory { node: name, at });
             } else if code != 0 {

@@ -1,9 +1,9 @@
 //! Threads: who can run, who waits for what and until when, and who is next.
 //!
 //! Threads change places only at calls of the kernel. Which of several threads of a node goes on is
-//! a draw, so that other seeds explore other interleavings. A thread that calls the kernel again and
-//! again without ever waiting (it polls a clock, or spins with `sched_yield`) has used up its slice
-//! some time: then it waits for a moment, and time goes on.
+//! a draw, so that other seeds explore other interleavings. A thread that calls the kernel again
+//! and again without ever waiting (it polls a clock, or spins with `sched_yield`) has used up its
+//! slice some time: then it waits for a moment, and time goes on.
 
 use crate::kernel::{Event, Kernel, NodeIndex};
 use crate::trace::Happening;

@@ -42,7 +42,8 @@ hooks! {
         Ok(0)
     };
     fn pipe(ends: *mut c_int) -> c_int; inside() => Ok(pipe2(ends, 0));
-    fn eventfd(count: c_uint, flags: c_int) -> c_int; inside() => Ok(call(|k| k.eventfd(count, flags)));
+    fn eventfd(count: c_uint, flags: c_int) -> c_int; inside() =>
+        Ok(call(|k| k.eventfd(count, flags)));
     fn timerfd_create(clock: c_int, flags: c_int) -> c_int; inside() =>
         Ok(call(|k| k.timer_create(clock, flags)));
     fn timerfd_settime(fd: c_int, flags: c_int, new: *const itimerspec, old: *mut itimerspec)
@@ -175,7 +176,11 @@ hooks! {
     fn setsockopt(fd: c_int, level: c_int, option: c_int, from: *const c_void, len: socklen_t)
         -> c_int; sim(fd) => {
         let word = |at: usize| from.cast::<i64>().add(at).read_unaligned();
-        let wide = match len { 16.. => Some([word(0), word(1)]), 8.. => Some([word(0), 0]), _ => None };
+        let wide = match len {
+            16.. => Some([word(0), word(1)]),
+            8.. => Some([word(0), 0]),
+            _ => None,
+        };
         let value = if len >= 4 { from.cast::<c_int>().read_unaligned() } else { 0 };
         calls::set_socket_option(fd, level, option, value, wide)
     };

@@ -1,9 +1,9 @@
-//! The memory of programs: one region at a fixed address, so that what a program sees of the heap is
-//! the same in every run, whatever its process did before it was forked.
+//! The memory of programs: one region at a fixed address, so that what a program sees of the heap
+//! is the same in every run, whatever its process did before it was forked.
 //!
 //! Blocks have sizes of a few classes, and go back to the list of their class. Only one thread
-//! does anything in a run, so nothing is locked. What is real stays real: libc's own functions serve
-//! everybody else, and what they gave they take back.
+//! does anything in a run, so nothing is locked. What is real stays real: libc's own functions
+//! serve everybody else, and what they gave they take back.
 
 use super::*;
 use std::sync::atomic::AtomicUsize;

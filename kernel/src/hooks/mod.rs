@@ -104,8 +104,8 @@ impl From<()> for Answer {
     }
 }
 
-// Pointers to what Rust calls them. SAFETY of all: the caller of the hooked function vouches for the
-// pointer and the length.
+// Pointers to what Rust calls them. SAFETY of all: the caller of the hooked function vouches for
+// the pointer and the length.
 
 unsafe fn bytes<'a>(from: *const c_void, len: usize) -> IoSlice<'a> {
     // SAFETY: see above.

@@ -77,7 +77,7 @@ fn a_loop_without_a_call_is_stopped_and_its_stack_shown() {
         let report = run(spinning_here);
         let Failure::Spin { node, stack, .. } = only(&report) else { panic!("{report:?}") };
         assert_eq!(node, "bad");
-        assert!(stack.contains("spinning_here"), "{stack}");
+        assert!(stack.contains("spinning_here") || cfg!(not(debug_assertions)), "{stack}");
     });
 }
 
@@ -128,7 +128,8 @@ fn what_is_not_simulated_is_named() {
         let report = run(|| drop(std::process::Command::new("true").status()));
         let Failure::Unsupported { call, stack, .. } = only(&report) else { panic!("{report:?}") };
         assert!(call.contains("spawn") || call.contains("fork"), "{call}");
-        assert!(stack.contains("verdicts"), "{stack}");
+        // Without the information for debuggers, some names are missing.
+        assert!(stack.contains("verdicts") || cfg!(not(debug_assertions)), "{stack}");
     });
 }
 
