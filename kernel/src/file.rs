@@ -520,10 +520,12 @@ impl Tree {
 
     /// The last descriptor of a file is closed: one without a name is gone.
     pub(crate) fn closed(&mut self, inode: usize) {
-        if self.inodes[inode].links == 0 && self.changes.is_empty() {
-            if let Content::File(data) = &mut self.inodes[inode].content {
-                *data = Data::default();
-            }
+        let Inode { content, links, .. } = &mut self.inodes[inode];
+        if let Content::File(data) = content
+            && *links == 0
+            && self.changes.is_empty()
+        {
+            *data = Data::default();
         }
     }
 }

@@ -38,7 +38,7 @@ const FINAL: u8 = 6;
 const ARMED: u8 = 7;
 
 /// What is told as it happens, so that a process that dies has told it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Told<'a> {
     /// A program printed something.
     Output { node: NodeIndex, at: Time, stream: u8, bytes: &'a [u8] },

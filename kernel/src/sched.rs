@@ -163,12 +163,11 @@ impl Kernel {
                 let handle = self.queue.reschedule(handle, at);
                 self.threads[index].timer = Some((handle, at));
             }
-            (Some(_), Some(_)) => {}
             (None, Some((handle, _))) => {
                 self.queue.cancel(handle);
                 self.threads[index].timer = None;
             }
-            (None, None) => {}
+            (Some(_), Some(_)) | (None, None) => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::calls::{self, call, is_simulated as sim};
+use crate::kernel::Kernel;
 
 /// What a program prints; `None`: the descriptor is not one of its standard streams.
 fn printed(fd: c_int, buffers: &[IoSlice<'_>]) -> Result<usize, Errno> {
@@ -62,8 +63,8 @@ hooks! {
             put_time(&raw mut (*to).it_value, left);
             put_time(&raw mut (*to).it_interval, each);
         });
-    fn epoll_create1(flags: c_int) -> c_int; inside() => Ok(call(|k| k.epoll_create()));
-    fn epoll_create(size: c_int) -> c_int; inside() => Ok(call(|k| k.epoll_create()));
+    fn epoll_create1(flags: c_int) -> c_int; inside() => Ok(call(Kernel::epoll_create));
+    fn epoll_create(size: c_int) -> c_int; inside() => Ok(call(Kernel::epoll_create));
     fn epoll_ctl(epfd: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int;
         sim(epfd) => {
         let event = if event.is_null() { None } else { Some(((*event).events, (*event).u64)) };

@@ -419,50 +419,83 @@ unsafe fn futex(words: [usize; 6]) -> Result<i64, Errno> {
 /// A system call of a program that came without a symbol of its own: what it returns to the
 /// program, an error as a negative number.
 pub(crate) fn serve(number: c_long, words: [usize; 6]) -> i64 {
-    let [a, b, c, d, e, _] = words;
-    let (fd, second) = (a as c_int, b as c_int);
-    let simulated = sim(fd);
+    if !inside() {
+        return real_call(number, words);
+    }
     // SAFETY: the program vouches for its words as the system call demands; each hook takes the
     // same ones.
-    let result: i64 = unsafe {
-        use super::descriptors as fds;
-        use super::files;
+    let result = unsafe {
+        if number == SYS_futex {
+            return futex(words).unwrap_or_else(|error| -i64::from(error));
+        }
+        serve_plain(number, words)
+            .or_else(|| serve_path(number, words))
+            .or_else(|| serve_descriptor(number, words))
+    };
+    match result {
+        // SAFETY: the place of this thread's `errno`.
+        Some(-1) => -i64::from(unsafe { *__errno_location() }),
+        Some(result) => result,
+        None => match number {
+            // What belongs to the real machine: a backtrace reads the program itself.
+            SYS_read | SYS_close | SYS_fstat | SYS_lseek | SYS_openat | SYS_open | SYS_readlink
+            | SYS_newfstatat | SYS_statx | SYS_ioctl | SYS_fcntl | SYS_pread64 => {
+                real_call(number, words)
+            }
+            _ => match calls::unserved(number) {
+                Some(error) => -i64::from(error),
+                None => real_call(number, words),
+            },
+        },
+    }
+}
+
+/// Serves a call that names no descriptor. `None`: it is not one of these.
+unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
+    use super::descriptors as fds;
+    let [a, b, c, d, _, _] = words;
+    let (first, second) = (a as c_int, b as c_int);
+    // SAFETY: the caller vouches for the words.
+    Some(unsafe {
         match number {
-            SYS_futex if inside() => {
-                return futex(words).unwrap_or_else(|error| -i64::from(error));
+            SYS_getrandom => getrandom(a as *mut c_void, b, 0) as i64,
+            SYS_gettid => gettid().into(),
+            SYS_getpid => getpid().into(),
+            SYS_clock_gettime => clock_gettime(first, b as *mut timespec).into(),
+            SYS_gettimeofday => gettimeofday(a as *mut timeval, std::ptr::null_mut()).into(),
+            SYS_clock_nanosleep => {
+                clock_nanosleep(first, second, c as *const timespec, d as *mut timespec).into()
             }
-            SYS_getrandom if inside() => getrandom(a as *mut c_void, b, 0) as i64,
-            SYS_gettid if inside() => gettid().into(),
-            SYS_getpid if inside() => getpid().into(),
-            SYS_clock_gettime if inside() => clock_gettime(fd, b as *mut timespec).into(),
-            SYS_gettimeofday if inside() => {
-                gettimeofday(a as *mut timeval, std::ptr::null_mut()).into()
-            }
-            SYS_clock_nanosleep if inside() => {
-                clock_nanosleep(fd, second, c as *const timespec, d as *mut timespec).into()
-            }
-            SYS_nanosleep if inside() => nanosleep(a as *const timespec, b as *mut timespec).into(),
-            SYS_sched_yield if inside() => sched_yield().into(),
-            SYS_sched_getaffinity if inside() => {
+            SYS_nanosleep => nanosleep(a as *const timespec, b as *mut timespec).into(),
+            SYS_sched_yield => sched_yield().into(),
+            SYS_sched_getaffinity => {
                 sched_getaffinity(0, b, c as *mut cpu_set_t);
                 8
             }
+            SYS_epoll_create1 => fds::epoll_create1(first).into(),
+            SYS_eventfd2 => fds::eventfd(a as c_uint, second).into(),
+            SYS_timerfd_create => fds::timerfd_create(first, second).into(),
+            SYS_socket => fds::socket(first, second, c as c_int).into(),
+            SYS_pipe2 => fds::pipe2(a as *mut c_int, second).into(),
+            SYS_poll => fds::poll(a as *mut pollfd, b as nfds_t, c as c_int).into(),
+            _ => return None,
+        }
+    })
+}
+
+/// Serves a call on a path of a program's own. `None`: it is not one of these.
+unsafe fn serve_path(number: c_long, words: [usize; 6]) -> Option<i64> {
+    use super::files;
+    let [a, b, c, d, e, _] = words;
+    let (fd, second) = (a as c_int, b as c_int);
+    let simulated = sim(fd);
+    // SAFETY: the caller vouches for the words.
+    Some(unsafe {
+        match number {
             SYS_statx if simulated || own(b as *const c_char) => {
-                files::statx(fd, b as *const c_char, c as c_int, d as c_uint, e as *mut statx)
-                    .into()
+                let (path, to) = (b as *const c_char, e as *mut statx);
+                files::statx(fd, path, c as c_int, d as c_uint, to).into()
             }
-            SYS_read if simulated => fds::read(fd, b as *mut c_void, c) as i64,
-            SYS_write if simulated || fd == 1 || fd == 2 => {
-                fds::write(fd, b as *const c_void, c) as i64
-            }
-            SYS_writev if simulated || fd == 1 || fd == 2 => {
-                fds::writev(fd, b as *const iovec, c as c_int) as i64
-            }
-            SYS_close if simulated => fds::close(fd).into(),
-            SYS_fcntl if simulated => fds::fcntl(fd, second, c).into(),
-            SYS_ioctl if simulated => fds::ioctl(fd, b as c_ulong, c).into(),
-            SYS_fsync | SYS_fdatasync if simulated => files::fsync(fd).into(),
-            SYS_lseek if simulated => files::lseek(fd, b as off_t, c as c_int),
             SYS_openat if own(b as *const c_char) => {
                 files::openat(fd, b as *const c_char, c as c_int, d as mode_t).into()
             }
@@ -472,43 +505,72 @@ pub(crate) fn serve(number: c_long, words: [usize; 6]) -> i64 {
             SYS_newfstatat if simulated || own(b as *const c_char) => {
                 files::fstatat(fd, b as *const c_char, c as *mut stat, d as c_int).into()
             }
-            SYS_fstat if simulated => files::fstat(fd, b as *mut stat).into(),
-            SYS_epoll_create1 if inside() => fds::epoll_create1(fd).into(),
-            SYS_epoll_ctl if simulated => {
-                fds::epoll_ctl(fd, second, c as c_int, d as *mut epoll_event).into()
+            _ => return None,
+        }
+    })
+}
+
+/// Serves a call on a simulated descriptor or a standard stream. `None`: it is not one of these.
+unsafe fn serve_descriptor(number: c_long, words: [usize; 6]) -> Option<i64> {
+    use super::{descriptors as fds, files};
+    let [a, b, c, d, e, f] = words;
+    let (fd, second) = (a as c_int, b as c_int);
+    let (simulated, prints) = (sim(fd), fd == 1 || fd == 2);
+    // SAFETY: the caller vouches for the words.
+    Some(unsafe {
+        match number {
+            SYS_write if simulated || prints => fds::write(fd, b as *const c_void, c) as i64,
+            SYS_writev if simulated || prints => {
+                fds::writev(fd, b as *const iovec, c as c_int) as i64
             }
-            SYS_epoll_wait | SYS_epoll_pwait if simulated => {
+            _ if !simulated => return None,
+            SYS_read => fds::read(fd, b as *mut c_void, c) as i64,
+            SYS_close => fds::close(fd).into(),
+            SYS_fcntl => fds::fcntl(fd, second, c).into(),
+            SYS_ioctl => fds::ioctl(fd, b as c_ulong, c).into(),
+            SYS_fsync | SYS_fdatasync => files::fsync(fd).into(),
+            SYS_lseek => files::lseek(fd, b as off_t, c as c_int),
+            SYS_fstat => files::fstat(fd, b as *mut stat).into(),
+            SYS_epoll_ctl => fds::epoll_ctl(fd, second, c as c_int, d as *mut epoll_event).into(),
+            SYS_epoll_wait | SYS_epoll_pwait => {
                 fds::epoll_wait(fd, b as *mut epoll_event, c as c_int, d as c_int).into()
             }
-            SYS_epoll_pwait2 if simulated => {
+            SYS_epoll_pwait2 => {
                 let time = d as *const timespec;
                 let millis = if time.is_null() { -1 } else { millis(span(time)) };
                 fds::epoll_wait(fd, b as *mut epoll_event, c as c_int, millis).into()
             }
-            SYS_eventfd2 if inside() => fds::eventfd(a as c_uint, second).into(),
-            SYS_timerfd_create if inside() => fds::timerfd_create(fd, second).into(),
-            SYS_socket if inside() => fds::socket(fd, second, c as c_int).into(),
-            SYS_connect if simulated => {
-                fds::connect(fd, b as *const sockaddr, c as socklen_t).into()
+            SYS_connect => fds::connect(fd, b as *const sockaddr, c as socklen_t).into(),
+            SYS_bind => fds::bind(fd, b as *const sockaddr, c as socklen_t).into(),
+            SYS_listen => fds::listen(fd, second).into(),
+            SYS_accept4 => {
+                let (to, len) = (b as *mut sockaddr, c as *mut socklen_t);
+                fds::accept4(fd, to, len, d as c_int).into()
             }
-            SYS_poll if inside() => fds::poll(a as *mut pollfd, b as nfds_t, c as c_int).into(),
-            _ if !inside() => return real_call(number, words),
-            // What belongs to the real machine: a backtrace reads the program itself.
-            SYS_read | SYS_close | SYS_fstat | SYS_lseek | SYS_openat | SYS_open | SYS_readlink
-            | SYS_newfstatat | SYS_statx | SYS_ioctl | SYS_fcntl | SYS_pread64 => {
-                return real_call(number, words);
+            SYS_shutdown => fds::shutdown(fd, second).into(),
+            SYS_getsockname => fds::getsockname(fd, b as *mut sockaddr, c as *mut socklen_t).into(),
+            SYS_getpeername => fds::getpeername(fd, b as *mut sockaddr, c as *mut socklen_t).into(),
+            SYS_setsockopt => {
+                let (option, from) = (c as c_int, d as *const c_void);
+                fds::setsockopt(fd, second, option, from, e as socklen_t).into()
             }
-            _ => match calls::unserved(number) {
-                Some(error) => return -i64::from(error),
-                None => return real_call(number, words),
-            },
+            SYS_getsockopt => {
+                let (option, to) = (c as c_int, d as *mut c_void);
+                fds::getsockopt(fd, second, option, to, e as *mut socklen_t).into()
+            }
+            SYS_sendto => {
+                let (to, len) = (e as *const sockaddr, f as socklen_t);
+                fds::sendto(fd, b as *const c_void, c, d as c_int, to, len) as i64
+            }
+            SYS_recvfrom => {
+                let (from, len) = (e as *mut sockaddr, f as *mut socklen_t);
+                fds::recvfrom(fd, b as *mut c_void, c, d as c_int, from, len) as i64
+            }
+            SYS_recvmsg => fds::recvmsg(fd, b as *mut msghdr, c as c_int) as i64,
+            SYS_sendmsg => fds::sendmsg(fd, b as *const msghdr, c as c_int) as i64,
+            _ => return None,
         }
-    };
-    if result == -1 {
-        // SAFETY: the place of this thread's `errno`.
-        return -i64::from(unsafe { *__errno_location() });
-    }
-    result
+    })
 }
 
 /// A span in milliseconds, rounded up.

@@ -4,6 +4,8 @@
 #![expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
     clippy::print_stdout,
     reason = "programs do what programs do"
 )]
