@@ -98,6 +98,8 @@ mod sched;
 mod socket;
 mod stream;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod udp;
 mod unix;

@@ -41,8 +41,9 @@ pub(crate) enum Name {
 pub(crate) enum Stage {
     /// Made.
     Fresh,
-    /// Waits for connections; those in the queue can be accepted.
-    Listening { backlog: usize, queue: VecDeque<usize> },
+    /// Waits for connections; those in the queue can be accepted, and so many handshakes are under
+    /// way.
+    Listening { backlog: usize, queue: VecDeque<usize>, handshakes: usize },
     /// The handshake is under way.
     Connecting { connection: usize },
     /// One side of a connection.
@@ -257,7 +258,7 @@ impl Kernel {
                 if socket.family != Family::Unix && socket.local.port() == 0 {
                     self.bind(fd, &Name::Inet(NOWHERE))?;
                 }
-                let stage = Stage::Listening { backlog, queue: VecDeque::new() };
+                let stage = Stage::Listening { backlog, queue: VecDeque::new(), handshakes: 0 };
                 self.set_stage(object, stage);
             }
             _ => return Err(libc::EINVAL),
@@ -265,12 +266,23 @@ impl Kernel {
         Ok(())
     }
 
-    /// How many connections wait at a listening socket, and how many may; `None`: it does not
+    /// How many connections wait at a listening socket or are about to, and how many may; `None`: it does not
     /// listen.
     pub(crate) fn backlog(&self, object: usize) -> Option<(usize, usize)> {
         match self.stage(object) {
-            Some(Stage::Listening { backlog, queue }) => Some((queue.len(), *backlog)),
+            Some(Stage::Listening { backlog, queue, handshakes }) => {
+                Some((queue.len() + handshakes, *backlog))
+            }
             _ => None,
+        }
+    }
+
+    /// One handshake more, or one fewer, is under way at a listening socket, if it still listens.
+    pub(crate) fn count_handshake(&mut self, object: usize, by: isize) {
+        if let Kind::Socket(socket) = &mut self.objects[object].kind
+            && let Stage::Listening { handshakes, .. } = &mut socket.stage
+        {
+            *handshakes = handshakes.saturating_add_signed(by);
         }
     }
 

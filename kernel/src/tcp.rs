@@ -242,7 +242,7 @@ impl Kernel {
     /// The first segment in flight is lost: it will be sent again, and those behind it too.
     fn lose(&mut self, index: usize, side: usize) {
         if self.is_dead(index, side) {
-            self.connections[index].sides[side].ground();
+            self.ground(index, side);
             return;
         }
         let generation = self.connections[index].generation;
@@ -260,6 +260,21 @@ impl Kernel {
         let epoch = sender.epoch;
         let at = self.now + wait;
         self.queue.push(at, Event::Retransmit { connection: index, generation, side, epoch });
+    }
+
+    /// A side forgets what is in flight, and a handshake that it had begun.
+    fn ground(&mut self, index: usize, side: usize) {
+        self.connections[index].sides[side].ground();
+        if side == 1 {
+            self.end_handshake(index);
+        }
+    }
+
+    /// The handshake of a connection is over: the socket that it was for.
+    fn end_handshake(&mut self, index: usize) -> Option<usize> {
+        let listener = self.connections[index].sides[1].listener.take()?;
+        self.count_handshake(listener, -1);
+        Some(listener)
     }
 
     /// Whether the machine of a side is off, or was started anew since: it sends nothing again.
@@ -281,7 +296,7 @@ impl Kernel {
             _ => DATA_RETRIES,
         };
         if self.is_dead(index, side) {
-            self.connections[index].sides[side].ground();
+            self.ground(index, side);
             self.forget_connection(index);
             return;
         }
@@ -336,7 +351,7 @@ impl Kernel {
         let receiver = &self.connections[index].sides[1 - side];
         if receiver.life.is_some_and(|life| life != self.nodes[to].life) {
             // The machine was started anew, and knows nothing of the connection.
-            self.connections[index].sides[side].ground();
+            self.ground(index, side);
             self.send_reset(index, side);
             return;
         }
@@ -418,12 +433,13 @@ impl Kernel {
             return;
         }
         self.connections[index].sides[1].listener = Some(listener);
+        self.count_handshake(listener, 1);
         self.push_segment(index, 1, Segment::SynAck);
     }
 
     /// The client has heard that it is connected: the server can accept it.
     fn take_ack(&mut self, index: usize) {
-        let Some(listener) = self.connections[index].sides[1].listener.take() else { return };
+        let Some(listener) = self.end_handshake(index) else { return };
         if self.backlog(listener).is_none() {
             return self.refuse(index, 0);
         }
@@ -438,7 +454,7 @@ impl Kernel {
             self.fail(index, side, libc::EPIPE);
             return;
         }
-        self.connections[index].sides[side].ground();
+        self.ground(index, side);
         self.send_reset(index, side);
     }
 
@@ -475,9 +491,8 @@ impl Kernel {
 
     /// A side is over, and its socket says why.
     pub(crate) fn fail(&mut self, index: usize, side: usize, error: Errno) {
+        self.ground(index, side);
         let failed = &mut self.connections[index].sides[side];
-        failed.ground();
-        failed.listener = None;
         failed.ended = true;
         failed.shut = true;
         if let Some(object) = failed.object {
@@ -497,8 +512,8 @@ impl Kernel {
             closed.flight.truncate(under_way);
             closed.shut = true;
         } else if abort || !closed.received.is_empty() {
-            closed.ground();
-            closed.shut = true;
+            self.ground(index, side);
+            self.connections[index].sides[side].shut = true;
             if self.connections[index].instant {
                 self.take_segment(index, side, Segment::Fin);
             } else {
