@@ -101,6 +101,8 @@ pub(crate) struct Kernel {
     pub(crate) steps: u64,
     /// Switches from one thread to another.
     pub(crate) switches: u64,
+    /// How often a program asked for the real machine.
+    pub(crate) escapes: u64,
     /// Segments and datagrams that arrived.
     pub(crate) deliveries: u64,
 }
@@ -132,6 +134,7 @@ impl Kernel {
             calls: 0,
             steps: 0,
             switches: 0,
+            escapes: 0,
             deliveries: 0,
         }
     }

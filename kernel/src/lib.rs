@@ -108,5 +108,5 @@ pub mod world;
 pub use faults::{Fault, Nemesis, Place, Target};
 pub use isolate::isolated;
 pub use report::{Ended, Failure, Isolation, NodeReport, Note, Printed, Report};
-pub use run::{note, now, run, run_under};
+pub use run::{node, nondeterministic, note, now, run, run_under};
 pub use world::{ClientContext, Limits, Outcome, Simulation, World};

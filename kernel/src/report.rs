@@ -199,6 +199,9 @@ pub struct Report {
     pub calls: u64,
     /// Switches between threads.
     pub switches: u64,
+    /// How often a program did something with the real machine
+    /// ([`nondeterministic`](crate::nondeterministic)).
+    pub nondeterministic: u64,
     /// What reached the real standard output and error of the process.
     pub stray: Vec<u8>,
     /// What the machine permitted.

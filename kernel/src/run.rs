@@ -137,6 +137,22 @@ pub fn now() -> Option<Time> {
     machine::in_program().then(|| enter(|kernel| kernel.now))
 }
 
+/// The name of the node whose program asks, if it is one of a simulation: for loggers.
+pub fn node() -> Option<String> {
+    machine::in_program().then(|| enter(|kernel| kernel.nodes[kernel.here()].name.clone()))
+}
+
+/// Does something with the real machine in the midst of a program: it reads a real file, asks a
+/// real service. The run is no function of its seed any more, and its report says so
+/// ([`Report::nondeterministic`]). Outside a simulation, just does it.
+pub fn nondeterministic<R>(work: impl FnOnce() -> R) -> R {
+    if !machine::in_program() {
+        return work();
+    }
+    enter(|kernel| kernel.escapes += 1);
+    machine::outside(work)
+}
+
 /// Records something for the report of the run. Outside a simulation, nothing.
 pub fn note(bytes: &[u8]) {
     if !machine::in_program() {
@@ -219,6 +235,7 @@ fn empty_report(world: &World, seed: Seed) -> Report {
         deliveries: 0,
         calls: 0,
         switches: 0,
+        nondeterministic: 0,
         stray: Vec::new(),
         isolation: Isolation::default(),
     }
@@ -377,6 +394,7 @@ fn finish(ended: Ended, nemesis: &dyn Nemesis) -> ! {
         frame.number(kernel.trace.hash()).number(kernel.trace.count()).number(ended);
         frame.number(kernel.now.as_nanos());
         frame.number(kernel.deliveries).number(kernel.calls).number(kernel.switches);
+        frame.number(kernel.escapes);
         let tally = kernel.tally();
         for word in tally_words(&tally) {
             frame.number(word);
@@ -493,6 +511,7 @@ fn read_final(report: &mut Report, frame: &mut Reader<'_>) {
     report.deliveries = frame.number();
     report.calls = frame.number();
     report.switches = frame.number();
+    report.nondeterministic = frame.number();
     report.tally = Tally {
         lost: frame.number(),
         duplicated: frame.number(),

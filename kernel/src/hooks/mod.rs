@@ -11,6 +11,7 @@
 mod descriptors;
 mod files;
 mod memory;
+mod names;
 mod threads;
 
 pub(crate) use memory::reserve;

@@ -76,6 +76,22 @@ fn what_a_program_sees_is_the_same_in_two_runs_and_another_for_another_seed() {
     });
 }
 
+#[test]
+fn what_reaches_the_real_machine_is_said() {
+    isolated(|| {
+        let report = Simulation::new(1)
+            .node("a", || {
+                assert_eq!(seedfall_kernel::node().as_deref(), Some("a"));
+                let real = || std::fs::exists(env!("CARGO_MANIFEST_DIR")).unwrap();
+                assert!(!real(), "a file system of its own");
+                assert!(seedfall_kernel::nondeterministic(real));
+                assert!(!real());
+            })
+            .run();
+        assert_eq!((report.failures, report.nondeterministic), (vec![], 1));
+    });
+}
+
 /// The hashes of some runs, as the process prints them that the variable asks.
 const ASKED: &str = "SEEDFALL_KERNEL_TEST_HASHES";
 

@@ -36,7 +36,7 @@ async fn asks(context: ClientContext) {
     let second = Duration::from_secs(1);
     let endpoint = Endpoint::from_static("http://server:50051").timeout(second);
     let mut client = HealthClient::new(endpoint.connect_timeout(second).connect_lazy());
-    for _ in 0..30 {
+    for _ in 0..50 {
         let answer = client.check(request()).await;
         context.record(match answer {
             Ok(answer) => format!("answer {}", answer.into_inner().status),
