@@ -73,8 +73,9 @@ pub trait Target {
 pub trait Nemesis {
     /// Does what is due now, and says when to be asked again; `None`: never.
     fn strike(&mut self, target: &mut dyn Target) -> Option<Time>;
-    /// How many effects each of its faults had, in its own order.
-    fn effects(&self) -> Vec<u64>;
+    /// How many effects each of its faults had, in its own order, as the run is over and the wire has
+    /// this tally.
+    fn effects(&self, tally: &Tally) -> Vec<u64>;
 }
 
 /// Applies one fault: how many effects it had at once. Disturbances of the wire have theirs later,
@@ -83,11 +84,11 @@ pub fn apply(target: &mut dyn Target, fault: &Fault) -> u64 {
     let effect = match fault {
         Fault::Begin(disturbance) => {
             target.begin(disturbance);
-            true
+            false
         }
         Fault::End(disturbance) => {
             target.end(disturbance);
-            true
+            false
         }
         Fault::Crash(node) => target.crash(*node, false),
         Fault::PowerLoss(nodes) => {
@@ -103,6 +104,23 @@ pub fn apply(target: &mut dyn Target, fault: &Fault) -> u64 {
     u64::from(effect)
 }
 
+/// What the disturbances of one kind did so far.
+fn counter(tally: &Tally, disturbance: &Disturbance) -> u64 {
+    match disturbance {
+        Disturbance::Loss { .. } => tally.lost,
+        Disturbance::Duplicate { .. } => tally.duplicated,
+        Disturbance::Reorder { .. } => tally.reordered,
+        Disturbance::Clog { .. } => tally.clogged,
+        Disturbance::Swizzle { .. } => tally.swizzled,
+        Disturbance::Partition(_) => tally.cut,
+        Disturbance::Burst { .. } => tally.burst,
+        Disturbance::Latency { .. } => tally.lagged,
+        Disturbance::Throttle { .. } => tally.throttled,
+        Disturbance::Corrupt { .. } => tally.corrupted,
+        Disturbance::Flap { .. } => tally.flapped,
+    }
+}
+
 /// Faults at instants.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -110,6 +128,8 @@ pub(crate) struct Plan {
     faults: Vec<(Time, usize, Fault)>,
     next: usize,
     effects: Vec<u64>,
+    /// Disturbances in force: which fault began them, and what the tally of their kind was then.
+    open: Vec<(usize, Disturbance, u64)>,
 }
 
 impl Plan {
@@ -121,7 +141,7 @@ impl Plan {
             .map(|(index, (at, fault))| (*at, index, fault.clone()))
             .collect();
         sorted.sort_by_key(|(at, index, _)| (*at, *index));
-        Self { effects: vec![0; faults.len()], faults: sorted, next: 0 }
+        Self { effects: vec![0; faults.len()], faults: sorted, next: 0, open: Vec::new() }
     }
 }
 
@@ -132,13 +152,32 @@ impl Nemesis for Plan {
                 return Some(*at);
             }
             self.effects[*index] += apply(target, fault);
+            let tally = target.tally();
+            match fault {
+                Fault::Begin(disturbance) => {
+                    let before = counter(&tally, disturbance);
+                    self.open.push((*index, disturbance.clone(), before));
+                }
+                Fault::End(disturbance) => {
+                    let same = |(_, other, _): &(usize, Disturbance, u64)| other == disturbance;
+                    if let Some(at) = self.open.iter().position(same) {
+                        let (began, _, before) = self.open.remove(at);
+                        self.effects[began] += counter(&tally, disturbance) - before;
+                    }
+                }
+                _ => {}
+            }
             self.next += 1;
         }
         None
     }
 
-    fn effects(&self) -> Vec<u64> {
-        self.effects.clone()
+    fn effects(&self, tally: &Tally) -> Vec<u64> {
+        let mut effects = self.effects.clone();
+        for (index, disturbance, before) in &self.open {
+            effects[*index] += counter(tally, disturbance) - before;
+        }
+        effects
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Node {
     pub(crate) unix: BTreeMap<Vec<u8>, usize>,
     /// The last port that was given away.
     pub(crate) ephemeral: u16,
+    /// The environment of its program: an address that is nothing to the kernel but a number.
+    pub(crate) environment: usize,
     /// How many random words of a size were asked for.
     pub(crate) entropy: BTreeMap<u64, u64>,
     /// How many threads were made in this life.
@@ -82,6 +84,7 @@ impl Node {
             ports: BTreeMap::new(),
             unix: BTreeMap::new(),
             ephemeral: *EPHEMERAL.start(),
+            environment: 0,
             entropy: BTreeMap::new(),
             made_threads: 0,
             crashes: 0,

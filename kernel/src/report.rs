@@ -189,7 +189,8 @@ pub struct Report {
     pub notes: Vec<Note>,
     /// Everything that went wrong, in order.
     pub failures: Vec<Failure>,
-    /// How many effects each fault had, as planned.
+    /// How many effects each fault had, as planned: of a disturbance of the wire, how many segments
+    /// and datagrams it touched from its beginning to its end.
     pub effects: Vec<u64>,
     /// What the disturbances of the wire did.
     pub tally: Tally,

@@ -285,7 +285,7 @@ fn child(
 /// What the host does next.
 enum Next {
     Start(NodeIndex),
-    Thread(usize),
+    Thread { node: NodeIndex, block: usize, environment: usize },
     Nemesis,
     End(Ended),
     Storm,
@@ -300,7 +300,9 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
             return Next::Start(node);
         }
         if let Some(thread) = kernel.next_thread() {
-            return Next::Thread(kernel.threads[thread].block);
+            let (block, node) = (kernel.threads[thread].block, kernel.threads[thread].node);
+            let environment = kernel.nodes[node].environment;
+            return Next::Thread { node, block, environment };
         }
         let over = |node: NodeIndex| kernel.nodes[node].power != Power::Running;
         if !clients.is_empty() && clients.clone().all(over) {
@@ -321,10 +323,14 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
     };
     loop {
         match enter(next) {
-            Next::Start(node) => start(node),
-            Next::Thread(block) => {
-                if machine::resume(block) {
+            Next::Start(node) => start(world, node),
+            Next::Thread { node, block, environment } => {
+                let (ended, moved) = machine::resume(block, environment);
+                if ended {
                     machine::give_back(block);
+                }
+                if moved != environment {
+                    enter(|kernel| kernel.nodes[node].environment = moved);
                 }
             }
             Next::Nemesis => enter(|kernel| {
@@ -339,10 +345,15 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
 }
 
 /// Makes the main thread of a node.
-fn start(node: NodeIndex) {
+fn start(world: &World, node: NodeIndex) {
+    let own = world.nodes().nth(node).map(|spec| spec.environment.as_slice());
+    let environment = machine::environment(own.unwrap_or_default());
     let (block, handle) = machine::take_block(0);
     machine::begin(block, main_thread, node);
-    enter(|kernel| kernel.make_thread(node, block, handle));
+    enter(|kernel| {
+        kernel.nodes[node].environment = environment;
+        kernel.make_thread(node, block, handle);
+    });
 }
 
 /// The main thread of a node: its `main`, and the end of its program.
@@ -399,7 +410,7 @@ fn finish(ended: Ended, nemesis: &dyn Nemesis) -> ! {
         for word in tally_words(&tally) {
             frame.number(word);
         }
-        let effects = nemesis.effects();
+        let effects = nemesis.effects(&tally);
         frame.number(effects.len() as u64);
         for effect in effects {
             frame.number(effect);

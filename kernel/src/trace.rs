@@ -23,7 +23,7 @@ pub(crate) enum Happening {
     Crash = 7,
     /// A node's program ended.
     Exit = 8,
-    /// A program wrote to its standard output or error.
+    /// A program wrote to its standard output.
     Output = 9,
     /// The workload recorded something.
     Note = 10,

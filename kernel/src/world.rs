@@ -77,6 +77,7 @@ pub(crate) struct NodeSpec {
     pub(crate) name: String,
     pub(crate) main: Main,
     pub(crate) folder: String,
+    pub(crate) environment: Vec<(String, String)>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
 }
 
@@ -160,6 +161,7 @@ impl Simulation {
             name: name.to_owned(),
             main: Arc::new(move || main().code()),
             folder: "/work".to_owned(),
+            environment: Vec::new(),
             files: Vec::new(),
         }
     }
@@ -244,6 +246,20 @@ impl Simulation {
             panic!("there is no node `{node}`");
         };
         node.files.push((path.to_owned(), bytes.to_owned()));
+        self
+    }
+
+    /// A variable in the environment of a node, which has no others: nothing of the machine's own
+    /// environment is seen.
+    ///
+    /// # Panics
+    /// If there is no node of that name.
+    pub fn env(mut self, node: &str, key: &str, value: &str) -> Self {
+        let mut nodes = self.world.servers.iter_mut().chain(&mut self.world.clients);
+        let Some(node) = nodes.find(|spec| spec.name == node) else {
+            panic!("there is no node `{node}`");
+        };
+        node.environment.push((key.to_owned(), value.to_owned()));
         self
     }
 

@@ -191,24 +191,47 @@ fn segment() -> usize {
     segment
 }
 
-/// Lets a program's thread run until it gives way. True if it has ended.
-pub(crate) fn resume(block: usize) -> bool {
+unsafe extern "C" {
+    /// The environment of the process, which libc and Rust read.
+    static mut environ: *mut *mut libc::c_char;
+}
+
+/// An environment for a program, which lives as long as the process.
+pub(crate) fn environment(variables: &[(String, String)]) -> usize {
+    let text = |(key, value): &(String, String)| {
+        let bytes = format!("{key}={value}").into_bytes();
+        let whole = std::ffi::CString::new(bytes).unwrap_or_default();
+        whole.into_raw()
+    };
+    let mut pointers: Vec<*mut libc::c_char> = variables.iter().map(text).collect();
+    pointers.push(ptr::null_mut());
+    pointers.leak().as_mut_ptr() as usize
+}
+
+/// Lets a program's thread run, in this environment, until it gives way. Whether it has ended, and
+/// where its environment is then: a program that changes it moves it.
+pub(crate) fn resume(block: usize, environment: usize) -> (bool, usize) {
     assert!(!is_lent(), "a switch while the kernel is lent");
     let machine = machine();
     // SAFETY: the stack of the block was left by `switch` or made by `begin`, and its segment is
-    // its own. No reference into the machine lives across the switch.
+    // its own. No reference into the machine lives across the switch. The environment is one that
+    // `environment` made, and nobody else reads it.
     unsafe {
         (*machine).current = block;
         (*machine).ended = false;
         (*machine).host_segment = segment();
         let (stack, segment) =
             ((&(*machine).blocks)[block].stack, (&(*machine).blocks)[block].segment);
+        let host = environ;
+        environ = environment as *mut *mut libc::c_char;
         IN_PROGRAM.store(true, Relaxed);
         SELECTOR.store(CAUGHT.load(Relaxed), Relaxed);
         switch(&raw mut (*machine).host_stack, stack, segment);
         SELECTOR.store(0, Relaxed);
         IN_PROGRAM.store(false, Relaxed);
-        (*machine).ended
+        let moved = environ as usize;
+        environ = host;
+        ((*machine).ended, moved)
     }
 }
 

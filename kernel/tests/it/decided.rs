@@ -92,6 +92,18 @@ fn what_reaches_the_real_machine_is_said() {
     });
 }
 
+#[test]
+fn an_environment_is_a_nodes_own() {
+    isolated(|| {
+        let show = || println!("{:?}", std::env::vars().collect::<Vec<_>>());
+        let report =
+            Simulation::new(1).node("a", show).node("b", show).env("a", "NAME", "value").run();
+        assert_eq!(report.failures, []);
+        assert_eq!(report.node("a").output(), "[(\"NAME\", \"value\")]\n");
+        assert_eq!(report.node("b").output(), "[]\n");
+    });
+}
+
 /// The hashes of some runs, as the process prints them that the variable asks.
 const ASKED: &str = "SEEDFALL_KERNEL_TEST_HASHES";
 

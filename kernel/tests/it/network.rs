@@ -54,6 +54,7 @@ fn what_is_in_flight_stalls_in_a_partition_and_arrives_when_it_heals() {
         assert_eq!(slow.len(), 1, "one answer waits for the end of the partition: {took:?}");
         assert!((3_500..=4_200).contains(slow[0]), "{took:?}");
         assert!(report.tally.cut > 3, "sent again in vain: {:?}", report.tally);
+        assert_eq!(report.effects, [report.tally.cut, 0]);
     });
 }
 
