@@ -1,4 +1,8 @@
-//! What the simulated Linux costs, in CPU time of the processes of the runs (and of their forks).
+//! What the simulated Linux costs, in CPU time of the processes of the runs and of their forks:
+//! `cargo bench -p seedfall-kernel`.
+
+#![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#![expect(clippy::print_stdout, reason = "it prints what it measures")]
 
 use seedfall_kernel::{Limits, Report, Simulation, isolated};
 use seedfall_sim::Duration as Span;
@@ -100,7 +104,10 @@ fn main() {
             assert_eq!(five.clone().seed(seed).run().failures, []);
         }
         let each = (cpu() - before) / runs;
-        println!("five nodes, 10 ms: {each} us of CPU a run, {} runs a second and core", 1_000_000 / each);
+        println!(
+            "five nodes, 10 ms: {each} us of CPU a run, {} runs a second and core",
+            1_000_000 / each
+        );
         let nothing = Simulation::new(1).node("nothing", || ()).horizon(Span::millis(10));
         let before = cpu();
         for seed in 0..runs {
