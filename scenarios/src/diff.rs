@@ -318,6 +318,8 @@ fn subject(draw: DrawAddress) -> String {
         Site::Plan => format!("the fault plan, draw {nth}"),
         Site::Lie(node) => format!("how {node} lies about message {nth}"),
         Site::Twin(node) => format!("whom the second of the twins {node} hears, draw {nth}"),
+        Site::Thread(node) => format!("which thread of {node} goes on, choice {nth}"),
+        Site::Entropy(node) => format!("random bytes that {node} asks for, draw {nth}"),
     }
 }
 

@@ -189,8 +189,13 @@ fn failure(report: &Report) -> Option<&Failure> {
 /// Whether a draw can be made dull.
 fn can_be_calm(address: &DrawAddress) -> bool {
     match address.site {
-        Site::Link(..) | Site::Node(_) | Site::Disk(_) | Site::Lie(_) | Site::Twin(_) => true,
-        Site::Tie | Site::Client(_) | Site::Plan => false,
+        Site::Link(..)
+        | Site::Node(_)
+        | Site::Disk(_)
+        | Site::Lie(_)
+        | Site::Twin(_)
+        | Site::Thread(_) => true,
+        Site::Tie | Site::Client(_) | Site::Plan | Site::Entropy(_) => false,
     }
 }
 

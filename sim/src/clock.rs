@@ -76,7 +76,7 @@ impl Clock {
 
 /// The clocks of one node, in the course of a run.
 #[derive(Clone, Debug)]
-pub(crate) struct Clocks {
+pub struct Clocks {
     /// What the monotonic clock showed at `since`.
     reading: Time,
     since: Time,
@@ -87,14 +87,15 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
-    pub(crate) fn new(clock: Clock) -> Self {
+    /// The clocks of a node at the start of a run.
+    pub fn new(clock: Clock) -> Self {
         let reading = Time::from_nanos(clock.offset_nanos);
         Self { reading, since: Time::ZERO, drift_ppm: clock.drift_ppm, faults: None }
     }
 
     /// What the monotonic clock shows at the virtual instant `now`.
     #[inline]
-    pub(crate) fn read(&self, now: Time) -> Time {
+    pub fn read(&self, now: Time) -> Time {
         let span = now.as_nanos() - self.since.as_nanos();
         let span = rescale(span, MILLION + i128::from(self.drift_ppm), MILLION, self.drift_ppm);
         Time::from_nanos(span.saturating_add(self.reading.as_nanos()))
@@ -102,13 +103,13 @@ impl Clocks {
 
     /// True if a fault is in force.
     #[inline]
-    pub(crate) fn is_wrong(&self) -> bool {
+    pub fn is_wrong(&self) -> bool {
         self.faults.is_some()
     }
 
     /// What the wall clock shows when the monotonic clock shows `reading`.
     #[cold]
-    pub(crate) fn wall(&self, reading: Time) -> Time {
+    pub fn wall(&self, reading: Time) -> Time {
         let faults = self.faults.iter().flat_map(|faults| faults.iter());
         let mut wall = i128::from(reading.as_nanos());
         let (mut frozen, mut ahead) = (None, 0);
@@ -127,7 +128,7 @@ impl Clocks {
 
     /// When a timer that is set at `now` rings, if it is to ring `after` this long by this clock.
     #[inline]
-    pub(crate) fn ring(&self, now: Time, after: Duration) -> Time {
+    pub fn ring(&self, now: Time, after: Duration) -> Time {
         let rate = MILLION + i128::from(self.drift_ppm);
         let span = Duration::nanos(rescale(after.as_nanos(), MILLION, rate, self.drift_ppm));
         if self.faults.is_none() { now + span } else { self.ring_wrong(now, span) }
@@ -152,8 +153,8 @@ impl Clocks {
         at
     }
 
-    /// True if a fault moves timers, rather than what the clocks show.
-    pub(crate) fn moves_timers(&self) -> bool {
+    /// True if the fault moves timers, rather than what the clocks show.
+    pub fn moves_timers(&self) -> bool {
         use ClockFault::{Coalesce, Early, Late};
         self.suffers(|fault| matches!(fault, Early { .. } | Late { .. } | Coalesce { .. }))
     }
@@ -173,7 +174,7 @@ impl Clocks {
     }
 
     /// From `now` on, this is wrong too.
-    pub(crate) fn begin(&mut self, now: Time, fault: ClockFault) {
+    pub fn begin(&mut self, now: Time, fault: ClockFault) {
         if let ClockFault::Drift { ppm } = fault {
             self.accelerate(now, ppm);
         }
@@ -182,7 +183,7 @@ impl Clocks {
     }
 
     /// From `now` on, this is not wrong any more. False if it was not.
-    pub(crate) fn end(&mut self, now: Time, fault: ClockFault) -> bool {
+    pub fn end(&mut self, now: Time, fault: ClockFault) -> bool {
         let Some(faults) = &mut self.faults else { return false };
         let Some(at) = faults.iter().position(|(other, _)| *other == fault) else { return false };
         faults.remove(at);

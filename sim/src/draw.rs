@@ -35,7 +35,8 @@ pub enum Site {
     Link(Address, Address),
     /// The k-th draw that the protocol on a node asks for.
     Node(NodeId),
-    /// What the k-th crash of a node leaves of its un-synced records.
+    /// What the k-th crash of a node leaves of its un-synced records. For a program, what a crash
+    /// leaves of its files: the ordinal names the crash and the page.
     Disk(NodeId),
     /// Which of the events of one instant comes first; the ordinal is the instant in nanoseconds.
     Tie,
@@ -47,6 +48,11 @@ pub enum Site {
     Lie(NodeId),
     /// Whom the second of twins on a node hears; the ordinal names the sender and the round.
     Twin(NodeId),
+    /// Which of the threads of a program that can run goes on.
+    Thread(NodeId),
+    /// The random bytes that a program asks its kernel for; the ordinal names the size of the
+    /// request and the how-manieth of that size it is.
+    Entropy(NodeId),
 }
 
 /// The name of one draw: a site, and its ordinal there, counted from zero.
@@ -340,7 +346,7 @@ impl Draws {
 
     /// A choice among `count` things that happen at the instant `nanos`; `taken` were chosen there
     /// before.
-    pub(crate) fn tie(&mut self, nanos: u64, taken: u32, count: usize) -> usize {
+    pub fn tie(&mut self, nanos: u64, taken: u32, count: usize) -> usize {
         // Four words a draw, sixteen draws an instant: an instant with more choices than that wraps
         // into the words of a later one, which is as random.
         let ordinal = nanos.wrapping_mul(16).wrapping_add(u64::from(taken / 4));
@@ -420,7 +426,8 @@ impl Draws {
     #[cold]
     fn revise(&mut self, address: DrawAddress, mut words: [u32; 4]) -> ([u32; 4], bool) {
         let calm = match address.site {
-            Site::Tie | Site::Client(_) | Site::Plan => false,
+            // Random bytes that were all the same would collide where a program counts on them.
+            Site::Tie | Site::Client(_) | Site::Plan | Site::Entropy(_) => false,
             _ => self.random.as_ref().is_some_and(|random| !random.contains(&address)),
         };
         let calm = calm.then_some(Override::Nominal);
@@ -451,6 +458,8 @@ impl Site {
             Self::Plan => (6, 0, 0),
             Self::Lie(node) => (7, 0, node.index() as u64),
             Self::Twin(node) => (8, 0, node.index() as u64),
+            Self::Thread(node) => (9, 0, node.index() as u64),
+            Self::Entropy(node) => (10, 0, node.index() as u64),
         };
         (kind << 48) | (high << 16) | low
     }

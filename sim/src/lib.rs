@@ -47,7 +47,7 @@ pub mod world;
 
 pub use byzantine::{Lies, Signed, nudge};
 pub use client::{ClientContext, ClientEffect, Clients};
-pub use clock::{Clock, ClockFault};
+pub use clock::{Clock, ClockFault, Clocks};
 pub use disk::{Answer, Disk, DiskCounters, DiskFault};
 pub use draw::{ALWAYS, Choices, Draw, DrawAddress, Draws, Override, Ppm, Seed, Site};
 pub use drive::{Driven, Input};

@@ -71,6 +71,8 @@ impl Names {
             Site::Node(node) => Site::Node(self.node(node)?),
             Site::Disk(node) => Site::Disk(self.node(node)?),
             Site::Lie(node) => Site::Lie(self.node(node)?),
+            Site::Thread(node) => Site::Thread(self.node(node)?),
+            Site::Entropy(node) => Site::Entropy(self.node(node)?),
             // Its ordinals name senders.
             Site::Twin(_) => return None,
             site @ (Site::Tie | Site::Client(_) | Site::Plan) => site,

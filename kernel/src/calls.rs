@@ -1,0 +1,480 @@
+//! The calls of programs, in Rust's words: what waits, waits here.
+//!
+//! The hooks turn pointers into slices and numbers and call these; each lends the kernel for as
+//! long as one attempt takes, and gives way to other threads in between.
+
+use crate::backstop::{self, Policy};
+use crate::fd::{FIRST, Kind};
+use crate::file::Status;
+use crate::kernel::{Errno, Kernel};
+use crate::machine::{enter, give_way, in_program};
+use crate::run;
+use crate::sched::YIELD;
+use crate::socket::Name;
+use crate::trace::{Happening, digest};
+use seedfall_sim::{Duration, Time};
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Which of a socket's time-outs bounds a wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bound {
+    /// `SO_RCVTIMEO`.
+    Receive = 0,
+    /// `SO_SNDTIMEO`.
+    Send = 1,
+}
+
+/// Whether a descriptor is a simulated one, asked for by a program.
+#[inline]
+pub(crate) fn is_simulated(fd: i32) -> bool {
+    in_program() && fd >= FIRST
+}
+
+/// A call that never waits. One that is made again and again without a wait in between gives way
+/// now and then, so that time goes on.
+#[inline]
+pub(crate) fn call<R>(work: impl FnOnce(&mut Kernel) -> R) -> R {
+    let (result, rests) = enter(|kernel| {
+        kernel.calls += 1;
+        let result = work(kernel);
+        (result, kernel.count_call())
+    });
+    if rests {
+        give_way();
+    }
+    result
+}
+
+/// A call on a descriptor that waits while it is told `EAGAIN`, unless the descriptor or this call
+/// does not wait.
+pub(crate) fn wait_on<T>(
+    fd: i32,
+    waits: bool,
+    bound: Bound,
+    mut attempt: impl FnMut(&mut Kernel) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    /// What an attempt came to.
+    enum Tried<T> {
+        Done(Result<T, Errno>, bool),
+        Parked,
+    }
+    let mut deadline: Option<Option<Time>> = None;
+    loop {
+        let tried = enter(|kernel| {
+            kernel.calls += 1;
+            let result = attempt(kernel);
+            let timed_out = deadline.is_some() && kernel.threads[kernel.current].timed_out;
+            let again = matches!(result, Err(libc::EAGAIN)) && waits && kernel.is_blocking(fd);
+            let object = kernel.object(fd).ok().filter(|_| again && !timed_out);
+            let Some(object) = object else { return Tried::Done(result, kernel.count_call()) };
+            let until = *deadline.get_or_insert_with(|| {
+                kernel.time_limit(object, bound).map(|span| kernel.ring(span))
+            });
+            kernel.wait_for(object);
+            kernel.park(until);
+            Tried::Parked
+        });
+        match tried {
+            Tried::Done(result, rests) => {
+                if rests {
+                    give_way();
+                }
+                return result;
+            }
+            Tried::Parked => give_way(),
+        }
+    }
+}
+
+impl Kernel {
+    /// How long a call on a socket waits at most.
+    fn time_limit(&self, object: usize, bound: Bound) -> Option<Duration> {
+        match &self.objects[object].kind {
+            Kind::Socket(socket) => socket.timeouts[bound as usize],
+            _ => None,
+        }
+    }
+}
+
+/// `read`, `readv`.
+pub(crate) fn read(fd: i32, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {
+    wait_on(fd, true, Bound::Receive, |kernel| kernel.read(fd, buffers))
+}
+
+/// `write`, `writev`: all of it, if the descriptor waits.
+pub(crate) fn write(fd: i32, buffers: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    send_all(fd, buffers, true, |kernel, rest| kernel.write(fd, rest))
+}
+
+/// Sends the whole of some buffers, waiting for room in between; how much, if it fails midway.
+fn send_all(
+    fd: i32,
+    buffers: &[IoSlice<'_>],
+    waits: bool,
+    mut send: impl FnMut(&mut Kernel, &[IoSlice<'_>]) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let total = crate::fd::total(buffers);
+    let mut sent = wait_on(fd, waits, Bound::Send, |kernel| send(kernel, buffers))?;
+    while sent < total && waits && enter(|kernel| kernel.is_blocking(fd)) {
+        let mut skip = sent;
+        let rest: Vec<IoSlice<'_>> = buffers
+            .iter()
+            .filter_map(|buffer| {
+                let skipped = skip.min(buffer.len());
+                skip -= skipped;
+                buffer.get(skipped..).filter(|rest| !rest.is_empty()).map(IoSlice::new)
+            })
+            .collect();
+        match wait_on(fd, waits, Bound::Send, |kernel| send(kernel, &rest)) {
+            Ok(0) | Err(_) => break,
+            Ok(more) => sent += more,
+        }
+    }
+    Ok(sent)
+}
+
+/// `send`, `sendto`, `sendmsg`.
+pub(crate) fn send(
+    fd: i32,
+    buffers: &[IoSlice<'_>],
+    flags: i32,
+    to: Option<&Name>,
+) -> Result<usize, Errno> {
+    let waits = flags & libc::MSG_DONTWAIT == 0;
+    send_all(fd, buffers, waits, |kernel, rest| {
+        let object = kernel.object(fd)?;
+        kernel.send(object, rest, to)
+    })
+}
+
+/// `recv`, `recvfrom`, `recvmsg`.
+pub(crate) fn receive(
+    fd: i32,
+    buffers: &mut [IoSliceMut<'_>],
+    flags: i32,
+) -> Result<(usize, Option<Name>), Errno> {
+    let waits = flags & libc::MSG_DONTWAIT == 0;
+    wait_on(fd, waits, Bound::Receive, |kernel| {
+        let object = kernel.object(fd)?;
+        kernel.receive(object, buffers, flags)
+    })
+}
+
+/// `accept4`.
+pub(crate) fn accept(fd: i32, flags: i32) -> Result<(i32, Name), Errno> {
+    wait_on(fd, true, Bound::Receive, |kernel| kernel.accept(fd, flags))
+}
+
+/// `connect`.
+pub(crate) fn connect(fd: i32, name: &Name) -> Result<(), Errno> {
+    match call(|kernel| kernel.connect(fd, name)) {
+        Err(libc::EINPROGRESS) if enter(|kernel| kernel.is_blocking(fd)) => {
+            let done = wait_on(fd, true, Bound::Send, |kernel| kernel.connected(fd));
+            done.map_err(|error| if error == libc::EAGAIN { libc::EINPROGRESS } else { error })
+        }
+        result => result,
+    }
+}
+
+/// `epoll_wait`: up to `limit` events by way of `tell`, within so many milliseconds (negative: for
+/// ever).
+pub(crate) fn epoll_wait(
+    epfd: i32,
+    limit: usize,
+    timeout: Option<Duration>,
+    mut tell: impl FnMut(usize, u32, u64),
+) -> Result<usize, Errno> {
+    let mut deadline: Option<Option<Time>> = None;
+    loop {
+        let parked = enter(|kernel| {
+            kernel.calls += 1;
+            match kernel.epoll_collect(epfd, limit, &mut tell) {
+                Err(libc::EAGAIN) => {}
+                result => return Some((result, kernel.count_call())),
+            }
+            let timed_out = deadline.is_some() && kernel.threads[kernel.current].timed_out;
+            if timed_out || timeout == Some(Duration::ZERO) {
+                return Some((Ok(0), kernel.count_call()));
+            }
+            let until = *deadline.get_or_insert_with(|| timeout.map(|span| kernel.ring(span)));
+            if let Ok(object) = kernel.object(epfd) {
+                kernel.wait_for(object);
+            }
+            kernel.park(until);
+            None
+        });
+        match parked {
+            None => give_way(),
+            Some((result, rests)) => {
+                if rests {
+                    give_way();
+                }
+                return result;
+            }
+        }
+    }
+}
+
+/// `poll`, `ppoll`.
+pub(crate) fn poll(
+    entries: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+) -> Result<usize, Errno> {
+    let mut deadline: Option<Option<Time>> = None;
+    loop {
+        let parked = enter(|kernel| {
+            kernel.calls += 1;
+            let mut ready = 0;
+            for entry in entries.iter_mut() {
+                entry.revents = kernel.poll_one(entry.fd, entry.events);
+                ready += usize::from(entry.revents != 0);
+            }
+            let timed_out = deadline.is_some() && kernel.threads[kernel.current].timed_out;
+            if ready > 0 || timed_out || timeout == Some(Duration::ZERO) {
+                return Some((ready, kernel.count_call()));
+            }
+            let until = *deadline.get_or_insert_with(|| timeout.map(|span| kernel.ring(span)));
+            for entry in entries.iter() {
+                if let Ok(object) = kernel.object(entry.fd) {
+                    kernel.wait_for(object);
+                }
+            }
+            kernel.park(until);
+            None
+        });
+        match parked {
+            None => give_way(),
+            Some((ready, rests)) => {
+                if rests {
+                    give_way();
+                }
+                return Ok(ready);
+            }
+        }
+    }
+}
+
+/// Sleeps for so long.
+pub(crate) fn sleep(span: Duration) {
+    enter(|kernel| kernel.sleep(span));
+    give_way();
+}
+
+/// Sleeps until a clock shows these nanoseconds.
+pub(crate) fn sleep_until(clock: libc::clockid_t, nanos: u64) {
+    enter(|kernel| {
+        let at = kernel.ring_at(clock, nanos);
+        kernel.park(Some(at));
+    });
+    give_way();
+}
+
+/// Lets other threads run first.
+pub(crate) fn yield_now() {
+    enter(|kernel| {
+        let at = kernel.now + YIELD;
+        kernel.park(Some(at));
+    });
+    give_way();
+}
+
+/// What a clock shows.
+#[inline]
+pub(crate) fn clock(clock: libc::clockid_t) -> u64 {
+    call(|kernel| kernel.clock(clock))
+}
+
+/// How long a futex is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// For ever.
+    Endless,
+    /// For so long.
+    For(Duration),
+    /// Until a clock shows these nanoseconds.
+    Until(libc::clockid_t, u64),
+}
+
+/// Waits for a wake of a word that was seen to be as expected.
+pub(crate) fn futex_wait(word: usize, bits: u32, patience: Patience) -> Result<(), Errno> {
+    enter(|kernel| {
+        kernel.calls += 1;
+        let until = match patience {
+            Patience::Endless => None,
+            Patience::For(span) => Some(kernel.ring(span)),
+            Patience::Until(clock, nanos) => Some(kernel.ring_at(clock, nanos)),
+        };
+        kernel.futex_wait(word, bits);
+        kernel.park(until);
+    });
+    give_way();
+    let timed_out = enter(|kernel| kernel.threads[kernel.current].timed_out);
+    if timed_out { Err(libc::ETIMEDOUT) } else { Ok(()) }
+}
+
+/// Waits for the end of a thread: what it returned.
+pub(crate) fn join(handle: u64) -> Result<u64, Errno> {
+    loop {
+        let joined = enter(|kernel| {
+            let joined = kernel.join(handle);
+            if joined == Err(libc::EAGAIN) {
+                kernel.park(None);
+            }
+            joined
+        });
+        match joined {
+            Err(libc::EAGAIN) => give_way(),
+            joined => return joined,
+        }
+    }
+}
+
+/// Something that a program prints.
+pub(crate) fn print(stream: u8, bytes: &[u8]) {
+    let (node, at) = enter(|kernel| {
+        let node = kernel.here();
+        // What goes to standard error is a backtrace now and then, which differs between builds.
+        if stream == 1 {
+            kernel.record(Happening::Output, node, node, digest(bytes));
+        }
+        (node, kernel.now)
+    });
+    run::tell(run::Told::Output { node, at, stream, bytes });
+}
+
+/// The program of the running thread ends; its machine lives on.
+pub(crate) fn exit(code: i32) -> ! {
+    let (node, at) = enter(|kernel| {
+        let node = kernel.here();
+        kernel.exit(node, code);
+        (node, kernel.now)
+    });
+    run::tell(run::Told::Exit { node, at, code });
+    give_way();
+    unreachable!("the threads of a program that has ended are not resumed");
+}
+
+/// A program asks for what nobody simulates: the run ends, and says so.
+pub(crate) fn refuse(name: &str) -> ! {
+    run::stopped(run::Stop::Unsupported(name.to_owned()))
+}
+
+/// What becomes of a system call that no hook serves.
+pub(crate) fn unserved(number: i64) -> Option<Errno> {
+    match backstop::policy(number) {
+        Policy::Real => None,
+        Policy::Absent => Some(libc::ENOSYS),
+        Policy::Refused => refuse(&format!("the system call {}", backstop::name(number))),
+    }
+}
+
+/// The addresses of a name, as getaddrinfo tells them. `None`: nobody has that name.
+pub(crate) fn resolve(name: Option<&str>, family: i32, passive: bool) -> Option<Vec<IpAddr>> {
+    let wants = |address: &IpAddr| match family {
+        libc::AF_INET => address.is_ipv4(),
+        libc::AF_INET6 => address.is_ipv6(),
+        _ => true,
+    };
+    let both = |v4: Ipv4Addr, v6: Ipv6Addr| vec![IpAddr::V4(v4), IpAddr::V6(v6)];
+    let all = match name {
+        None if passive => both(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+        None | Some("localhost") => both(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+        Some(name) => match name.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => call(|kernel| {
+                let node = kernel.nodes.iter().find(|node| node.name == name)?;
+                // Whoever does not ask for IPv6 gets IPv4, as in a network without it.
+                Some(match family {
+                    libc::AF_INET6 => vec![node.v6.into()],
+                    _ => vec![IpAddr::V4(node.v4)],
+                })
+            })?,
+        },
+    };
+    let found: Vec<IpAddr> = all.into_iter().filter(wants).collect();
+    Some(found).filter(|found| !found.is_empty())
+}
+
+/// Files of the real machine that programs may read: the program itself and its libraries, which a
+/// backtrace and the loader read, and the tables of time zones.
+pub(crate) fn is_real_path(path: &str) -> bool {
+    const REAL: [&str; 6] = [
+        "/proc/self/maps",
+        "/proc/self/exe",
+        "/usr/lib",
+        "/lib",
+        "/usr/share/zoneinfo",
+        "/etc/ssl",
+    ];
+    let own = || run::executable().is_some_and(|own| own == path);
+    REAL.iter().any(|real| path.starts_with(real)) || own()
+}
+
+/// A call on a path: the files of the program's node.
+pub(crate) fn on_path<T>(
+    path: &str,
+    work: impl FnOnce(&mut Kernel, &str, u64) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    call(|kernel| {
+        let whole = kernel.whole_path(path);
+        let now = kernel.clock(libc::CLOCK_REALTIME);
+        work(kernel, &whole, now)
+    })
+}
+
+/// The status of a path at an open folder, or of a descriptor.
+pub(crate) fn status(folder: i32, path: &str, flags: i32) -> Result<Status, Errno> {
+    call(|kernel| kernel.status(folder, path, flags))
+}
+
+/// An option of a socket: its value, as an `int`.
+pub(crate) fn socket_option(fd: i32, level: i32, option: i32) -> Result<i32, Errno> {
+    call(|kernel| {
+        let object = kernel.object(fd)?;
+        let listens = kernel.backlog(object).is_some();
+        let socket = kernel.socket_of(object)?;
+        Ok(match (level, option) {
+            (libc::SOL_SOCKET, libc::SO_ERROR) => socket.error.take().unwrap_or(0),
+            (libc::SOL_SOCKET, libc::SO_TYPE) if socket.mailbox.is_some() => libc::SOCK_DGRAM,
+            (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => listens.into(),
+            (libc::SOL_SOCKET, libc::SO_DOMAIN) => match socket.family {
+                crate::socket::Family::V4 => libc::AF_INET,
+                crate::socket::Family::V6 => libc::AF_INET6,
+                _ => libc::AF_UNIX,
+            },
+            (libc::SOL_SOCKET, libc::SO_SNDBUF | libc::SO_RCVBUF) => 256 << 10,
+            key => socket.options.get(&key).copied().unwrap_or(0),
+        })
+    })
+}
+
+/// Sets an option of a socket to an `int`, or to what `wide` tells of its two words.
+pub(crate) fn set_socket_option(
+    fd: i32,
+    level: i32,
+    option: i32,
+    value: i32,
+    wide: Option<[i64; 2]>,
+) -> Result<(), Errno> {
+    call(|kernel| {
+        let object = kernel.object(fd)?;
+        let socket = kernel.socket_of(object)?;
+        let span = wide.map(|[seconds, micros]| {
+            Duration::micros((seconds as u64).saturating_mul(1_000_000) + micros as u64)
+        });
+        let span = span.filter(|span| *span > Duration::ZERO);
+        match (level, option) {
+            (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => socket.timeouts[0] = span,
+            (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => socket.timeouts[1] = span,
+            (libc::SOL_SOCKET, libc::SO_LINGER) => {
+                // On and off in the low word, seconds in the high one.
+                let linger = wide.map_or(0, |[first, _]| first);
+                socket.aborts = linger as i32 != 0 && linger >> 32 == 0;
+            }
+            key => drop(socket.options.insert(key, value)),
+        }
+        Ok(())
+    })
+}

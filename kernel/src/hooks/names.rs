@@ -1,0 +1,88 @@
+//! Names of nodes, as getaddrinfo tells them, and what the loader left for the process.
+
+use super::*;
+use crate::calls;
+
+/// One address with its place, as getaddrinfo gives it away.
+#[repr(C)]
+struct Found {
+    entry: addrinfo,
+    place: [u8; 28],
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn getaddrinfo(
+    host: *const c_char,
+    service: *const c_char,
+    hints: *const addrinfo,
+    to: *mut *mut addrinfo,
+) -> c_int {
+    // SAFETY: the caller vouches for the strings, the hints and the place of the result.
+    unsafe {
+        if !inside() {
+            return real!(
+                getaddrinfo,
+                unsafe extern "C" fn(
+                    *const c_char,
+                    *const c_char,
+                    *const addrinfo,
+                    *mut *mut addrinfo,
+                ) -> c_int
+            )(host, service, hints, to);
+        }
+        let (family, kind, flags) = match hints.is_null() {
+            true => (AF_UNSPEC, 0, 0),
+            false => ((*hints).ai_family, (*hints).ai_socktype, (*hints).ai_flags),
+        };
+        let host = if host.is_null() { None } else { Some(text(host)) };
+        let port = match service.is_null() {
+            true => Some(0),
+            false => text(service).parse::<u16>().ok(),
+        };
+        let Some(port) = port else { return EAI_SERVICE };
+        let found = calls::resolve(host.as_deref(), family, flags & AI_PASSIVE != 0);
+        let Some(found) = found else { return EAI_NONAME };
+        let mut next = std::ptr::null_mut();
+        for ip in found.into_iter().rev() {
+            let bytes = address(&Name::Inet(SocketAddr::new(ip, port)));
+            let mut entry: addrinfo = std::mem::zeroed();
+            entry.ai_family = if ip.is_ipv4() { AF_INET } else { AF_INET6 };
+            entry.ai_socktype = if kind == 0 { SOCK_STREAM } else { kind };
+            (entry.ai_addrlen, entry.ai_next) = (bytes.len() as socklen_t, next);
+            // What `freeaddrinfo` knows its own by.
+            entry.ai_flags = c_int::MIN;
+            let mut place = [0; 28];
+            place[..bytes.len()].copy_from_slice(&bytes);
+            let one = Box::into_raw(Box::new(Found { entry, place }));
+            (*one).entry.ai_addr = (&raw mut (*one).place).cast();
+            next = one.cast();
+        }
+        to.write(next);
+        0
+    }
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn freeaddrinfo(first: *mut addrinfo) {
+    // SAFETY: the caller vouches for the list, and does not use it again.
+    unsafe {
+        if first.is_null() || (*first).ai_flags != c_int::MIN {
+            return real!(freeaddrinfo, unsafe extern "C" fn(*mut addrinfo))(first);
+        }
+        let mut next = first;
+        while !next.is_null() {
+            let one = Box::from_raw(next.cast::<Found>());
+            next = one.entry.ai_next;
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn getauxval(key: c_ulong) -> c_ulong {
+    // Without the vDSO nobody reads the clock behind the kernel's back.
+    if inside() && key == AT_SYSINFO_EHDR {
+        return 0;
+    }
+    // SAFETY: a number.
+    unsafe { real!(getauxval, unsafe extern "C" fn(c_ulong) -> c_ulong)(key) }
+}

@@ -1,0 +1,50 @@
+//! Runs whose process is the same every time: a test that executes itself anew, alone.
+
+use crate::machine;
+use std::process::{Command, Stdio};
+
+/// What tells a process that it is the one made anew.
+const MARK: &str = "SEEDFALL_KERNEL_ISOLATED";
+
+/// Runs `body` in a process of its own, made for this test alone: no other test's threads in it,
+/// and the same addresses every time, where the machine permits that
+/// ([`Isolation::fixed_addresses`](crate::report::Isolation)).
+///
+/// Without it, a run depends on its seed and on what its process was when it was forked: a program
+/// that looks at an address or at the number that Rust gives a thread may then behave otherwise.
+///
+/// It is to be the whole of a `#[test]`, or of `main`: the process made anew runs the same test,
+/// and comes here again. The body's output is printed by the calling process.
+///
+/// # Panics
+/// If the body does, or if its process dies.
+#[expect(clippy::print_stdout, reason = "the output of a test")]
+pub fn isolated(body: impl FnOnce()) {
+    #[expect(clippy::disallowed_methods, reason = "the process made anew is told so")]
+    let is_anew = std::env::var(MARK).is_ok();
+    if is_anew {
+        return body();
+    }
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => panic!("cannot find this program to run it anew: {error}"),
+    };
+    let thread = std::thread::current();
+    let mut command = Command::new(program);
+    match thread.name() {
+        Some(test) if test != "main" => {
+            command.args([test, "--exact", "--nocapture", "--test-threads=1", "--include-ignored"]);
+        }
+        _ => drop(command.args(std::env::args_os().skip(1))),
+    }
+    command.env(MARK, "1").stdin(Stdio::null());
+    machine::fix_addresses(&mut command);
+    match command.output() {
+        Err(error) => panic!("cannot run this program anew: {error}"),
+        Ok(output) => {
+            print!("{}", String::from_utf8_lossy(&output.stdout));
+            print!("{}", String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "the isolated test failed ({})", output.status);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The simulated kernel as one value: virtual time, the queue of events, and every table.
+//!
+//! It is plain safe Rust that knows no hook, no real descriptor and no stack: a call of a program
+//! is a method, a call that must wait says so, and whoever drives it ([`run`](crate::run), or a
+//! test) runs the threads that it names. All that is random is a draw with an address.
+
+use crate::fd::{Descriptor, Kind, Object};
+use crate::futex::Futexes;
+use crate::node::Node;
+use crate::sched::Thread;
+use crate::tcp::Connection;
+use crate::trace::{Happening, Trace};
+use crate::udp::Datagram;
+use seedfall_net::Wire;
+use seedfall_sim::queue::Queue;
+use seedfall_sim::{Address, ClientId, Draws, Duration, NodeId, Site, Time};
+use std::collections::{BTreeSet, VecDeque};
+
+/// An error number of Linux.
+pub(crate) type Errno = i32;
+
+/// The number of a node, as an index: servers first, then clients.
+pub(crate) type NodeIndex = usize;
+
+/// How far away a program's own machine is: what the loopback takes.
+pub(crate) const LOOPBACK: Duration = Duration::micros(10);
+
+/// What the queue holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A wait of a thread is over.
+    Thread(usize),
+    /// The first segment in flight of one side of a connection arrives.
+    Segment { connection: usize, generation: u32, side: usize, epoch: u32 },
+    /// A side of a connection sends again what was lost.
+    Retransmit { connection: usize, generation: u32, side: usize, epoch: u32 },
+    /// A side of a connection hears that it may send more.
+    Window { connection: usize, generation: u32, side: usize },
+    /// A side of a connection hears that the other is gone.
+    Reset { connection: usize, generation: u32, side: usize },
+    /// A datagram arrives.
+    Datagram(Box<Datagram>),
+    /// A timer descriptor rings.
+    Timer { object: usize, generation: u32, setting: u32 },
+    /// Whoever strikes with faults has something to do.
+    Nemesis,
+}
+
+/// What the driver of the kernel is to do after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// An event was handled.
+    Went,
+    /// The nemesis is to be asked.
+    Nemesis,
+    /// Nothing is pending up to the limit.
+    Nothing,
+}
+
+/// The simulated kernel.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    /// Virtual time since the run began.
+    pub(crate) now: Time,
+    /// What is to come.
+    pub(crate) queue: Queue<Event>,
+    /// All the randomness.
+    pub(crate) draws: Draws,
+    /// What becomes of segments and datagrams.
+    pub(crate) wire: Wire,
+    /// Everything that happened, as a hash.
+    pub(crate) trace: Trace,
+    /// The machines.
+    pub(crate) nodes: Vec<Node>,
+    /// How many of them are servers; the rest are clients.
+    pub(crate) servers: usize,
+    /// Open file descriptions.
+    pub(crate) objects: Vec<Object>,
+    pub(crate) free_objects: Vec<usize>,
+    /// The one table of descriptors of all nodes: a number means the same everywhere, as statics of
+    /// the process (a runtime's signal pipe) are shared by all of them.
+    pub(crate) descriptors: Vec<Option<Descriptor>>,
+    pub(crate) free_descriptors: BTreeSet<usize>,
+    /// Connections of streams: TCP, unix sockets, pipes.
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) free_connections: Vec<usize>,
+    /// Every thread of every node.
+    pub(crate) threads: Vec<Thread>,
+    pub(crate) free_threads: Vec<usize>,
+    /// The thread that runs now.
+    pub(crate) current: usize,
+    /// Nodes that have threads to run.
+    pub(crate) ready: VecDeque<NodeIndex>,
+    /// Nodes whose `main` is to be started.
+    pub(crate) starts: VecDeque<NodeIndex>,
+    /// Who waits for which word of memory.
+    pub(crate) futexes: Futexes,
+    /// Calls that were made.
+    pub(crate) calls: u64,
+    /// Events that were handled.
+    pub(crate) steps: u64,
+    /// Switches from one thread to another.
+    pub(crate) switches: u64,
+    /// How often a program asked for the real machine.
+    pub(crate) escapes: u64,
+    /// Segments and datagrams that arrived.
+    pub(crate) deliveries: u64,
+}
+
+impl Kernel {
+    /// A kernel over these nodes, of which the first `servers` are servers.
+    pub(crate) fn new(draws: Draws, wire: Wire, nodes: Vec<Node>, servers: usize) -> Self {
+        let seed = draws.seed().0;
+        Self {
+            now: Time::ZERO,
+            queue: Queue::default(),
+            draws,
+            wire,
+            trace: Trace::new(seed),
+            nodes,
+            servers,
+            objects: Vec::new(),
+            free_objects: Vec::new(),
+            descriptors: Vec::new(),
+            free_descriptors: BTreeSet::new(),
+            connections: Vec::new(),
+            free_connections: Vec::new(),
+            threads: Vec::new(),
+            free_threads: Vec::new(),
+            current: 0,
+            ready: VecDeque::new(),
+            starts: VecDeque::new(),
+            futexes: Futexes::default(),
+            calls: 0,
+            steps: 0,
+            switches: 0,
+            escapes: 0,
+            deliveries: 0,
+        }
+    }
+
+    /// The node whose thread runs now.
+    #[inline]
+    pub(crate) fn here(&self) -> NodeIndex {
+        self.threads[self.current].node
+    }
+
+    /// The address of a node on the wire.
+    pub(crate) fn address(&self, node: NodeIndex) -> Address {
+        match node.checked_sub(self.servers) {
+            None => NodeId::new(node as u16).into(),
+            Some(client) => ClientId::new(client as u16).into(),
+        }
+    }
+
+    /// The name under which draws of a node are made, clients counted after the servers.
+    pub(crate) fn place(node: NodeIndex) -> NodeId {
+        NodeId::new(node as u16)
+    }
+
+    /// Folds something that happened into the hash of the run.
+    pub(crate) fn record(
+        &mut self,
+        what: Happening,
+        actor: NodeIndex,
+        peer: NodeIndex,
+        digest: u64,
+    ) {
+        self.trace.record(self.now, what, actor, peer, digest);
+    }
+
+    /// Handles the next event, if it is due at `limit` or before.
+    pub(crate) fn step(&mut self, limit: Time) -> Step {
+        let draws = &mut self.draws;
+        let choose = |nanos, taken, count| draws.tie(nanos, taken, count);
+        let Some((time, event)) = self.queue.pop(limit, choose) else { return Step::Nothing };
+        self.now = self.now.max(time);
+        self.steps += 1;
+        match event {
+            Event::Thread(thread) => self.thread_timer(thread),
+            Event::Segment { connection, generation, side, epoch } => {
+                self.segment_arrives(connection, generation, side, epoch);
+            }
+            Event::Retransmit { connection, generation, side, epoch } => {
+                self.retransmit(connection, generation, side, epoch);
+            }
+            Event::Window { connection, generation, side } => {
+                self.window_opens(connection, generation, side);
+            }
+            Event::Reset { connection, generation, side } => {
+                self.reset_arrives(connection, generation, side);
+            }
+            Event::Datagram(datagram) => self.datagram_arrives(*datagram),
+            Event::Timer { object, generation, setting } => {
+                self.timer_rings(object, generation, setting);
+            }
+            Event::Nemesis => return Step::Nemesis,
+        }
+        Step::Went
+    }
+
+    /// Something changed about an object: `mask` is what its watchers may find now. Whoever waits
+    /// for it goes on, and every epoll that watches it hears of it.
+    pub(crate) fn notify(&mut self, object: usize, mask: u32) {
+        if !self.objects[object].waiters.is_empty() {
+            let waiters = std::mem::take(&mut self.objects[object].waiters);
+            for (thread, ticket) in waiters {
+                self.wake(thread, ticket);
+            }
+        }
+        for at in 0..self.objects[object].watchers.len() {
+            let watch = self.objects[object].watchers[at];
+            let Kind::Epoll(epoll) = &mut self.objects[watch.epoll].kind else { continue };
+            if epoll.mark_ready(watch.slot, mask) {
+                self.notify(watch.epoll, libc::EPOLLIN as u32);
+            }
+        }
+    }
+
+    /// Random bytes for the running program. They are addressed by the size of the request, so that
+    /// a one-time initialisation somewhere does not move the other requests.
+    pub(crate) fn entropy(&mut self, bytes: &mut [u8]) {
+        let node = self.here();
+        let size = bytes.len().min(0xFFFF) as u64;
+        for chunk in bytes.chunks_mut(16) {
+            let count = self.nodes[node].entropy.entry(size).or_insert(0);
+            let ordinal = (size << 40) | *count;
+            *count += 1;
+            let mut draw = self.draws.at(Site::Entropy(Self::place(node)), ordinal);
+            for word in chunk.chunks_mut(4) {
+                let from = draw.word().to_le_bytes();
+                word.copy_from_slice(&from[..word.len()]);
+            }
+        }
+    }
+}

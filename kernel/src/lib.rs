@@ -1,0 +1,113 @@
+//! A simulated Linux for unmodified programs: several nodes of a service, with its runtime, its
+//! client libraries, its files and its threads, run in one process, from one seed, bit for bit.
+//!
+//! ```no_run
+//! use seedfall_kernel::Simulation;
+//! use seedfall_sim::Duration;
+//!
+//! fn server() { /* what `main` does: std::net, tokio, hyper, std::fs ... */ }
+//! fn client() { /* asks `server:80`, and records what it heard */ }
+//!
+//! let report = Simulation::new(7)
+//!     .node("server", server)
+//!     .client_main("client", |_| client())
+//!     .partition(Duration::secs(1), Duration::secs(3), &["client"])
+//!     .crash(Duration::secs(5), Duration::secs(6), "server")
+//!     .run();
+//! assert_eq!(report.failures, []);
+//! ```
+//!
+//! # What it claims
+//!
+//! A run is a function of the world, the seed, the faults and the overridden draws. Time, random
+//! bytes, which thread runs next, what the network does to each segment and datagram, what a crash
+//! leaves of the files: all are draws with addresses, of the same kind as those of protocols. The
+//! hash of a run is the same in any process, alone or among others, in debug and in release builds.
+//!
+//! # How it works
+//!
+//! - **Symbols.** The functions of libc that programs call are defined here. In a program of a run
+//!   they are served here; for everybody else in the process they go on to libc. Descriptors of
+//!   programs are large numbers, so that real ones beside them stay real.
+//! - **The kernel** is one safe value: descriptors, epoll, TCP, UDP, unix sockets, pipes, files,
+//!   futexes, clocks. It knows nothing of hooks, and runs in virtual time on one queue.
+//! - **Threads** of programs are real threads' stacks and thread-local blocks, given away: one real
+//!   thread runs them all, by switching stacks in user mode. So `errno`, thread-local values,
+//!   `pthread_self` and panics are what they always are, and a switch takes nanoseconds, where
+//!   handing over between real threads takes 200 us. Which thread of a node runs next is a draw.
+//! - **A run is a fork.** Statics of the process (a runtime's counters, caches, lazily made tables)
+//!   begin anew in each, and a program that aborts, overflows its stack, spins or eats its memory
+//!   ends its own process: the [`Report`] says so. The memory and the stacks of programs stand at
+//!   fixed addresses. [`isolated`] makes the rest of the process the same, too.
+//! - **The backstop.** A system call that comes without a symbol (from inside libc, or from a crate
+//!   that makes its own) is caught by Syscall User Dispatch: what is known is served, what touches
+//!   this process's memory alone is let through, and anything else ends the run with its name and
+//!   its stack. Reading the time-stamp counter is caught as well. [`Isolation`] says which of these
+//!   the machine permits.
+//!
+//! # What it does not do
+//!
+//! - Threads switch only at calls of the kernel: races between two instructions are not explored,
+//!   and a loop that waits for a variable without a call is stopped by the watchdog.
+//! - Computing takes no virtual time. A thread that calls the kernel thousands of times without ever
+//!   waiting loses a moment now and then, so that polling loops end.
+//! - Statics are shared by the nodes of a run, and survive a crash: what a program keeps in one is
+//!   seen by all. The arguments of the process are kept by Rust's own statics: what a node is to
+//!   have for itself, a closure hands to its `main`.
+//! - Signals are not delivered, processes are not made, and files are not mapped; `io_uring` is
+//!   absent, and programs fall back. Locks of files are granted to everybody.
+//! - TCP has no congestion window, and its acknowledgements are free; a segment is what one call
+//!   wrote.
+//! - It needs Linux 5.11 or later on x86-64 with glibc, dynamically linked. A binary that brings its
+//!   own `malloc` *symbol* does not link; an allocator behind `#[global_allocator]` does.
+//! - Outside [`isolated`], a run is forked from a process with other threads. A lock of the standard
+//!   library that one of them holds at that moment (as it prints) is never released in the run,
+//!   which then takes too long, and says so.
+
+// Elsewhere the crate is empty, so that the rest of the workspace builds there, unless someone says
+// that the programs are needed.
+#![cfg(any(
+    all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"),
+    feature = "required"
+))]
+#![deny(unsafe_code)]
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
+compile_error!(
+    "seedfall-kernel runs programs on Linux on x86-64 with glibc only: elsewhere, build and test \
+     them in a Linux container."
+);
+
+mod backstop;
+mod calls;
+mod clock;
+mod epoll;
+mod event;
+pub mod faults;
+mod fd;
+mod file;
+mod futex;
+mod hooks;
+mod isolate;
+mod kernel;
+mod machine;
+mod node;
+mod open;
+pub mod report;
+mod run;
+mod sched;
+mod socket;
+mod stream;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod udp;
+mod unix;
+pub mod world;
+
+pub use faults::{Fault, Nemesis, Place, Target};
+pub use isolate::isolated;
+pub use report::{Ended, Failure, Isolation, NodeReport, Note, Printed, Report};
+pub use run::{node, nondeterministic, note, now, run, run_under};
+pub use world::{ClientContext, Limits, Outcome, Simulation, World};

@@ -1,0 +1,431 @@
+//! What touches the real machine: switching between stacks, the one kernel of a run, forks, limits,
+//! signals. One of the two places with `unsafe`; the other is [`hooks`](crate::hooks).
+//!
+//! **Donated threads.** A real thread is made, notes where its thread-local block and its stack
+//! are, and sleeps for ever. The one thread of a run then enters that stack with that block in its
+//! segment register (`wrfsbase`), and all that a program sees, `errno`, thread-local values,
+//! `pthread_self`, is a real thread's. The pool of them is made before the fork of a run: the real
+//! threads do not exist in the child, their memory does, so that a thread of a program costs a
+//! switch.
+//!
+//! **One kernel.** A run has a process of its own with one thread that does anything, so its kernel
+//! is a static. [`enter`] lends it, and a second loan is refused.
+
+#![allow(unsafe_code)]
+
+mod process;
+mod signals;
+
+pub(crate) use process::{
+    Bounds, Remains, can_switch, end_process, fix_addresses, fork, has_fixed_addresses, is_run,
+    report,
+};
+pub(crate) use signals::{arm, bound};
+
+use crate::kernel::Kernel;
+use std::cell::UnsafeCell;
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
+
+/// A start routine of a thread.
+pub(crate) type Start = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
+
+/// The stack of every donated thread. Only what is touched is memory.
+const STACK: usize = 8 << 20;
+/// What nothing may touch below a stack.
+pub(crate) const GUARD: usize = 64 << 10;
+/// Where the first stack is put; each next one this far behind. What a program sees of addresses on
+/// its stacks is the same in every process.
+const STACKS: usize = 0x5EE0_0000_0000;
+/// What a donated stack keeps of the real thread that sleeps on it.
+const KEPT: usize = 4096;
+
+/// A static that one thread uses: a run's process has only one that does anything.
+struct Own<T>(UnsafeCell<T>);
+
+// SAFETY: `KERNEL` and `MACHINE` are set and used by the one running thread of a forked child;
+// donors sleep in it, and never look at them.
+unsafe impl<T> Sync for Own<T> {}
+
+static KERNEL: Own<Option<Kernel>> = Own(UnsafeCell::new(None));
+static MACHINE: Own<Machine> = Own(UnsafeCell::new(Machine::new()));
+/// Whether the kernel is lent.
+static LENT: AtomicBool = AtomicBool::new(false);
+/// Whether code of a simulated program runs now.
+static IN_PROGRAM: AtomicBool = AtomicBool::new(false);
+/// What Syscall User Dispatch reads: whether system calls are let through (0) or caught (1).
+static SELECTOR: AtomicU8 = AtomicU8::new(0);
+/// What the selector is while a program runs: one if system calls are caught.
+static CAUGHT: AtomicU8 = AtomicU8::new(0);
+/// Counts calls, for the watchdog.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// One donated thread: its stack and its thread-local block.
+#[derive(Debug)]
+struct Block {
+    /// The value of its segment register: its thread control block.
+    segment: usize,
+    /// The highest address of its stack that is free.
+    top: usize,
+    /// Where its thread-local values begin; they end at `segment`.
+    locals: usize,
+    /// What they were before the first use.
+    image: Vec<u8>,
+    /// The stack pointer of what was interrupted on it.
+    stack: usize,
+    /// The lowest address of its stack: the guard is below.
+    bottom: usize,
+    /// What is to run on it.
+    job: Option<(Start, usize)>,
+}
+
+/// All donated threads, and where the host stands.
+#[derive(Debug)]
+struct Machine {
+    blocks: Vec<Block>,
+    free: Vec<usize>,
+    current: usize,
+    /// The thread on the current block has ended.
+    ended: bool,
+    host_stack: usize,
+    host_segment: usize,
+}
+
+impl Machine {
+    const fn new() -> Self {
+        Self {
+            blocks: Vec::new(),
+            free: Vec::new(),
+            current: 0,
+            ended: false,
+            host_stack: 0,
+            host_segment: 0,
+        }
+    }
+}
+
+/// The machine; callers keep no reference across a switch.
+fn machine() -> *mut Machine {
+    MACHINE.0.get()
+}
+
+/// Whether code of a simulated program runs now, on this thread and thus at all.
+#[inline(always)]
+pub(crate) fn in_program() -> bool {
+    IN_PROGRAM.load(Relaxed)
+}
+
+/// Whether the kernel is lent: a panic now is the kernel's own.
+pub(crate) fn is_lent() -> bool {
+    LENT.load(Relaxed)
+}
+
+/// Installs the kernel of this process's run.
+pub(crate) fn install(kernel: Kernel) {
+    // SAFETY: called once in a child, before any program runs.
+    unsafe { *KERNEL.0.get() = Some(kernel) };
+}
+
+/// Lends the kernel.
+#[inline]
+pub(crate) fn enter<R>(call: impl FnOnce(&mut Kernel) -> R) -> R {
+    let selector = SELECTOR.load(Relaxed);
+    SELECTOR.store(0, Relaxed);
+    assert!(!LENT.load(Relaxed), "the simulated kernel was entered from within itself");
+    LENT.store(true, Relaxed);
+    CALLS.store(CALLS.load(Relaxed) + 1, Relaxed);
+    // SAFETY: `LENT` was false, so that this is the only reference, and it ends with `call`; no
+    // switch of stacks happens inside, as those assert that nothing is lent.
+    let kernel = unsafe { (*KERNEL.0.get()).as_mut() };
+    let result = call(kernel.expect("a run has installed its kernel"));
+    LENT.store(false, Relaxed);
+    SELECTOR.store(selector, Relaxed);
+    result
+}
+
+/// Runs something of our own in the midst of a program: its calls reach the real machine.
+pub(crate) fn outside<R>(work: impl FnOnce() -> R) -> R {
+    let (inside, selector) = (IN_PROGRAM.load(Relaxed), SELECTOR.load(Relaxed));
+    IN_PROGRAM.store(false, Relaxed);
+    SELECTOR.store(0, Relaxed);
+    let result = work();
+    SELECTOR.store(selector, Relaxed);
+    IN_PROGRAM.store(inside, Relaxed);
+    result
+}
+
+/// Saves what a function call keeps, then goes on where another stack was left.
+///
+/// # Safety
+/// `stack` must have been left by this function, or be made by [`begin`]; `segment` must be the
+/// thread control block that belongs to it.
+#[unsafe(naked)]
+unsafe extern "C" fn switch(save: *mut usize, stack: usize, segment: usize) {
+    std::arch::naked_asm!(
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov [rdi], rsp",
+        "wrfsbase rdx",
+        "mov rsp, rsi",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// The thread control block of whoever asks.
+fn segment() -> usize {
+    let segment: usize;
+    // SAFETY: the first word of a thread control block is its own address (the ABI of x86-64).
+    unsafe { std::arch::asm!("mov {}, fs:0", out(reg) segment, options(nostack, readonly)) };
+    segment
+}
+
+unsafe extern "C" {
+    /// The environment of the process, which libc and Rust read.
+    static mut environ: *mut *mut libc::c_char;
+}
+
+/// An environment for a program, which lives as long as the process.
+pub(crate) fn environment(variables: &[(String, String)]) -> usize {
+    let text = |(key, value): &(String, String)| {
+        let bytes = format!("{key}={value}").into_bytes();
+        let whole = std::ffi::CString::new(bytes).unwrap_or_default();
+        whole.into_raw()
+    };
+    let mut pointers: Vec<*mut libc::c_char> = variables.iter().map(text).collect();
+    pointers.push(ptr::null_mut());
+    pointers.leak().as_mut_ptr() as usize
+}
+
+/// Lets a program's thread run, in this environment, until it gives way. Whether it has ended, and
+/// where its environment is then: a program that changes it moves it.
+pub(crate) fn resume(block: usize, environment: usize) -> (bool, usize) {
+    assert!(!is_lent(), "a switch while the kernel is lent");
+    let machine = machine();
+    // SAFETY: the stack of the block was left by `switch` or made by `begin`, and its segment is
+    // its own. No reference into the machine lives across the switch. The environment is one that
+    // `environment` made, and nobody else reads it.
+    unsafe {
+        (*machine).current = block;
+        (*machine).ended = false;
+        (*machine).host_segment = segment();
+        let (stack, segment) =
+            ((&(*machine).blocks)[block].stack, (&(*machine).blocks)[block].segment);
+        let host = environ;
+        environ = environment as *mut *mut libc::c_char;
+        IN_PROGRAM.store(true, Relaxed);
+        SELECTOR.store(CAUGHT.load(Relaxed), Relaxed);
+        switch(&raw mut (*machine).host_stack, stack, segment);
+        SELECTOR.store(0, Relaxed);
+        IN_PROGRAM.store(false, Relaxed);
+        let moved = environ as usize;
+        environ = host;
+        ((*machine).ended, moved)
+    }
+}
+
+/// Gives way to the host, until it lets this thread go on.
+pub(crate) fn give_way() {
+    assert!(!is_lent(), "a switch while the kernel is lent");
+    SELECTOR.store(0, Relaxed);
+    let machine = machine();
+    // SAFETY: the host was left by `resume`, with its own segment; the place to save to is that of
+    // the block that runs.
+    unsafe {
+        let current = (*machine).current;
+        let (stack, segment) = ((*machine).host_stack, (*machine).host_segment);
+        let save = &raw mut (&mut (*machine).blocks)[current].stack;
+        switch(save, stack, segment);
+    }
+}
+
+/// The thread that runs has ended: the host goes on, and its block can be used again.
+pub(crate) fn end_thread() -> ! {
+    // SAFETY: a plain store to the machine, of which nobody holds a reference.
+    unsafe { (*machine()).ended = true };
+    give_way();
+    unreachable!("a thread that has ended is not resumed");
+}
+
+/// What runs first on a donated stack.
+extern "C" fn first() -> ! {
+    // SAFETY: `begin` has given the block that runs a job, whose argument is what its start routine
+    // was made with.
+    let value = unsafe {
+        let machine = &mut *machine();
+        let (start, argument) =
+            machine.blocks[machine.current].job.take().expect("a block begins with a job");
+        start(argument as *mut c_void)
+    };
+    crate::hooks::finish_thread(value as u64)
+}
+
+/// Takes a block for a new thread, and what `pthread_self` says in it.
+pub(crate) fn take_block(stack: usize) -> (usize, u64) {
+    outside(|| {
+        // SAFETY: no switch happens while the reference lives.
+        let machine = unsafe { &mut *machine() };
+        let large = stack > STACK;
+        let block = machine.free.pop_if(|_| !large).unwrap_or_else(|| {
+            machine.blocks.extend(donate(1, stack.max(STACK)));
+            machine.blocks.len() - 1
+        });
+        (block, machine.blocks[block].segment as u64)
+    })
+}
+
+/// A block runs this when it is resumed for the first time.
+pub(crate) fn begin(block: usize, start: Start, argument: usize) {
+    // SAFETY: no switch happens while the reference lives, and the words written are at the top of
+    // the block's stack, on which nothing runs.
+    unsafe {
+        let block = &mut (&mut (*machine()).blocks)[block];
+        block.job = Some((start, argument));
+        // What `switch` pops: six registers, and where to go; then a stack as after a call.
+        let top = block.top & !15;
+        let frame = (top - 8 * 8) as *mut usize;
+        for word in 0..6 {
+            frame.add(word).write(0);
+        }
+        frame.add(6).write(first as *const () as usize);
+        frame.add(7).write(0);
+        block.stack = frame as usize;
+    }
+}
+
+/// A block whose thread has ended is as it was at first.
+pub(crate) fn give_back(block: usize) {
+    // SAFETY: nothing runs on the block, whose thread-local values were `image.len()` bytes at
+    // `locals` when it was donated, and are so still.
+    unsafe {
+        let machine = &mut *machine();
+        let Block { locals, image, .. } = &machine.blocks[block];
+        ptr::copy_nonoverlapping(image.as_ptr(), *locals as *mut u8, image.len());
+        machine.free.push(block);
+    }
+}
+
+/// The donated threads that were made before a fork.
+static POOL: std::sync::Mutex<Vec<Block>> = std::sync::Mutex::new(Vec::new());
+
+/// The pool with so many threads at least. Whoever holds it is the only one who forks a run: a
+/// child finds it whole, and inherits no other child's pipes.
+fn pool(count: usize) -> std::sync::MutexGuard<'static, Vec<Block>> {
+    let mut pool = POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if pool.len() < count {
+        let missing = count - pool.len();
+        pool.extend(donate(missing, STACK));
+    }
+    pool
+}
+
+/// The pool becomes this process's own: called in a child.
+fn adopt(blocks: Vec<Block>) {
+    // SAFETY: no switch happens while the reference lives.
+    let machine = unsafe { &mut *machine() };
+    machine.free = (0..blocks.len()).rev().collect();
+    machine.blocks = blocks;
+}
+
+/// What a donor tells of itself.
+#[derive(Debug, Default)]
+struct Donation {
+    segment: AtomicUsize,
+    top: AtomicUsize,
+    locals: AtomicUsize,
+}
+
+/// Makes so many donated threads.
+fn donate(count: usize, stack: usize) -> Vec<Block> {
+    let donations: Vec<&'static Donation> =
+        (0..count).map(|_| &*Box::leak(Box::new(Donation::default()))).collect();
+    // SAFETY: plain libc calls on memory of our own: fresh mappings that are never given back, an
+    // attribute that lives until it is destroyed, and a donation that lives for ever.
+    let bottoms: Vec<usize> = unsafe {
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let make = |donation: &&'static Donation| {
+            let size = stack + GUARD;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            static NEXT: AtomicUsize = AtomicUsize::new(STACKS);
+            let wish = NEXT.fetch_add(size.next_multiple_of(1 << 20), Relaxed) as *mut c_void;
+            let map = libc::mmap(wish, size, libc::PROT_NONE, flags, -1, 0);
+            assert!(map != libc::MAP_FAILED, "no memory for a stack");
+            let bottom = map.cast::<u8>().add(GUARD).cast::<c_void>();
+            libc::mprotect(bottom, stack, libc::PROT_READ | libc::PROT_WRITE);
+            let mut attributes = MaybeUninit::uninit();
+            libc::pthread_attr_init(attributes.as_mut_ptr());
+            libc::pthread_attr_setstack(attributes.as_mut_ptr(), bottom, stack);
+            let (mut thread, argument) = (0, ptr::from_ref(*donation).cast_mut().cast());
+            let made = libc::pthread_create(&raw mut thread, attributes.as_ptr(), donor, argument);
+            assert_eq!(made, 0, "a thread cannot be made");
+            libc::pthread_attr_destroy(attributes.as_mut_ptr());
+            bottom as usize
+        };
+        let bottoms = donations.iter().map(make).collect();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+        bottoms
+    };
+    let collect = |(donation, bottom): (&&'static Donation, usize)| {
+        while donation.segment.load(std::sync::atomic::Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+        let (segment, top) = (donation.segment.load(Relaxed), donation.top.load(Relaxed));
+        let locals = donation.locals.load(Relaxed);
+        // SAFETY: the thread-local values of a sleeping thread, which end at its control block.
+        let image = unsafe { std::slice::from_raw_parts(locals as *const u8, segment - locals) };
+        Block { segment, top, locals, image: image.to_vec(), stack: 0, bottom, job: None }
+    };
+    donations.iter().zip(bottoms).map(collect).collect()
+}
+
+/// A real thread that gives its stack and its thread-local block away, and sleeps for ever.
+extern "C" fn donor(argument: *mut c_void) -> *mut c_void {
+    /// Finds where the thread-local values of the asking thread begin.
+    unsafe extern "C" fn locals(
+        info: *mut libc::dl_phdr_info,
+        _: libc::size_t,
+        lowest: *mut c_void,
+    ) -> libc::c_int {
+        // SAFETY: the loader's own record, and the word that `donor` hands over.
+        let (block, lowest) =
+            unsafe { ((*info).dlpi_tls_data as usize, &mut *lowest.cast::<usize>()) };
+        // Static ones lie right below the control block; others are somewhere else.
+        if block != 0 && block < segment() && segment() - block < STACK {
+            *lowest = (*lowest).min(block);
+        }
+        0
+    }
+    let mut lowest = segment();
+    // SAFETY: `donate` hands over a donation that lives for ever; `locals` is called during the
+    // call alone.
+    let donation = unsafe {
+        libc::dl_iterate_phdr(Some(locals), (&raw mut lowest).cast());
+        &*argument.cast::<Donation>()
+    };
+    donation.locals.store(lowest, Relaxed);
+    donation.top.store((&raw const lowest as usize) - KEPT, Relaxed);
+    donation.segment.store(segment(), std::sync::atomic::Ordering::Release);
+    loop {
+        // SAFETY: `pause`, without a library function that would write to `errno`, which belongs to
+        // another thread by now.
+        unsafe {
+            std::arch::asm!(
+                "syscall", inlateout("rax") libc::SYS_pause => _, out("rcx") _, out("r11") _,
+                options(nostack)
+            );
+        }
+    }
+}

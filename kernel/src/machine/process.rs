@@ -1,0 +1,172 @@
+//! The process of a run: its fork, what it reports, where its addresses are.
+
+use super::*;
+use std::sync::atomic::AtomicI32;
+
+/// Whether this process is that of a run.
+static IS_RUN: AtomicBool = AtomicBool::new(false);
+/// Where a child reports to.
+static REPORT: AtomicI32 = AtomicI32::new(-1);
+
+/// What a process of a run is stopped by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Real seconds.
+    pub(crate) seconds: u32,
+    /// Bytes on top of what the process had.
+    pub(crate) memory: u64,
+    /// Seconds of computing without a call of the kernel.
+    pub(crate) spin: u32,
+}
+
+/// A forked child, and where it reports to.
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: libc::pid_t,
+    report: i32,
+    stray: i32,
+}
+
+/// What a child left.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    /// What it reported.
+    pub(crate) report: Vec<u8>,
+    /// What it wrote to the real standard output and error.
+    pub(crate) stray: Vec<u8>,
+    /// The signal that ended it.
+    pub(crate) signal: Option<i32>,
+}
+
+/// Forks. The child has so many donated threads, runs `work` and ends.
+pub(crate) fn fork(threads: usize, work: impl FnOnce()) -> Result<Child, std::io::Error> {
+    let mut pool = pool(threads);
+    let (mut report, mut stray) = ([0; 2], [0; 2]);
+    // SAFETY: plain libc calls; the child goes on with the one thread that called, and leaves by
+    // `_exit`, so that nothing of the parent's runs twice.
+    unsafe {
+        for pipe in [&mut report, &mut stray] {
+            if libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        match libc::fork() {
+            -1 => Err(std::io::Error::last_os_error()),
+            0 => {
+                libc::dup2(stray[1], 1);
+                libc::dup2(stray[1], 2);
+                libc::close(report[0]);
+                libc::close(stray[0]);
+                REPORT.store(report[1], Relaxed);
+                IS_RUN.store(true, Relaxed);
+                adopt(std::mem::take(&mut *pool));
+                libc::mallopt(libc::M_ARENA_MAX, 1);
+                work();
+                libc::_exit(0)
+            }
+            process => {
+                libc::close(report[1]);
+                libc::close(stray[1]);
+                Ok(Child { process, report: report[0], stray: stray[0] })
+            }
+        }
+    }
+}
+
+impl Child {
+    /// Reads all that the child reports, until it has ended.
+    pub(crate) fn wait(self) -> Remains {
+        let ends = [self.report, self.stray];
+        let mut read = [Vec::new(), Vec::new()];
+        let mut open = [true, true];
+        let mut buffer = vec![0_u8; 64 << 10];
+        while open.contains(&true) {
+            let entry = |at: usize| libc::pollfd {
+                fd: if open[at] { ends[at] } else { -1 },
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            let mut polled = [entry(0), entry(1)];
+            // SAFETY: two entries, and a buffer of that length.
+            unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) };
+            for at in 0..2 {
+                if !open[at] || polled[at].revents == 0 {
+                    continue;
+                }
+                // SAFETY: as above.
+                let count =
+                    unsafe { libc::read(ends[at], buffer.as_mut_ptr().cast(), buffer.len()) };
+                match usize::try_from(count) {
+                    Ok(count) if count > 0 => read[at].extend_from_slice(&buffer[..count]),
+                    _ => open[at] = false,
+                }
+            }
+        }
+        let mut status = 0;
+        // SAFETY: descriptors and a child of our own.
+        unsafe {
+            for end in ends {
+                libc::close(end);
+            }
+            while libc::waitpid(self.process, &raw mut status, 0) == -1
+                && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
+            {
+            }
+        }
+        let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
+        let [report, stray] = read;
+        Remains { report, stray, signal }
+    }
+}
+
+/// Whether this process is that of a run.
+pub(crate) fn is_run() -> bool {
+    IS_RUN.load(Relaxed)
+}
+
+/// Writes to whoever waits for this child.
+pub(crate) fn report(bytes: &[u8]) {
+    outside(|| {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // SAFETY: a buffer of that length.
+            let wrote =
+                unsafe { libc::write(REPORT.load(Relaxed), rest.as_ptr().cast(), rest.len()) };
+            let Ok(wrote) = usize::try_from(wrote) else { break };
+            rest = &rest[wrote..];
+        }
+    });
+}
+
+/// Ends this process at once, after what was reported.
+pub(crate) fn end_process() -> ! {
+    IN_PROGRAM.store(false, Relaxed);
+    SELECTOR.store(0, Relaxed);
+    // SAFETY: it does not return.
+    unsafe { libc::_exit(0) }
+}
+
+/// Whether this machine can switch threads in user mode: `FSGSBASE`, since Linux 5.9.
+pub(crate) fn can_switch() -> bool {
+    // SAFETY: it reads a word that the kernel left for the process.
+    unsafe { libc::getauxval(libc::AT_HWCAP2) & 2 != 0 }
+}
+
+/// Whether the addresses of this process are the same in every process.
+pub(crate) fn has_fixed_addresses() -> bool {
+    // SAFETY: the number that asks and changes nothing.
+    let personality = unsafe { libc::personality(0xFFFF_FFFF) };
+    personality & libc::ADDR_NO_RANDOMIZE != 0
+}
+
+/// A command will run without randomised addresses, where that is permitted.
+pub(crate) fn fix_addresses(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let fix = || {
+        // SAFETY: a plain system call. One that is refused leaves the addresses random.
+        unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) };
+        Ok(())
+    };
+    // SAFETY: what is run between fork and exec makes one system call.
+    unsafe { command.pre_exec(fix) };
+}

@@ -1,0 +1,114 @@
+//! A node: one machine with one program, its names, its files and its clocks.
+
+use crate::file::Tree;
+use seedfall_sim::{Clock, Clocks};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The first port that the kernel gives away by itself, and the last.
+const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
+
+/// What a node is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Power {
+    /// The machine is on, and its program runs.
+    Running,
+    /// The machine is on, and its program ended or was killed: connections are refused.
+    Idle,
+    /// The machine is off: nothing answers.
+    Off,
+}
+
+/// One machine.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Its name, which getaddrinfo knows.
+    pub(crate) name: String,
+    /// Its IPv4 address.
+    pub(crate) v4: Ipv4Addr,
+    /// Its IPv6 address.
+    pub(crate) v6: Ipv6Addr,
+    /// Whether it runs.
+    pub(crate) power: Power,
+    /// How often the machine was started; connections of an earlier life are reset.
+    pub(crate) life: u32,
+    /// How many pauses are in force.
+    pub(crate) pauses: u32,
+    /// Threads that could run now, in the order in which they came to.
+    pub(crate) runnable: Vec<usize>,
+    /// Whether it is in the list of nodes that have something to run.
+    pub(crate) queued: bool,
+    /// Its two clocks.
+    pub(crate) clocks: Clocks,
+    /// Its files.
+    pub(crate) tree: Tree,
+    /// Where relative paths begin.
+    pub(crate) folder: String,
+    /// Which sockets are bound to which ports: (datagrams?, port) to (address, object).
+    pub(crate) ports: BTreeMap<(bool, u16), Vec<(IpAddr, usize)>>,
+    /// Unix sockets by their path or abstract name.
+    pub(crate) unix: BTreeMap<Vec<u8>, usize>,
+    /// The last port that was given away.
+    pub(crate) ephemeral: u16,
+    /// The environment of its program: an address that is nothing to the kernel but a number.
+    pub(crate) environment: usize,
+    /// How many random words of a size were asked for.
+    pub(crate) entropy: BTreeMap<u64, u64>,
+    /// How many threads were made in this life.
+    pub(crate) made_threads: i32,
+    /// How many crashes there were.
+    pub(crate) crashes: u64,
+    /// How its program ended, if it did.
+    pub(crate) exit: Option<i32>,
+}
+
+impl Node {
+    /// The node with this name and index.
+    pub(crate) fn new(name: String, index: usize, folder: String) -> Self {
+        let number = index as u32 + 1;
+        let [high, low] = [(number >> 8) as u8, number as u8];
+        let mut tree = Tree::new();
+        tree.make_folders(&folder);
+        Self {
+            name,
+            v4: Ipv4Addr::new(10, 0, high, low),
+            v6: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number as u16),
+            power: Power::Idle,
+            life: 0,
+            pauses: 0,
+            runnable: Vec::new(),
+            queued: false,
+            clocks: Clocks::new(Clock::TRUE),
+            tree,
+            folder,
+            ports: BTreeMap::new(),
+            unix: BTreeMap::new(),
+            ephemeral: *EPHEMERAL.start(),
+            environment: 0,
+            entropy: BTreeMap::new(),
+            made_threads: 0,
+            crashes: 0,
+            exit: None,
+        }
+    }
+
+    /// Whether an address is this machine's own.
+    pub(crate) fn owns(&self, address: IpAddr) -> bool {
+        address.is_loopback() || address == self.v4 || address == self.v6
+    }
+
+    /// The next port to give away.
+    pub(crate) fn next_port(&mut self) -> u16 {
+        let next = self.ephemeral + 1;
+        self.ephemeral = if EPHEMERAL.contains(&next) { next } else { *EPHEMERAL.start() };
+        self.ephemeral
+    }
+
+    /// The socket that serves a port at an address.
+    pub(crate) fn bound(&self, datagrams: bool, address: IpAddr, port: u16) -> Option<usize> {
+        let all = self.ports.get(&(datagrams, port))?;
+        let exact = all.iter().find(|(bound, _)| *bound == address);
+        let any = || all.iter().find(|(bound, _)| bound.is_unspecified());
+        exact.or_else(any).map(|(_, object)| *object)
+    }
+}

@@ -1,0 +1,307 @@
+//! What programs do with files: paths, offsets, folders, devices.
+
+use crate::fd::{Device, FIRST, Kind};
+use crate::file::{OpenFile, OpenFolder, Status};
+use crate::kernel::{Errno, Kernel};
+use std::collections::VecDeque;
+use std::io::{IoSlice, IoSliceMut};
+
+impl Kernel {
+    /// A path of the running program, from the root.
+    pub(crate) fn whole_path(&self, path: &str) -> String {
+        if path.starts_with('/') {
+            return path.to_owned();
+        }
+        format!("{}/{path}", self.nodes[self.here()].folder)
+    }
+
+    /// A path that begins at an open folder, or at the program's own.
+    pub(crate) fn path_at(&self, folder: i32, path: &str) -> Result<String, Errno> {
+        if path.starts_with('/') || folder == libc::AT_FDCWD {
+            return Ok(self.whole_path(path));
+        }
+        match &self.objects[self.object(folder)?].kind {
+            Kind::Folder(open) => Ok(format!("{}/{path}", open.path)),
+            _ => Err(libc::ENOTDIR),
+        }
+    }
+
+    /// `open`.
+    pub(crate) fn open(&mut self, path: &str, flags: i32, mode: u32) -> Result<i32, Errno> {
+        let device = match path {
+            "/dev/null" => Some(Device::Null),
+            "/dev/zero" => Some(Device::Zero),
+            "/dev/random" | "/dev/urandom" => Some(Device::Random),
+            _ => None,
+        };
+        if let Some(device) = device {
+            return Ok(self.open_object(Kind::Device(device), false));
+        }
+        if flags & libc::O_TMPFILE == libc::O_TMPFILE {
+            return Err(libc::EOPNOTSUPP);
+        }
+        let now = self.clock(libc::CLOCK_REALTIME);
+        let here = self.here();
+        let (inode, is_folder) = self.nodes[here].tree.open(path, flags, mode, now)?;
+        let kind = if is_folder {
+            Kind::Folder(OpenFolder { path: path.to_owned(), rest: None })
+        } else {
+            Kind::File(OpenFile { inode, offset: 0, flags })
+        };
+        Ok(self.open_object(kind, flags & libc::O_NONBLOCK != 0))
+    }
+
+    /// The last descriptor of a file is closed.
+    pub(crate) fn close_file(&mut self, object: usize, file: &OpenFile) {
+        let node = self.objects[object].node;
+        let same = |kind: &Kind| matches!(kind, Kind::File(other) if other.inode == file.inode);
+        let is_open = |other: &crate::fd::Object| other.node == node && same(&other.kind);
+        if !self.objects.iter().any(is_open) {
+            self.nodes[node].tree.closed(file.inode);
+        }
+    }
+
+    fn file(&mut self, object: usize) -> Result<&mut OpenFile, Errno> {
+        match &mut self.objects[object].kind {
+            Kind::File(file) => Ok(file),
+            Kind::Folder(_) => Err(libc::EISDIR),
+            Kind::Socket(_) | Kind::Counter(_) | Kind::Epoll(_) | Kind::Timer(_) => {
+                Err(libc::ESPIPE)
+            }
+            _ => Err(libc::EINVAL),
+        }
+    }
+
+    /// Reads where the file stands.
+    pub(crate) fn read_file(
+        &mut self,
+        object: usize,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Result<usize, Errno> {
+        let offset = self.file(object)?.offset;
+        let count = self.read_at(object, buffers, offset)?;
+        self.file(object)?.offset += count as u64;
+        Ok(count)
+    }
+
+    /// `preadv`.
+    pub(crate) fn read_at(
+        &mut self,
+        object: usize,
+        buffers: &mut [IoSliceMut<'_>],
+        offset: u64,
+    ) -> Result<usize, Errno> {
+        let node = self.objects[object].node;
+        let file = self.file(object)?;
+        if file.flags & libc::O_ACCMODE == libc::O_WRONLY {
+            return Err(libc::EBADF);
+        }
+        let inode = file.inode;
+        let mut count = 0;
+        for buffer in buffers.iter_mut() {
+            let at = offset as usize + count;
+            let size = self.nodes[node].tree.read(inode, at, buffer)?;
+            count += size;
+            if size < buffer.len() {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Writes where the file stands, or at its end.
+    pub(crate) fn write_file(
+        &mut self,
+        object: usize,
+        buffers: &[IoSlice<'_>],
+    ) -> Result<usize, Errno> {
+        let node = self.objects[object].node;
+        let file = self.file(object)?;
+        let (inode, appends) = (file.inode, file.flags & libc::O_APPEND != 0);
+        let offset =
+            if appends { self.nodes[node].tree.status_of(inode).size } else { file.offset };
+        let count = self.write_at(object, buffers, offset)?;
+        self.file(object)?.offset = offset + count as u64;
+        Ok(count)
+    }
+
+    /// `pwritev`.
+    pub(crate) fn write_at(
+        &mut self,
+        object: usize,
+        buffers: &[IoSlice<'_>],
+        offset: u64,
+    ) -> Result<usize, Errno> {
+        let node = self.objects[object].node;
+        let now = self.clock(libc::CLOCK_REALTIME);
+        let file = self.file(object)?;
+        let (inode, flags) = (file.inode, file.flags);
+        if flags & libc::O_ACCMODE == libc::O_RDONLY {
+            return Err(libc::EBADF);
+        }
+        let mut count = 0;
+        for buffer in buffers {
+            self.nodes[node].tree.write(inode, offset as usize + count, buffer, now)?;
+            count += buffer.len();
+        }
+        if flags & (libc::O_SYNC | libc::O_DSYNC) != 0 {
+            self.sync_inode(node, inode);
+        }
+        Ok(count)
+    }
+
+    /// `lseek`.
+    pub(crate) fn seek(&mut self, fd: i32, offset: i64, whence: i32) -> Result<i64, Errno> {
+        let object = self.object(fd)?;
+        let node = self.objects[object].node;
+        if let Kind::Folder(folder) = &mut self.objects[object].kind {
+            folder.rest = None;
+            return Ok(0);
+        }
+        let (inode, stands) = {
+            let file = self.file(object)?;
+            (file.inode, file.offset as i64)
+        };
+        let size = self.nodes[node].tree.status_of(inode).size as i64;
+        let at = match whence {
+            libc::SEEK_SET => Some(offset),
+            libc::SEEK_CUR => stands.checked_add(offset),
+            libc::SEEK_END => size.checked_add(offset),
+            libc::SEEK_DATA if offset < size => Some(offset),
+            libc::SEEK_HOLE if offset < size => Some(size),
+            libc::SEEK_DATA | libc::SEEK_HOLE => return Err(libc::ENXIO),
+            _ => None,
+        };
+        let at = at.filter(|at| *at >= 0).ok_or(libc::EINVAL)?;
+        self.file(object)?.offset = at as u64;
+        Ok(at)
+    }
+
+    /// `ftruncate`.
+    pub(crate) fn resize(&mut self, fd: i32, length: i64) -> Result<(), Errno> {
+        let object = self.object(fd)?;
+        let (node, now) = (self.objects[object].node, self.clock(libc::CLOCK_REALTIME));
+        let length = usize::try_from(length).map_err(|_| libc::EINVAL)?;
+        let file = self.file(object)?;
+        if file.flags & libc::O_ACCMODE == libc::O_RDONLY {
+            return Err(libc::EINVAL);
+        }
+        let inode = file.inode;
+        self.nodes[node].tree.resize(inode, length, now)
+    }
+
+    /// `fallocate`, without a mode: the file is at least so long.
+    pub(crate) fn allocate(&mut self, fd: i32, mode: i32, end: i64) -> Result<(), Errno> {
+        if mode & !libc::FALLOC_FL_KEEP_SIZE != 0 {
+            return Err(libc::EOPNOTSUPP);
+        }
+        let size = self.status_of(fd)?.size as i64;
+        if mode == 0 && end > size { self.resize(fd, end) } else { Ok(()) }
+    }
+
+    /// `fsync`.
+    pub(crate) fn sync(&mut self, fd: i32) -> Result<(), Errno> {
+        let object = self.object(fd)?;
+        let node = self.objects[object].node;
+        let inode = match &self.objects[object].kind {
+            Kind::File(file) => file.inode,
+            Kind::Folder(folder) => self.nodes[node].tree.inode(&folder.path)?,
+            _ => return Err(libc::EINVAL),
+        };
+        self.sync_inode(node, inode);
+        Ok(())
+    }
+
+    /// `fstat`.
+    pub(crate) fn status_of(&mut self, fd: i32) -> Result<Status, Errno> {
+        let object = self.object(fd)?;
+        let tree = &self.nodes[self.objects[object].node].tree;
+        let plain = |mode| Status { inode: object as u64, size: 0, mode, links: 1, modified: 0 };
+        match &self.objects[object].kind {
+            Kind::File(file) => Ok(tree.status_of(file.inode)),
+            Kind::Folder(folder) => tree.status(&folder.path, true),
+            Kind::Socket(socket) if socket.family == crate::socket::Family::Pipe => {
+                Ok(plain(libc::S_IFIFO | 0o600))
+            }
+            Kind::Socket(_) => Ok(plain(libc::S_IFSOCK | 0o777)),
+            Kind::Device(_) => Ok(plain(libc::S_IFCHR | 0o666)),
+            _ => Ok(plain(0o600)),
+        }
+    }
+
+    /// `stat` and its kin: at a folder, or of a descriptor if the path is empty.
+    pub(crate) fn status(&mut self, folder: i32, path: &str, flags: i32) -> Result<Status, Errno> {
+        if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 && folder >= FIRST {
+            return self.status_of(folder);
+        }
+        let path = self.path_at(folder, path)?;
+        if let "/dev/null" | "/dev/zero" | "/dev/random" | "/dev/urandom" = path.as_str() {
+            let mode = libc::S_IFCHR | 0o666;
+            return Ok(Status { inode: 1, size: 0, mode, links: 1, modified: 0 });
+        }
+        let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
+        self.nodes[self.here()].tree.status(&path, follow)
+    }
+
+    /// The next name of an open folder.
+    pub(crate) fn next_name(&mut self, fd: i32) -> Result<Option<(String, Status)>, Errno> {
+        let object = self.object(fd)?;
+        let node = self.objects[object].node;
+        let Kind::Folder(folder) = &mut self.objects[object].kind else {
+            return Err(libc::ENOTDIR);
+        };
+        if folder.rest.is_none() {
+            let tree = &self.nodes[node].tree;
+            let own = tree.status(&folder.path, true)?;
+            let mut names: VecDeque<_> = tree.list(&folder.path)?.into();
+            names.push_front(("..".to_owned(), own));
+            names.push_front((".".to_owned(), own));
+            folder.rest = Some(names);
+        }
+        Ok(folder.rest.as_mut().and_then(VecDeque::pop_front))
+    }
+
+    /// `chdir`.
+    pub(crate) fn change_folder(&mut self, path: &str) -> Result<(), Errno> {
+        let path = self.whole_path(path);
+        let here = self.here();
+        let status = self.nodes[here].tree.status(&path, true)?;
+        if status.mode & libc::S_IFMT != libc::S_IFDIR {
+            return Err(libc::ENOTDIR);
+        }
+        self.nodes[here].folder = self.real_path(&path)?;
+        Ok(())
+    }
+
+    /// `realpath`: without links, dots and doubled slashes.
+    pub(crate) fn real_path(&self, path: &str) -> Result<String, Errno> {
+        let tree = &self.nodes[self.here()].tree;
+        let mut path = self.whole_path(path);
+        tree.status(&path, true)?;
+        'again: for _ in 0..40 {
+            let mut clean: Vec<&str> = Vec::new();
+            let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+            for (at, name) in names.iter().enumerate() {
+                match *name {
+                    "." => {}
+                    ".." => drop(clean.pop()),
+                    name => {
+                        let parent = format!("/{}", clean.join("/"));
+                        let whole = format!("{}/{name}", parent.trim_end_matches('/'));
+                        if let Ok(target) = tree.target(&whole) {
+                            let rest = names[at + 1..].join("/");
+                            path = match target.starts_with('/') {
+                                true => format!("{target}/{rest}"),
+                                false => format!("{parent}/{target}/{rest}"),
+                            };
+                            continue 'again;
+                        }
+                        clean.push(name);
+                    }
+                }
+            }
+            return Ok(format!("/{}", clean.join("/")));
+        }
+        Err(libc::ELOOP)
+    }
+}

@@ -1,0 +1,115 @@
+//! `std::fs`, crashes, and what they leave.
+
+use seedfall_kernel::{Ended, Fault, Simulation, isolated};
+use seedfall_sim::Duration as Span;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::Duration;
+
+/// Writes one record that it syncs and one that it does not, then waits for its crash; started
+/// again, it says what it found.
+fn store() {
+    let found = fs::read("/work/log").unwrap_or_default();
+    seedfall_kernel::note(format!("synced {}", found.starts_with(&[1; 4096])).as_bytes());
+    seedfall_kernel::note(format!("unsynced {}", found.get(4096) == Some(&2)).as_bytes());
+    if found.is_empty() {
+        let mut file = File::create("/work/log").unwrap();
+        file.write_all(&[1; 4096]).unwrap();
+        file.sync_all().unwrap();
+        file.write_all(&[2; 4096]).unwrap();
+    }
+    std::thread::sleep(Duration::from_secs(5));
+}
+
+fn crashed(fault: impl Fn(seedfall_kernel::Place) -> Fault, seed: u64) -> Vec<String> {
+    let simulation = Simulation::new(seed).node("store", store);
+    let place = simulation.place("store");
+    let report = simulation
+        .fault(Span::secs(1), fault(place))
+        .fault(Span::secs(2), Fault::Restart(place))
+        .horizon(Span::secs(3))
+        .run();
+    assert_eq!(report.failures, []);
+    assert_eq!(report.ended, Ended::Horizon);
+    assert_eq!(report.effects, [1, 1]);
+    report.notes_as_text().split_off(2)
+}
+
+#[test]
+fn a_crash_takes_what_was_not_synced_by_a_draw() {
+    isolated(|| {
+        let mut kept = 0;
+        for seed in 0..20 {
+            let found = crashed(Fault::Crash, seed);
+            assert_eq!(found[0], "synced true");
+            kept += usize::from(found[1] == "unsynced true");
+        }
+        assert!((3..=17).contains(&kept), "about half of 20: {kept}");
+    });
+}
+
+#[test]
+fn a_power_loss_takes_all_of_it_and_a_kill_nothing() {
+    isolated(|| {
+        for seed in 0..5 {
+            let found = crashed(|place| Fault::PowerLoss(vec![place]), seed);
+            assert_eq!(found, ["synced true", "unsynced false"]);
+            assert_eq!(crashed(Fault::Kill, seed), ["synced true", "unsynced true"]);
+        }
+    });
+}
+
+/// What `std::fs` does, call by call.
+fn every_call() {
+    fs::create_dir_all("data/deep/er").unwrap();
+    assert_eq!(std::env::current_dir().unwrap().to_str(), Some("/work"));
+    fs::write("data/a", "hello").unwrap();
+    assert_eq!(fs::read_to_string("/work/data/a").unwrap(), "hello");
+    let mut file = OpenOptions::new().read(true).append(true).open("data/a").unwrap();
+    file.write_all(b" world").unwrap();
+    file.seek(SeekFrom::Start(6)).unwrap();
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "world");
+    file.set_len(5).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), 5);
+    fs::rename("data/a", "data/b").unwrap();
+    assert!(fs::metadata("data/a").is_err() && fs::metadata("data/b").unwrap().is_file());
+    fs::copy("data/b", "data/c").unwrap();
+    fs::hard_link("data/c", "data/d").unwrap();
+    std::os::unix::fs::symlink("b", "data/link").unwrap();
+    assert_eq!(fs::read_link("data/link").unwrap().to_str(), Some("b"));
+    assert_eq!(fs::canonicalize("data/link").unwrap().to_str(), Some("/work/data/b"));
+    let mut names: Vec<String> = fs::read_dir("data")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["b", "c", "d", "deep", "link"]);
+    fs::remove_file("data/b").unwrap();
+    fs::remove_dir_all("data").unwrap();
+    let missing = File::open("data/b").unwrap_err();
+    assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+    let exclusive = OpenOptions::new().write(true).create_new(true).open("one").unwrap();
+    drop(exclusive);
+    let again = OpenOptions::new().write(true).create_new(true).open("one").unwrap_err();
+    assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(fs::read("/etc/config").unwrap(), b"given");
+    let age = fs::metadata("one").unwrap().modified().unwrap().elapsed().unwrap();
+    assert!(age < Duration::from_secs(1), "written by the virtual clock: {age:?}");
+    println!("done");
+}
+
+#[test]
+fn files_folders_and_links() {
+    isolated(|| {
+        let report = Simulation::new(1)
+            .node("a", every_call)
+            .file("a", "/etc/config", b"given")
+            .horizon(Span::secs(1))
+            .run();
+        assert_eq!(report.failures, []);
+        assert_eq!(report.node("a").output(), "done\n");
+        assert!(!std::path::Path::new("/work/one").exists(), "nothing of it is real");
+    });
+}

@@ -1,0 +1,20 @@
+//! Programs as they are, inside the simulated Linux; and real ones beside it.
+
+#![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    clippy::print_stdout,
+    reason = "programs do what programs do"
+)]
+
+mod beside;
+mod decided;
+mod echo;
+mod files;
+mod network;
+mod on_tokio;
+mod tidy;
+mod verdicts;

@@ -1,0 +1,1 @@
+//! Other people's code inside the simulated Linux; see `tests/`.
