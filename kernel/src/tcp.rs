@@ -243,6 +243,7 @@ impl Kernel {
     fn lose(&mut self, index: usize, side: usize) {
         if self.is_dead(index, side) {
             self.ground(index, side);
+            self.knock_again(index, side);
             return;
         }
         let generation = self.connections[index].generation;
@@ -267,6 +268,19 @@ impl Kernel {
         self.connections[index].sides[side].ground();
         if side == 1 {
             self.end_handshake(index);
+        }
+    }
+
+    /// The machine that was to answer a knock is off, or was started anew, and its answer never came:
+    /// the client, which hears nothing, knocks again.
+    fn knock_again(&mut self, index: usize, side: usize) {
+        let client = self.connections[index].sides[0].object;
+        let stage = client.and_then(|object| self.stage(object));
+        if side == 1 && matches!(stage, Some(Stage::Connecting { .. })) {
+            let [client, server] = &mut self.connections[index].sides;
+            server.life = None;
+            client.flight.push_front(Segment::Syn);
+            self.lose(index, 0);
         }
     }
 
@@ -297,6 +311,7 @@ impl Kernel {
         };
         if self.is_dead(index, side) {
             self.ground(index, side);
+            self.knock_again(index, side);
             self.forget_connection(index);
             return;
         }

@@ -41,6 +41,8 @@ mod parallel;
 pub mod patches;
 pub mod plan;
 pub mod point;
+#[cfg(all(feature = "programs", target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+pub mod programs;
 pub mod promise;
 pub mod report;
 pub mod run;

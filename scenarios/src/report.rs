@@ -42,6 +42,8 @@ pub struct Report {
     pub vacuous: Option<String>,
     /// The events, as far as they were recorded.
     pub trace: Vec<Entry>,
+    /// What programs printed, a line each, with the time and the node; nothing of protocols.
+    pub printed: Vec<String>,
     /// The draws, if they were logged.
     pub draws: Vec<(DrawAddress, [u32; 4])>,
     /// How each operation was called, if draws were logged.

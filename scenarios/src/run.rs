@@ -53,6 +53,11 @@ pub trait Runnable: Send + Sync {
     fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan;
     /// With how few nodes it makes sense.
     fn fewest(&self) -> usize;
+    /// Does what a test does with the scenario in a process that is made for it alone, where that
+    /// keeps the machine out of its runs; by default here and now.
+    fn alone(&self, body: &mut dyn FnMut()) {
+        body();
+    }
     /// Runs it once. The plan of the trial must fit the [`Runnable::frame_of`] it.
     fn run(&self, trial: &Trial) -> Report;
 

@@ -54,45 +54,9 @@ impl<P: Protocol, I, O> Scenario<P, I, O> {
     /// # Errors
     /// The field, what it says, and what would do.
     pub fn validate(&self) -> Result<(), String> {
-        let wrong = |what: String| Err(format!("scenario `{}`: {what}", self.name));
         let Cluster { nodes, clients, fewest, spare, .. } = self.cluster;
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if self.name.is_empty() || !self.name.chars().all(plain) {
-            return wrong(
-                "`name` names files and is typed in commands; expected lower-case \
-                          letters, digits and hyphens, such as `lease-lock`"
-                    .to_owned(),
-            );
-        }
-        if nodes == 0 || clients == 0 {
-            return wrong(format!(
-                "`cluster` has {nodes} nodes and {clients} clients; expected at least one of each"
-            ));
-        }
-        if !(1..=nodes).contains(&fewest) {
-            return wrong(format!("`cluster.fewest` is {fewest}; expected 1 to {nodes}"));
-        }
-        if nodes < spare {
-            return wrong(format!("`cluster.spare` is {spare}, of {nodes} nodes"));
-        }
         let named: Vec<&str> = self.promises.iter().map(|promise| promise.name).collect();
-        if let Some(twice) = (1..named.len()).find(|index| named[..*index].contains(&named[*index]))
-        {
-            return wrong(format!("two properties are named `{}`", named[twice]));
-        }
-        let expected: &[&str] = match &self.expect {
-            Expect::Holds => &[],
-            Expect::Violates { properties, .. } => properties,
-            Expect::Blocks { property, .. } => &[property],
-        };
-        let known = |name: &&&str| **name == NEVER_PANICS || named.contains(*name);
-        match expected.iter().find(|name| !known(name)) {
-            None => Ok(()),
-            Some(name) => wrong(format!(
-                "`expect` names the property `{name}`; there are: {}",
-                named.join("; ")
-            )),
-        }
+        validate(self.name, (nodes, clients, fewest, spare), &named, self.expect.properties())
     }
 }
 
@@ -100,6 +64,44 @@ impl<P: Protocol, I, O> Scenario<P, I, O> {
     /// Whether it promises that operations complete: then nobody gives up a final one.
     pub(crate) fn must_complete(&self) -> bool {
         self.promises.iter().any(|promise| matches!(promise.kind, Kind::Complete))
+    }
+}
+
+/// Whether a scenario makes sense: its name, its nodes, clients, fewest and spare nodes, the names
+/// of its properties, and those that it expects to break.
+pub(crate) fn validate(
+    name: &str,
+    (nodes, clients, fewest, spare): (usize, usize, usize, usize),
+    named: &[&str],
+    expected: &[&str],
+) -> Result<(), String> {
+    let wrong = |what: String| Err(format!("scenario `{name}`: {what}"));
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || !name.chars().all(plain) {
+        let expected = "expected lower-case letters, digits and hyphens, such as `lease-lock`";
+        return wrong(format!("`name` names files and is typed in commands; {expected}"));
+    }
+    if nodes == 0 || clients == 0 {
+        return wrong(format!(
+            "`cluster` has {nodes} nodes and {clients} clients; expected at least one of each"
+        ));
+    }
+    if !(1..=nodes).contains(&fewest) {
+        return wrong(format!("`cluster.fewest` is {fewest}; expected 1 to {nodes}"));
+    }
+    if nodes < spare {
+        return wrong(format!("`cluster.spare` is {spare}, of {nodes} nodes"));
+    }
+    if let Some(twice) = (1..named.len()).find(|index| named[..*index].contains(&named[*index])) {
+        return wrong(format!("two properties are named `{}`", named[twice]));
+    }
+    let known = |property: &&&str| **property == NEVER_PANICS || named.contains(*property);
+    match expected.iter().find(|property| !known(property)) {
+        None => Ok(()),
+        Some(property) => wrong(format!(
+            "`expect` names the property `{property}`; there are: {}",
+            named.join("; ")
+        )),
     }
 }
 
@@ -193,6 +195,15 @@ impl<P> Clone for Expect<P> {
 impl<P> Copy for Expect<P> {}
 
 impl<P> Expect<P> {
+    /// The properties that are expected to break.
+    pub(crate) fn properties(&self) -> &[&'static str] {
+        match self {
+            Self::Holds => &[],
+            Self::Violates { properties, .. } => properties,
+            Self::Blocks { property, .. } => std::slice::from_ref(property),
+        }
+    }
+
     /// What is expected, without the means to judge it.
     pub fn expectation(&self) -> Expectation {
         match *self {

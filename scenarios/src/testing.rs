@@ -37,7 +37,7 @@ pub fn check(scenario: impl Runnable + 'static) {
     )]
     let ask = |name: &str| std::env::var(name).ok();
     let scenarios: [Box<dyn Runnable>; 1] = [Box::new(scenario)];
-    let outcome = match (ask("SEEDFALL_CASE"), ask("SEEDFALL_SEED"), ask("SEEDFALL_SEEDS")) {
+    let work = || match (ask("SEEDFALL_CASE"), ask("SEEDFALL_SEED"), ask("SEEDFALL_SEEDS")) {
         (Some(path), ..) => check_case(&scenarios, Path::new(&path)),
         (None, Some(seed), _) => parse_seed(&seed)
             .map_err(|error| format!("SEEDFALL_SEED: {error}"))
@@ -47,8 +47,21 @@ pub fn check(scenario: impl Runnable + 'static) {
             .map_err(|error| format!("SEEDFALL_SEEDS: {error}"))
             .and_then(|seeds| check_seeds(scenarios[0].as_ref(), seeds)),
     };
-    if let Err(message) = outcome {
-        panic!("{message}\n");
+    scenarios[0].alone(&mut || {
+        if let Err(message) = work() {
+            panic!("{message}\n");
+        }
+    });
+}
+
+/// The name of the running test, to be pasted.
+fn test_name() -> String {
+    // The test harness names its threads after the tests; a test that is alone in its process was
+    // named on its command line.
+    let thread = std::thread::current();
+    match thread.name() {
+        Some(name) if name != "main" => name.to_owned(),
+        _ => std::env::args().nth(1).unwrap_or_default(),
     }
 }
 
@@ -110,10 +123,7 @@ pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), Str
 
 /// A failure with the line that replays it, made small if it can be.
 fn tell(scenario: &dyn Runnable, failure: &Failure) -> String {
-    // The test harness names its threads after the tests.
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or_default();
-    let replay = format!("SEEDFALL_SEED={} cargo test {test}", failure.seed.0);
+    let replay = format!("SEEDFALL_SEED={} cargo test {}", failure.seed.0, test_name());
     let told = Failure { replay, ..failure.clone() }.to_string();
     if !failure.kind.can_be_shrunk() {
         return told;

@@ -13,6 +13,7 @@
 //! - `shrinking`: what a shrunk run promises; `points`: where a failure is decided;
 //! - `differences`: what `diff` finds;
 //! - `museum`: the page of the planted bugs is generated;
+//! - `programs`: programs as they are, as scenarios;
 //! - `real`: protocols over TCP and files, in this process;
 //! - `tidy`: rules of STYLE.md that a program can check.
 
@@ -27,6 +28,8 @@ mod museum;
 mod outcomes;
 mod planted;
 mod points;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod programs;
 mod properties;
 mod real;
 mod regressions;

@@ -20,6 +20,7 @@ pub enum BagInput<V> {
 
 /// What a bag answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum BagOutput {
     /// To an add.
     Done,

@@ -18,6 +18,7 @@ pub enum CounterInput {
 
 /// What a counter answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum CounterOutput {
     /// To an add.
     Done,

@@ -97,6 +97,7 @@ impl<K, V> KvInput<K, V> {
 
 /// What a key-value store answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum KvOutput<V> {
     /// To a get: the value, or `None` if the key is missing.
     Value(Option<V>),

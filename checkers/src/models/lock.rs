@@ -30,6 +30,7 @@ pub enum LockInput {
 
 /// What a lock answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum LockOutput {
     /// To an acquire: it is yours, with this token if the lock hands them out.
     Granted {

@@ -23,6 +23,7 @@ pub enum LogInput<V> {
 
 /// What a log answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum LogOutput<V> {
     /// To an append: the record's offset, counted from 0.
     Offset(u64),

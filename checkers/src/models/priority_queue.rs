@@ -17,6 +17,7 @@ pub enum PriorityQueueInput<V> {
 
 /// What a priority queue answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PriorityQueueOutput<V> {
     /// To an insertion.
     Done,

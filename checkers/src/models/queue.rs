@@ -17,6 +17,7 @@ pub enum QueueInput<V> {
 
 /// What a queue answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum QueueOutput<V> {
     /// To an insertion.
     Done,

@@ -23,6 +23,7 @@ pub enum RegisterInput<V> {
 
 /// What a register answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RegisterOutput<V> {
     /// To a read.
     Value(V),

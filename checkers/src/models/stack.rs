@@ -17,6 +17,7 @@ pub enum StackInput<V> {
 
 /// What a stack answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StackOutput<V> {
     /// To an insertion.
     Done,

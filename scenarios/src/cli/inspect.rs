@@ -257,6 +257,9 @@ fn tell(scenario: &dyn Runnable, report: &Report, same_as_case: bool) {
     for (mark, times) in &report.marks {
         show::line(&format!("  mark       {mark} ({times})"));
     }
+    for line in &report.printed {
+        show::line(line);
+    }
     let same = if same_as_case { " and to the case" } else { "" };
     show::line(&format!("  replay     ran twice: equal to each other{same}, event for event"));
 }

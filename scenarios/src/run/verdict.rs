@@ -247,6 +247,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             unknown: found.unknown,
             vacuous,
             trace: world.trace().events().cloned().collect(),
+            printed: Vec::new(),
             draws: world.draws().log().to_vec(),
             calls: if self.trial.log_draws {
                 world.clients().calls().collect()

@@ -1,0 +1,317 @@
+//! Scenarios over programs as they are: each node is somebody's `main`, unmodified, and runs in the
+//! simulated Linux of `seedfall-kernel`.
+//!
+//! ```no_run
+//! use seedfall::checkers::models::{Register, RegisterInput as In, RegisterOutput as Out};
+//! use seedfall::programs::{Answer, Program, Programs, Session};
+//! use seedfall::{Expect, Horizon, Swarm, linearizable};
+//!
+//! fn server() { /* binds 0.0.0.0:80, with whatever libraries it uses */ }
+//!
+//! fn client(mut session: Session<In<u64>, Out<u64>>) {
+//!     while let Some(input) = session.next_blocking() {
+//!         // Ask `server:80` for it, by whatever library.
+//!         session.answer(Answer::Indeterminate);
+//!     }
+//! }
+//!
+//! seedfall::check(Programs {
+//!     nodes: vec![Program::new("server", server)],
+//!     clients: 2,
+//!     faults: Swarm::ALL,
+//!     horizon: Horizon::SHORT,
+//!     promises: vec![linearizable(Register { initial: 0 })],
+//!     expect: Expect::Holds,
+//!     ..Programs::new(
+//!         "register",
+//!         |op, draw| if draw.below(2) == 0 { In::Read } else { In::Write(op.unique()) },
+//!         client,
+//!     )
+//! });
+//! ```
+//!
+//! A run is a process of its own, forked for it. What decides it is what decides every run: the
+//! seed, the fault plan, the operations that are left out, and overridden draws. So sweeps,
+//! replays, cases and shrinking work as for a [`Scenario`](crate::Scenario); what looks at single
+//! events of the trace (`trace`, `explain`, `point`, `diff`) has nothing to look at yet.
+
+mod plan;
+mod run;
+mod session;
+
+pub use session::{Answer, Session};
+
+use crate::plan::{FaultPlan, Frame};
+use crate::promise::{Kind, Promise};
+use crate::report::Report;
+use crate::run::{Runnable, Trial};
+use crate::scenario::{Expect, Expectation, Horizon};
+use crate::swarm::Swarm;
+use crate::workload::{Generate, Invocation, OperationId};
+use seedfall_kernel::{Limits, Simulation};
+use seedfall_net::{Delay, LinkModel};
+use seedfall_sim::{
+    Choices, ClientId, Context, Duration, NodeId, Protocol, RequestId, Seed, SystemModel,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A program of a scenario: a node's `main`.
+#[derive(Clone)]
+pub struct Program {
+    name: &'static str,
+    main: Arc<dyn Fn() + Send + Sync>,
+    files: Vec<(&'static str, Vec<u8>)>,
+    environment: Vec<(&'static str, &'static str)>,
+}
+
+impl Program {
+    /// A node of this name, under which others reach it, and its `main`, which is called when the
+    /// node starts and again at each restart. A `main` that is marked `#[tokio::main]` is one.
+    pub fn new(name: &'static str, main: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { name, main: Arc::new(main), files: Vec::new(), environment: Vec::new() }
+    }
+
+    /// A file that it has before it starts for the first time.
+    #[must_use]
+    pub fn file(mut self, path: &'static str, bytes: &[u8]) -> Self {
+        self.files.push((path, bytes.to_owned()));
+        self
+    }
+
+    /// A variable of its environment, which has no others.
+    #[must_use]
+    pub fn env(mut self, key: &'static str, value: &'static str) -> Self {
+        self.environment.push((key, value));
+        self
+    }
+}
+
+/// What stands for the protocol where properties are about histories alone: the state of a program
+/// is its own affair, so monitors and `eventually` do not apply.
+#[derive(Clone, Copy, Debug)]
+pub struct Process;
+
+impl Protocol for Process {
+    type Config = ();
+    type Message = ();
+    type Timer = ();
+    type Record = ();
+    type Request = ();
+    type Response = ();
+
+    fn start(_: NodeId, (): &(), _: &[()], _: &mut Context<'_, Self>) -> Self {
+        Self
+    }
+    fn on_message(&mut self, _: NodeId, (): (), _: &mut Context<'_, Self>) {}
+    fn on_timer(&mut self, (): (), _: &mut Context<'_, Self>) {}
+    fn on_request(&mut self, _: RequestId, (): (), _: &mut Context<'_, Self>) {}
+}
+
+type ClientMain<I, O> = Arc<dyn Fn(Session<I, O>) + Send + Sync>;
+
+/// A scenario whose nodes are programs. `I` and `O` are what an operation asks and answers.
+pub struct Programs<I, O> {
+    /// The name by which it is run: lower-case words with hyphens.
+    pub name: &'static str,
+    /// What happens, in a sentence or two.
+    pub story: &'static str,
+    /// What the run may assume; the nemesis keeps within it.
+    pub model: SystemModel,
+    /// The nodes.
+    pub nodes: Vec<Program>,
+    /// How many clients; each is a program of its own, on a machine of its own.
+    pub clients: usize,
+    /// How every link behaves when nothing disturbs it.
+    pub link: LinkModel,
+    /// How many nodes may be lost for good.
+    pub spare: usize,
+    /// Operations of each client while the faults last.
+    pub operations: u32,
+    /// Operations of each client after the faults stopped. If
+    /// [`every_operation_completes`](crate::every_operation_completes) is promised, each is asked
+    /// for again until it is answered.
+    pub final_operations: u32,
+    /// How long a client waits between two operations.
+    pub think: Delay,
+    /// Draws the input of an operation.
+    pub generate: Generate<I>,
+    /// The program of a client: asks for what its session says.
+    pub client: ClientMain<I, O>,
+    /// What the nemesis may draw; classes that mean nothing to programs are left out.
+    pub faults: Swarm,
+    /// How long the run takes, at most, in virtual time.
+    pub horizon: Horizon,
+    /// How much of the machine a run may take.
+    pub limits: Limits,
+    /// What must hold.
+    pub promises: Vec<Promise<Process, I, O>>,
+    /// Which of them are expected to hold.
+    pub expect: Expect<Process>,
+}
+
+impl<I, O> Programs<I, O> {
+    /// Ten operations of each of two clients and a final one, 10 to 100 ms apart, over links of 0.2
+    /// to 1 ms; no nodes, no faults and no properties yet.
+    pub fn new(
+        name: &'static str,
+        generate: impl Fn(Invocation, &mut Choices<'_>) -> I + Send + Sync + 'static,
+        client: impl Fn(Session<I, O>) + Send + Sync + 'static,
+    ) -> Self {
+        let delay = Delay::Uniform { min: Duration::micros(200), max: Duration::millis(1) };
+        Self {
+            name,
+            story: "Programs as they are, and clients that use them.",
+            model: SystemModel::USUAL,
+            nodes: Vec::new(),
+            clients: 2,
+            link: LinkModel { delay, loss: 0, duplicate: 0, order: seedfall_net::Order::Free },
+            spare: 0,
+            operations: 10,
+            final_operations: 1,
+            think: Delay::Uniform { min: Duration::millis(10), max: Duration::millis(100) },
+            generate: Arc::new(generate),
+            client: Arc::new(client),
+            faults: Swarm::NONE,
+            horizon: Horizon::SHORT,
+            limits: Limits::USUAL,
+            promises: Vec::new(),
+            expect: Expect::Holds,
+        }
+    }
+}
+
+impl<I, O> Clone for Programs<I, O> {
+    fn clone(&self) -> Self {
+        Self {
+            nodes: self.nodes.clone(),
+            generate: Arc::clone(&self.generate),
+            client: Arc::clone(&self.client),
+            promises: self.promises.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<I, O> Runnable for Programs<I, O>
+where
+    I: Clone + Debug + Send + Sync + 'static,
+    O: Debug + Serialize + DeserializeOwned + 'static,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn story(&self) -> &'static str {
+        self.story
+    }
+
+    fn expect(&self) -> Expectation {
+        self.expect.expectation()
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let names: Vec<&str> = self.promises.iter().map(|promise| promise.name).collect();
+        let monitored = self.promises.iter().find(|promise| {
+            matches!(promise.kind, Kind::Invariant(_) | Kind::Eventually(_) | Kind::Sometimes(_))
+        });
+        if let Some(promise) = monitored {
+            return Err(format!(
+                "scenario `{}`: `{}` is about the state of nodes, and the state of a program is not \
+                 seen; expected properties of the history",
+                self.name, promise.name
+            ));
+        }
+        let (nodes, clients) = (self.nodes.len(), self.clients);
+        crate::scenario::validate(
+            self.name,
+            (nodes, clients, nodes, self.spare),
+            &names,
+            self.expect.properties(),
+        )
+    }
+
+    fn shared(&self) -> Arc<dyn Runnable> {
+        Arc::new(self.clone())
+    }
+
+    fn promises(&self) -> Vec<String> {
+        self.promises.iter().map(|promise| format!("{promise:?}")).collect()
+    }
+
+    fn sometimes(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn frame(&self) -> Frame {
+        Frame {
+            model: self.model,
+            nodes: self.nodes.len(),
+            clients: self.clients,
+            spare: self.spare,
+            faults: self.horizon.faults,
+        }
+    }
+
+    fn operations(&self) -> Vec<OperationId> {
+        let numbers = 0..self.operations + self.final_operations;
+        let of = |client: usize| ClientId::new(client as u16);
+        (0..self.clients)
+            .flat_map(|client| {
+                numbers.clone().map(move |number| OperationId { client: of(client), number })
+            })
+            .collect()
+    }
+
+    fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan {
+        plan::meaningful(self.faults.draw(seed, frame))
+    }
+
+    fn fewest(&self) -> usize {
+        // Who the nodes are is written into the programs.
+        self.nodes.len()
+    }
+
+    fn run(&self, trial: &Trial) -> Report {
+        run::run(self, trial)
+    }
+
+    fn alone(&self, body: &mut dyn FnMut()) {
+        seedfall_kernel::isolated(body);
+    }
+}
+
+impl<I, O> Programs<I, O>
+where
+    I: Clone + Send + Sync + 'static,
+    O: Serialize + 'static,
+{
+    /// The world of one run: nodes, and clients with the operations that they are to ask for.
+    fn simulation(&self, seed: Seed, sessions: Vec<session::Planned<I>>) -> Simulation {
+        let mut simulation = Simulation::new(seed.0).link(self.link).limits(Limits {
+            horizon: self.horizon.faults + self.horizon.settle,
+            events: self.horizon.events.max(self.limits.events),
+            ..self.limits
+        });
+        for Program { name, main, files, environment } in &self.nodes {
+            let main = Arc::clone(main);
+            simulation = simulation.node(name, move || main());
+            for (path, bytes) in files {
+                simulation = simulation.file(name, path, bytes);
+            }
+            for (key, value) in environment {
+                simulation = simulation.env(name, key, value);
+            }
+        }
+        for (index, planned) in sessions.into_iter().enumerate() {
+            let (client, planned) = (Arc::clone(&self.client), Arc::new(planned));
+            let name = format!("client{}", index + 1);
+            simulation = simulation.client_main(&name, move |_| {
+                client(Session::new(index, Arc::clone(&planned)));
+            });
+        }
+        simulation
+    }
+}
