@@ -17,6 +17,7 @@ use std::time::Duration;
 #[derive(Clone, Copy)]
 struct Syncs(bool);
 
+#[expect(clippy::disallowed_methods, reason = "a thread of the simulated Linux")]
 /// Keeps one number in a file, for whoever connects: `r` reads it, `w 7` writes it.
 fn server(Syncs(syncs): Syncs) {
     let old = std::fs::read_to_string("/work/value").unwrap_or_default();
