@@ -29,9 +29,9 @@ pub enum Order {
     Fifo,
 }
 
-/// How often each disturbance changed the fate of a message: effects, not attempts, and nothing that
-/// a link does by itself. A message that several of them meet, as two partitions or two jams, is an
-/// effect of each; one that is lost was not late.
+/// How often each disturbance changed the fate of a message: effects, not attempts, and nothing
+/// that a link does by itself. A message that meets several of them, as two partitions or two jams,
+/// is an effect of each; one that is lost was not late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tally {
     /// Messages lost by chance.
@@ -373,8 +373,8 @@ impl Network for Wire {
     }
 }
 
-/// Whether a message that was lost or doubled would not have been but for a fault: `own` is the loss
-/// of its link, the loss that faults add, and the copies of its link.
+/// Whether a message that was lost or doubled would not have been but for a fault: `own` is the
+/// loss of its link, the loss that faults add, and the copies of its link.
 #[cold]
 fn is_of_fault(mut fresh: Draw, own: [Ppm; 3]) -> bool {
     matches!(fresh.one_of(own), None | Some(1))

@@ -206,8 +206,8 @@ impl Nemesis {
         }
     }
 
-    /// Does what is due now. Says which nodes, if any, may have come up or gone down: those whom the
-    /// entry struck before, and those whom it strikes now.
+    /// Does what is due now. Says which nodes, if any, may have come up or gone down: those whom
+    /// the entry struck before, and those whom it strikes now.
     pub(crate) fn act<P: Protocol, C: Clients<P>>(
         &mut self,
         world: &mut World<P, Wire, C>,
