@@ -31,8 +31,8 @@ pub use story::story;
 use crate::report::{Failure, Report};
 use crate::run::{Runnable, Trial};
 use crate::sweep::all_cores;
-use search::{ORDERS, Search};
-use seedfall_sim::{DrawAddress, Recording, Site};
+use search::{Clock, FAULT, ORDERS, Search};
+use seedfall_sim::{DrawAddress, Nominal, Recording, Site};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -111,7 +111,7 @@ pub struct Shrunk {
     pub runs: u64,
     /// Why it may be smaller still; `None`: nothing was left to be tried.
     pub stopped: Option<Stop>,
-    /// Which of its arrivals matter; `None`: it was not asked, or fails by waiting.
+    /// Which of its arrivals matter; `None`: it fails by waiting, or was not made small.
     pub matter: Option<Matter>,
 }
 
@@ -119,6 +119,15 @@ impl Shrunk {
     /// The failure of the small run.
     pub fn failure(&self) -> Option<&Failure> {
         failure(&self.report)
+    }
+
+    /// What came to its end before what did not, then the smaller.
+    fn rank(&self) -> (bool, u64) {
+        (self.stopped.is_some(), self.after.events + FAULT * self.after.faults as u64)
+    }
+
+    fn fingerprint(&self) -> Option<&str> {
+        self.failure().map(|failure| failure.fingerprint.as_str())
     }
 
     /// One line: what is left, and what there was.
@@ -141,8 +150,35 @@ impl Shrunk {
     }
 }
 
+/// Shrinks several failing runs of one fingerprint, one after another, and returns the smallest;
+/// `None` if none of them fails. One that comes to its end and is small is not bettered. What is
+/// left of the effort is spread evenly over those that are left.
+pub fn shrink_best(scenario: &dyn Runnable, trials: &[Trial], effort: &Effort) -> Option<Shrunk> {
+    let mut best: Option<Shrunk> = None;
+    let mut left = *effort;
+    for (tried, trial) in trials.iter().enumerate() {
+        let more = (trials.len() - tried) as u32;
+        let clock = Clock::start(left.time.map(|time| time / more));
+        let share = Effort { runs: left.runs / u64::from(more), time: clock.time(), ..left };
+        let Some(small) = shrink(scenario, trial, &share) else { continue };
+        left.runs = left.runs.saturating_sub(small.runs);
+        left.time = left.time.map(|time| time.saturating_sub(clock.elapsed()));
+        let is_same = best.as_ref().is_none_or(|best| best.fingerprint() == small.fingerprint());
+        if is_same && best.as_ref().is_none_or(|best| small.rank() < best.rank()) {
+            best = Some(small);
+        }
+        if best.as_ref().is_some_and(|best| best.rank() < (false, SMALL)) {
+            break;
+        }
+    }
+    best
+}
+
 /// Shrinks a failing run. `None` if it does not fail.
 pub fn shrink(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option<Shrunk> {
+    // A run that has no nominal draws yet gets those with which nodes do not do all at once.
+    let nominal = if trial.is_nominal() { trial.nominal } else { Nominal::PerNode };
+    let trial = &Trial { nominal, ..trial.clone() };
     let full = Trial { recording: Recording::Full, log_draws: true, ..trial.clone() };
     let original = scenario.run(&full);
     let broken = failure(&original)?;
@@ -177,7 +213,9 @@ pub fn shrink(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option
     let trial = Trial { recording: Recording::Full, log_draws: true, ..small };
     let report = scenario.run(&trial);
     let after = size(&trial, &report);
-    let matter = if stopped.is_none() { matter(scenario, &trial, effort) } else { None };
+    let asking =
+        Effort { runs: effort.runs / 4, time: effort.time.map(|time| time / 4), ..*effort };
+    let matter = matter(scenario, &trial, &asking);
     let whole = original.events;
     Some(Shrunk { trial, report, before, whole, after, runs, stopped, matter })
 }

@@ -62,10 +62,37 @@ pub struct DrawAddress {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Override {
-    /// The dull outcome: nothing is lost or doubled, every span is the middle of its range.
+    /// The dull outcome: nothing is lost or doubled, every span is the middle of its range, or as
+    /// [`Nominal`] says.
     Nominal,
     /// These four words.
     Words([u32; 4]),
+}
+
+/// Where in its range a nominal span lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Nominal {
+    /// In the middle, everywhere.
+    #[default]
+    Equal,
+    /// What a node draws, past the middle by some sixteenths of the range, as many as its place
+    /// among the nodes says; anything else in the middle. Nodes whose time-outs are equal do
+    /// everything at once, and may never agree who leads: that is a failure of its own.
+    PerNode,
+}
+
+impl Nominal {
+    /// The words of a nominal draw of a site.
+    pub const fn words(self, site: Site) -> [u32; 4] {
+        match (self, site) {
+            (Self::PerNode, Site::Node(node)) => {
+                [Draw::NOMINAL.words[0] + ((node.index() % 8) as u32 * (1 << 28)); 4]
+            }
+            _ => Draw::NOMINAL.words,
+        }
+    }
 }
 
 /// One random decision: four words, consumed in order by the questions asked of it.
@@ -205,6 +232,7 @@ pub struct Draws {
     overrides: BTreeMap<DrawAddress, Override>,
     /// The draws of links, nodes and disks that are still random; `None`: all.
     random: Option<BTreeSet<DrawAddress>>,
+    nominal: Nominal,
     /// True if there are no overrides, everything is random, and there is no log.
     is_plain: bool,
     overridden: u64,
@@ -227,6 +255,7 @@ impl Draws {
             streams: Vec::new(),
             overrides: BTreeMap::new(),
             random: None,
+            nominal: Nominal::Equal,
             is_plain: true,
             overridden: 0,
             log: None,
@@ -246,6 +275,11 @@ impl Draws {
     pub fn calm(&mut self, random: BTreeSet<DrawAddress>) {
         self.random = Some(random);
         self.is_plain = false;
+    }
+
+    /// From here on nominal spans lie where this says.
+    pub fn set_nominal(&mut self, nominal: Nominal) {
+        self.nominal = nominal;
     }
 
     /// From here on every draw is that of another seed, nothing overridden or calm: the same past
@@ -425,7 +459,7 @@ impl Draws {
         let revision = self.overrides.get(&address).copied().or(calm);
         if let Some(revision) = revision {
             words = match revision {
-                Override::Nominal => Draw::NOMINAL.words,
+                Override::Nominal => self.nominal.words(address.site),
                 Override::Words(words) => words,
             };
             self.overridden = fold(fold(self.overridden, address.site.stream()), address.ordinal);
@@ -513,6 +547,25 @@ mod tests {
             assert_eq!(calm.is_nominal(), ordinal != 1);
         }
         assert_eq!(plain.draw(Site::Plan), calm.draw(Site::Plan), "other sites stay as they are");
+    }
+
+    #[test]
+    fn nodes_whose_draws_are_nominal_can_have_time_outs_of_their_own() {
+        let range = Duration::millis(150)..Duration::millis(300);
+        let spans = |nominal| {
+            let mut draws = Draws::new(Seed(7), 5, 1);
+            draws.set_nominal(nominal);
+            draws.calm(BTreeSet::new());
+            let sites = NodeId::all(5).map(Site::Node).chain([link(0, 1)]);
+            let mut draw = |site| draws.draw(site);
+            sites.map(|site| draw(site).duration(range.clone())).collect::<Vec<_>>()
+        };
+        let middle = Duration::millis(225);
+        assert_eq!(spans(Nominal::Equal), [middle; 6]);
+        let [nodes @ .., link] = &spans(Nominal::PerNode)[..] else { panic!("some") };
+        assert_eq!(*link, middle);
+        let far = |pair: &[Duration]| pair[1] - pair[0] > Duration::millis(9);
+        assert!(nodes.windows(2).all(far) && nodes[4] < range.end, "{nodes:?}");
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             }
         }
         let Some(world) = &mut self.world else { return };
+        world.draws_mut().set_nominal(self.trial.nominal);
         world.start();
         if let Some(random) = &self.trial.random {
             world.draws_mut().calm(random.clone());

@@ -3,7 +3,9 @@
 use super::Pulse;
 use crate::plan::FaultPlan;
 use crate::scenario::OperationId;
-use seedfall_sim::{DrawAddress, Duration, NodeId, Override, Recording, Seed, SystemModel, Time};
+use seedfall_sim::{
+    DrawAddress, Duration, NodeId, Nominal, Override, Recording, Seed, SystemModel, Time,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub struct Trial {
     /// The draws of links, nodes and disks that stay random once the run has begun, all others
     /// being nominal; `None`: all.
     pub random: Option<BTreeSet<DrawAddress>>,
+    /// What nominal draws of nodes are.
+    pub nominal: Nominal,
     /// Only so many nodes take part, the first ones; `None`: as many as the scenario says.
     pub nodes: Option<usize>,
     /// When faults stop, and the closing operations begin, if earlier than the scenario says. The
@@ -79,6 +83,12 @@ pub struct Fork {
 }
 
 impl Trial {
+    /// Whether any draw of it is nominal.
+    pub(crate) fn is_nominal(&self) -> bool {
+        let mut values = self.overrides.values();
+        self.random.is_some() || values.any(|value| *value == Override::Nominal)
+    }
+
     /// What the seed alone decides, with the hash and nothing else kept.
     pub fn of(seed: Seed) -> Self {
         Self {
@@ -89,6 +99,7 @@ impl Trial {
             calls: BTreeMap::new(),
             overrides: BTreeMap::new(),
             random: None,
+            nominal: Nominal::PerNode,
             nodes: None,
             faults: None,
             left_out: BTreeSet::new(),

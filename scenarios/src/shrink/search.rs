@@ -1,6 +1,7 @@
 //! The search for a smaller run that fails in the same way.
 
 use super::fewer::Names;
+use super::matter::Whole;
 use super::simpler::simpler;
 use super::{Effort, Stop, can_be_calm, failure};
 use crate::parallel;
@@ -20,7 +21,7 @@ const WORTH: Duration = Duration::millis(20);
 const CUTS: [u64; 4] = [8, 6, 4, 2];
 
 /// To a reader a fault is as much as so many events.
-const FAULT: u64 = 30;
+pub(super) const FAULT: u64 = 30;
 /// Of so many faults and operations all twos are left out.
 const TWOS: usize = 24;
 /// Of so many faults and operations all threes are left out.
@@ -50,8 +51,9 @@ pub(super) const ORDERS: [[Pass; 6]; 3] = [
 ];
 
 pub(super) struct Search<'a> {
-    scenario: &'a dyn Runnable,
+    pub(super) scenario: &'a dyn Runnable,
     fingerprint: String,
+    promise: String,
     /// The smallest so far.
     best: Trial,
     /// In which order things are made smaller.
@@ -62,6 +64,10 @@ pub(super) struct Search<'a> {
     most: Option<u64>,
     jobs: NonZeroUsize,
     clock: Clock,
+    /// The run of which candidates are to be parts: nothing arrives in them that does not in it.
+    pub(super) whole: Option<Whole>,
+    /// The program knows its fix, and the run does not fail with it: nor may what is smaller.
+    fix: bool,
 }
 
 /// Until when to go on.
@@ -69,7 +75,7 @@ pub(super) struct Search<'a> {
     clippy::disallowed_types,
     reason = "a search is bounded by the machine's clock; its runs never see it"
 )]
-struct Clock {
+pub(super) struct Clock {
     started: std::time::Instant,
     time: Option<std::time::Duration>,
     /// Somebody saw that the time is up.
@@ -77,6 +83,23 @@ struct Clock {
 }
 
 impl Clock {
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "a search is bounded by the machine's clock; its runs never see it"
+    )]
+    pub(super) fn start(time: Option<std::time::Duration>) -> Self {
+        Self { started: std::time::Instant::now(), time, late: AtomicBool::new(false) }
+    }
+
+    pub(super) fn time(&self) -> Option<std::time::Duration> {
+        self.time
+    }
+
+    pub(super) fn elapsed(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
     fn is_late(&self) -> bool {
         let late = self.time.is_some_and(|time| self.started.elapsed() >= time);
         if late {
@@ -95,24 +118,23 @@ impl<'a> Search<'a> {
         events: u64,
         effort: &Effort,
     ) -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            clippy::disallowed_types,
-            reason = "a search is bounded by the machine's clock; its runs never see it"
-        )]
-        let started = std::time::Instant::now();
         // Whoever waits for ever is only known by waiting.
         let most = if broken.kind.is_late() { None } else { Some(events) };
+        let best = Trial { until: most, ..best };
+        let fix = !breaks(scenario, &mended(&best), &broken.promise);
         Self {
             scenario,
             fingerprint: broken.fingerprint.clone(),
-            best: Trial { until: most, ..best },
+            promise: broken.promise.clone(),
+            best,
             order: ORDERS[0],
             runs: 0,
             limit: effort.runs,
             most,
             jobs: effort.jobs,
-            clock: Clock { started, time: effort.time, late: AtomicBool::new(false) },
+            clock: Clock::start(effort.time),
+            whole: None,
+            fix,
         }
     }
 
@@ -123,7 +145,7 @@ impl<'a> Search<'a> {
 
     /// How long it has taken.
     pub(super) fn elapsed(&self) -> std::time::Duration {
-        self.clock.started.elapsed()
+        self.clock.elapsed()
     }
 
     pub(super) fn runs(&self) -> u64 {
@@ -220,15 +242,19 @@ impl<'a> Search<'a> {
         if candidate.plan.as_ref().is_some_and(|plan| plan.check(&frame).is_err()) {
             return false;
         }
-        let mut trial = candidate.clone();
+        let Some(mut trial) = self.part(candidate) else { return false };
         loop {
             let report = self.scenario.run(&trial);
             if failure(&report).is_none_or(|one| one.fingerprint != self.fingerprint) {
                 return false;
             }
-            let (Some(most), Some(until)) = (candidate.until, trial.until) else { return true };
+            // What fails with the fix as well is another failure.
+            let is_other = || self.fix && breaks(self.scenario, &mended(&trial), &self.promise);
+            let (Some(most), Some(until)) = (candidate.until, trial.until) else {
+                return !is_other();
+            };
             if report.events <= most {
-                return true;
+                return !is_other();
             }
             // The last step brought more events than there may be: is it broken without that step?
             trial.until = until.checked_sub(1);
@@ -485,6 +511,16 @@ impl<'a> Search<'a> {
         }
         items.len() < whole
     }
+}
+
+/// The trial of a program that has its fix from the beginning, if it knows one.
+fn mended(trial: &Trial) -> Trial {
+    Trial { fix: Some(0), recording: Recording::Hash, log_draws: false, ..trial.clone() }
+}
+
+/// Whether a run breaks this promise.
+fn breaks(scenario: &dyn Runnable, trial: &Trial, promise: &str) -> bool {
+    scenario.run(trial).failures.iter().any(|failure| failure.promise == promise)
 }
 
 /// Something that can be left out.
