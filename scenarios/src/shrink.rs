@@ -17,6 +17,8 @@
 //! Candidates are tried on several cores; the first of them in order is taken, so the result does
 //! not depend on how many there are.
 
+mod alike;
+mod clock;
 mod fewer;
 mod matter;
 mod moves;
@@ -24,6 +26,7 @@ mod search;
 mod simpler;
 mod story;
 
+pub use alike::{alike, shrink_best};
 pub use matter::{Matter, matter};
 pub(crate) use story::fate;
 pub use story::story;
@@ -31,7 +34,7 @@ pub use story::story;
 use crate::report::{Failure, Report};
 use crate::run::{Runnable, Trial};
 use crate::sweep::all_cores;
-use search::{Clock, FAULT, ORDERS, Search};
+use search::{FAULT, ORDERS, Search};
 use seedfall_sim::{DrawAddress, Nominal, Recording, Site};
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -148,30 +151,6 @@ impl Shrunk {
             was.faults, was.operations, was.draws, was.delivered, was.events, self.runs
         )
     }
-}
-
-/// Shrinks several failing runs of one fingerprint, one after another, and returns the smallest;
-/// `None` if none of them fails. One that comes to its end and is small is not bettered. What is
-/// left of the effort is spread evenly over those that are left.
-pub fn shrink_best(scenario: &dyn Runnable, trials: &[Trial], effort: &Effort) -> Option<Shrunk> {
-    let mut best: Option<Shrunk> = None;
-    let mut left = *effort;
-    for (tried, trial) in trials.iter().enumerate() {
-        let more = (trials.len() - tried) as u32;
-        let clock = Clock::start(left.time.map(|time| time / more));
-        let share = Effort { runs: left.runs / u64::from(more), time: clock.time(), ..left };
-        let Some(small) = shrink(scenario, trial, &share) else { continue };
-        left.runs = left.runs.saturating_sub(small.runs);
-        left.time = left.time.map(|time| time.saturating_sub(clock.elapsed()));
-        let is_same = best.as_ref().is_none_or(|best| best.fingerprint() == small.fingerprint());
-        if is_same && best.as_ref().is_none_or(|best| small.rank() < best.rank()) {
-            best = Some(small);
-        }
-        if best.as_ref().is_some_and(|best| best.rank() < (false, SMALL)) {
-            break;
-        }
-    }
-    best
 }
 
 /// Shrinks a failing run. `None` if it does not fail.

@@ -1,18 +1,18 @@
 //! The search for a smaller run that fails in the same way.
 
+use super::clock::Clock;
 use super::fewer::Names;
 use super::matter::Whole;
 use super::simpler::simpler;
 use super::{Effort, Stop, can_be_calm, failure};
 use crate::parallel;
-use crate::plan::FaultPlan;
+use crate::plan::{Aim, Entry, FaultPlan};
 use crate::report::Failure;
 use crate::run::{Call, Runnable, Trial};
 use crate::scenario::OperationId;
 use seedfall_sim::{DrawAddress, Duration, Recording, StableHasher, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A time in which nothing is planned is taken out if it is as long as this.
 const WORTH: Duration = Duration::millis(20);
@@ -70,45 +70,6 @@ pub(super) struct Search<'a> {
     fix: bool,
 }
 
-/// Until when to go on.
-#[expect(
-    clippy::disallowed_types,
-    reason = "a search is bounded by the machine's clock; its runs never see it"
-)]
-pub(super) struct Clock {
-    started: std::time::Instant,
-    time: Option<std::time::Duration>,
-    /// Somebody saw that the time is up.
-    late: AtomicBool,
-}
-
-impl Clock {
-    #[expect(
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        reason = "a search is bounded by the machine's clock; its runs never see it"
-    )]
-    pub(super) fn start(time: Option<std::time::Duration>) -> Self {
-        Self { started: std::time::Instant::now(), time, late: AtomicBool::new(false) }
-    }
-
-    pub(super) fn time(&self) -> Option<std::time::Duration> {
-        self.time
-    }
-
-    pub(super) fn elapsed(&self) -> std::time::Duration {
-        self.started.elapsed()
-    }
-
-    fn is_late(&self) -> bool {
-        let late = self.time.is_some_and(|time| self.started.elapsed() >= time);
-        if late {
-            self.late.store(true, Ordering::Relaxed);
-        }
-        late
-    }
-}
-
 impl<'a> Search<'a> {
     /// A search that begins with `best`, which breaks this promise after so many events.
     pub(super) fn new(
@@ -154,7 +115,7 @@ impl<'a> Search<'a> {
 
     /// Why there is more to be tried, if there is.
     pub(super) fn stopped(&self) -> Option<Stop> {
-        if self.clock.late.load(Ordering::Relaxed) {
+        if self.clock.was_late() {
             return Some(Stop::Time);
         }
         (self.limit <= self.runs).then_some(Stop::Runs)
@@ -458,7 +419,10 @@ impl<'a> Search<'a> {
         for index in 0..self.plan().entries.len() {
             loop {
                 let frame = self.scenario.frame_of(&self.best);
-                let simpler = simpler(&self.plan().entries[index], &frame);
+                let entry = self.plan().entries[index].clone();
+                let struck = self.struck(index).filter(|struck| *struck != entry);
+                let simpler: Vec<Entry> =
+                    struck.into_iter().chain(simpler(&entry, &frame)).collect();
                 let taken = self.take(simpler.len(), &|best, which| {
                     let mut plan = best.plan.clone().unwrap_or_default();
                     plan.entries[index] = simpler[which].clone();
@@ -471,6 +435,15 @@ impl<'a> Search<'a> {
             }
         }
         changed
+    }
+
+    /// The entry as it strikes in the smallest run so far, if it aims or looks for work.
+    fn struck(&self, index: usize) -> Option<Entry> {
+        let entry = &self.best.plan.as_ref()?.entries[index];
+        if !entry.insists && entry.aim == Aim::Named {
+            return None;
+        }
+        self.scenario.run(&self.best).struck.get(index)?.clone()
     }
 
     /// Delta debugging: looks for a smaller list whose run still fails, by leaving out ever smaller
