@@ -27,7 +27,7 @@ mod simpler;
 mod story;
 
 pub use alike::{alike, shrink_best};
-pub use matter::{Matter, matter};
+pub use matter::{Matter, arrivals, matter};
 pub(crate) use story::fate;
 pub use story::story;
 

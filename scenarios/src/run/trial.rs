@@ -4,7 +4,7 @@ use super::Pulse;
 use crate::plan::FaultPlan;
 use crate::scenario::OperationId;
 use seedfall_sim::{
-    DrawAddress, Duration, NodeId, Nominal, Override, Recording, Seed, SystemModel, Time,
+    DrawAddress, Duration, Event, NodeId, Nominal, Override, Recording, Seed, SystemModel, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,9 +35,10 @@ pub struct Trial {
     /// When faults stop, and the closing operations begin, if earlier than the scenario says. The
     /// run does not end before, even if nothing is left to be done.
     pub faults: Option<Duration>,
-    /// Messages, requests and answers that the wire loses, by the addresses of their draws: not a
-    /// fault, but a question, whether they matter.
-    pub left_out: BTreeSet<DrawAddress>,
+    /// Nothing arrives but what is like one of these arrivals of another run
+    /// ([`let_in_only`](seedfall_sim::World::let_in_only)): not a fault, but a question, whether
+    /// the others matter.
+    pub only: Option<Arc<Vec<Event>>>,
     /// After so many events, at the end of the step that brings them, the run is over, and judged
     /// as it stands; `None`: when nothing is left to be done. What is still owed then, an
     /// `eventually` or an answer, is not missed.
@@ -102,7 +103,7 @@ impl Trial {
             nominal: Nominal::PerNode,
             nodes: None,
             faults: None,
-            left_out: BTreeSet::new(),
+            only: None,
             until: None,
             open_until: None,
             fork: None,

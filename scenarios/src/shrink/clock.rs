@@ -24,10 +24,6 @@ impl Clock {
         Self { started: std::time::Instant::now(), time, late: AtomicBool::new(false) }
     }
 
-    pub(super) fn time(&self) -> Option<std::time::Duration> {
-        self.time
-    }
-
     pub(super) fn elapsed(&self) -> std::time::Duration {
         self.started.elapsed()
     }

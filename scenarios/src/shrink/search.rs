@@ -2,7 +2,6 @@
 
 use super::clock::Clock;
 use super::fewer::Names;
-use super::matter::Whole;
 use super::simpler::simpler;
 use super::{Effort, Stop, can_be_calm, failure};
 use crate::parallel;
@@ -51,7 +50,7 @@ pub(super) const ORDERS: [[Pass; 6]; 3] = [
 ];
 
 pub(super) struct Search<'a> {
-    pub(super) scenario: &'a dyn Runnable,
+    scenario: &'a dyn Runnable,
     fingerprint: String,
     promise: String,
     /// The smallest so far.
@@ -64,8 +63,6 @@ pub(super) struct Search<'a> {
     most: Option<u64>,
     jobs: NonZeroUsize,
     clock: Clock,
-    /// The run of which candidates are to be parts: nothing arrives in them that does not in it.
-    pub(super) whole: Option<Whole>,
     /// The program knows its fix, and the run does not fail with it: nor may what is smaller.
     fix: bool,
 }
@@ -94,7 +91,6 @@ impl<'a> Search<'a> {
             most,
             jobs: effort.jobs,
             clock: Clock::start(effort.time),
-            whole: None,
             fix,
         }
     }
@@ -203,7 +199,7 @@ impl<'a> Search<'a> {
         if candidate.plan.as_ref().is_some_and(|plan| plan.check(&frame).is_err()) {
             return false;
         }
-        let Some(mut trial) = self.part(candidate) else { return false };
+        let mut trial = candidate.clone();
         loop {
             let report = self.scenario.run(&trial);
             if failure(&report).is_none_or(|one| one.fingerprint != self.fingerprint) {
