@@ -7,7 +7,8 @@
 //! - `regressions`: kept cases;
 //! - `verdicts`: each way in which a run can end; `door`: the `cargo test` door;
 //! - `faults`: swizzles and twins do what their names say;
-//! - `shrinking`: what a shrunk run promises; `points`: where a failure is decided;
+//! - `shrinking`: what a shrunk run promises; `stories`: what is told of it; `points`: where a
+//!   failure is decided;
 //! - `differences`: what `diff` finds;
 //! - `museum`: the page of the planted bugs is generated;
 //! - `real`: protocols over TCP and files, in this process;
@@ -25,6 +26,7 @@ mod real;
 mod regressions;
 mod replay;
 mod shrinking;
+mod stories;
 mod tidy;
 mod verdicts;
 
