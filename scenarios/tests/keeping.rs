@@ -218,6 +218,7 @@ fn planted_keeps_the_small_run_of_a_bug_and_measures_what_it_needs() {
         Command::new(env!("CARGO_BIN_EXE_seedfall"))
             .current_dir(root)
             .args([&args[..], more].concat())
+            .env_remove("CARGO_TARGET_DIR")
             .env("PATH", format!("{}:/usr/bin:/bin", root.display()))
             .output()
             .expect("the binary was built for this test")
@@ -273,7 +274,7 @@ fn planted_keeps_the_small_run_of_a_bug_and_measures_what_it_needs() {
 
     // A scenario that was clean is not swept again while the project stays as it is.
     write("patches/x-early.patch", &format!("{header}{}", diff.replace("copied-register", "abd")));
-    let sweeps = "#!/bin/sh\nshift 4\necho $1 >> ../../../../sweeps\n";
+    let sweeps = format!("#!/bin/sh\nshift 4\necho $1 >> {}\n", root.join("sweeps").display());
     write("cargo", &format!("{sweeps}exec {} \"$@\"\n", env!("CARGO_BIN_EXE_seedfall")));
     let counts = [0; 2].map(|_| {
         came_to(&planted(&[]), 4, &["(none) abd"]);

@@ -45,7 +45,8 @@ pub(super) struct PlantedArgs {
     #[arg(long, default_value = "60s", value_parser = parse_time, value_name = "TIME")]
     time: Duration,
     /// In how many ranges of seeds to look for each bug: this one, and as many after it (without
-    /// --seeds, a million million apart). What is told is the median; a range in which it was not found counts as the longest.
+    /// --seeds, a million million apart). What is told is the median; a range in which it was not
+    /// found counts as the longest.
     #[arg(long, default_value = "1", value_name = "N")]
     ranges: NonZeroU64,
     /// For each class of faults that the head of a patch names, sweep with it and without it as
