@@ -122,6 +122,11 @@ impl Protocol for General {
         Self { id, config: *config, open: BTreeMap::new(), over: Vec::new() }
     }
 
+    fn waits(&self) -> String {
+        let one = |battle: &Battle| format!("{battle:?}: for the end of its rounds");
+        self.open.keys().map(one).collect::<Vec<_>>().join("; ")
+    }
+
     /// Step (1).
     fn on_request(&mut self, request: RequestId, order: Order, ctx: &mut Context<'_, Self>) {
         let battle = Battle { commander: self.id, begins: ctx.now() };

@@ -399,6 +399,10 @@ impl Protocol for QuorumKv {
         }
     }
 
+    fn waits(&self) -> String {
+        self.operations.values().filter_map(Operation::waits).collect::<Vec<_>>().join("; ")
+    }
+
     fn on_message(&mut self, from: NodeId, message: Message, ctx: &mut Context<'_, Self>) {
         match message {
             Message::Get { operation, key } => self.on_get(from, operation, &key, ctx),

@@ -106,6 +106,12 @@ impl Protocol for General {
         Self { id, config: *config, heard, attacked, over: Vec::new() }
     }
 
+    fn waits(&self) -> String {
+        let own = self.heard.keys().filter(|plan| plan.general == self.id);
+        let open = own.filter(|plan| !self.over.contains(plan));
+        open.map(|plan| format!("{}: for dawn", plan.request)).collect::<Vec<_>>().join("; ")
+    }
+
     fn on_request(&mut self, id: RequestId, request: Request, ctx: &mut Context<'_, Self>) {
         // A client that asks again, as it heard nothing, makes no messenger go again.
         if let Some(plan) = self.heard.keys().find(|plan| plan.is(self.id, id)).copied() {

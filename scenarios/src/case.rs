@@ -9,7 +9,7 @@ use crate::plan::FaultPlan;
 use crate::report::Report;
 use crate::run::{Call, Runnable, Trial};
 use crate::scenario::OperationId;
-use seedfall_sim::{DrawAddress, Duration, NodeId, Override, Recording, Seed, Time};
+use seedfall_sim::{DrawAddress, Duration, NodeId, Nominal, Override, Recording, Seed, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
@@ -47,6 +47,9 @@ pub struct Case {
     /// The draws that stay random, all others of links, nodes and disks being nominal; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random: Option<Vec<DrawAddress>>,
+    /// What nominal draws of nodes are; absent: all the middle of their ranges.
+    #[serde(default, skip_serializing_if = "is_equal")]
+    pub nominal: Nominal,
     /// Only so many nodes take part, the first ones; absent: as many as the scenario says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<usize>,
@@ -206,6 +209,7 @@ impl Case {
                 .map(|(draw, value)| Overridden { draw: *draw, value: *value })
                 .collect(),
             random: trial.random.as_ref().map(|random| random.iter().copied().collect()),
+            nominal: if trial.is_nominal() { trial.nominal } else { Nominal::Equal },
             nodes: trial.nodes,
             faults: trial.faults,
             until: trial.until,
@@ -230,6 +234,7 @@ impl Case {
             calls: self.calls.iter().map(call).collect(),
             overrides: self.overrides.iter().map(|one| (one.draw, one.value)).collect(),
             random: self.random.as_ref().map(|random| random.iter().copied().collect()),
+            nominal: self.nominal,
             nodes: self.nodes,
             faults: self.faults,
             until: self.until,
@@ -340,6 +345,11 @@ impl Case {
         file.as_file().sync_all()?;
         Ok(file)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_equal(nominal: &Nominal) -> bool {
+    *nominal == Nominal::Equal
 }
 
 fn chain(report: &Report) -> String {

@@ -83,8 +83,8 @@ enum Command {
     Shrink(ShrinkArgs),
     /// Shows a run, shrunk if it fails: who did what when, and what led to the violation.
     Explain(ExplainArgs),
-    /// Prints every event of one run.
-    Trace(OneRun),
+    /// Prints every event of one run: of a seed, or a stored case.
+    Trace(TraceArgs),
     /// Prints the trace hash of each seed: equal hashes mean equal runs, event for event.
     Hash(HashArgs),
     /// Judges a history from a file: linearizability, weaker models, transactions.
@@ -152,12 +152,12 @@ struct SweepArgs {
 }
 
 #[derive(Debug, Args)]
-struct OneRun {
-    /// The scenario.
-    name: String,
+struct TraceArgs {
+    /// The scenario (with --seed), or the file of a case.
+    target: String,
     /// The seed.
     #[arg(long, value_parser = parse_seed)]
-    seed: u64,
+    seed: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -182,6 +182,10 @@ struct ShrinkArgs {
     /// The seed.
     #[arg(long, value_parser = parse_seed)]
     seed: Option<u64>,
+    /// If it does not become small, shrink up to so many of the seeds after it that fail in the
+    /// same way, and keep the smallest.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    further: usize,
     #[command(flatten)]
     effort: EffortArgs,
     /// Keep the small run as a case in this file.

@@ -193,13 +193,14 @@ fn taken_over(change: &Change, to: &Side, from: &Side) -> Option<Trial> {
 fn value(side: &Side, address: DrawAddress) -> Override {
     let logged = side.report.draws.iter().find(|(one, _)| *one == address);
     let words = logged.map_or_else(|| opening(&side.trial, address), |(_, words)| *words);
-    let nominal = four(Draw::NOMINAL);
+    let nominal = side.trial.nominal.words(address.site);
     if words == nominal { Override::Nominal } else { Override::Words(words) }
 }
 
 /// What a draw was that was made as the run began, before its log did.
 fn opening(trial: &Trial, address: DrawAddress) -> [u32; 4] {
     let mut draws = Draws::new(trial.seed, 1, 0).with_overrides(trial.overrides.clone());
+    draws.set_nominal(trial.nominal);
     four(draws.at(address.site, address.ordinal))
 }
 

@@ -13,9 +13,6 @@ mod html;
 mod operations;
 mod point;
 
-#[cfg(feature = "cli")]
-pub(crate) use html::clip;
-
 use crate::plan::Frame;
 use crate::point::Point;
 use crate::report::{Conclusion, Report};
@@ -137,6 +134,17 @@ pub struct Message {
     pub missed: Vec<usize>,
     /// Whether the wire doubled it.
     pub doubled: bool,
+}
+
+/// Where a message came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// To its receiver.
+    Arrives,
+    /// It was lost, by the wire or for want of a receiver.
+    Lost,
+    /// The run was over before.
+    Nowhere,
 }
 
 /// What a client asked, and what it was told.
@@ -270,6 +278,18 @@ impl Explanation {
         explanation
     }
 
+    /// Where the message of an event came to; to its receiver, if the event has none.
+    pub fn end_of(&self, event: &Happening) -> End {
+        let Some(message) = event.message.map(|place| &self.messages[place]) else {
+            return End::Arrives;
+        };
+        match (message.arrivals.is_empty(), message.drops.is_empty() && message.missed.is_empty()) {
+            (false, _) => End::Arrives,
+            (true, false) => End::Lost,
+            (true, true) => End::Nowhere,
+        }
+    }
+
     /// Whether a promise was broken.
     pub fn is_failure(&self) -> bool {
         !matches!(self.verdict.word, "passed" | "vacuous")
@@ -389,9 +409,12 @@ fn outages(events: &[Happening], ended: u64) -> Vec<Outage> {
 
 fn planned(report: &Report) -> Vec<Planned> {
     let fired = report.fired.iter().map(|(_, fired)| *fired).chain(std::iter::repeat(false));
-    let entries = report.plan.entries.iter().zip(fired);
+    let struck = report.struck.iter().cloned().chain(std::iter::repeat(None));
+    let entries = report.plan.entries.iter().zip(struck).zip(fired);
     entries
-        .map(|(entry, fired)| {
+        .map(|((entry, struck), fired)| {
+            // Whom it struck, which need not be whom it names.
+            let entry = &struck.unwrap_or_else(|| entry.clone());
             let told = entry.to_string();
             Planned {
                 from: entry.at.as_nanos(),

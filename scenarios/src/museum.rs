@@ -79,10 +79,11 @@ pub struct Small {
     pub too_late: Option<Jump>,
     /// Whether the shares before and after the point differ beyond doubt.
     pub sure: bool,
-    /// The point of no return: from there on the failure is more likely than not.
-    pub jump: Jump,
+    /// The point of no return: from there on the failure is more likely than not. `None`: it could
+    /// not be told.
+    pub jump: Option<Jump>,
     /// The event from which on the failure is all but certain.
-    pub decided: Jump,
+    pub decided: Option<Jump>,
     /// The run, told.
     pub story: Vec<String>,
 }
@@ -223,13 +224,15 @@ impl Small {
     /// fail without, be it where that is made or where it shows.
     pub fn from_cause(&self) -> Option<u64> {
         let Cause { event, shows, .. } = self.cause.as_ref()?;
-        Some(self.jump.far((*event, *event)).min(self.jump.far((*shows, *shows))))
+        let jump = self.jump.as_ref()?;
+        Some(jump.far((*event, *event)).min(jump.far((*shows, *shows))))
     }
 
     /// How many events lie between the point of no return and the step from which on the bug is
     /// mended too late.
     pub fn from_harm(&self) -> Option<u64> {
-        self.too_late.as_ref()?.places().map(|place| self.jump.far(place)).min()
+        let jump = self.jump.as_ref()?;
+        self.too_late.as_ref()?.places().map(|place| jump.far(place)).min()
     }
 
     /// How many events less it has than the run that was found has to its end, in percent.

@@ -33,6 +33,8 @@ const SHORTEST_LOOK: Duration = Duration::millis(10);
 struct State {
     /// What it does: as planned, until it strikes and takes aim.
     fault: Fault,
+    /// When it took aim last.
+    aimed: Time,
     /// When it ends.
     ends: Time,
     /// How often its class had had an effect when it first struck; `None`: it has not yet.
@@ -52,6 +54,7 @@ impl State {
     fn planned(entry: &Entry) -> Self {
         Self {
             fault: entry.fault.clone(),
+            aimed: Time::ZERO + entry.at,
             ends: Time::ZERO + entry.at + entry.lasts,
             before: None,
             fired: false,
@@ -160,10 +163,28 @@ impl Nemesis {
     }
 
     /// For each entry of the plan, its class and whether its class had an effect while it lasted:
-    /// entries of one class that overlap share what they did.
-    pub(crate) fn fired(&self) -> impl Iterator<Item = (Class, bool)> {
-        let classes = self.plan.entries.iter().map(|entry| entry.fault.class());
-        classes.zip(self.states.iter().map(|state| state.fired))
+    /// entries of one class that overlap share what they did. A run may be over before an entry is.
+    pub(crate) fn fired<P: Protocol, C: Clients<P>>(
+        &self,
+        world: &World<P, Wire, C>,
+    ) -> Vec<(Class, bool)> {
+        let one = |(index, entry): (usize, &Entry)| {
+            let state = &self.states[index];
+            let is_open = || self.agenda.iter().any(|(.., other)| *other == index);
+            let fires = state.before.is_some() && is_open() && self.has_struck(world, index);
+            (entry.fault.class(), state.fired || fires)
+        };
+        self.plan.entries.iter().enumerate().map(one).collect()
+    }
+
+    /// Each entry that has begun as it struck last: whom it struck in the end, and when.
+    pub(crate) fn struck(&self) -> Vec<Option<Entry>> {
+        let one = |state: &State| {
+            state.before?;
+            let (at, lasts) = (state.aimed.since(Time::ZERO), state.ends.since(state.aimed));
+            Some(Entry { at, lasts, fault: state.fault.clone(), aim: Aim::Named, insists: false })
+        };
+        self.states.iter().map(one).collect()
     }
 
     /// Looks at a node after an event: has it crashed where it should, does it lead now?
@@ -233,6 +254,7 @@ impl Nemesis {
                 if let Some(leader) = if aims { self.leader(world) } else { None } {
                     self.states[index].fault = self.plan.entries[index].fault.aimed_at(leader);
                 }
+                self.states[index].aimed = world.now();
                 self.strike(world, index);
             }
             Phase::Return => {
@@ -364,6 +386,7 @@ impl Nemesis {
         let quarter = self.plan.entries[index].lasts.scale(1, 4).max(SHORTEST_LOOK);
         let state = &mut self.states[index];
         let look = world.now() + quarter;
+        state.aimed = world.now();
         state.armed = false;
         state.ends = state.ends.max(look).min(self.stop);
         state.fault = state.fault.moved_on(world.node_count());

@@ -1,6 +1,6 @@
 //! What one run came to.
 
-use crate::plan::{Class, FaultPlan};
+use crate::plan::{Class, Entry as Planned, FaultPlan};
 use crate::run::Call;
 use crate::scenario::OperationId;
 use seedfall_sim::{Counters, DrawAddress, Entry, Seed, Time};
@@ -32,6 +32,9 @@ pub struct Report {
     pub plan: FaultPlan,
     /// For each entry of the plan, its class and whether it had an effect.
     pub fired: Vec<(Class, bool)>,
+    /// For each entry of the plan that has begun, how it struck last: an entry may aim, and look
+    /// for work, at other nodes than it names.
+    pub struck: Vec<Option<Planned>>,
     /// Everything that is wrong with the run, each property at most once: first what the scenario
     /// does not expect, and among these what showed first.
     pub failures: Vec<Failure>,

@@ -4,6 +4,7 @@ mod broken;
 mod course;
 pub(crate) mod panics;
 mod pulse;
+mod shape;
 mod trial;
 mod verdict;
 

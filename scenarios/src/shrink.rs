@@ -17,6 +17,8 @@
 //! Candidates are tried on several cores; the first of them in order is taken, so the result does
 //! not depend on how many there are.
 
+mod alike;
+mod clock;
 mod fewer;
 mod matter;
 mod moves;
@@ -24,15 +26,16 @@ mod search;
 mod simpler;
 mod story;
 
-pub use matter::{Matter, matter};
+pub use alike::{alike, shrink_best};
+pub use matter::{Matter, arrivals, matter};
 pub(crate) use story::fate;
 pub use story::story;
 
 use crate::report::{Failure, Report};
 use crate::run::{Runnable, Trial};
 use crate::sweep::all_cores;
-use search::{ORDERS, Search};
-use seedfall_sim::{DrawAddress, Recording, Site};
+use search::{FAULT, ORDERS, Search};
+use seedfall_sim::{DrawAddress, Nominal, Recording, Site};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -111,7 +114,7 @@ pub struct Shrunk {
     pub runs: u64,
     /// Why it may be smaller still; `None`: nothing was left to be tried.
     pub stopped: Option<Stop>,
-    /// Which of its arrivals matter; `None`: it was not asked, or fails by waiting.
+    /// Which of its arrivals matter; `None`: it fails by waiting, or was not made small.
     pub matter: Option<Matter>,
 }
 
@@ -119,6 +122,15 @@ impl Shrunk {
     /// The failure of the small run.
     pub fn failure(&self) -> Option<&Failure> {
         failure(&self.report)
+    }
+
+    /// What came to its end before what did not, then the smaller.
+    fn rank(&self) -> (bool, u64) {
+        (self.stopped.is_some(), self.after.events + FAULT * self.after.faults as u64)
+    }
+
+    fn fingerprint(&self) -> Option<&str> {
+        self.failure().map(|failure| failure.fingerprint.as_str())
     }
 
     /// One line: what is left, and what there was.
@@ -143,6 +155,9 @@ impl Shrunk {
 
 /// Shrinks a failing run. `None` if it does not fail.
 pub fn shrink(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option<Shrunk> {
+    // A run that has no nominal draws yet gets those with which nodes do not do all at once.
+    let nominal = if trial.is_nominal() { trial.nominal } else { Nominal::PerNode };
+    let trial = &Trial { nominal, ..trial.clone() };
     let full = Trial { recording: Recording::Full, log_draws: true, ..trial.clone() };
     let original = scenario.run(&full);
     let broken = failure(&original)?;
@@ -177,7 +192,9 @@ pub fn shrink(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option
     let trial = Trial { recording: Recording::Full, log_draws: true, ..small };
     let report = scenario.run(&trial);
     let after = size(&trial, &report);
-    let matter = if stopped.is_none() { matter(scenario, &trial, effort) } else { None };
+    let asking =
+        Effort { runs: effort.runs / 4, time: effort.time.map(|time| time / 4), ..*effort };
+    let matter = matter(scenario, &trial, &asking);
     let whole = original.events;
     Some(Shrunk { trial, report, before, whole, after, runs, stopped, matter })
 }

@@ -203,7 +203,16 @@ fn the_command_shows_columns_that_fit() {
     assert!(raft.contains("earlier events are left out"), "{raft}");
     for line in text.lines().chain(raft.lines()) {
         assert!(line.chars().count() <= 100, "{line}");
+        assert!(!line.ends_with("..."), "what matters may stand at the end: {line}");
     }
+    // Long messages go on in the next lines.
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().concat();
+    let bare: String =
+        raft.chars().map(|c| if "│─┼→←✕●■□◆○▲◷┊┄".contains(c) { ' ' } else { c }).collect();
+    let (_, trace) = seedfall(folder.path(), &["trace", "raft-kv", "--seed", "3"]);
+    let last = trace.lines().filter(|line| line.contains("AppendEntries {")).last();
+    let contents = last.and_then(|line| line.split_once("AppendEntries {")).expect("one").1;
+    assert!(contents.len() > 60 && words(&bare).contains(&words(contents)), "{contents}");
 }
 
 #[test]
@@ -225,12 +234,19 @@ fn cases_are_explained_and_bad_input_is_refused() {
     let html = ["explain", "a case.json", "--html", "pages/report.html"];
     let (output, text) = seedfall(folder.path(), &html);
     assert_eq!(output.status.code(), Some(1), "{text}");
+    let (output, trace) = seedfall(folder.path(), &["trace", "a case.json"]);
+    assert_eq!(output.status.code(), Some(1), "{trace}");
+    let case = fs::read_to_string(folder.path().join("a case.json")).expect("the case");
+    let events = trace.lines().count();
+    assert!(case.contains(&format!("\"events\": {events},")), "{events} events: {case}");
     let page = fs::read_to_string(folder.path().join("pages/report.html")).expect("the page");
     assert!(page.contains("replay &#39;a case.json&#39;"), "a path that a shell would cut");
     for (args, expected) in [
         (vec!["explain", "raft-kv"], "needs a seed"),
         (vec!["explain", "raft-vk", "--seed", "1"], "did you mean"),
         (vec!["explain", "nowhere.json"], "nowhere.json"),
+        (vec!["trace", "raft-kv"], "needs a seed"),
+        (vec!["trace", "nowhere.json"], "nowhere.json"),
         (vec!["explain", "a case.json", "--html", "/proc/no/where.html"], "/proc/no/where.html"),
     ] {
         let (output, _) = seedfall(folder.path(), &args);

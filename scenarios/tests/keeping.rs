@@ -218,6 +218,7 @@ fn planted_keeps_the_small_run_of_a_bug_and_measures_what_it_needs() {
         Command::new(env!("CARGO_BIN_EXE_seedfall"))
             .current_dir(root)
             .args([&args[..], more].concat())
+            .env_remove("CARGO_TARGET_DIR")
             .env("PATH", format!("{}:/usr/bin:/bin", root.display()))
             .output()
             .expect("the binary was built for this test")
@@ -247,6 +248,39 @@ fn planted_keeps_the_small_run_of_a_bug_and_measures_what_it_needs() {
     assert_eq!((one.fault, &one.beside[..]), (Class::Loss, &[Class::Burst][..]));
     assert_eq!((one.with.found, one.without.found, one.is_proof()), (true, true, false));
     assert_eq!((one.with.ranges.len(), one.without.ranges.len()), (2, 2));
+    // Without a word about seeds it uses its time, and says a line for each bug as it goes. It
+    // builds where cargo is told to.
+    let built = root.join("elsewhere");
+    let output = Command::new(env!("CARGO_BIN_EXE_seedfall"))
+        .current_dir(root)
+        .args(["planted", "patches", "--project", "project", "--time", "400ms"])
+        .env("PATH", format!("{}:/usr/bin:/bin", root.display()))
+        .env("CARGO_TARGET_DIR", &built)
+        .output()
+        .expect("the binary was built for this test");
+    came_to(&output, 0, &["x-early  found"]);
+    assert!(built.join("planted/copy/value").exists(), "the copy is where cargo builds");
+
+    // What cannot be told of a small run does not take it away.
+    let script = format!(
+        "#!/bin/sh\nshift 4\n[ $1 = point ] && exit 2\nexec {} \"$@\"\n",
+        env!("CARGO_BIN_EXE_seedfall")
+    );
+    write("cargo", &script);
+    let output = planted(&["--shrink"]);
+    came_to(&output, 0, &["\"found\":true"]);
+    let line: Value = serde_json::from_str(&out(&output)).expect("one line");
+    assert!(line["small"]["events"].is_array() && line["small"]["jump"].is_null(), "{line}");
+
+    // A scenario that was clean is not swept again while the project stays as it is.
+    write("patches/x-early.patch", &format!("{header}{}", diff.replace("copied-register", "abd")));
+    let sweeps = format!("#!/bin/sh\nshift 4\necho $1 >> {}\n", root.join("sweeps").display());
+    write("cargo", &format!("{sweeps}exec {} \"$@\"\n", env!("CARGO_BIN_EXE_seedfall")));
+    let counts = [0; 2].map(|_| {
+        came_to(&planted(&[]), 4, &["(none) abd"]);
+        fs::read_to_string(root.join("sweeps")).expect("what was asked").lines().count()
+    });
+    assert_eq!(counts, [2, 3], "the second time the bug alone is looked for");
     write("contrast.jsonl", "{\"bug\":3}\n");
     let faults = ["faults", "--markdown", "--measured", "contrast.jsonl"];
     came_to(&seedfall_in(root, &faults), 2, &["contrast.jsonl", "line 1"]);

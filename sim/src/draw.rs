@@ -8,9 +8,11 @@
 //! any draw can be overridden by its address.
 
 mod choices;
+mod nominal;
 mod span;
 
 pub use choices::Choices;
+pub use nominal::Nominal;
 pub use span::{exponential, scale};
 
 use crate::hash::fold;
@@ -70,7 +72,8 @@ pub struct DrawAddress {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Override {
-    /// The dull outcome: nothing is lost or doubled, every span is the middle of its range.
+    /// The dull outcome: nothing is lost or doubled, every span is the middle of its range, or as
+    /// [`Nominal`] says.
     Nominal,
     /// These four words.
     Words([u32; 4]),
@@ -213,6 +216,7 @@ pub struct Draws {
     overrides: BTreeMap<DrawAddress, Override>,
     /// The draws of links, nodes and disks that are still random; `None`: all.
     random: Option<BTreeSet<DrawAddress>>,
+    nominal: Nominal,
     /// True if there are no overrides, everything is random, and there is no log.
     is_plain: bool,
     overridden: u64,
@@ -235,6 +239,7 @@ impl Draws {
             streams: Vec::new(),
             overrides: BTreeMap::new(),
             random: None,
+            nominal: Nominal::Equal,
             is_plain: true,
             overridden: 0,
             log: None,
@@ -254,6 +259,11 @@ impl Draws {
     pub fn calm(&mut self, random: BTreeSet<DrawAddress>) {
         self.random = Some(random);
         self.is_plain = false;
+    }
+
+    /// From here on nominal spans lie where this says.
+    pub fn set_nominal(&mut self, nominal: Nominal) {
+        self.nominal = nominal;
     }
 
     /// From here on every draw is that of another seed, nothing overridden or calm: the same past
@@ -434,7 +444,7 @@ impl Draws {
         let revision = self.overrides.get(&address).copied().or(calm);
         if let Some(revision) = revision {
             words = match revision {
-                Override::Nominal => Draw::NOMINAL.words,
+                Override::Nominal => self.nominal.words(address.site),
                 Override::Words(words) => words,
             };
             self.overridden = fold(fold(self.overridden, address.site.stream()), address.ordinal);

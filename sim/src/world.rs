@@ -4,6 +4,7 @@ mod care;
 mod disks;
 mod due;
 mod faults;
+mod part;
 mod react;
 mod twins;
 
@@ -144,6 +145,8 @@ pub struct World<P: Protocol, N: Network, C: Clients<P>> {
     queue: Queue<Due<P, C::Timer>>,
     draws: Draws,
     trace: Trace,
+    /// What arrives at all, if the run is to be a part of another one.
+    let_in: Option<Box<part::LetIn>>,
     counters: Counters,
     marks: Vec<(&'static str, u64)>,
     /// Whose handler is running now, and which.
@@ -165,6 +168,7 @@ impl<P: Protocol + Clone, N: Network + Clone, C: Clients<P> + Clone> Clone for W
             queue: self.queue.clone(),
             draws: self.draws.clone(),
             trace: self.trace.clone(),
+            let_in: self.let_in.clone(),
             counters: self.counters,
             marks: self.marks.clone(),
             running: self.running,
@@ -197,6 +201,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             queue: Queue::default(),
             draws: draws.with_overrides(setup.overrides),
             trace: Trace::new(setup.recording, setup.seed.0),
+            let_in: None,
             counters: Counters::default(),
             marks: Vec::new(),
             running: None,

@@ -10,7 +10,8 @@
 //! - `verdicts`: each way in which a run can end; `outcomes`: code that panics, hangs, eats memory or
 //!   reads the machine, and what is expected to break; `door`: the `cargo test` door;
 //! - `faults`: swizzles and twins do what their names say;
-//! - `shrinking`: what a shrunk run promises; `points`: where a failure is decided;
+//! - `shrinking`: what a shrunk run promises; `stories`: what is told of it; `points`: where a
+//!   failure is decided;
 //! - `differences`: what `diff` finds;
 //! - `museum`: the page of the planted bugs is generated;
 //! - `programs`: programs as they are, as scenarios;
@@ -35,6 +36,7 @@ mod real;
 mod regressions;
 mod replay;
 mod shrinking;
+mod stories;
 mod tidy;
 mod verdicts;
 

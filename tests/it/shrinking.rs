@@ -3,10 +3,11 @@
 
 use seedfall::builtin::{self, copied_register, raft_kv};
 use seedfall::case::{Case, Replayed};
-use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, Stop, shrink, story};
-use seedfall::sim::{Recording, Seed};
+use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, Stop, arrivals, shrink, story};
+use seedfall::sim::{DrawAddress, Event, Recording, Seed, Site};
 use seedfall::{Runnable, Swarm, Trial};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 /// A failing run of the negative control, under faults that have nothing to do with its bug.
 pub(crate) fn small() -> (Box<dyn Runnable>, Shrunk) {
@@ -147,6 +148,11 @@ fn a_shrink_that_has_no_time_says_so() {
     assert_eq!(few.stopped, Some(Stop::Runs), "{}", few.summary());
 }
 
+/// The draw that decided when it arrives.
+fn draw(event: &Event) -> DrawAddress {
+    DrawAddress { site: Site::Link(event.peer, event.actor), ordinal: event.ordinal }
+}
+
 /// Every arrival of the small run either matters or can be lost; together they can be.
 #[test]
 fn what_matters_is_what_cannot_be_lost() {
@@ -155,8 +161,23 @@ fn what_matters_is_what_cannot_be_lost() {
     assert!(0 < matter.matter && matter.matter <= matter.arrivals, "{matter:?}");
     assert!(!matter.draws.is_empty(), "{matter:?}");
     let same = small.failure().map(|failure| failure.fingerprint.clone());
-    let all = Trial { left_out: matter.draws, ..small.trial.clone() };
-    assert_ne!(fingerprint(scenario.as_ref(), &all), same, "without all of them it does not fail");
+    let (matters, others): (Vec<Event>, Vec<Event>) = arrivals(&small.report.trace)
+        .into_iter()
+        .partition(|one| matter.draws.contains(&draw(one)));
+    let only = |events: &[Event]| Trial {
+        only: Some(Arc::new(events.to_vec())),
+        until: None,
+        ..small.trial.clone()
+    };
+    let fails = |events: &[Event]| fingerprint(scenario.as_ref(), &only(events)) == same;
+    assert!(fails(&matters), "with these alone it fails");
+    assert!(!fails(&others), "without all of them it does not");
+    // Nothing in the part arrives that did not in the run that is told.
+    let part = Trial { recording: Recording::Full, ..only(&matters) };
+    for event in arrivals(&scenario.run(&part).trace) {
+        let like = |one: &&Event| Event { ordinal: event.ordinal, ..**one } == event;
+        assert!(matters.iter().any(|one| like(&one)), "{event:?}");
+    }
 }
 
 #[test]

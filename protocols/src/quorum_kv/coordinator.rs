@@ -25,6 +25,23 @@ pub(super) struct Operation {
     is_acknowledged: bool,
 }
 
+impl Operation {
+    /// What keeps its client waiting, for people.
+    pub(super) fn waits(&self) -> Option<String> {
+        let Self { request, key, homes, answered, stood_in, .. } = self;
+        let kind = match self.kind {
+            Kind::Put { .. } => "put",
+            Kind::Get { .. } => "get",
+        };
+        (!self.is_acknowledged).then(|| {
+            format!(
+                "{request} ({kind} of {key:?}): for a quorum of {homes:?}, has {answered:?} and \
+                 stand-ins for {stood_in:?}"
+            )
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Put {

@@ -184,6 +184,18 @@ impl Protocol for Service {
         self.tell_self(ctx);
     }
 
+    fn waits(&self) -> String {
+        let acknowledgement = |(id, (plan, _)): (&EventId, &(Plan, u32))| {
+            let EventId { saga, turn, index } = id;
+            let to = self.receiver(*id, plan);
+            format!("saga {saga}: for {to} to acknowledge {turn:?} of step {index}")
+        };
+        let open = self.initiated.iter().filter(|(_, (_, outcome))| outcome.is_none());
+        let end = open.map(|(saga, _)| format!("saga {saga}: for its end"));
+        let waits = self.outbox.iter().map(acknowledgement).chain(end);
+        waits.collect::<Vec<_>>().join("; ")
+    }
+
     /// A service with events that did not arrive: its crash leaves others waiting.
     fn is_leader(&self) -> bool {
         !self.outbox.is_empty()
@@ -461,10 +473,15 @@ impl Service {
         let (plan, sent) = self.outbox.get_mut(&id).expect("it has not arrived");
         *sent += 1;
         let (plan, sent) = (plan.clone(), *sent);
-        let step = if id.turn == Turn::Complete { 0 } else { id.index };
-        let to = self.keeper_of(&plan.step(step).account);
+        let to = self.receiver(id, &plan);
         ctx.set_timer(Timer::Resend(id), self.config.backoff(sent));
         self.send(to, Message::Event { id, plan }, ctx);
+    }
+
+    /// To whom an event goes.
+    fn receiver(&self, id: EventId, plan: &Plan) -> NodeId {
+        let step = if id.turn == Turn::Complete { 0 } else { id.index };
+        self.keeper_of(&plan.step(step).account)
     }
 
     fn on_acknowledge(&mut self, id: EventId, ctx: &mut Context<'_, Self>) {

@@ -238,6 +238,13 @@ impl Protocol for Node {
         }
     }
 
+    fn waits(&self) -> String {
+        match self {
+            Self::Orchestrator(orchestrator) => orchestrator.waits(),
+            Self::Service(service) => service.unfinished().unwrap_or_default(),
+        }
+    }
+
     /// The orchestrator, while a saga is under way: its crash leaves services without a word.
     fn is_leader(&self) -> bool {
         matches!(self, Self::Orchestrator(orchestrator) if orchestrator.unfinished().is_some())

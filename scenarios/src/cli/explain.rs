@@ -2,7 +2,7 @@
 
 use super::inspect::target;
 use super::{ExplainArgs, Problem, code_of_conclusion, show};
-use crate::explain::{Explanation, Happening, Operation, clip, examine};
+use crate::explain::{End, Explanation, Happening, Operation, examine};
 use crate::point::{FUTURES, Futures, point};
 use crate::run::Runnable;
 use crate::shrink::Shrunk;
@@ -15,6 +15,8 @@ const LINES_MAX: usize = 400;
 const WIDTH: usize = 100;
 /// Columns of the instant.
 const INSTANT: usize = 11;
+/// Columns of a name before what is said of it.
+const NAME: usize = 13;
 /// Columns that are left for words, at least.
 const WORDS_MIN: usize = 50;
 
@@ -95,7 +97,11 @@ fn tell(explanation: &Explanation) {
     let verdict = &explanation.verdict;
     let row = |name: &str, text: &str| {
         if !text.is_empty() {
-            show::line(clip(&format!("  {name:<10} {text}"), WIDTH));
+            let mut name = name;
+            for line in wrapped(text, WIDTH - NAME) {
+                show::line(&format!("  {name:<10} {line}"));
+                name = "";
+            }
         }
     };
     row("promised", verdict.promise.as_deref().unwrap_or_default());
@@ -114,12 +120,15 @@ fn tell(explanation: &Explanation) {
         let note = format!("{left_out} earlier events are left out; --html shows them");
         show::line(&show::styled(show::DULL, &note));
     }
-    shown[left_out..].iter().for_each(|index| show::line(&strip.line(*index)));
+    for line in shown[left_out..].iter().flat_map(|index| strip.lines(*index)) {
+        show::line(&line);
+    }
     if let Some(at) = verdict.at.filter(|_| verdict.witness.is_empty()) {
-        show::line(&show::styled(
-            show::BAD,
-            clip(&format!("{:>10} {}", Time::from_nanos(at), verdict.why), WIDTH),
-        ));
+        let mut at = Time::from_nanos(at).to_string();
+        for line in wrapped(&verdict.why, WIDTH - INSTANT) {
+            show::line(&show::styled(show::BAD, &format!("{at:>10} {line}")));
+            at.clear();
+        }
     }
     show::line("");
     let shrunk = explanation.shrunk.as_deref().unwrap_or_default();
@@ -168,22 +177,22 @@ impl<'a> Strip<'a> {
         format!("{:INSTANT$}{names}", "")
     }
 
-    /// One event: when, the strip, and what happened in words.
-    fn line(&self, index: usize) -> String {
+    /// One event: when, the strip, and what happened in words, all of them: what matters in a
+    /// message may stand at its end.
+    fn lines(&self, index: usize) -> Vec<String> {
         let event = &self.explanation.events[index];
-        let at = Time::from_nanos(event.at).to_string();
-        let strip = self.strip(event);
         let room = WIDTH - INSTANT - self.columns.len() * self.step;
-        let told = words(self.explanation, event);
-        let told = match clip(&told, room) {
-            whole if whole.len() == told.len() => told,
-            _ => format!("{}...", clip(&told, room - 3)),
-        };
-        let told = match self.weight(index, event) {
-            Some(style) => show::styled(style, &told),
-            None => told,
-        };
-        format!("{at:>10} {strip}{told}")
+        let mut before = format!("{:>10} {}", Time::from_nanos(event.at), self.strip(event));
+        let mut lines = Vec::new();
+        for told in wrapped(&words(self.explanation, event), room) {
+            let told = match self.weight(index, event) {
+                Some(style) => show::styled(style, &told),
+                None => told,
+            };
+            lines.push(format!("{before}{told}"));
+            before = format!("{:>10} {}", "", self.lanes(event.at));
+        }
+        lines
     }
 
     /// The style of what a reader must not miss.
@@ -198,15 +207,21 @@ impl<'a> Strip<'a> {
         }
     }
 
+    /// The state of every lane.
+    fn lanes(&self, at: u64) -> String {
+        let mut cells = vec![' '; self.columns.len() * self.step];
+        for (column, lane) in self.columns.iter().enumerate() {
+            cells[column * self.step] = self.state(*lane, at);
+        }
+        cells.into_iter().collect()
+    }
+
     /// The state of every lane at an event, and what goes from one to another.
     fn strip(&self, event: &Happening) -> String {
         let place = |lane: usize| {
             self.columns.iter().position(|one| *one == lane).map(|column| column * self.step)
         };
-        let mut cells = vec![' '; self.columns.len() * self.step];
-        for (column, lane) in self.columns.iter().enumerate() {
-            cells[column * self.step] = self.state(*lane, event.at);
-        }
+        let mut cells: Vec<char> = self.lanes(event.at).chars().collect();
         let Some(actor) = place(event.lane).filter(|_| event.kind != Kind::Fault) else {
             return cells.into_iter().collect();
         };
@@ -221,7 +236,11 @@ impl<'a> Strip<'a> {
             }
             let lost = matches!(event.kind, Kind::Drop | Kind::Lost);
             let (before, head) = if from < to { (to - 1, '→') } else { (to + 1, '←') };
-            cells[before] = if lost { '✕' } else { head };
+            cells[before] = match self.explanation.end_of(event) {
+                _ if lost => '✕',
+                End::Nowhere if !arrives => '┄',
+                _ => head,
+            };
         }
         cells[actor] = glyph(event.kind);
         cells.into_iter().collect()
@@ -264,7 +283,10 @@ fn words(explanation: &Explanation, event: &Happening) -> String {
         Kind::Start if !text.is_empty() => format!("{me} starts {text}"),
         Kind::Start if event.at > 0 => format!("{me} comes back"),
         Kind::Start => format!("{me} starts"),
-        Kind::Send => format!("to {other}: {text}"),
+        Kind::Send => match explanation.end_of(event) {
+            End::Arrives | End::Lost => format!("to {other}: {text}"),
+            End::Nowhere => format!("to {other}, under way at the end: {text}"),
+        },
         Kind::Drop => format!("to {other}, lost: {text}"),
         Kind::Duplicate => format!("to {other}, doubled: {text}"),
         Kind::Deliver => format!("from {other}: {text}"),
@@ -286,4 +308,47 @@ fn words(explanation: &Explanation, event: &Happening) -> String {
         Kind::Refuse => format!("{me} DOES NOT START, {text}"),
     };
     told.replace('\n', " ")
+}
+
+/// The text in lines of at most so many columns, parted between words where there are some.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_inclusive(' ') {
+        let wide = word.trim_end().chars().count();
+        if used > 0 && room < used + wide {
+            lines.push(String::new());
+            used = 0;
+        }
+        for letter in word.chars() {
+            if used == room {
+                lines.push(String::new());
+                used = 0;
+                if letter == ' ' {
+                    continue;
+                }
+            }
+            lines.last_mut().expect("there is one").push(letter);
+            used += 1;
+        }
+    }
+    lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn a_text_is_parted_between_words_and_keeps_all_of_them() {
+        let text = "one two  three supercalifragilistic four";
+        for room in 1..50 {
+            let lines = wrapped(text, room);
+            assert!(lines.iter().all(|line| line.chars().count() <= room), "{lines:?}");
+            let letters = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
+            assert_eq!(letters(&lines.concat()), letters(text));
+        }
+        assert_eq!(wrapped(text, 10)[..2], ["one two", "three"]);
+    }
 }

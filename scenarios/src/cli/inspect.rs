@@ -1,7 +1,8 @@
 //! `seedfall list`, `replay`, `trace` and `hash`.
 
+use super::sweeps::LOOK_TIME;
 use super::{
-    HashArgs, OneRun, Problem, ReplayArgs, ShrinkArgs, code_of_conclusion, code_of_kind, logs,
+    HashArgs, Problem, ReplayArgs, ShrinkArgs, TraceArgs, code_of_conclusion, code_of_kind, logs,
     scenario, show,
 };
 use crate::case::{Case, Replayed};
@@ -12,6 +13,7 @@ use crate::shrink;
 use crate::sweep::{Limits, run_twice, watched};
 use seedfall_sim::{Entry, Recording, Seed};
 use serde_json::json;
+use std::iter::once;
 use std::path::Path;
 
 /// `list`.
@@ -71,11 +73,10 @@ pub(super) fn hash(
 /// `trace`.
 pub(super) fn trace(
     scenarios: &[Box<dyn Runnable>],
-    args: &OneRun,
+    args: &TraceArgs,
     json: bool,
 ) -> Result<u8, Problem> {
-    let scenario = scenario(scenarios, &args.name)?;
-    let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(args.seed)) };
+    let (_, scenario, trial) = target(scenarios, "trace", &args.target, args.seed)?;
     let report = scenario.run(&trial);
     for (index, entry) in report.trace.iter().enumerate() {
         if json {
@@ -138,7 +139,12 @@ pub(super) fn shrink(
         reason = "how long it took is told by the machine's clock; a run never sees it"
     )]
     let started = std::time::Instant::now();
-    let shrunk = shrink::shrink(scenario, &trial, &args.effort.get());
+    let effort = args.effort.get();
+    let further = shrink::alike(scenario, &trial, args.further, LOOK_TIME, effort.jobs);
+    let shrunk = match args.further {
+        0 => shrink::shrink(scenario, &trial, &effort),
+        _ => shrink::shrink_best(scenario, once(trial.clone()).chain(further), &effort),
+    };
     let took = started.elapsed();
     let Some(shrunk) = shrunk else {
         return Err(Problem(format!("{}: this run does not fail", args.target)));

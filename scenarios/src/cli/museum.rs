@@ -94,7 +94,9 @@ fn tell(exhibit: &Exhibit, args: &MuseumArgs) {
     row("small run", &format!("{events} events, {faults} faults (of {was}, {were})"));
     let case = args.cases.join(format!("{}.json", patch.name));
     row("case", &case.display().to_string());
-    row("point", &format!("event {}: {}", small.jump.event, small.jump.text));
+    if let Some(jump) = &small.jump {
+        row("point", &format!("event {}: {}", jump.event, jump.text));
+    }
     if let Some(Cause { event, shows, text }) = &small.cause {
         row("cause", &format!("event {event}, which shows at {shows}: {text}"));
     }

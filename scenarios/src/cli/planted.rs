@@ -35,17 +35,18 @@ pub(super) struct PlantedArgs {
     /// Plant only patches with this in their name.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// How many seeds to try, at most.
-    #[arg(long, default_value_t = 2_000, value_name = "N")]
-    seeds: u64,
+    /// How many seeds to try, at most; without it, as many as the time allows.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
     /// The first of these seeds.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     from: u64,
     /// How long to sweep for each bug, at most.
     #[arg(long, default_value = "60s", value_parser = parse_time, value_name = "TIME")]
     time: Duration,
-    /// In how many ranges of seeds to look for each bug: this one, and as many after it. What is
-    /// told is the median; a range in which it was not found counts as the longest.
+    /// In how many ranges of seeds to look for each bug: this one, and as many after it (without
+    /// --seeds, a million million apart). What is told is the median; a range in which it was not
+    /// found counts as the longest.
     #[arg(long, default_value = "1", value_name = "N")]
     ranges: NonZeroU64,
     /// For each class of faults that the head of a patch names, sweep with it and without it as
@@ -77,11 +78,19 @@ impl PlantedArgs {
         self.chaos.is_none() && (self.shrink || self.save_cases.is_some())
     }
 
+    /// How many seeds a range has.
+    fn range(&self) -> u64 {
+        self.seeds.unwrap_or(RANGE)
+    }
+
     /// The number of threads, for a command of the copy.
     fn jobs(&self) -> Vec<String> {
         self.jobs.iter().flat_map(|jobs| ["--jobs".to_owned(), jobs.to_string()]).collect()
     }
 }
+
+/// How many seeds a range has if nobody says: more than there is time for.
+const RANGE: u64 = 1_000_000_000_000;
 
 /// What became of one planted bug.
 struct Hunt {
@@ -184,10 +193,7 @@ pub(super) fn planted(args: &PlantedArgs, json: bool) -> Result<u8, Problem> {
     if patches.is_empty() {
         return Err(Problem(format!("{}: no patch to plant", args.folder.display())));
     }
-    let target = args.project.join("target/planted");
-    let copy = target.join("copy");
-    let runs_in = copy.join(&args.package);
-    let scratch = Scratch { project: args.project.clone(), copy, runs_in };
+    let scratch = Scratch::of(&args.project, &args.package)?;
     let bar = ProgressBar::new(patches.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{msg:32} {wide_bar} {pos}/{len}, {elapsed}") {
         bar.set_style(style);
@@ -228,7 +234,16 @@ fn as_it_is(
     let mut hunts = Vec::new();
     for scenario in scenarios {
         bar.set_message(format!("{scenario}, as it is"));
-        let found = Found(vec![hunt(args, scratch, scenario, args.from, &[])?]);
+        let key =
+            format!("{scenario} {} {} {:?} {:?}", args.from, args.range(), args.time, args.chaos);
+        let found = match scratch.known_clean(&key) {
+            Some((seeds, seconds)) => Outcome::Missed { seeds, seconds },
+            None => hunt(args, scratch, scenario, args.from, &[])?,
+        };
+        if let Outcome::Missed { seeds, seconds } = found {
+            scratch.note_clean(&key, (seeds, seconds))?;
+        }
+        let found = Found(vec![found]);
         let name = format!("(none) {scenario}");
         hunts.push(Hunt { name, planted: None, contrast: None, found, without: None, small: None });
     }
@@ -268,7 +283,7 @@ fn plant(args: &PlantedArgs, scratch: &Scratch, patch: Planted) -> Result<Vec<Hu
     }
     let ranges = |without: &[Class]| -> Result<Found, Problem> {
         let range = |turn| hunt(args, scratch, patch.says("Scenario"), turn, without);
-        let turns = (0..args.ranges.get()).map(|turn| args.from + turn * args.seeds);
+        let turns = (0..args.ranges.get()).map(|turn| args.from + turn * args.range());
         Ok(Found(turns.map(range).collect::<Result<_, _>>()?))
     };
     let hunt = |contrast, found, without| Hunt {
@@ -309,7 +324,7 @@ fn hunt(
     if let Some(each) = args.chaos {
         return hunt_for_real(args, scratch, scenario, from, each);
     }
-    let seeds = format!("{from}..{}", from + args.seeds);
+    let seeds = format!("{from}..{}", from + args.range());
     let time = format!("{}ms", args.time.as_millis());
     let mut command = scratch.command()?;
     // A failing run is made small later, if at all, and once.
@@ -323,7 +338,11 @@ fn hunt(
         Err(why) => return Ok(Outcome::Unusable(why)),
     };
     let seconds = summary["seconds"].as_f64().unwrap_or_default();
-    let failure = &summary["failures"][0];
+    // A scenario whose property is expected to break shows the bug by breaking it.
+    let failure = match &summary["failures"][0] {
+        Value::Null => &summary["expected"][0]["first"],
+        failure => failure,
+    };
     Ok(match failure["seed"].as_u64() {
         Some(seed) => Outcome::Found {
             promise: failure["promise"].as_str().unwrap_or_default().to_owned(),
@@ -348,7 +367,7 @@ fn hunt_for_real(
     let protocol = scenario.split('-').next().unwrap_or(scenario);
     let time = format!("{}ms", each.as_millis());
     let (mut seconds, mut seeds) = (0.0, 0);
-    while seeds < args.seeds && seconds < args.time.as_secs_f64() {
+    while seeds < args.range() && seconds < args.time.as_secs_f64() {
         let seed = from + seeds;
         let mut command = scratch.command()?;
         command.args(["chaos", protocol, "--for", &time, "--seed", &seed.to_string(), "--json"]);
@@ -368,6 +387,11 @@ fn hunt_for_real(
     Ok(Outcome::Missed { seeds, seconds })
 }
 
+fn console_is_there() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stderr().is_terminal()
+}
+
 /// What a long run has measured is not lost if it is broken off.
 fn tell_at_once(hunts: &[Hunt], args: &PlantedArgs, json: bool) -> Result<(), Problem> {
     for hunt in hunts {
@@ -377,6 +401,8 @@ fn tell_at_once(hunts: &[Hunt], args: &PlantedArgs, json: bool) -> Result<(), Pr
                 writeln!(file, "{}", as_json(hunt))?;
             }
             _ if json => show::line(&as_json(hunt).to_string()),
+            // Where there is no bar to be seen, a long run would else say nothing for an hour.
+            _ if !console_is_there() => show::line(&row(hunt).join("  ")),
             _ => {}
         }
     }

@@ -5,9 +5,10 @@ use crate::case::Case;
 use crate::report::Failure;
 use crate::run::{Runnable, Trial};
 use crate::scenario::Expectation;
-use crate::shrink::{DEFAULT_RUNS, Effort, shrink};
+use crate::shrink::{DEFAULT_RUNS, Effort, alike, shrink_best};
 use crate::sweep::{Limits, Meaning, Summary, Sweep, all_cores, sweep as run_sweep};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::iter::once;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -182,6 +183,13 @@ fn tell(swept: &[Swept<'_>]) {
 /// How long a sweep works on making a failing run small, at most.
 const SHRINK_TIME: Duration = Duration::from_secs(30);
 
+/// How many further seeds that fail in the same way are made small, if the first does not become
+/// so.
+const FURTHER: usize = 3;
+
+/// How long those are looked for, at most.
+pub(super) const LOOK_TIME: Duration = Duration::from_secs(5);
+
 /// Makes a failing run small, tells its story, and keeps it as a case.
 fn keep(
     scenario: &dyn Runnable,
@@ -196,11 +204,14 @@ fn keep(
         }
         return Ok(());
     }
-    let path = folder.join(format!("{}-{}.json", scenario.name(), failure.seed.0));
     let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
-    let shrunk = shrink(scenario, &Trial::of(failure.seed), &effort).ok_or_else(|| {
+    let first = Trial::of(failure.seed);
+    let further = alike(scenario, &first, FURTHER, LOOK_TIME, effort.jobs);
+    let shrunk = shrink_best(scenario, once(first.clone()).chain(further), &effort);
+    let shrunk = shrunk.ok_or_else(|| {
         Problem("two runs of one seed differ: the protocol is not a value".into())
     })?;
+    let path = folder.join(format!("{}-{}.json", scenario.name(), shrunk.report.seed.0));
     Case::of(&shrunk.trial, &shrunk.report, "").save(&path)?;
     let report = explain::keep(scenario, &shrunk, &path)?;
     if json {

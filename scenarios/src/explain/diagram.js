@@ -319,7 +319,8 @@ function drawMessage(message, few) {
     node("path", { d: cross, class: "cross" }, group);
     if (few) nameMessage(group, message, [x1, y1, cx, cy]);
   }
-  if (!hit) line(x(data.end), 1, "");
+  // What is under way when the run is over comes nowhere: half a line, and no head.
+  if (!hit) line(x(data.end), .5, " dropped");
   tip(node("path", { d: hit, class: "hit" }, group), { message });
 }
 

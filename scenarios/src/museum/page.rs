@@ -70,7 +70,7 @@ fn points(exhibits: &[Exhibit]) -> Vec<String> {
     let far = |events: Option<u64>| events.map_or_else(|| "-".to_owned(), |far| far.to_string());
     let row = |exhibit: &Exhibit| {
         let small = exhibit.small()?;
-        let jump = &small.jump;
+        let jump = small.jump.as_ref()?;
         let at = |event: u64, text: &str| format!("{event}: {}", shown(text));
         let harm = small.too_late.as_ref().map(|harm| at(harm.event, &harm.text));
         let cause = small.cause.as_ref().map(|Cause { event, shows, text }| match shows - event {

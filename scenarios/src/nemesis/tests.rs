@@ -144,7 +144,7 @@ impl Drive {
     fn fired(plan: FaultPlan) -> Vec<(Class, bool)> {
         let mut drive = Self::of(plan, &[], Recording::Hash);
         while drive.act().is_some() {}
-        drive.nemesis.fired().collect()
+        drive.nemesis.fired(&drive.world)
     }
 
     fn events(&self, kind: Kind, actor: NodeId) -> impl Iterator<Item = &seedfall_sim::Entry> {
@@ -310,7 +310,7 @@ fn a_swizzle_moves_on_and_leaves_nothing() {
     let entries = [Entry { aim, ..entry(5, 500, swizzle) }, entry(5, 900, clog)];
     let mut drive = Drive::of(plan(entries), &[(C, 101, 900)], Recording::Full);
     while drive.act().is_some() {}
-    let fired: Vec<_> = drive.nemesis.fired().collect();
+    let fired = drive.nemesis.fired(&drive.world);
     assert_eq!(fired, [(Class::Swizzle, true), (Class::Clog, false)]);
     let noted = |node| drive.events(Kind::Fault, node).filter(|entry| entry.event.at == at(102));
     assert!(noted(A).any(|entry| entry.text == "ends: swizzle: clog all links of n1"));

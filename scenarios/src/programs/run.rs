@@ -199,6 +199,7 @@ where
             completed,
             indeterminate: indeterminate as u64,
             marks: Vec::new(),
+            struck: plan.entries.iter().cloned().map(Some).collect(),
             plan,
             fired,
             failures,

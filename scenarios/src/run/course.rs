@@ -8,7 +8,7 @@ use crate::promise::Kind;
 use crate::report::FailureKind;
 use crate::scenario::Scenario;
 use seedfall_net::Wire;
-use seedfall_sim::{DrawAddress, Duration, NodeId, Protocol, Setup, Site, Step, Time, World};
+use seedfall_sim::{Duration, NodeId, Protocol, Recording, Setup, Step, Time, World};
 use std::fmt::Debug;
 
 /// At how many events, `from` or more, a trial asks for something to be done.
@@ -85,15 +85,14 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             seed: self.trial.seed,
             nodes,
             clients,
-            recording: self.trial.recording,
+            recording: match self.trial.recording {
+                // A part of a run looks at what arrives, as does whoever keeps it.
+                Recording::Hash if self.trial.only.is_some() => Recording::Ring(1),
+                recording => recording,
+            },
             overrides: self.trial.overrides.clone(),
         };
-        let mut wire = Wire::new(nodes, clients, cluster.link);
-        for DrawAddress { site, ordinal } in &self.trial.left_out {
-            if let Site::Link(from, to) = site {
-                wire.leave_out(*from, *to, *ordinal);
-            }
-        }
+        let wire = Wire::new(nodes, clients, cluster.link);
         // Idle at first: a node that panics as it starts leaves a world that can be told of.
         self.world = Some(World::idle(setup, config.clone(), wire, crowd));
         for promise in promises {
@@ -104,6 +103,10 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             }
         }
         let Some(world) = &mut self.world else { return };
+        world.draws_mut().set_nominal(self.trial.nominal);
+        if let Some(only) = &self.trial.only {
+            world.let_in_only(only.iter());
+        }
         world.start();
         if let Some(random) = &self.trial.random {
             world.draws_mut().calm(random.clone());

@@ -3,7 +3,9 @@
 use super::Pulse;
 use crate::plan::FaultPlan;
 use crate::scenario::OperationId;
-use seedfall_sim::{DrawAddress, Duration, NodeId, Override, Recording, Seed, SystemModel, Time};
+use seedfall_sim::{
+    DrawAddress, Duration, Event, NodeId, Nominal, Override, Recording, Seed, SystemModel, Time,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,14 +28,17 @@ pub struct Trial {
     /// The draws of links, nodes and disks that stay random once the run has begun, all others
     /// being nominal; `None`: all.
     pub random: Option<BTreeSet<DrawAddress>>,
+    /// What nominal draws of nodes are.
+    pub nominal: Nominal,
     /// Only so many nodes take part, the first ones; `None`: as many as the scenario says.
     pub nodes: Option<usize>,
     /// When faults stop, and the final operations begin, if earlier than the scenario says. The
     /// run does not end before, even if nothing is left to be done.
     pub faults: Option<Duration>,
-    /// Messages, requests and answers that the wire loses, by the addresses of their draws: not a
-    /// fault, but a question, whether they matter.
-    pub left_out: BTreeSet<DrawAddress>,
+    /// Nothing arrives but what is like one of these arrivals of another run
+    /// ([`let_in_only`](seedfall_sim::World::let_in_only)): not a fault, but a question, whether
+    /// the others matter.
+    pub only: Option<Arc<Vec<Event>>>,
     /// After so many events, at the end of the step that brings them, the run is over, and judged
     /// as it stands; `None`: when nothing is left to be done. What is still owed then, an
     /// `eventually` or an answer, is not missed.
@@ -79,6 +84,12 @@ pub struct Fork {
 }
 
 impl Trial {
+    /// Whether any draw of it is nominal.
+    pub(crate) fn is_nominal(&self) -> bool {
+        let mut values = self.overrides.values();
+        self.random.is_some() || values.any(|value| *value == Override::Nominal)
+    }
+
     /// What the seed alone decides, with the hash and nothing else kept.
     pub fn of(seed: Seed) -> Self {
         Self {
@@ -89,9 +100,10 @@ impl Trial {
             calls: BTreeMap::new(),
             overrides: BTreeMap::new(),
             random: None,
+            nominal: Nominal::PerNode,
             nodes: None,
             faults: None,
-            left_out: BTreeSet::new(),
+            only: None,
             until: None,
             open_until: None,
             fork: None,

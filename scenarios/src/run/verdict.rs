@@ -69,14 +69,16 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             } else {
                 let why = format!("{settle} after the last fault, {}", self.waiting());
                 let promise = format!("eventually {name}");
-                Broken::new(FailureKind::Liveness, promise, "operations", why).of(name)
+                let shape = format!("operations: {}", self.shape_of_wait());
+                Broken::new(FailureKind::Liveness, promise, &shape, why).of(name)
             });
         }
         for (name, why) in self.unsettled() {
             let why =
                 format!("{settle} after the last fault, {why}; {}", self.nodes_wait().join("; "));
             let promise = format!("eventually {name}");
-            late.push(Broken::new(FailureKind::Liveness, promise, name, why).of(name));
+            let shape = format!("{name}: {}", self.shape_of_wait());
+            late.push(Broken::new(FailureKind::Liveness, promise, &shape, why).of(name));
         }
         late
     }
@@ -110,7 +112,8 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     pub(super) fn stuck(&self, why: &str) -> Broken {
         let waiting = self.waiting();
         let promise = "the run comes to its end".to_owned();
-        Broken::new(FailureKind::Stuck, promise, why, format!("it {why}, while {waiting}"))
+        let shape = format!("{why}: {}", self.shape_of_wait());
+        Broken::new(FailureKind::Stuck, promise, &shape, format!("it {why}, while {waiting}"))
     }
 
     /// Who panicked: the property that was being judged, whoever's handler was running, or else
@@ -242,7 +245,8 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             indeterminate,
             marks: world.marks().to_vec(),
             plan,
-            fired: self.nemesis.fired().collect(),
+            fired: self.nemesis.fired(world),
+            struck: self.nemesis.struck(),
             failures,
             unknown: found.unknown,
             vacuous,

@@ -1,8 +1,8 @@
 //! A run with fewer nodes: some leave, and those that stay take new names.
 //!
 //! Nodes are numbered, and a smaller cluster has the first numbers. So that any node can leave, and
-//! not the last alone, those that stay are renamed wherever the trial names them. What is nominal
-//! is the same under every name; a draw that stays random is another one.
+//! not the last alone, those that stay are renamed wherever the trial names them. A draw that stays
+//! random is another one under another name, and so is what is nominal for a node.
 
 use crate::fault::Fault;
 use crate::plan::{Entry, FaultPlan};

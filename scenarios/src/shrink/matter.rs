@@ -1,10 +1,20 @@
 //! Which arrivals of a run matter.
+//!
+//! Asked of the very run that is told: as many of its arrivals as possible are lost, and what is
+//! left is a *part* of that run, in which nothing arrives that did not arrive in the whole one, at
+//! that instant and with those contents. A node that misses something may say something else
+//! instead, say it again, or later: if that arrived, another message could do in the part what a
+//! message of the told run does there.
 
 use super::search::Search;
 use super::{Effort, failure};
 use crate::run::{Runnable, Trial};
-use seedfall_sim::{DrawAddress, Entry, Kind, Recording, Site};
+use seedfall_sim::{DrawAddress, Entry, Event, Kind, Recording, Site};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Whoever misses messages asks again: a part may have so many times the events of its whole.
+const EVENTS: u64 = 3;
 
 /// How many arrivals of a failing run matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +23,7 @@ pub struct Matter {
     pub arrivals: usize,
     /// Of these, those that are not nominal, or without which the run does not fail any more.
     pub matter: usize,
-    /// The draws of those, as far as the run that lost all others still has them.
+    /// The draws of those.
     pub draws: BTreeSet<DrawAddress>,
 }
 
@@ -28,48 +38,42 @@ pub fn matter(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option
         return None;
     }
     let all = arrivals(&report.trace);
-    let random = trial.random.clone().unwrap_or_else(|| all.iter().copied().collect());
-    let odd = all.iter().filter(|one| random.contains(one)).count();
-    let best = Trial { recording: Recording::Hash, ..full.clone() };
-    let mut search = Search::new(scenario, broken, best, report.events, effort);
-    let mut needed = all.clone();
-    loop {
-        let fewer = search.leave_out(&needed);
-        let trial = Trial { recording: Recording::Full, ..search.best().clone() };
-        needed = arrivals(&scenario.run(&trial).trace);
-        if !fewer || search.stopped().is_some() {
-            break;
-        }
-    }
-    let dull = needed.iter().filter(|one| !random.contains(one)).count();
-    let draws = all.iter().filter(|one| random.contains(one)).chain(&needed).copied().collect();
-    Some(Matter { arrivals: all.len(), matter: odd + dull, draws })
+    let best = Trial { only: Some(Arc::new(all.clone())), recording: Recording::Hash, ..full };
+    let mut search = Search::new(scenario, broken, best, report.events * EVENTS, effort);
+    let needed: BTreeSet<DrawAddress> = search.needed(&all).iter().map(draw).collect();
+    let random = |one: &DrawAddress| trial.random.as_ref().is_none_or(|all| all.contains(one));
+    let draws = all.iter().map(draw).filter(|one| random(one) || needed.contains(one));
+    let draws: Vec<DrawAddress> = draws.collect();
+    Some(Matter { arrivals: all.len(), matter: draws.len(), draws: draws.into_iter().collect() })
 }
 
-/// The draws that decided the fates of what arrived, in order; one that arrived twice stands there
-/// twice.
-fn arrivals(trace: &[Entry]) -> Vec<DrawAddress> {
+/// Everything that arrives, in order.
+pub fn arrivals(trace: &[Entry]) -> Vec<Event> {
     let arrives =
-        |entry: &&Entry| matches!(entry.event.kind, Kind::Deliver | Kind::Asked | Kind::Answered);
-    trace
-        .iter()
-        .filter(arrives)
-        .map(|entry| {
-            let site = Site::Link(entry.event.peer, entry.event.actor);
-            DrawAddress { site, ordinal: entry.event.ordinal }
-        })
-        .collect()
+        |event: &Event| matches!(event.kind, Kind::Deliver | Kind::Asked | Kind::Answered);
+    trace.iter().map(|entry| entry.event).filter(arrives).collect()
+}
+
+/// The draw that decided the fate of what arrives.
+fn draw(event: &Event) -> DrawAddress {
+    DrawAddress { site: Site::Link(event.peer, event.actor), ordinal: event.ordinal }
 }
 
 impl Search<'_> {
-    /// Lets the wire lose as many of these arrivals as possible.
-    fn leave_out(&mut self, arrivals: &[DrawAddress]) -> bool {
-        let before = self.best().left_out.clone();
-        let all: BTreeSet<DrawAddress> = arrivals.iter().copied().collect();
-        self.minimize(all.iter().copied().collect(), |best, kept| {
-            let kept: BTreeSet<DrawAddress> = kept.into_iter().collect();
-            let out = all.difference(&kept).chain(&before).copied();
-            Trial { left_out: out.collect(), ..best.clone() }
-        })
+    /// The arrivals that are left when as many of these as possible are lost.
+    fn needed(&mut self, all: &[Event]) -> Vec<Event> {
+        let mut needed = all.to_vec();
+        loop {
+            let fewer = self.minimize(needed.clone(), |best, kept| Trial {
+                only: Some(Arc::new(kept)),
+                ..best.clone()
+            });
+            if let Some(only) = &self.best().only {
+                needed = only.to_vec();
+            }
+            if !fewer || self.stopped().is_some() {
+                return needed;
+            }
+        }
     }
 }

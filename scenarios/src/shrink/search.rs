@@ -1,17 +1,17 @@
 //! The search for a smaller run that fails in the same way.
 
+use super::clock::Clock;
 use super::fewer::Names;
 use super::simpler::simpler;
 use super::{Effort, Stop, can_be_calm, failure};
 use crate::parallel;
-use crate::plan::FaultPlan;
+use crate::plan::{Aim, Entry, FaultPlan};
 use crate::report::Failure;
 use crate::run::{Call, Runnable, Trial};
 use crate::scenario::OperationId;
 use seedfall_sim::{DrawAddress, Duration, Recording, StableHasher, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A time in which nothing is planned is taken out if it is as long as this.
 const WORTH: Duration = Duration::millis(20);
@@ -20,7 +20,7 @@ const WORTH: Duration = Duration::millis(20);
 const CUTS: [u64; 4] = [8, 6, 4, 2];
 
 /// To a reader a fault is as much as so many events.
-const FAULT: u64 = 30;
+pub(super) const FAULT: u64 = 30;
 /// Of so many faults and operations all twos are left out.
 const TWOS: usize = 24;
 /// Of so many faults and operations all threes are left out.
@@ -52,6 +52,7 @@ pub(super) const ORDERS: [[Pass; 6]; 3] = [
 pub(super) struct Search<'a> {
     scenario: &'a dyn Runnable,
     fingerprint: String,
+    promise: String,
     /// The smallest so far.
     best: Trial,
     /// In which order things are made smaller.
@@ -62,28 +63,8 @@ pub(super) struct Search<'a> {
     most: Option<u64>,
     jobs: NonZeroUsize,
     clock: Clock,
-}
-
-/// Until when to go on.
-#[expect(
-    clippy::disallowed_types,
-    reason = "a search is bounded by the machine's clock; its runs never see it"
-)]
-struct Clock {
-    started: std::time::Instant,
-    time: Option<std::time::Duration>,
-    /// Somebody saw that the time is up.
-    late: AtomicBool,
-}
-
-impl Clock {
-    fn is_late(&self) -> bool {
-        let late = self.time.is_some_and(|time| self.started.elapsed() >= time);
-        if late {
-            self.late.store(true, Ordering::Relaxed);
-        }
-        late
-    }
+    /// The program knows its fix, and the run does not fail with it: nor may what is smaller.
+    fix: bool,
 }
 
 impl<'a> Search<'a> {
@@ -95,24 +76,22 @@ impl<'a> Search<'a> {
         events: u64,
         effort: &Effort,
     ) -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            clippy::disallowed_types,
-            reason = "a search is bounded by the machine's clock; its runs never see it"
-        )]
-        let started = std::time::Instant::now();
         // Whoever waits for ever is only known by waiting.
         let most = if broken.kind.is_late() { None } else { Some(events) };
+        let best = Trial { until: most, ..best };
+        let fix = !breaks(scenario, &mended(&best), &broken.promise);
         Self {
             scenario,
             fingerprint: broken.fingerprint.clone(),
-            best: Trial { until: most, ..best },
+            promise: broken.promise.clone(),
+            best,
             order: ORDERS[0],
             runs: 0,
             limit: effort.runs,
             most,
             jobs: effort.jobs,
-            clock: Clock { started, time: effort.time, late: AtomicBool::new(false) },
+            clock: Clock::start(effort.time),
+            fix,
         }
     }
 
@@ -123,7 +102,7 @@ impl<'a> Search<'a> {
 
     /// How long it has taken.
     pub(super) fn elapsed(&self) -> std::time::Duration {
-        self.clock.started.elapsed()
+        self.clock.elapsed()
     }
 
     pub(super) fn runs(&self) -> u64 {
@@ -132,7 +111,7 @@ impl<'a> Search<'a> {
 
     /// Why there is more to be tried, if there is.
     pub(super) fn stopped(&self) -> Option<Stop> {
-        if self.clock.late.load(Ordering::Relaxed) {
+        if self.clock.was_late() {
             return Some(Stop::Time);
         }
         (self.limit <= self.runs).then_some(Stop::Runs)
@@ -226,9 +205,13 @@ impl<'a> Search<'a> {
             if failure(&report).is_none_or(|one| one.fingerprint != self.fingerprint) {
                 return false;
             }
-            let (Some(most), Some(until)) = (candidate.until, trial.until) else { return true };
+            // What fails with the fix as well is another failure.
+            let is_other = || self.fix && breaks(self.scenario, &mended(&trial), &self.promise);
+            let (Some(most), Some(until)) = (candidate.until, trial.until) else {
+                return !is_other();
+            };
             if report.events <= most {
-                return true;
+                return !is_other();
             }
             // The last step brought more events than there may be: is it broken without that step?
             trial.until = until.checked_sub(1);
@@ -432,7 +415,10 @@ impl<'a> Search<'a> {
         for index in 0..self.plan().entries.len() {
             loop {
                 let frame = self.scenario.frame_of(&self.best);
-                let simpler = simpler(&self.plan().entries[index], &frame);
+                let entry = self.plan().entries[index].clone();
+                let struck = self.struck(index).filter(|struck| *struck != entry);
+                let simpler: Vec<Entry> =
+                    struck.into_iter().chain(simpler(&entry, &frame)).collect();
                 let taken = self.take(simpler.len(), &|best, which| {
                     let mut plan = best.plan.clone().unwrap_or_default();
                     plan.entries[index] = simpler[which].clone();
@@ -445,6 +431,15 @@ impl<'a> Search<'a> {
             }
         }
         changed
+    }
+
+    /// The entry as it strikes in the smallest run so far, if it aims or looks for work.
+    fn struck(&self, index: usize) -> Option<Entry> {
+        let entry = &self.best.plan.as_ref()?.entries[index];
+        if !entry.insists && entry.aim == Aim::Named {
+            return None;
+        }
+        self.scenario.run(&self.best).struck.get(index)?.clone()
     }
 
     /// Delta debugging: looks for a smaller list whose run still fails, by leaving out ever smaller
@@ -485,6 +480,16 @@ impl<'a> Search<'a> {
         }
         items.len() < whole
     }
+}
+
+/// The trial of a program that has its fix from the beginning, if it knows one.
+fn mended(trial: &Trial) -> Trial {
+    Trial { fix: Some(0), recording: Recording::Hash, log_draws: false, ..trial.clone() }
+}
+
+/// Whether a run breaks this promise.
+fn breaks(scenario: &dyn Runnable, trial: &Trial, promise: &str) -> bool {
+    scenario.run(trial).failures.iter().any(|failure| failure.promise == promise)
 }
 
 /// Something that can be left out.

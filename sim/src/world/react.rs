@@ -59,7 +59,6 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
                 return self.miss(node, packet);
             }
         }
-        self.counters.delivered += 1;
         let event = Event {
             at: self.now,
             kind: packet.body.kinds().1,
@@ -68,6 +67,10 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             ordinal: ordinal.into(),
             digest,
         };
+        if kept && !self.lets_in(&event) {
+            return self.refuse(packet, "left out");
+        }
+        self.counters.delivered += 1;
         self.trace.fold(&event);
         if kept {
             self.trace.keep(event, || packet.body.text());

@@ -202,6 +202,7 @@ impl Outside {
             indeterminate: 0,
             marks: Vec::new(),
             fired: job.plan.entries.iter().map(|entry| (entry.fault.class(), false)).collect(),
+            struck: Vec::new(),
             plan: job.plan,
             conclusion: Conclusion::Failed(Box::new(failure)),
             trace: Vec::new(),

@@ -332,6 +332,26 @@ impl Orchestrator {
         Some(format!("saga {saga} is at {:?}", running.phase))
     }
 
+    /// For whom each saga that is not over waits, for people.
+    pub(super) fn waits(&self) -> String {
+        let one = |(saga, running): (&SagaId, &Running)| {
+            let step = |index| {
+                let service = service_of(&running.plan.step(index).account, self.nodes);
+                format!("step {index} of {service}")
+            };
+            let steps = running.missing().into_iter().map(step);
+            let services = running.unsettled(self.nodes).into_iter();
+            let lacks: Vec<String> = steps.chain(services.map(|one| one.to_string())).collect();
+            let does = match running.phase {
+                Phase::Forward(_) => "goes forward: for",
+                Phase::Backward(_) => "turns back: for the compensation of",
+                Phase::Settling => "has ended: for its settling at",
+            };
+            format!("saga {saga} {does} {}", lacks.join(", "))
+        };
+        self.running.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+
     fn running_mut(&mut self, saga: SagaId) -> &mut Running {
         self.running.get_mut(&saga).expect("the saga is not over")
     }

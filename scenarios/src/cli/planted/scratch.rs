@@ -1,8 +1,11 @@
 //! A copy of a project, in which bugs are planted.
 
 use super::super::Problem;
-use serde_json::Value;
+use seedfall_sim::StableHasher;
+use serde_json::{Value, json};
 use std::fs;
+use std::hash::{Hash as _, Hasher as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,22 +15,75 @@ pub(super) struct Scratch {
     pub(super) copy: PathBuf,
     /// Where in the copy `cargo run` is called.
     pub(super) runs_in: PathBuf,
+    /// Where the copy is built.
+    build: PathBuf,
+    /// What is known of the project as it is.
+    clean: PathBuf,
 }
 
 impl Scratch {
+    /// A copy of the project, in the folder where cargo builds.
+    pub(super) fn of(project: &Path, package: &Path) -> Result<Self, Problem> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "where cargo builds is asked of the machine; no run sees it"
+        )]
+        let target = match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(target) if !target.is_empty() => PathBuf::from(target),
+            _ => project.join("target"),
+        };
+        let folder = target.join("planted");
+        fs::create_dir_all(&folder)?;
+        // Its commands run elsewhere.
+        let folder = fs::canonicalize(folder)?;
+        let (copy, build) = (folder.join("copy"), folder.join("build"));
+        let runs_in = copy.join(package);
+        let clean = folder.join("clean.jsonl");
+        Ok(Self { project: project.to_owned(), copy, runs_in, build, clean })
+    }
+
     /// Makes the copy equal to the project, touching only what differs, so that builds stay
     /// incremental.
     pub(super) fn restore(&self) -> Result<(), Problem> {
         mirror(&self.project, &self.copy)
     }
 
+    /// How many seeds were clean in how many seconds, when this was asked of the project as it is.
+    pub(super) fn known_clean(&self, what: &str) -> Option<(u64, f64)> {
+        let text = fs::read_to_string(&self.clean).ok()?;
+        let key = self.key(what).ok()?;
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let known = lines.filter(|line| line["key"].as_str() == Some(&key)).last()?;
+        Some((known["seeds"].as_u64()?, known["seconds"].as_f64()?))
+    }
+
+    /// Remembers that.
+    pub(super) fn note_clean(
+        &self,
+        what: &str,
+        (seeds, seconds): (u64, f64),
+    ) -> Result<(), Problem> {
+        if self.known_clean(what).is_some() {
+            return Ok(());
+        }
+        let line = json!({ "key": self.key(what)?, "seeds": seeds, "seconds": seconds });
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.clean)?;
+        Ok(writeln!(file, "{line}")?)
+    }
+
+    /// The name of a question about the copy: it and every file there.
+    fn key(&self, what: &str) -> Result<String, Problem> {
+        let mut hasher = StableHasher::default();
+        digest(&self.copy, &mut hasher)?;
+        Ok(format!("{what} {:#018x}", hasher.finish()))
+    }
+
     /// A command of the copy, which is built first if it has to be.
     pub(super) fn command(&self) -> Result<Command, Problem> {
         let mut command = Command::new("cargo");
-        let target = fs::canonicalize(&self.project)?.join("target/planted/build");
         command
             .current_dir(&self.runs_in)
-            .env("CARGO_TARGET_DIR", target)
+            .env("CARGO_TARGET_DIR", &self.build)
             // Many small builds: quick to build counts for more than quick to run.
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
@@ -48,6 +104,24 @@ pub(super) fn answer(command: &mut Command) -> Result<Result<Value, String>, Pro
         let first = errors.lines().find(|line| line.starts_with("error")).unwrap_or("no output");
         first.to_owned()
     }))
+}
+
+/// Every file of a folder, in the order of their names.
+fn digest(folder: &Path, hasher: &mut StableHasher) -> Result<(), Problem> {
+    let entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    let mut paths: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "target") {
+                digest(&path, hasher)?;
+            }
+        } else {
+            path.to_string_lossy().hash(hasher);
+            fs::read(&path)?.hash(hasher);
+        }
+    }
+    Ok(())
 }
 
 fn mirror(from: &Path, to: &Path) -> Result<(), Problem> {

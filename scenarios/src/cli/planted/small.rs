@@ -1,6 +1,6 @@
 //! The smallest run of a planted bug, measured.
 
-use super::super::Problem;
+use super::super::{Problem, show};
 use super::PlantedArgs;
 use super::scratch::{Scratch, answer};
 use crate::case::Case;
@@ -13,6 +13,9 @@ const CASE: &str = "target/seedfall/planted.json";
 
 /// How long it may take to make a run small.
 const SHRINK_TIME: &str = "30s";
+
+/// How many further seeds that fail in the same way may be made small.
+const FURTHER: &str = "3";
 
 /// Has the copy, in which the bug is planted, shrink its run of this seed, replay the small run and
 /// look for its point of no return.
@@ -31,11 +34,24 @@ pub(super) fn measure(
         }
         answer(&mut command)?.map_err(|why| Problem(format!("{}: {}: {why}", patch.name, words[0])))
     };
-    let words = ["shrink", scenario, "--seed", &seed_text, "--save", CASE, "--time", SHRINK_TIME];
-    let shrunk = ask(&words, true)?;
+    let words = [
+        &["shrink", scenario, "--seed", &seed_text, "--save", CASE][..],
+        &["--time", SHRINK_TIME, "--further", FURTHER],
+    ];
+    let shrunk = ask(&words.concat(), true)?;
     let replayed = ask(&["replay", CASE], false)?;
-    let fix = if patch.can_be_mended() { &["--fix"][..] } else { &[] };
-    let point = ask(&[&["point", CASE, "--whole"], fix].concat(), true)?;
+    // A small run of which that cannot be told is a small run.
+    let whole = ["point", CASE, "--whole"];
+    let with_fix = patch.can_be_mended().then(|| ask(&[&whole[..], &["--fix"]].concat(), true));
+    let point = match with_fix {
+        Some(Ok(point)) => Ok(point),
+        Some(Err(Problem(why))) => {
+            show::error(&why);
+            ask(&whole, true)
+        }
+        None => ask(&whole, true),
+    };
+    let point = point.inspect_err(|Problem(why)| show::error(why)).unwrap_or_default();
     let case: Case = serde_json::from_str(&std::fs::read_to_string(scratch.runs_in.join(CASE))?)?;
     if let Some(folder) = &args.save_cases {
         let note = patch.says("Bug").to_owned();
@@ -47,17 +63,20 @@ pub(super) fn measure(
         let number = |which: usize| shrunk[name][which].as_u64().unwrap_or_default();
         [number(0), number(1)]
     };
-    let jump = |name: &str| Jump {
-        event: point[name]["event"].as_u64().unwrap_or_default(),
-        ends: point[name]["ends"].as_u64().unwrap_or_default(),
-        text: point[name]["text"].as_str().unwrap_or_default().to_owned(),
-        left: point[name]["left"].as_u64(),
-        before: share(&point[name]["before"]),
-        after: share(&point[name]["after"]),
+    let jump = |name: &str| {
+        point[name].is_object().then(|| Jump {
+            event: point[name]["event"].as_u64().unwrap_or_default(),
+            ends: point[name]["ends"].as_u64().unwrap_or_default(),
+            text: point[name]["text"].as_str().unwrap_or_default().to_owned(),
+            left: point[name]["left"].as_u64(),
+            before: share(&point[name]["before"]),
+            after: share(&point[name]["after"]),
+        })
     };
     let told = shrunk["story"].as_array().into_iter().flatten();
     Ok(Small {
-        seed,
+        // That of another run that fails in the same way, if that became smaller.
+        seed: shrunk["run"]["seed"].as_u64().unwrap_or(seed),
         events: pair("events"),
         whole: shrunk["whole"].as_u64().unwrap_or_default(),
         delivered: pair("delivered"),
@@ -70,7 +89,7 @@ pub(super) fn measure(
         minimal: shrunk["minimal"].as_bool().unwrap_or_default(),
         replays: same,
         cause: serde_json::from_value(point["cause"].clone())?,
-        too_late: point["too_late"].is_object().then(|| jump("too_late")),
+        too_late: jump("too_late"),
         sure: point["sure"].as_bool().unwrap_or_default(),
         jump: jump("jump"),
         decided: jump("decided"),
