@@ -91,7 +91,9 @@ hooks! {
         argument: *mut c_void) -> c_int; inside() => {
         let mut stack = 0;
         if !attributes.is_null() { pthread_attr_getstacksize(attributes, &raw mut stack); }
-        let (block, handle) = machine::take_block(stack);
+        let Some((block, handle)) = machine::take_block(stack.max(1)) else {
+            return EAGAIN;
+        };
         machine::begin(block, start, argument as usize);
         call(|k| k.make_thread(k.here(), block, handle));
         put(thread, handle);
@@ -358,9 +360,8 @@ pub(crate) fn serve(number: c_long, words: [usize; 6]) -> i64 {
         None => match number {
             // What belongs to the real machine: a backtrace reads the program itself.
             SYS_read | SYS_close | SYS_fstat | SYS_lseek | SYS_openat | SYS_open | SYS_readlink
-            | SYS_newfstatat | SYS_statx | SYS_ioctl | SYS_fcntl | SYS_pread64 => {
-                real_call(number, words)
-            }
+            | SYS_newfstatat | SYS_statx | SYS_ioctl | SYS_fcntl | SYS_pread64 | SYS_dup
+            | SYS_dup3 => real_call(number, words),
             _ => match calls::unserved(number) {
                 Some(error) => -i64::from(error),
                 None => real_call(number, words),
@@ -391,6 +392,7 @@ unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
                 sched_getaffinity(0, b, c as *mut cpu_set_t);
                 8
             }
+            SYS_prctl if a == GET_AUXV => return Some(auxiliary(words)),
             SYS_epoll_create1 => fds::epoll_create1(first).into(),
             SYS_eventfd2 => fds::eventfd(a as c_uint, second).into(),
             SYS_timerfd_create => fds::timerfd_create(first, second).into(),
@@ -490,6 +492,27 @@ unsafe fn serve_descriptor(number: c_long, words: [usize; 6]) -> Option<i64> {
             _ => return None,
         }
     })
+}
+
+/// `PR_GET_AUXV`.
+const GET_AUXV: usize = 0x4155_5856;
+
+/// What the loader left for the process, without the vDSO: nobody reads the clock behind the
+/// kernel's back.
+unsafe fn auxiliary(words: [usize; 6]) -> i64 {
+    const IGNORE: usize = 1;
+    let copied = real_call(SYS_prctl, words);
+    let pairs = words[1] as *mut [usize; 2];
+    for at in 0..words[2] / size_of::<[usize; 2]>() {
+        // SAFETY: the program vouches for so many bytes there.
+        unsafe {
+            let pair = pairs.add(at);
+            if copied > 0 && (*pair)[0] == AT_SYSINFO_EHDR as usize {
+                (*pair)[0] = IGNORE;
+            }
+        }
+    }
+    copied
 }
 
 /// A span in milliseconds, rounded up.
