@@ -132,11 +132,12 @@ pub(crate) fn install(kernel: Kernel) {
     unsafe { *KERNEL.0.get() = Some(kernel) };
 }
 
-/// Lends the kernel.
+/// Lends the kernel. What it calls itself, its allocator's calls for one, is no program's.
 #[inline]
 pub(crate) fn enter<R>(call: impl FnOnce(&mut Kernel) -> R) -> R {
-    let selector = SELECTOR.load(Relaxed);
+    let (inside, selector) = (IN_PROGRAM.load(Relaxed), SELECTOR.load(Relaxed));
     SELECTOR.store(0, Relaxed);
+    IN_PROGRAM.store(false, Relaxed);
     assert!(!LENT.load(Relaxed), "the simulated kernel was entered from within itself");
     LENT.store(true, Relaxed);
     CALLS.store(CALLS.load(Relaxed) + 1, Relaxed);
@@ -145,6 +146,7 @@ pub(crate) fn enter<R>(call: impl FnOnce(&mut Kernel) -> R) -> R {
     let kernel = unsafe { (*KERNEL.0.get()).as_mut() };
     let result = call(kernel.expect("a run has installed its kernel"));
     LENT.store(false, Relaxed);
+    IN_PROGRAM.store(inside, Relaxed);
     SELECTOR.store(selector, Relaxed);
     result
 }
