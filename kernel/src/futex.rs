@@ -1,7 +1,8 @@
 //! Futexes: threads that wait for a word of memory.
 //!
 //! The kernel looks words up by their address alone: a word in a static of the process is the same
-//! for all nodes. It never orders anything by an address: two runs with other addresses do the same.
+//! for all nodes. It never orders anything by an address: two runs with other addresses do the
+//! same.
 
 use crate::kernel::Kernel;
 use std::collections::{BTreeMap, VecDeque};

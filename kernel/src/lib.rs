@@ -53,8 +53,8 @@
 //!   ever waiting loses a moment now and then, so that polling loops end.
 //! - Statics are shared by the nodes of a run, and survive a crash: what a program keeps in one is
 //!   seen by all. A runtime whose reactor is a static (smol, async-std) serves one node a run.
-//! - The arguments of the process are kept by Rust's own statics: what a node is to have for itself,
-//!   a closure hands to its `main`.
+//! - The arguments of the process are kept by Rust's own statics: what a node is to have for
+//!   itself, a closure hands to its `main`.
 //! - Signals are not delivered, processes are not made, and files are not mapped; `io_uring` is
 //!   absent, and programs fall back. Locks of files are granted to everybody.
 //! - TCP has no congestion window, and its acknowledgements are free; a segment is what one call
