@@ -73,8 +73,8 @@ pub trait Target {
 pub trait Nemesis {
     /// Does what is due now, and says when to be asked again; `None`: never.
     fn strike(&mut self, target: &mut dyn Target) -> Option<Time>;
-    /// How many effects each of its faults had, in its own order, as the run is over and the wire has
-    /// this tally.
+    /// How many effects each of its faults had, in its own order, as the run is over and the wire
+    /// has this tally.
     fn effects(&self, tally: &Tally) -> Vec<u64>;
 }
 

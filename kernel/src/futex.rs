@@ -1,9 +1,10 @@
 //! Futexes: threads that wait for a word of memory.
 //!
-//! The kernel looks words up by node and address, and never orders anything by an address: two runs
-//! with other addresses do the same.
+//! The kernel looks words up by their address alone: a word in a static of the process is the same
+//! for all nodes. It never orders anything by an address: two runs with other addresses do the
+//! same.
 
-use crate::kernel::{Kernel, NodeIndex};
+use crate::kernel::Kernel;
 use std::collections::{BTreeMap, VecDeque};
 
 /// From so many on, waits that timed out are swept out of the list of a word.
@@ -21,14 +22,7 @@ struct Waiter {
 /// Who waits for which word.
 #[derive(Debug, Default)]
 pub(crate) struct Futexes {
-    waiting: BTreeMap<(NodeIndex, usize), VecDeque<Waiter>>,
-}
-
-impl Futexes {
-    /// Nobody of a node waits any more.
-    pub(crate) fn drop_node(&mut self, node: NodeIndex) {
-        self.waiting.retain(|(other, _), _| *other != node);
-    }
+    waiting: BTreeMap<usize, VecDeque<Waiter>>,
 }
 
 impl Kernel {
@@ -37,7 +31,7 @@ impl Kernel {
     pub(crate) fn futex_wait(&mut self, word: usize, bits: u32) {
         let waiter =
             Waiter { thread: self.current, ticket: self.threads[self.current].ticket, bits };
-        let waiting = self.futexes.waiting.entry((self.here(), word)).or_default();
+        let waiting = self.futexes.waiting.entry(word).or_default();
         if waiting.len() >= CROWDED {
             let threads = &self.threads;
             waiting.retain(|one| threads[one.thread].ticket == one.ticket);
@@ -47,8 +41,7 @@ impl Kernel {
 
     /// Wakes up to `count` threads that wait for a word, the longest waiting first.
     pub(crate) fn futex_wake(&mut self, word: usize, count: usize, bits: u32) -> usize {
-        let key = (self.here(), word);
-        let Some(mut waiting) = self.futexes.waiting.remove(&key) else { return 0 };
+        let Some(mut waiting) = self.futexes.waiting.remove(&word) else { return 0 };
         let mut woken = 0;
         let mut kept = VecDeque::new();
         while let Some(waiter) = waiting.pop_front() {
@@ -59,7 +52,7 @@ impl Kernel {
             }
         }
         if !kept.is_empty() {
-            self.futexes.waiting.insert(key, kept);
+            self.futexes.waiting.insert(word, kept);
         }
         woken
     }
@@ -73,13 +66,12 @@ impl Kernel {
         moved: usize,
     ) -> usize {
         let woken = self.futex_wake(word, count, u32::MAX);
-        let here = self.here();
-        let Some(mut waiting) = self.futexes.waiting.remove(&(here, word)) else { return woken };
+        let Some(mut waiting) = self.futexes.waiting.remove(&word) else { return woken };
         let take = waiting.len().min(moved);
         let requeued: Vec<Waiter> = waiting.drain(..take).collect();
-        self.futexes.waiting.entry((here, other)).or_default().extend(requeued);
+        self.futexes.waiting.entry(other).or_default().extend(requeued);
         if !waiting.is_empty() {
-            self.futexes.waiting.insert((here, word), waiting);
+            self.futexes.waiting.insert(word, waiting);
         }
         woken + take
     }

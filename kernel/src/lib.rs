@@ -43,26 +43,27 @@
 //!   that makes its own) is caught by Syscall User Dispatch: what is known is served, what touches
 //!   this process's memory alone is let through, and anything else ends the run with its name and
 //!   its stack. Reading the time-stamp counter is caught as well. [`Isolation`] says which of these
-//!   the machine permits.
+//!   the machine permits, and [`audit()`] names what a binary imports that nobody simulates.
 //!
 //! # What it does not do
 //!
 //! - Threads switch only at calls of the kernel: races between two instructions are not explored,
 //!   and a loop that waits for a variable without a call is stopped by the watchdog.
-//! - Computing takes no virtual time. A thread that calls the kernel thousands of times without ever
-//!   waiting loses a moment now and then, so that polling loops end.
+//! - Computing takes no virtual time. A thread that calls the kernel thousands of times without
+//!   ever waiting loses a moment now and then, so that polling loops end.
 //! - Statics are shared by the nodes of a run, and survive a crash: what a program keeps in one is
-//!   seen by all. The arguments of the process are kept by Rust's own statics: what a node is to
-//!   have for itself, a closure hands to its `main`.
+//!   seen by all. A runtime whose reactor is a static (smol, async-std) serves one node a run.
+//! - The arguments of the process are kept by Rust's own statics: what a node is to have for
+//!   itself, a closure hands to its `main`.
 //! - Signals are not delivered, processes are not made, and files are not mapped; `io_uring` is
 //!   absent, and programs fall back. Locks of files are granted to everybody.
 //! - TCP has no congestion window, and its acknowledgements are free; a segment is what one call
 //!   wrote.
-//! - It needs Linux 5.11 or later on x86-64 with glibc, dynamically linked. A binary that brings its
-//!   own `malloc` *symbol* does not link; an allocator behind `#[global_allocator]` does.
-//! - Outside [`isolated`], a run is forked from a process with other threads. A lock of the standard
-//!   library that one of them holds at that moment (as it prints) is never released in the run,
-//!   which then takes too long, and says so.
+//! - It needs Linux 5.11 or later on x86-64 with glibc, dynamically linked. A binary that brings
+//!   its own `malloc` *symbol* does not link; an allocator behind `#[global_allocator]` does.
+//! - Outside [`isolated`], a run is forked from a process with other threads. A lock of the
+//!   standard library that one of them holds at that moment (as it prints) is never released in the
+//!   run, which then takes too long, and says so.
 
 // Elsewhere the crate is empty, so that the rest of the workspace builds there, unless someone says
 // that the programs are needed.
@@ -78,6 +79,7 @@ compile_error!(
      them in a Linux container."
 );
 
+mod audit;
 mod backstop;
 mod calls;
 mod clock;
@@ -106,6 +108,7 @@ mod udp;
 mod unix;
 pub mod world;
 
+pub use audit::audit;
 pub use faults::{Fault, Nemesis, Place, Target};
 pub use isolate::isolated;
 pub use report::{Ended, Failure, Isolation, NodeReport, Note, Printed, Report};

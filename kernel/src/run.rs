@@ -348,7 +348,10 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
 fn start(world: &World, node: NodeIndex) {
     let own = world.nodes().nth(node).map(|spec| spec.environment.as_slice());
     let environment = machine::environment(own.unwrap_or_default());
-    let (block, handle) = machine::take_block(0);
+    let taken = machine::take_block(0);
+    let Some((block, handle)) = taken else {
+        stopped(Stop::Bug("no memory for the main thread of a node".to_owned()))
+    };
     machine::begin(block, main_thread, node);
     enter(|kernel| {
         kernel.nodes[node].environment = environment;

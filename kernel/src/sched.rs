@@ -287,7 +287,6 @@ impl Kernel {
             }
         }
         self.nodes[node].runnable.clear();
-        self.futexes.drop_node(node);
     }
 
     fn cancel_timer(&mut self, index: usize) {

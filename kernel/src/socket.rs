@@ -266,8 +266,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// How many connections wait at a listening socket or are about to, and how many may; `None`: it does not
-    /// listen.
+    /// How many connections wait at a listening socket or are about to, and how many may; `None`:
+    /// it does not listen.
     pub(crate) fn backlog(&self, object: usize) -> Option<(usize, usize)> {
         match self.stage(object) {
             Some(Stage::Listening { backlog, queue, handshakes }) => {

@@ -38,14 +38,24 @@ hooks! {
         Ok(0)
     };
     fn sched_yield() -> c_int; inside() => { calls::yield_now(); Ok(0) };
-    fn getrandom(to: *mut c_void, len: size_t, flags: c_uint) -> ssize_t; inside() => {
-        call(|k| k.entropy(&mut room(to, len)));
+    fn getrandom(to: *mut c_void, len: size_t, flags: c_uint) -> ssize_t; machine::is_run() => {
+        fill(&mut room(to, len));
         Ok(len)
     };
-    fn getentropy(to: *mut c_void, len: size_t) -> c_int; inside() => {
-        call(|k| k.entropy(&mut room(to, len)));
+    fn getentropy(to: *mut c_void, len: size_t) -> c_int; machine::is_run() => {
+        fill(&mut room(to, len));
         Ok(0)
     };
+}
+
+/// Random bytes: a program's are draws. What the host asks for in the process of a run, its
+/// allocator for one, is the same in every run.
+fn fill(to: &mut [u8]) {
+    if inside() {
+        call(|k| k.entropy(to));
+    } else {
+        to.fill(0x5A);
+    }
 }
 
 // ---- who and where
@@ -91,7 +101,9 @@ hooks! {
         argument: *mut c_void) -> c_int; inside() => {
         let mut stack = 0;
         if !attributes.is_null() { pthread_attr_getstacksize(attributes, &raw mut stack); }
-        let (block, handle) = machine::take_block(stack);
+        let Some((block, handle)) = machine::take_block(stack.max(1)) else {
+            return EAGAIN;
+        };
         machine::begin(block, start, argument as usize);
         call(|k| k.make_thread(k.here(), block, handle));
         put(thread, handle);
@@ -285,7 +297,7 @@ pub(crate) unsafe extern "C" fn syscall(
     e: usize,
     f: usize,
 ) -> c_long {
-    if inside() {
+    if inside() || machine::is_run() && number == SYS_getrandom {
         let result = serve(number, [a, b, c, d, e, f]);
         return told(if (-4095..0).contains(&result) { Err(-result as i32) } else { Ok(result) });
     }
@@ -338,7 +350,8 @@ unsafe fn futex(words: [usize; 6]) -> Result<i64, Errno> {
 /// A system call of a program that came without a symbol of its own: what it returns to the
 /// program, an error as a negative number.
 pub(crate) fn serve(number: c_long, words: [usize; 6]) -> i64 {
-    if !inside() {
+    let drawn = number == SYS_getrandom && machine::is_run();
+    if !inside() && !drawn {
         return real_call(number, words);
     }
     // SAFETY: the program vouches for its words as the system call demands; each hook takes the
@@ -348,7 +361,7 @@ pub(crate) fn serve(number: c_long, words: [usize; 6]) -> i64 {
             return futex(words).unwrap_or_else(|error| -i64::from(error));
         }
         serve_plain(number, words)
-            .or_else(|| serve_path(number, words))
+            .or_else(|| serve_file(number, words))
             .or_else(|| serve_descriptor(number, words))
     };
     match result {
@@ -358,9 +371,8 @@ pub(crate) fn serve(number: c_long, words: [usize; 6]) -> i64 {
         None => match number {
             // What belongs to the real machine: a backtrace reads the program itself.
             SYS_read | SYS_close | SYS_fstat | SYS_lseek | SYS_openat | SYS_open | SYS_readlink
-            | SYS_newfstatat | SYS_statx | SYS_ioctl | SYS_fcntl | SYS_pread64 => {
-                real_call(number, words)
-            }
+            | SYS_newfstatat | SYS_statx | SYS_ioctl | SYS_fcntl | SYS_pread64 | SYS_dup
+            | SYS_dup3 => real_call(number, words),
             _ => match calls::unserved(number) {
                 Some(error) => -i64::from(error),
                 None => real_call(number, words),
@@ -391,20 +403,27 @@ unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
                 sched_getaffinity(0, b, c as *mut cpu_set_t);
                 8
             }
+            SYS_prctl if a == GET_AUXV => return Some(auxiliary(words)),
             SYS_epoll_create1 => fds::epoll_create1(first).into(),
             SYS_eventfd2 => fds::eventfd(a as c_uint, second).into(),
             SYS_timerfd_create => fds::timerfd_create(first, second).into(),
             SYS_socket => fds::socket(first, second, c as c_int).into(),
             SYS_pipe2 => fds::pipe2(a as *mut c_int, second).into(),
             SYS_poll => fds::poll(a as *mut pollfd, b as nfds_t, c as c_int).into(),
+            SYS_socketpair => fds::socketpair(first, second, c as c_int, d as *mut c_int).into(),
+            SYS_ppoll => {
+                let (entries, time) = (a as *mut pollfd, c as *const timespec);
+                fds::ppoll(entries, b as nfds_t, time, std::ptr::null()).into()
+            }
             _ => return None,
         }
     })
 }
 
-/// Serves a call on a path of a program's own. `None`: it is not one of these.
-unsafe fn serve_path(number: c_long, words: [usize; 6]) -> Option<i64> {
-    use super::files;
+/// Serves a call on a path of a program's own, an open file or a timer. `None`: it is not one of
+/// these.
+unsafe fn serve_file(number: c_long, words: [usize; 6]) -> Option<i64> {
+    use super::{descriptors as fds, files};
     let [a, b, c, d, e, _] = words;
     let (fd, second) = (a as c_int, b as c_int);
     let simulated = sim(fd);
@@ -424,6 +443,19 @@ unsafe fn serve_path(number: c_long, words: [usize; 6]) -> Option<i64> {
             SYS_newfstatat if simulated || own(b as *const c_char) => {
                 files::fstatat(fd, b as *const c_char, c as *mut stat, d as c_int).into()
             }
+            _ if !simulated => return None,
+            SYS_pread64 => files::pread64(fd, b as *mut c_void, c, d as off_t) as i64,
+            SYS_pwrite64 => files::pwrite64(fd, b as *const c_void, c, d as off_t) as i64,
+            SYS_readv => fds::readv(fd, b as *const iovec, c as c_int) as i64,
+            SYS_ftruncate => files::ftruncate(fd, b as off_t).into(),
+            SYS_flock => files::flock(fd, second).into(),
+            SYS_dup => fds::dup(fd).into(),
+            SYS_dup3 => fds::dup3(fd, second, c as c_int).into(),
+            SYS_timerfd_settime => {
+                let (new, old) = (c as *const itimerspec, d as *mut itimerspec);
+                fds::timerfd_settime(fd, second, new, old).into()
+            }
+            SYS_timerfd_gettime => fds::timerfd_gettime(fd, b as *mut itimerspec).into(),
             _ => return None,
         }
     })
@@ -490,6 +522,27 @@ unsafe fn serve_descriptor(number: c_long, words: [usize; 6]) -> Option<i64> {
             _ => return None,
         }
     })
+}
+
+/// `PR_GET_AUXV`.
+const GET_AUXV: usize = 0x4155_5856;
+
+/// What the loader left for the process, without the vDSO: nobody reads the clock behind the
+/// kernel's back.
+unsafe fn auxiliary(words: [usize; 6]) -> i64 {
+    const IGNORE: usize = 1;
+    let copied = real_call(SYS_prctl, words);
+    let pairs = words[1] as *mut [usize; 2];
+    for at in 0..words[2] / size_of::<[usize; 2]>() {
+        // SAFETY: the program vouches for so many bytes there.
+        unsafe {
+            let pair = pairs.add(at);
+            if copied > 0 && (*pair)[0] == AT_SYSINFO_EHDR as usize {
+                (*pair)[0] = IGNORE;
+            }
+        }
+    }
+    copied
 }
 
 /// A span in milliseconds, rounded up.

@@ -34,6 +34,8 @@ pub(crate) type Start = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
 /// The stack of every donated thread. Only what is touched is memory.
 const STACK: usize = 8 << 20;
+/// The least that a thread has.
+const SMALLEST: usize = 256 << 10;
 /// What nothing may touch below a stack.
 pub(crate) const GUARD: usize = 64 << 10;
 /// Where the first stack is put; each next one this far behind. What a program sees of addresses on
@@ -77,6 +79,8 @@ struct Block {
     stack: usize,
     /// The lowest address of its stack: the guard is below.
     bottom: usize,
+    /// How large its stack is.
+    size: usize,
     /// What is to run on it.
     job: Option<(Start, usize)>,
 }
@@ -128,11 +132,12 @@ pub(crate) fn install(kernel: Kernel) {
     unsafe { *KERNEL.0.get() = Some(kernel) };
 }
 
-/// Lends the kernel.
+/// Lends the kernel. What it calls itself, its allocator's calls for one, is no program's.
 #[inline]
 pub(crate) fn enter<R>(call: impl FnOnce(&mut Kernel) -> R) -> R {
-    let selector = SELECTOR.load(Relaxed);
+    let (inside, selector) = (IN_PROGRAM.load(Relaxed), SELECTOR.load(Relaxed));
     SELECTOR.store(0, Relaxed);
+    IN_PROGRAM.store(false, Relaxed);
     assert!(!LENT.load(Relaxed), "the simulated kernel was entered from within itself");
     LENT.store(true, Relaxed);
     CALLS.store(CALLS.load(Relaxed) + 1, Relaxed);
@@ -141,6 +146,7 @@ pub(crate) fn enter<R>(call: impl FnOnce(&mut Kernel) -> R) -> R {
     let kernel = unsafe { (*KERNEL.0.get()).as_mut() };
     let result = call(kernel.expect("a run has installed its kernel"));
     LENT.store(false, Relaxed);
+    IN_PROGRAM.store(inside, Relaxed);
     SELECTOR.store(selector, Relaxed);
     result
 }
@@ -271,17 +277,23 @@ extern "C" fn first() -> ! {
     crate::hooks::finish_thread(value as u64)
 }
 
-/// Takes a block for a new thread, and what `pthread_self` says in it.
-pub(crate) fn take_block(stack: usize) -> (usize, u64) {
+/// Takes a block for a new thread with a stack of this size at least, and what `pthread_self` says
+/// in it; `None`: there is no memory for it. Zero asks for the stack of a main thread.
+pub(crate) fn take_block(stack: usize) -> Option<(usize, u64)> {
     outside(|| {
         // SAFETY: no switch happens while the reference lives.
         let machine = unsafe { &mut *machine() };
-        let large = stack > STACK;
-        let block = machine.free.pop_if(|_| !large).unwrap_or_else(|| {
-            machine.blocks.extend(donate(1, stack.max(STACK)));
-            machine.blocks.len() - 1
-        });
-        (block, machine.blocks[block].segment as u64)
+        let wanted = if stack == 0 { STACK } else { stack.max(SMALLEST) };
+        let Machine { blocks, free, .. } = machine;
+        let fits = |block: &usize| blocks[*block].size >= wanted;
+        let block = match free.iter().rposition(fits) {
+            Some(at) => free.remove(at),
+            None => {
+                blocks.push(donate(1, wanted).pop()?);
+                blocks.len() - 1
+            }
+        };
+        Some((block, blocks[block].segment as u64))
     })
 }
 
@@ -326,6 +338,7 @@ fn pool(count: usize) -> std::sync::MutexGuard<'static, Vec<Block>> {
     if pool.len() < count {
         let missing = count - pool.len();
         pool.extend(donate(missing, STACK));
+        assert!(pool.len() >= count, "no memory for the threads of programs");
     }
     pool
 }
@@ -346,7 +359,7 @@ struct Donation {
     locals: AtomicUsize,
 }
 
-/// Makes so many donated threads.
+/// Makes so many donated threads; fewer, if there is no memory for all.
 fn donate(count: usize, stack: usize) -> Vec<Block> {
     let donations: Vec<&'static Donation> =
         (0..count).map(|_| &*Box::leak(Box::new(Donation::default()))).collect();
@@ -356,13 +369,15 @@ fn donate(count: usize, stack: usize) -> Vec<Block> {
         let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        let make = |donation: &&'static Donation| {
+        let make = |donation: &&'static Donation| -> Option<usize> {
             let size = stack + GUARD;
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
             static NEXT: AtomicUsize = AtomicUsize::new(STACKS);
             let wish = NEXT.fetch_add(size.next_multiple_of(1 << 20), Relaxed) as *mut c_void;
             let map = libc::mmap(wish, size, libc::PROT_NONE, flags, -1, 0);
-            assert!(map != libc::MAP_FAILED, "no memory for a stack");
+            if map == libc::MAP_FAILED {
+                return None;
+            }
             let bottom = map.cast::<u8>().add(GUARD).cast::<c_void>();
             libc::mprotect(bottom, stack, libc::PROT_READ | libc::PROT_WRITE);
             let mut attributes = MaybeUninit::uninit();
@@ -370,11 +385,10 @@ fn donate(count: usize, stack: usize) -> Vec<Block> {
             libc::pthread_attr_setstack(attributes.as_mut_ptr(), bottom, stack);
             let (mut thread, argument) = (0, ptr::from_ref(*donation).cast_mut().cast());
             let made = libc::pthread_create(&raw mut thread, attributes.as_ptr(), donor, argument);
-            assert_eq!(made, 0, "a thread cannot be made");
             libc::pthread_attr_destroy(attributes.as_mut_ptr());
-            bottom as usize
+            (made == 0).then_some(bottom as usize)
         };
-        let bottoms = donations.iter().map(make).collect();
+        let bottoms = donations.iter().map_while(make).collect();
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
         bottoms
     };
@@ -386,7 +400,16 @@ fn donate(count: usize, stack: usize) -> Vec<Block> {
         let locals = donation.locals.load(Relaxed);
         // SAFETY: the thread-local values of a sleeping thread, which end at its control block.
         let image = unsafe { std::slice::from_raw_parts(locals as *const u8, segment - locals) };
-        Block { segment, top, locals, image: image.to_vec(), stack: 0, bottom, job: None }
+        Block {
+            segment,
+            top,
+            locals,
+            image: image.to_vec(),
+            stack: 0,
+            bottom,
+            size: stack,
+            job: None,
+        }
     };
     donations.iter().zip(bottoms).map(collect).collect()
 }

@@ -50,6 +50,53 @@ fn client() {
     println!("all answered: {sum}");
 }
 
+thread_local! {
+    static LOCAL: std::cell::RefCell<Counted> = const { std::cell::RefCell::new(Counted(0)) };
+}
+
+static DROPPED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+/// A thread-local value that counts how many of it were dropped.
+struct Counted(u64);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        DROPPED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Many threads one after another, then more at once than were made before the fork.
+fn threads() {
+    let work = |number: u64| {
+        std::thread::spawn(move || {
+            LOCAL.with_borrow_mut(|local| {
+                assert_eq!(local.0, 0, "a thread begins with values of its own");
+                local.0 = number + 1;
+            });
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            LOCAL.with_borrow(|local| local.0)
+        })
+    };
+    for number in 0..500 {
+        assert_eq!(work(number).join().unwrap(), number + 1);
+    }
+    let all: Vec<_> = (0..100).map(work).collect();
+    let sum: u64 = all.into_iter().map(|one| one.join().unwrap()).sum();
+    assert_eq!(sum, 5_050);
+    println!("{} dropped", DROPPED.load(std::sync::atomic::Ordering::Relaxed));
+}
+
+#[test]
+fn threads_come_and_go_with_their_own_values() {
+    isolated(|| {
+        let simulation = Simulation::new(1).client_main("many", |_| threads());
+        let report = simulation.run();
+        assert_eq!(report.failures, []);
+        assert_eq!(report.node("many").output(), "600 dropped\n");
+        assert_eq!(simulation.run().hash, report.hash);
+    });
+}
+
 #[test]
 fn threads_and_blocking_sockets() {
     isolated(|| {
