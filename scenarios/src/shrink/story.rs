@@ -22,7 +22,7 @@ pub fn story(shrunk: &Shrunk) -> Vec<String> {
     for step in steps(trace) {
         teller.step(step, &mut lines);
     }
-    let mut lines = fold(lines, waits);
+    let mut lines = fold(&lines, waits);
     if let Some(failure) = failure {
         lines.extend(end(failure));
     }
