@@ -17,12 +17,12 @@ pub fn story(shrunk: &Shrunk) -> Vec<String> {
     let waits = failure.is_some_and(|failure| failure.kind.is_late());
     let mut telling = shrunk.trial.random.clone().unwrap_or_default();
     telling.extend(shrunk.matter.iter().flat_map(|matter| &matter.draws));
-    let teller = Teller { trace, telling, waits };
+    let teller = Teller { trace, telling, asked: shrunk.matter.is_some(), waits };
     let mut lines = Vec::new();
     for step in steps(trace) {
         teller.step(step, &mut lines);
     }
-    let mut lines = fold(lines, waits);
+    let mut lines = fold(&lines, waits);
     if let Some(failure) = failure {
         lines.extend(end(failure));
     }
@@ -67,6 +67,8 @@ struct Teller<'a> {
     trace: &'a [Entry],
     /// The draws of what is told though it is nothing but a message.
     telling: BTreeSet<DrawAddress>,
+    /// Whether it is known what matters.
+    asked: bool,
     /// Whether the run fails by waiting: then what is lost is told, and all that was decided.
     waits: bool,
 }
@@ -114,7 +116,7 @@ impl Teller<'_> {
             Kind::Pause => format!("{actor} freezes"),
             Kind::Resume => format!("{actor} goes on"),
             Kind::Fault => text.clone(),
-            Kind::Reach => format!("{actor}: {text}"),
+            Kind::Reach if decides || !self.asked => format!("{actor}: {text}"),
             Kind::Ignore if decides && actor.node().is_some() => format!("{actor} ignores {text}"),
             Kind::Append if decides => format!("{actor} writes down {text}"),
             Kind::Lie => format!("{actor} lies to {peer}: {text}"),

@@ -53,7 +53,7 @@ impl Scratch {
         let text = fs::read_to_string(&self.clean).ok()?;
         let key = self.key(what).ok()?;
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let known = lines.filter(|line| line["key"].as_str() == Some(&key)).last()?;
+        let known = lines.filter(|line| line["key"].as_str() == Some(&key)).next_back()?;
         Some((known["seeds"].as_u64()?, known["seconds"].as_f64()?))
     }
 

@@ -17,12 +17,12 @@ pub(super) struct Line {
 
 /// The lines as text. Between two that are told for themselves, all of one shape are a line, with
 /// how many they are and until when. `alike`: lines that differ in numbers alone have one shape.
-pub(super) fn fold(lines: Vec<Line>, alike: bool) -> Vec<String> {
+pub(super) fn fold(lines: &[Line], alike: bool) -> Vec<String> {
     let shape = |text: &str| -> String {
         if alike { text.chars().filter(|c| !c.is_ascii_digit()).collect() } else { text.to_owned() }
     };
     let mut often: BTreeMap<String, usize> = BTreeMap::new();
-    for line in &lines {
+    for line in lines {
         *often.entry(shape(&line.text)).or_default() += 1;
     }
     let repeats = |line: &Line| !line.keep && often[&shape(&line.text)] >= OFTEN;
@@ -72,13 +72,13 @@ mod tests {
         let mut texts = vec!["n1 crashes"];
         (0..500).for_each(|_| texts.extend(round));
         texts.push("n1 comes back");
-        let told = fold(lines(&texts), false);
+        let told = fold(&lines(&texts), false);
         assert_eq!(told.len(), 4, "{told:#?}");
         assert!(told[1].contains("c1 asks n1: x (the same 499 times more, until 0.999000s)"));
         assert!(told[0].contains("crashes") && told[3].contains("comes back"), "{told:#?}");
-        let few = fold(lines(&["a 1", "a 2", "a 3", "a 4"]), false);
+        let few = fold(&lines(&["a 1", "a 2", "a 3", "a 4"]), false);
         assert_eq!(few.len(), 4, "{few:#?}");
-        let few = fold(lines(&["a 1", "a 2", "a 3", "a 4"]), true);
+        let few = fold(&lines(&["a 1", "a 2", "a 3", "a 4"]), true);
         assert_eq!(few.len(), 1, "{few:#?}");
         assert!(few[0].contains("a 1 (the like of it 3 times more"), "{few:#?}");
     }
