@@ -271,8 +271,8 @@ impl Kernel {
         }
     }
 
-    /// The machine that was to answer a knock is off, or was started anew, and its answer never came:
-    /// the client, which hears nothing, knocks again.
+    /// The machine that was to answer a knock is off, or was started anew, and its answer never
+    /// came: the client, which hears nothing, knocks again.
     fn knock_again(&mut self, index: usize, side: usize) {
         let client = self.connections[index].sides[0].object;
         let stage = client.and_then(|object| self.stage(object));

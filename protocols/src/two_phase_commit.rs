@@ -468,8 +468,8 @@ impl Site {
         self.participant.asks(transaction)
     }
 
-    /// True if it has nothing to decide or to wait for, and nothing is locked: there may be somebody
-    /// whom it still has to tell.
+    /// True if it has nothing to decide or to wait for, and nothing is locked: there may be
+    /// somebody whom it still has to tell.
     pub fn is_settled(&self) -> bool {
         self.coordinator.under_way() == 0 && self.participant.is_quiet()
     }

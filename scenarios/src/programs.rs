@@ -219,8 +219,8 @@ where
         });
         if let Some(promise) = monitored {
             return Err(format!(
-                "scenario `{}`: `{}` is about the state of nodes, and the state of a program is not \
-                 seen; expected properties of the history",
+                "scenario `{}`: `{}` is about the state of nodes, and the state of a program is \
+                 not seen; expected properties of the history",
                 self.name, promise.name
             ));
         }

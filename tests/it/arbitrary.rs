@@ -210,7 +210,9 @@ proptest! {
     fn whatever_a_frame_permits_is_spelled_by_some_byte(frame in frames()) {
         let classes = permitted(&frame);
         let first = |byte: u8| [byte, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        let of = |byte: u8| plan_from_blocks(&[first(byte)], &frame).entries.remove(0).fault.class();
+        let of = |byte: u8| {
+            plan_from_blocks(&[first(byte)], &frame).entries.remove(0).fault.class()
+        };
         let spelled: Vec<Class> = (0..classes.len() as u8).map(of).collect();
         prop_assert_eq!(&spelled, &classes);
         for class in Class::ALL {

@@ -7,8 +7,8 @@
 //! - `corpus`: the fuzz bodies over a fixed corpus;
 //! - `regressions`: kept cases;
 //! - `clients`: workloads as users write them;
-//! - `verdicts`: each way in which a run can end; `outcomes`: code that panics, hangs, eats memory or
-//!   reads the machine, and what is expected to break; `door`: the `cargo test` door;
+//! - `verdicts`: each way in which a run can end; `outcomes`: code that panics, hangs, eats memory
+//!   or reads the machine, and what is expected to break; `door`: the `cargo test` door;
 //! - `faults`: swizzles and twins do what their names say;
 //! - `shrinking`: what a shrunk run promises; `stories`: what is told of it; `points`: where a
 //!   failure is decided;

@@ -1,6 +1,6 @@
-//! What a run, a sweep and a test make of code that misbehaves: it panics, does not end, eats up the
-//! memory, or reads what the seed does not decide. Each is a verdict that says who did it, and the
-//! sweep goes on.
+//! What a run, a sweep and a test make of code that misbehaves: it panics, does not end, eats up
+//! the memory, or reads what the seed does not decide. Each is a verdict that says who did it, and
+//! the sweep goes on.
 
 use crate::verdicts::{Habit, One, OneScenario, forever, scenario_of};
 use seedfall::checkers::models::RegisterInput;

@@ -1,8 +1,8 @@
 //! Depth-first search for a linearization.
 //!
 //! Wing and Gong, *Testing and verifying concurrent objects* (1993), section 4, with the memory of
-//! Lowe, *Testing for linearizability* (2017), section 5: operations are placed one after the other,
-//! and a set of the configurations already tried is kept. Iterative.
+//! Lowe, *Testing for linearizability* (2017), section 5: operations are placed one after the
+//! other, and a set of the configurations already tried is kept. Iterative.
 //!
 //! What is tried first decides how long a correct history takes. First comes the operation that
 //! responds next; then the others that are open and responded, in the order of their calls; only

@@ -183,7 +183,8 @@ impl<'a, M: Model> Schedule<'a, M> {
             let operation = responses[end];
             let mut violation =
                 Violation { operation, core, prefix: Vec::new(), reason, answers_before };
-            // Just before it, and halfway to what holds, in turn: mostly the first look is the last.
+            // Just before it, and halfway to what holds, in turn: mostly the first look is the
+            // last.
             let earlier = loop {
                 let at = if middle { holds + (end - holds) / 2 } else { end };
                 middle = !middle;

@@ -72,10 +72,10 @@ pub trait Model {
     ///
     /// Searches leave out the orders in which an operation takes effect early although nothing
     /// before the next response depends on it. A wrong `true` would hide orders, and so call a
-    /// correct history wrong: where debug assertions are on, a search tries both orders in the states
-    /// that it meets and panics where they differ; [`commute_in`] is that check, for a test of the
-    /// model. (Idempotent updates need no declaration: an operation without an answer that changes
-    /// nothing where it would take effect is left out there.)
+    /// correct history wrong: where debug assertions are on, a search tries both orders in the
+    /// states that it meets and panics where they differ; [`commute_in`] is that check, for a test
+    /// of the model. (Idempotent updates need no declaration: an operation without an answer that
+    /// changes nothing where it would take effect is left out there.)
     fn commutes(
         &self,
         one: Seen<'_, Self::Input, Self::Output>,

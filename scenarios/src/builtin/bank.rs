@@ -126,9 +126,9 @@ pub fn crashes() -> Scenario<Site, Input, Output> {
 }
 
 /// A site that stops for good: whoever voted yes and has not heard the decision waits for ever, if
-/// nobody left alive heard it. Safety holds all the same, and whoever need not wait decides. Clients
-/// may wait too, for a site that is gone or for a lock: that their operations complete is not
-/// promised.
+/// nobody left alive heard it. Safety holds all the same, and whoever need not wait decides.
+/// Clients may wait too, for a site that is gone or for a lock: that their operations complete is
+/// not promised.
 pub fn blocking() -> Scenario<Site, Input, Output> {
     Scenario {
         name: "bank-blocking",

@@ -1,5 +1,5 @@
-//! Everything that is judged of a run, whatever its end: a stall does not hide a broken history, and
-//! a first failure does not hide a second.
+//! Everything that is judged of a run, whatever its end: a stall does not hide a broken history,
+//! and a first failure does not hide a second.
 
 use super::Run;
 use super::broken::Broken;

@@ -149,8 +149,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.trace.record(event, || format!("(down) {}", packet.body.text()));
     }
 
-    /// Something waits for a node. For one that is busy with its disk, and for one that handles what
-    /// waited while it was paused, nothing counts it.
+    /// Something waits for a node. For one that is busy with its disk, and for one that handles
+    /// what waited while it was paused, nothing counts it.
     pub(super) fn count_waiting(&mut self, node: NodeId) {
         let slot = &self.nodes[node.index()];
         match slot.gate {
