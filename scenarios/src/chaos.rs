@@ -396,10 +396,10 @@ where
         }
         let (place, nodes) = (place.to_owned(), self.options.nodes);
         match self.beside(("replaying", completed), move || replay_all::<P>(&place, nodes)).await {
-            None => (ChaosVerdict::Interrupted, None),
             Some(Ok(Ok(totals))) => (verdict, Some(totals)),
             // A broken promise is the greater news.
-            Some(_) if matches!(verdict, ChaosVerdict::Violated { .. }) => (verdict, None),
+            _ if matches!(verdict, ChaosVerdict::Violated { .. }) => (verdict, None),
+            None => (ChaosVerdict::Interrupted, None),
             Some(Ok(Err(why))) => (ChaosVerdict::Parted(why), None),
             Some(Err(words)) => {
                 (ChaosVerdict::Parted(format!("the protocol panicked: {words}")), None)
@@ -413,6 +413,9 @@ where
         (what, completed): (&str, u64),
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<Result<T, String>> {
+        if self.is_stopped() {
+            return None;
+        }
         let working = tokio::task::spawn_blocking(work);
         while !working.is_finished() {
             if self.is_stopped() {
