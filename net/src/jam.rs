@@ -6,20 +6,20 @@
 use crate::wire::Tally;
 use seedfall_sim::{Duration, Time};
 
-/// What jams a link.
+/// What is jammed. Whoever sends or receives has a place, the nodes first; a link has the number
+/// that its wire gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Jammer {
-    /// The link itself is clogged.
-    Clog,
-    /// A node at one of its ends is swizzled.
-    Swizzle,
+pub(crate) enum Jammed {
+    /// One link is clogged.
+    Link(usize),
+    /// Every link from or to one place: a node is swizzled.
+    Node(usize),
 }
 
-/// One jam of one directed link.
+/// One jam.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Jam {
-    pub(crate) link: usize,
-    pub(crate) by: Jammer,
+    pub(crate) what: Jammed,
     pub(crate) until: Time,
 }
 
@@ -44,31 +44,69 @@ pub(crate) struct Freed {
 }
 
 /// Every jam in force, and every message that waits for the end of one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Jams {
+    /// How many send and receive.
+    peers: usize,
     in_force: Vec<Jam>,
     held: Vec<Held>,
 }
 
 impl Jams {
+    pub(crate) fn new(peers: usize) -> Self {
+        Self { peers, in_force: Vec::new(), held: Vec::new() }
+    }
+
+    /// The links that a jam is of.
+    pub(crate) fn links(&self, what: Jammed) -> Vec<usize> {
+        match what {
+            Jammed::Link(link) => vec![link],
+            Jammed::Node(_) => {
+                (0..self.peers * self.peers).filter(|link| self.is_of(what, *link)).collect()
+            }
+        }
+    }
+
+    fn is_of(&self, what: Jammed, link: usize) -> bool {
+        match what {
+            Jammed::Link(only) => link == only,
+            Jammed::Node(node) => link / self.peers == node || link % self.peers == node,
+        }
+    }
+
     pub(crate) fn begin(&mut self, jam: Jam) {
         self.in_force.push(jam);
     }
 
+    /// Takes a jam back. False if all that it held has arrived, or does so as planned.
+    pub(crate) fn end(&mut self, jam: Jam, now: Time) -> bool {
+        if let Some(at) = self.in_force.iter().position(|other| *other == jam) {
+            self.in_force.swap_remove(at);
+        }
+        if self.in_force.is_empty() && jam.until <= now {
+            self.held.clear();
+        }
+        now < jam.until
+    }
+
     /// Until when the jams of a link last; [`Time::ZERO`]: there is none.
     pub(crate) fn until(&self, link: usize) -> Time {
-        let jams = self.in_force.iter().filter(|jam| jam.link == link);
+        let jams = self.in_force.iter().filter(|jam| self.is_of(jam.what, link));
         jams.map(|jam| jam.until).max().unwrap_or(Time::ZERO)
     }
 
     /// A message waits on a link that is jammed `now`: an effect of whatever jams it.
     pub(crate) fn count(&self, link: usize, now: Time, tally: &mut Tally) {
-        let jams = |by| {
-            let is_one = |jam: &Jam| (jam.link, jam.by) == (link, by) && now < jam.until;
-            self.in_force.iter().any(is_one)
-        };
-        tally.clogged += u64::from(jams(Jammer::Clog));
-        tally.swizzled += u64::from(jams(Jammer::Swizzle));
+        let (mut clogged, mut swizzled) = (false, false);
+        for jam in &self.in_force {
+            let jams = now < jam.until && self.is_of(jam.what, link);
+            match jam.what {
+                Jammed::Link(_) => clogged |= jams,
+                Jammed::Node(_) => swizzled |= jams,
+            }
+        }
+        tally.clogged += u64::from(clogged);
+        tally.swizzled += u64::from(swizzled);
     }
 
     /// Remembers a message that waits, or one of its copies.
@@ -76,17 +114,13 @@ impl Jams {
         self.held.push(held);
     }
 
-    /// A jam ends: says which messages of its link, in the order of their sending, arrive earlier
-    /// for it. On a link that is `ordered` none overtakes another.
-    pub(crate) fn end(&mut self, jam: Jam, now: Time, ordered: bool) -> Vec<Freed> {
-        if let Some(at) = self.in_force.iter().position(|other| *other == jam) {
-            self.in_force.swap_remove(at);
-        }
-        // What was to wait until now has waited long enough.
-        self.held.retain(|held| now < held.until);
-        let until = self.until(jam.link).max(now);
+    /// The messages of a link that arrive earlier, in the order of their sending, now that a jam
+    /// has ended before its time. On a link that is `ordered` none overtakes another.
+    pub(crate) fn free(&mut self, link: usize, now: Time, ordered: bool) -> Vec<Freed> {
+        let until = self.until(link).max(now);
         let (mut freed, mut last) = (Vec::new(), None);
-        for held in self.held.iter_mut().filter(|held| held.link == jam.link) {
+        let waits = |held: &&mut Held| held.link == link && now < held.until;
+        for held in self.held.iter_mut().filter(waits) {
             let (was, earlier) = (held.arrives, held.until.since(until));
             held.until = held.until.min(until);
             held.behind = last.unwrap_or(held.behind);

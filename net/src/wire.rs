@@ -2,7 +2,7 @@
 
 use crate::delay::Delay;
 use crate::disturbance::{Disturbance, Partition};
-use crate::jam::{Freed, Held, Jam, Jammer, Jams};
+use crate::jam::{Freed, Held, Jam, Jammed, Jams};
 use crate::rare::{Rare, RareFate};
 use seedfall_sim::{Address, ClientId, Draw, Duration, Fate, Network, NodeId, Ppm, Released, Time};
 
@@ -119,7 +119,7 @@ impl Wire {
             duplicate_within: Duration::ZERO,
             reorder: 0,
             reorder_by: Duration::ZERO,
-            jams: Jams::default(),
+            jams: Jams::new(peers),
             rare: None,
             tally: Tally::default(),
         }
@@ -154,13 +154,8 @@ impl Wire {
                 self.reorder += ppm;
                 self.reorder_by = self.reorder_by + *by;
             }
-            Disturbance::Clog { .. } | Disturbance::Swizzle { .. } => {
-                for jam in self.jams_of(disturbance, until) {
-                    let link = &mut self.links[jam.link];
-                    link.jammed_until = link.jammed_until.max(until);
-                    self.jams.begin(jam);
-                }
-            }
+            Disturbance::Clog { from, to } => self.jam(Jammed::Link(self.at(*from, *to)), until),
+            Disturbance::Swizzle { node } => self.jam(Jammed::Node(node.index()), until),
             Disturbance::Partition(partition) => self.cut(partition, |link| link.cuts += 1),
             // Whoever applies it begins and ends it again and again.
             Disturbance::Flap { partition, .. } => self.cut(partition, |link| {
@@ -188,9 +183,11 @@ impl Wire {
                 self.reorder -= ppm;
                 self.reorder_by = self.reorder_by - *by;
             }
-            Disturbance::Clog { .. } | Disturbance::Swizzle { .. } => {
-                let jams = self.jams_of(disturbance, until);
-                return jams.into_iter().flat_map(|jam| self.unjam(jam, now)).collect();
+            Disturbance::Clog { from, to } => {
+                return self.unjam(Jammed::Link(self.at(*from, *to)), until, now);
+            }
+            Disturbance::Swizzle { node } => {
+                return self.unjam(Jammed::Node(node.index()), until, now);
             }
             Disturbance::Partition(partition) => self.cut(partition, |link| link.cuts -= 1),
             Disturbance::Flap { partition, .. } => self.cut(partition, |link| {
@@ -235,34 +232,37 @@ impl Wire {
         self.is_partitioned = self.links.iter().any(|link| link.cuts > 0);
     }
 
-    /// What a clog or a swizzle jams: one link, or every link from or to a node.
-    fn jams_of(&self, disturbance: &Disturbance, until: Time) -> Vec<Jam> {
-        let jam = |link, by| Jam { link, by, until };
-        match disturbance {
-            Disturbance::Clog { from, to } => vec![jam(self.at(*from, *to), Jammer::Clog)],
-            Disturbance::Swizzle { node } => {
-                let is_end = |end: Address| end == Address::from(*node);
-                let touches = |(from, to): (Address, Address)| is_end(from) || is_end(to);
-                let links = (0..self.links.len()).filter(|at| touches(self.ends(*at)));
-                links.map(|link| jam(link, Jammer::Swizzle)).collect()
-            }
-            _ => Vec::new(),
+    /// Links are jammed.
+    #[cold]
+    fn jam(&mut self, what: Jammed, until: Time) {
+        for link in self.jams.links(what) {
+            let link = &mut self.links[link];
+            link.jammed_until = link.jammed_until.max(until);
         }
+        self.jams.begin(Jam { what, until });
     }
 
-    /// Ends a jam, and lets what waited go on.
-    fn unjam(&mut self, jam: Jam, now: Time) -> Vec<Released> {
-        let (from, to) = self.ends(jam.link);
-        let link = &mut self.links[jam.link];
-        let ordered = self.models[usize::from(link.model)].order == Order::Fifo;
-        let freed = self.jams.end(jam, now, ordered);
-        link.jammed_until = self.jams.until(jam.link);
-        if let Some(last) = freed.last().filter(|last| last.was == link.last) {
-            link.last = last.arrives;
+    /// A jam ends: if it does so before its time, what waited for it goes on.
+    #[cold]
+    fn unjam(&mut self, what: Jammed, until: Time, now: Time) -> Vec<Released> {
+        if !self.jams.end(Jam { what, until }, now) {
+            return Vec::new();
         }
-        let released =
-            |Freed { ordinal, was, arrives }| Released { from, to, ordinal, was, arrives };
-        freed.into_iter().map(released).collect()
+        let mut released = Vec::new();
+        for at in self.jams.links(what) {
+            let (from, to) = self.ends(at);
+            let link = &mut self.links[at];
+            let ordered = self.models[usize::from(link.model)].order == Order::Fifo;
+            for Freed { ordinal, was, arrives } in self.jams.free(at, now, ordered) {
+                // The last of them may be the last of its link.
+                if link.last == was {
+                    link.last = arrives;
+                }
+                released.push(Released { from, to, ordinal, was, arrives });
+            }
+            link.jammed_until = self.jams.until(at);
+        }
+        released
     }
 
     /// A message met a jam: unless it is lost, it waits.

@@ -285,7 +285,9 @@ impl Nemesis {
     }
 
     fn strike<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
-        let has_struck = self.has_struck(world, index);
+        // Once it has crashed its node, nothing hurries it.
+        let at_point = matches!(self.states[index].fault, Fault::Crash { point: Some(_), .. });
+        let hurries = at_point && !self.has_struck(world, index);
         let (state, deeds) = (&mut self.states[index], &mut self.deeds);
         let (now, until) = (world.now(), state.ends);
         state.on = true;
@@ -297,7 +299,7 @@ impl Nemesis {
             }
             Fault::Crash { node, point: Some(point), .. } => {
                 state.armed = world.arm_crash(*node, *point);
-                if state.armed && !has_struck {
+                if state.armed && hurries {
                     let deadline = now + Duration::nanos(until.since(now).as_nanos() / 2);
                     self.agenda.insert((deadline, Phase::Deadline, index));
                 }
@@ -501,13 +503,8 @@ impl Nemesis {
 
     /// How often faults of a class have had an effect so far: of this class and no other.
     fn effects<P: Protocol, C: Clients<P>>(&self, class: Class, world: &World<P, Wire, C>) -> u64 {
-        let answer = match class {
-            Class::DiskError => Answer::Survives,
-            Class::DiskDamage => Answer::Refuses,
-            _ => Answer::Forgets,
-        };
-        let disk = world.disk_counters().answered(answer);
-        let (wire, world, deeds) = (*world.network().tally(), *world.counters(), self.deeds);
+        let disks = |answer| world.disk_counters().answered(answer);
+        let (wire, node, deeds) = (world.network().tally(), world.counters(), &self.deeds);
         match class {
             Class::Loss => wire.lost,
             Class::Duplicate => wire.duplicated,
@@ -521,20 +518,22 @@ impl Nemesis {
             Class::Corrupt => wire.corrupted,
             Class::Flap => wire.flapped,
             // Only an entry of this class waits for a point inside a handler.
-            Class::Crash => deeds.crashes + world.crashes_inside,
+            Class::Crash => deeds.crashes + node.crashes_inside,
             Class::PowerLoss => deeds.power_losses,
             Class::Storm => deeds.storms,
-            Class::Pause => world.deferred,
+            Class::Pause => node.deferred,
             Class::Stop => deeds.stops,
-            Class::Slow => world.slowed,
-            Class::Stall => world.stalled,
+            Class::Slow => node.slowed,
+            Class::Stall => node.stalled,
             Class::Wipe => deeds.wipes,
-            Class::Clock => world.misled,
-            Class::Drift => world.drifted,
-            Class::Timers => world.timers_moved,
-            Class::Lie => world.lies,
-            Class::Twins => world.unheard,
-            Class::DiskError | Class::DiskDamage | Class::DiskLie => disk,
+            Class::Clock => node.misled,
+            Class::Drift => node.drifted,
+            Class::Timers => node.timers_moved,
+            Class::Lie => node.lies,
+            Class::Twins => node.unheard,
+            Class::DiskError => disks(Answer::Survives),
+            Class::DiskDamage => disks(Answer::Refuses),
+            Class::DiskLie => disks(Answer::Forgets),
         }
     }
 }
