@@ -24,10 +24,7 @@ pub(super) struct Scratch {
 impl Scratch {
     /// A copy of the project, in the folder where cargo builds.
     pub(super) fn of(project: &Path, package: &Path) -> Result<Self, Problem> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "where cargo builds is asked of the machine; no run sees it"
-        )]
+        // Where cargo builds is asked of the machine; no run sees it.
         let target = match std::env::var_os("CARGO_TARGET_DIR") {
             Some(target) if !target.is_empty() => PathBuf::from(target),
             _ => project.join("target"),
@@ -52,8 +49,8 @@ impl Scratch {
     pub(super) fn known_clean(&self, what: &str) -> Option<(u64, f64)> {
         let text = fs::read_to_string(&self.clean).ok()?;
         let key = self.key(what).ok()?;
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let known = lines.filter(|line| line["key"].as_str() == Some(&key)).next_back()?;
+        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let known = lines.rfind(|line| line["key"].as_str() == Some(&key))?;
         Some((known["seeds"].as_u64()?, known["seconds"].as_f64()?))
     }
 
