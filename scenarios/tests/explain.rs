@@ -210,7 +210,8 @@ fn the_command_shows_columns_that_fit() {
     let bare: String =
         raft.chars().map(|c| if "│─┼→←✕●■□◆○▲◷┊┄".contains(c) { ' ' } else { c }).collect();
     let (_, trace) = seedfall(folder.path(), &["trace", "raft-kv", "--seed", "3"]);
-    let last = trace.lines().filter(|line| line.contains("AppendEntries {")).last();
+    let mut lines = trace.lines();
+    let last = lines.rfind(|line| line.contains("AppendEntries {"));
     let contents = last.and_then(|line| line.split_once("AppendEntries {")).expect("one").1;
     assert!(contents.len() > 60 && words(&bare).contains(&words(contents)), "{contents}");
 }

@@ -107,3 +107,11 @@ fn a_total_is_judged_fast() {
     let summary = sweep(&scenario(Habit::Correct), &plan, &|_| ());
     assert_eq!((summary.failed, summary.unknown), (0, 0), "{summary:?}");
 }
+
+#[test]
+fn a_total_that_forgets_is_found() {
+    let plan = Sweep { seeds: 0..200, ..Sweep::new(all_cores()) };
+    let summary = sweep(&scenario(Habit::Forgetful), &plan, &|_| ());
+    let failure = summary.failures.first().expect("an addition that a crash took is missed");
+    assert_eq!(failure.promise, "always linearizable", "{failure}");
+}
