@@ -10,6 +10,7 @@ mod verdict;
 
 pub use pulse::{Beat, Doing, Pulse};
 pub use trial::{Call, Fork, Trial};
+#[cfg(any(feature = "real", feature = "programs"))]
 pub(crate) use verdict::told;
 
 use crate::crowd::Crowd;

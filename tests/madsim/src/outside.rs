@@ -6,11 +6,12 @@ use seedfall::checkers::models::{Kv, KvInput, KvOutput};
 use seedfall::checkers::{Budget, History, Operation, Outcome, Verdict, linearizable};
 use seedfall::sim::{ClientId, Counters, Seed, Time};
 use seedfall::{
-    Conclusion, Expect, Failure, FailureKind, FaultPlan, Frame, OperationId, Report, Runnable,
-    Trial,
+    Expectation, Failure, FailureKind, FaultPlan, Frame, OperationId, Report, Runnable, Trial,
+    Unknown,
 };
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 /// Subjects as scenarios for the commands of `seedfall`.
 pub fn runnables(subjects: Vec<Subject>) -> Vec<Box<dyn Runnable>> {
@@ -35,8 +36,16 @@ impl Runnable for Outside {
         self.0.story
     }
 
-    fn expect(&self) -> Expect {
+    fn expect(&self) -> Expectation {
         self.0.expect
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn shared(&self) -> Arc<dyn Runnable> {
+        Arc::new(Self(self.0.clone()))
     }
 
     fn promises(&self) -> Vec<String> {
@@ -110,8 +119,8 @@ fn process(job: &Job) -> Output {
 impl Outside {
     fn report(&self, job: Job, life: &Life) -> Report {
         let history = history(&life.operations);
-        let unknown = |told: &&Told| told.returned.is_none();
-        let indeterminate = life.operations.iter().filter(unknown).count() as u64;
+        let open = |told: &&Told| told.returned.is_none();
+        let indeterminate = life.operations.iter().filter(open).count() as u64;
         let fired: Vec<_> = job
             .plan
             .entries
@@ -119,12 +128,12 @@ impl Outside {
             .zip(&life.fired)
             .map(|(entry, fired)| (entry.fault.class(), *fired))
             .collect();
+        let (mut failures, mut unknown) = (Vec::new(), Vec::new());
         let verdict = linearizable(&Kv::new(), &history, Budget::DEFAULT);
-        let verdict = verdict.expect("clients record an operation when they call it");
-        let conclusion = match verdict {
-            unknown @ Verdict::Unknown(_) => {
-                Conclusion::Vacuous(format!("{LINEARIZABLE}: {unknown}"))
-            }
+        match verdict.expect("clients record an operation when they call it") {
+            Verdict::Holds(_) => {}
+            undecided @ Verdict::Unknown(_) => unknown
+                .push(Unknown { property: LINEARIZABLE.to_owned(), why: undecided.to_string() }),
             Verdict::Violated(witness) => {
                 let reason = witness.reason.sentence().to_owned();
                 let blamed = witness.operation as usize;
@@ -135,25 +144,17 @@ impl Outside {
                 let failure = self.failure(&job, FailureKind::Safety, LINEARIZABLE, reason);
                 let tell = |place: usize| tell(&life.operations[place], place == blamed);
                 let operations = shown.into_iter().map(tell).collect();
-                self.failed(failure, operations, life)
+                failures.push(self.failed(failure, operations, life));
             }
-            Verdict::Holds(_) => match self.overdue(&life.operations) {
-                Some(told) => {
-                    let why = format!("{} had no answer", told.id);
-                    let failure = self.failure(&job, FailureKind::Liveness, COMPLETE, why);
-                    self.failed(failure, vec![tell(told, true)], life)
-                }
-                None if history.completed() == 0 => {
-                    Conclusion::Vacuous("no operation completed".to_owned())
-                }
-                None => match fired.iter().find(|(class, _)| !fired.contains(&(*class, true))) {
-                    Some((class, _)) => {
-                        Conclusion::Vacuous(format!("a planned {} had no effect", class.name()))
-                    }
-                    None => Conclusion::Passed,
-                },
-            },
-        };
+        }
+        // A stall hides no broken history, nor the other way round.
+        if let Some(told) = self.overdue(&life.operations) {
+            let why = format!("{} had no answer", told.id);
+            let failure = self.failure(&job, FailureKind::Liveness, COMPLETE, why);
+            failures.push(self.failed(failure, vec![tell(told, true)], life));
+        }
+        failures.sort_by_key(|failure| failure.expected.is_some());
+        let vacuous = (history.completed() == 0).then(|| "no operation completed".to_owned());
         Report {
             scenario: self.0.name,
             seed: Seed(job.seed),
@@ -169,9 +170,13 @@ impl Outside {
             completed: history.completed() as u64,
             indeterminate,
             marks: Vec::new(),
+            struck: job.plan.entries.iter().cloned().map(Some).collect(),
             plan: job.plan,
             fired,
-            conclusion,
+            failures,
+            unknown,
+            vacuous,
+            printed: Vec::new(),
             trace: Vec::new(),
             draws: Vec::new(),
             calls: Vec::new(),
@@ -204,7 +209,10 @@ impl Outside {
             fired: job.plan.entries.iter().map(|entry| (entry.fault.class(), false)).collect(),
             struck: Vec::new(),
             plan: job.plan,
-            conclusion: Conclusion::Failed(Box::new(failure)),
+            failures: vec![failure],
+            unknown: Vec::new(),
+            vacuous: None,
+            printed: Vec::new(),
             trace: Vec::new(),
             draws: Vec::new(),
             calls: Vec::new(),
@@ -220,7 +228,7 @@ impl Outside {
             promise: promise.to_owned(),
             fingerprint: format!("{}: {promise}: {why}", kind.name()),
             explanation: why,
-            excuse: None,
+            expected: self.expected(kind, promise),
             operations: Vec::new(),
             event: 0,
             at: Time::ZERO,
@@ -230,20 +238,27 @@ impl Outside {
         }
     }
 
-    fn failed(&self, failure: Failure, operations: Vec<String>, life: &Life) -> Conclusion {
+    /// Why the subject expects this, if it does.
+    fn expected(&self, kind: FailureKind, promise: &str) -> Option<String> {
+        let Expectation::Violates { properties, because } = self.0.expect else { return None };
+        let named = properties.iter().any(|property| promise.ends_with(property));
+        (named && kind == FailureKind::Safety).then(|| because.to_owned())
+    }
+
+    fn failed(&self, failure: Failure, operations: Vec<String>, life: &Life) -> Failure {
         // Who is named differs from run to run; what is broken does not.
         let fingerprint = match failure.kind {
             FailureKind::Liveness => format!("{}: {}", failure.kind.name(), failure.promise),
             _ => failure.fingerprint,
         };
-        Conclusion::Failed(Box::new(Failure {
+        Failure {
             fingerprint,
             operations,
             event: life.messages,
             at: Time::from_nanos(life.ended),
             hash: life.hash,
             ..failure
-        }))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::subject::{Answer, Asks, Question, Service, Subject, Task};
 use seedfall::clients::{ClientPolicy, Lost};
 use seedfall::net::Delay;
 use seedfall::sim::{ClientId, Duration, NodeId, SystemModel, Time};
-use seedfall::{Expect, Frame, OperationId, Reply, Swarm};
+use seedfall::{Expectation, Frame, OperationId, Reply, Swarm};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ fn chain() -> Subject {
             must_complete: true,
         },
         settle: Duration::secs(3),
-        expect: Expect::Holds,
+        expect: Expectation::Holds,
         make: |chain, _| Arc::new(Chain::new(chain, false)),
     }
 }
@@ -65,7 +65,10 @@ fn early_answer() -> Subject {
     Subject {
         name: "madsim-chain-early-answer",
         story: "The same, but the head answers a write before the tail has it.",
-        expect: Expect::Violation,
+        expect: Expectation::Violates {
+            properties: &["linearizable"],
+            because: "a read of the tail does not see what the head has answered",
+        },
         make: |chain, _| Arc::new(Chain::new(chain, true)),
         ..chain()
     }

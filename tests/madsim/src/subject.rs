@@ -2,7 +2,7 @@
 
 use seedfall::clients::{ClientPolicy, Lost};
 use seedfall::sim::{ClientId, Duration, NodeId, Seed};
-use seedfall::{Expect, FaultPlan, Frame, OperationId, Reply, Swarm};
+use seedfall::{Expectation, FaultPlan, Frame, OperationId, Reply, Swarm};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub struct Subject {
     /// How long the service has to recover before these, and how long they may take.
     pub settle: Duration,
     /// Whether the promises are expected to hold.
-    pub expect: Expect,
+    pub expect: Expectation,
     /// The service of one run.
     pub make: fn(&[SocketAddr], Seed) -> Arc<dyn Service>,
 }
