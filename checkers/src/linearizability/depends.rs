@@ -21,6 +21,9 @@ pub(crate) fn depends<M: Machine>(
     list: &mut Vec<u32>,
     start: usize,
 ) -> Result<(), Limit> {
+    if !list[start..].iter().any(|other| machine.commutes(first, *other)) {
+        return Ok(());
+    }
     let mut independent = list[start..].to_vec();
     let mut found = vec![first];
     let mut at = 0;

@@ -5,14 +5,11 @@
 //! other, and a set of the configurations already tried is kept. Iterative.
 //!
 //! What is tried first decides how long a correct history takes. First comes the operation that
-//! responds next; then the others that are open and responded, in the order of their calls; only
-//! then indeterminate ones, for they are needed only where nothing else explains the next response.
-//! Of interchangeable operations (equal input and output) one goes first, by exchange: of those
-//! that responded the one that did so first, of the others the one called first. Left out is
-//! besides what commutes with all that the next response can depend on: see [`super::depends`].
-//!
-//! The number of indeterminate operations in a row, with no known one between them, can be limited:
-//! most histories that hold need one or two, and no answer says which subset of many was right.
+//! responds next, then what else is open, in the order of the calls. Where to put the indeterminate
+//! operations, [`Pending`] says. Of interchangeable operations (equal input and output) one goes
+//! first, by exchange: of those that responded the one that did so first, of the others the one
+//! called first. Left out is besides what commutes with all that the next response can depend on:
+//! see [`super::depends`].
 
 use super::depends::depends;
 use super::fingerprint::{self, Seen};
@@ -20,6 +17,22 @@ use super::machine::Machine;
 use super::part::Part;
 use crate::meter::Meter;
 use crate::verdict::Limit;
+
+/// When operations are tried that may never have happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pending {
+    /// As the others, in the order of the calls: the way of objects whose operations hide what was
+    /// there before, where one too many does no harm.
+    AsCalled,
+    /// Only where nothing else is left to explain the next response, and at most so many without a
+    /// known operation between them: the way of objects that add up, where an answer tells of all
+    /// that came before. Most that hold need one or two, and no answer tells the many subsets of
+    /// more from one another.
+    Last {
+        /// How many in a row.
+        in_a_row: u32,
+    },
+}
 
 /// How a search ended. Operations are positions in the part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,14 +71,14 @@ struct Left {
     placed: Vec<bool>,
     /// The first of `responses` that is not placed.
     first: u32,
-    pending: Vec<Pending>,
+    pending: Vec<Lost>,
     /// The class of each indeterminate operation, as an index of `pending`.
     pending_of: Vec<u32>,
     any_pure: bool,
 }
 
 /// Interchangeable indeterminate operations in the order of their calls.
-struct Pending {
+struct Lost {
     members: Vec<u32>,
     used: u32,
 }
@@ -110,7 +123,7 @@ impl Left {
                 // An unknown operation without effect tells nothing.
                 if *class == u32::MAX {
                     *class = left.pending.len() as u32;
-                    left.pending.push(Pending { members: Vec::new(), used: 0 });
+                    left.pending.push(Lost { members: Vec::new(), used: 0 });
                 }
                 left.pending_of[position as usize] = *class;
                 left.pending[*class as usize].members.push(position);
@@ -240,21 +253,20 @@ struct Walk<'a, M> {
     list: Vec<u32>,
     /// Where in `list` those of the present configuration begin.
     start: u32,
-    /// Indeterminate operations placed since the latest known one, and how many there may be.
+    pending: Pending,
+    /// Indeterminate operations placed since the latest known one.
     row: u32,
-    in_a_row: u32,
-    /// Whether that many were not enough somewhere.
+    /// Whether more in a row were not tried somewhere.
     limited: bool,
 }
 
-/// Searches one part, placing at most `in_a_row` indeterminate operations without a known one
-/// between them. Pure operations that fit are placed before any other is tried, and never taken
-/// back: placing them earlier than any completion does leaves that completion legal.
+/// Searches one part. Pure operations that fit are placed before any other is tried, and never
+/// taken back: placing them earlier than any completion does leaves that completion legal.
 pub(crate) fn search<M: Machine>(
     part: &Part<'_>,
     machine: &mut M,
     meter: &mut Meter,
-    in_a_row: u32,
+    pending: Pending,
 ) -> Found {
     let mut walk = Walk {
         left: Left::new(part, machine),
@@ -266,8 +278,8 @@ pub(crate) fn search<M: Machine>(
         stage: Stage::New,
         list: Vec::new(),
         start: 0,
+        pending,
         row: 0,
-        in_a_row,
         limited: false,
         machine,
         meter,
@@ -318,7 +330,10 @@ impl<M: Machine> Walk<'_, M> {
                 Stage::Listed => return Ok(None),
             };
             let known = self.left.is_known(operation);
-            if !known && self.row >= self.in_a_row {
+            if let Pending::Last { in_a_row } = self.pending
+                && !known
+                && self.row >= in_a_row
+            {
                 self.limited = true;
                 continue;
             }
@@ -336,16 +351,15 @@ impl<M: Machine> Walk<'_, M> {
     }
 
     /// Lists what can be placed now besides the operation that responds next, to be tried from the
-    /// end: known operations in the order of their calls, then pending ones.
+    /// end.
     fn list_others(&mut self) -> Result<(), Limit> {
         let Some(first) = self.left.first_response() else { return Ok(()) };
         let until = self.left.until();
         let start = self.list.len();
-        for class in self.left.pending.iter().rev() {
+        for class in &self.left.pending {
             let next = class.members.get(class.used as usize);
             self.list.extend(next.filter(|next| self.left.call_at[**next as usize] < until));
         }
-        let known = self.list.len();
         let mut node = HEAD;
         while let Some(operation) = self.left.open_after(node, until) {
             node = operation + 1;
@@ -353,7 +367,10 @@ impl<M: Machine> Walk<'_, M> {
                 self.list.push(operation);
             }
         }
-        self.list[known..].reverse();
+        // Positions are in the order of the calls.
+        let last = self.pending != Pending::AsCalled;
+        let early = |operation: &u32| (last && !self.left.is_known(*operation), *operation);
+        self.list[start..].sort_unstable_by_key(|operation| std::cmp::Reverse(early(operation)));
         depends(self.machine, self.meter, self.state, first, &mut self.list, start)?;
         let mut kept = start;
         for at in start..self.list.len() {

@@ -17,7 +17,7 @@
 //! - Round robin over the parts.
 
 use super::breadth_first;
-use super::depth_first::{self, Found};
+use super::depth_first::{self, Found, Pending};
 use super::fast::{self, Fast};
 use super::machine::{Machine, ModelMachine};
 use super::part::{Part, Parts, Span};
@@ -161,48 +161,47 @@ impl<'a, M: Model> Schedule<'a, M> {
         mut reason: Reason,
     ) -> Option<Outcome> {
         let rank = |op: u32| (part.spans[op as usize].ret, op);
-        if part.len() > EXACT {
-            let known = core.iter().copied().filter(|op| part.spans[*op as usize].known);
-            let operation = known.max_by_key(|op| rank(*op))?;
-            let (prefix, answers_before) = (Vec::new(), None);
-            let violation = Violation { operation, core, prefix, reason, answers_before };
-            return Some(Outcome::Violated(violation));
-        }
-        let mut responses: Vec<u32> = part.known().collect();
-        responses.sort_unstable_by_key(|op| rank(*op));
-        let place = |op: u32| responses.partition_point(|other| rank(*other) < rank(op));
-        // Responses from here on are unknown to the contradiction; what ends before the other place
-        // can be explained.
-        let (mut end, mut holds) = (responses.len(), 0);
+        // Responses from here on are unknown to the contradiction.
+        let mut end = (u64::MAX, u32::MAX);
         let mut answers_before = None;
-        let mut middle = false;
+        let mut responses = Vec::new();
+        // What ends before the response of this place can be explained.
+        let mut holds = 0;
         loop {
-            let known = core.iter().filter(|op| part.spans[**op as usize].known);
+            let known = |op: &u32| part.spans[*op as usize].known && rank(*op) < end;
             // Without a response there is no contradiction: then the search shall judge.
-            end = known.map(|op| place(*op)).filter(|place| *place < end).max()?;
-            let operation = responses[end];
-            let mut violation =
-                Violation { operation, core, prefix: Vec::new(), reason, answers_before };
-            // Just before it, and halfway to what holds, in turn: mostly the first look is the
-            // last.
-            let earlier = loop {
-                let at = if middle { holds + (end - holds) / 2 } else { end };
-                middle = !middle;
-                match self.before(part, responses[at]) {
-                    Before::Contradiction(core, why) => break (core, why, responses[at]),
-                    Before::Holds(prefix) if at == end => {
-                        violation.prefix = prefix;
-                        return Some(Outcome::Violated(violation));
-                    }
-                    Before::Holds(_) => holds = at,
-                    Before::Stuck(earlier) => return Some(Outcome::Violated(earlier)),
-                    Before::Unknown if at == end => return Some(Outcome::Violated(violation)),
-                    Before::Unknown => {}
-                }
+            let operation = core.iter().copied().filter(known).max_by_key(|op| rank(*op))?;
+            let found = |core, prefix| {
+                let violation = Violation { operation, core, prefix, reason, answers_before };
+                Some(Outcome::Violated(violation))
             };
-            (core, reason) = (earlier.0, earlier.1);
-            answers_before = Some(earlier.2);
-            end = place(earlier.2);
+            if part.len() > EXACT {
+                return found(core, Vec::new());
+            }
+            match self.before(part, operation) {
+                Before::Holds(prefix) => return found(core, prefix),
+                Before::Unknown => return found(core, Vec::new()),
+                Before::Stuck(earlier) => return Some(Outcome::Violated(earlier)),
+                Before::Contradiction(earlier, why) => (core, reason) = (earlier, why),
+            }
+            (end, answers_before) = (rank(operation), Some(operation));
+            // There may be as many contradictions as operations: halfway to what holds, too.
+            if responses.is_empty() {
+                responses.extend(part.known());
+                responses.sort_unstable_by_key(|op| rank(*op));
+            }
+            let place = responses.partition_point(|op| rank(*op) < end);
+            let middle = holds + (place - holds) / 2;
+            match self.before(part, responses[middle]) {
+                Before::Holds(_) => holds = middle,
+                Before::Unknown => {}
+                Before::Stuck(earlier) => return Some(Outcome::Violated(earlier)),
+                Before::Contradiction(earlier, why) => {
+                    (core, reason) = (earlier, why);
+                    let operation = responses[middle];
+                    (end, answers_before) = (rank(operation), Some(operation));
+                }
+            }
         }
     }
 
@@ -260,12 +259,17 @@ impl<'a, M: Model> Schedule<'a, M> {
 
     fn search_on(&mut self, part: &Part<'_>, machine: &mut impl Machine, round: u32) -> Outcome {
         let mut limit = Limit::Configurations;
-        for (path, slice, in_a_row) in tries(part, round) {
+        for (search, slice) in tries(part, round) {
             let budget = Budget { configurations: slice.min(self.left()), ..self.budget };
             let mut meter = Meter::new(budget);
-            let found = match path {
-                Path::BreadthFirst => breadth_first::search(part, machine, &mut meter),
-                _ => Some(depth_first::search(part, machine, &mut meter, in_a_row)),
+            let (path, found) = match search {
+                Search::Breadth => {
+                    (Path::BreadthFirst, breadth_first::search(part, machine, &mut meter))
+                }
+                Search::Depth(pending) => {
+                    let found = depth_first::search(part, machine, &mut meter, pending);
+                    (Path::DepthFirst, Some(found))
+                }
             };
             self.spend(meter.spent());
             match found {
@@ -302,23 +306,34 @@ fn slice(round: u32) -> u64 {
     10_000_u64.saturating_mul(10_u64.saturating_pow(round))
 }
 
-/// The searches of a round: which, how many configurations, and how many indeterminate operations
-/// in a row. Most histories are nearly in order: then depth first goes straight to one.
-fn tries(part: &Part<'_>, round: u32) -> Vec<(Path, u64, u32)> {
+/// A search that can be tried.
+#[derive(Clone, Copy, Debug)]
+enum Search {
+    Depth(Pending),
+    Breadth,
+}
+
+/// The searches of a round, and how many configurations each may expand.
+fn tries(part: &Part<'_>, round: u32) -> Vec<(Search, u64)> {
     let slice = slice(round);
-    let straight = (part.len() as u64 * 2 + 50).min(slice);
-    let lazy = part.spans.iter().any(|span| !span.known);
+    let lost = part.spans.iter().any(|span| !span.known);
+    let lazy = |in_a_row| Search::Depth(Pending::Last { in_a_row });
     let mut tries = Vec::new();
     if round == 0 {
-        tries.push((Path::DepthFirst, straight, 1));
+        // Most histories are nearly in order: then depth first goes straight to one. Others are
+        // small for breadth first.
+        let straight = part.len() as u64 * 2 + 50;
+        tries.push((Search::Depth(Pending::AsCalled), straight));
+        if lost {
+            tries.push((Search::Breadth, straight));
+            tries.push((lazy(1), straight));
+        }
     }
-    if lazy && round == 0 {
-        tries.push((Path::DepthFirst, straight, 2));
+    if lost {
+        tries.push((lazy(2 + round), slice / 4));
+        tries.push((lazy(3 + round), slice / 4));
     }
-    if lazy {
-        tries.push((Path::DepthFirst, slice / 4, 2 + round));
-    }
-    tries.push((Path::BreadthFirst, slice, u32::MAX));
-    tries.push((Path::DepthFirst, slice, u32::MAX));
+    tries.push((Search::Breadth, slice));
+    tries.push((Search::Depth(Pending::AsCalled), slice));
     tries
 }

@@ -5,8 +5,9 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::window::{Purse, Window};
+use super::window::Window;
 use super::{Breach, Inbox, Standing};
+use crate::meter::Meter;
 use crate::models::Model;
 use crate::verdict::Budget;
 
@@ -43,7 +44,7 @@ struct Part<M: Model> {
 /// ```
 pub struct Monitor<M: Model> {
     model: M,
-    purse: Purse,
+    meter: Meter,
     parts: Vec<Part<M>>,
     /// Parts by the hash of their key; never iterated.
     by_key: FxHashMap<u64, Vec<u32>>,
@@ -56,15 +57,14 @@ pub struct Monitor<M: Model> {
 
 impl<M: Model> Monitor<M>
 where
-    M::Input: Clone + PartialEq,
-    M::Output: PartialEq,
+    M::Input: Clone,
 {
     /// A monitor before the first call; the budget is for the whole run.
     #[must_use]
     pub fn new(model: M, budget: Budget) -> Self {
         Self {
             model,
-            purse: Purse { configurations: budget.configurations, bytes: budget.bytes },
+            meter: Meter::new(budget),
             parts: Vec::new(),
             by_key: FxHashMap::default(),
             open: BTreeMap::new(),
@@ -144,9 +144,9 @@ where
             let window = &mut self.parts[part as usize].window;
             let held = match ending {
                 Ending::Answer(output) => {
-                    window.respond(&self.model, operation, output, &mut self.purse)
+                    window.respond(&self.model, operation, output, &mut self.meter)
                 }
-                Ending::Failure => window.fail(&self.model, operation, &mut self.purse),
+                Ending::Failure => window.fail(&self.model, operation, &mut self.meter),
             };
             match held {
                 Ok(true) => {}

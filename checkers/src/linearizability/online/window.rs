@@ -14,16 +14,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
 
-use crate::interner::Interner;
+use crate::interner::{Interner, weigh};
+use crate::meter::Meter;
 use crate::models::Model;
 use crate::verdict::Limit;
-
-/// What may still be spent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Purse {
-    pub(super) configurations: u64,
-    pub(super) bytes: u64,
-}
 
 /// A state, and which open operations are placed; numbers in increasing order.
 #[derive(Clone)]
@@ -60,12 +54,15 @@ struct Met {
     twins: FxHashMap<(u32, Vec<u32>), Vec<u32>>,
     /// By the number of indeterminate operations used.
     buckets: Vec<Vec<u32>>,
+    /// How often two of them were compared.
+    compared: usize,
     bytes: u64,
 }
 
 /// One independent part of the run.
 pub(super) struct Window<M: Model> {
     states: Interner<M::State>,
+    state_bytes: u64,
     operations: BTreeMap<u32, Called<M::Input, M::Output>>,
     /// Calls, and responses (`true`), from the earliest call of an open operation on.
     log: VecDeque<(u32, bool)>,
@@ -98,11 +95,7 @@ fn is_subset(small: &[u32], large: &[u32]) -> bool {
     small.len() <= large.len() && small.iter().all(|number| has(large, *number))
 }
 
-impl<M: Model> Window<M>
-where
-    M::Input: PartialEq,
-    M::Output: PartialEq,
-{
+impl<M: Model> Window<M> {
     pub(super) fn new(model: &M) -> Self {
         let mut states = Interner::new();
         let state = states.intern(model.initial());
@@ -110,6 +103,7 @@ where
             Configuration { state, effects: Vec::new(), pure: Vec::new(), used: Vec::new() };
         Self {
             states,
+            state_bytes: 0,
             operations: BTreeMap::new(),
             log: VecDeque::new(),
             start: 0,
@@ -147,7 +141,7 @@ where
         model: &M,
         operation: u32,
         output: M::Output,
-        purse: &mut Purse,
+        meter: &mut Meter,
     ) -> Result<bool, Limit> {
         let (Some(frontier), end) = (self.at_call.remove(&operation), self.end()) else {
             return Ok(true);
@@ -157,7 +151,7 @@ where
         let from = called.call;
         self.log.push_back((operation, true));
         self.frontier = frontier;
-        self.search_again(model, from, purse)
+        self.search_again(model, from, meter)
     }
 
     /// It certainly never happened; whether the run so far can be explained.
@@ -165,12 +159,12 @@ where
         &mut self,
         model: &M,
         operation: u32,
-        purse: &mut Purse,
+        meter: &mut Meter,
     ) -> Result<bool, Limit> {
         let Some(frontier) = self.at_call.remove(&operation) else { return Ok(true) };
         let Some(called) = self.operations.remove(&operation) else { return Ok(true) };
         self.frontier = frontier;
-        self.search_again(model, called.call, purse)
+        self.search_again(model, called.call, meter)
     }
 
     /// The answer will never come: it may take effect at any time.
@@ -180,7 +174,7 @@ where
     }
 
     /// Replays the log from a place on.
-    fn search_again(&mut self, model: &M, from: u64, purse: &mut Purse) -> Result<bool, Limit> {
+    fn search_again(&mut self, model: &M, from: u64, meter: &mut Meter) -> Result<bool, Limit> {
         let open_then = |called: &Called<M::Input, M::Output>| {
             called.call < from && called.response.is_none_or(|response| response >= from)
         };
@@ -189,7 +183,7 @@ where
         for place in (from - self.start) as usize..self.log.len() {
             let (operation, responds) = self.log[place];
             if responds {
-                self.explain(model, operation, &open, purse)?;
+                self.explain(model, operation, &open, meter)?;
                 open.retain(|other| *other != operation);
                 if self.frontier.is_empty() {
                     return Ok(false);
@@ -211,12 +205,13 @@ where
         model: &M,
         operation: u32,
         open: &[u32],
-        purse: &mut Purse,
+        meter: &mut Meter,
     ) -> Result<(), Limit> {
         let mut met = Met {
             configurations: Vec::new(),
             twins: FxHashMap::default(),
             buckets: Vec::new(),
+            compared: 0,
             bytes: 0,
         };
         for configuration in std::mem::take(&mut self.frontier) {
@@ -234,13 +229,11 @@ where
                 done.push(next);
                 continue;
             }
-            purse.configurations =
-                purse.configurations.checked_sub(1).ok_or(Limit::Configurations)?;
+            meter.expand()?;
+            let compared = met.compared;
             self.expand(model, &configuration, open, &mut met);
-            let states = (self.states.len() * (size_of::<M::State>() + 8)) as u64;
-            if met.bytes + states > purse.bytes {
-                return Err(Limit::Bytes);
-            }
+            meter.look(open.len() + (met.compared - compared) / 4)?;
+            meter.hold(met.bytes + self.state_bytes)?;
         }
         for next in done {
             if let Some(mut configuration) = met.configurations[next as usize].take() {
@@ -271,7 +264,7 @@ where
             }
             let known = output.is_some();
             let placed = add(placed, operation);
-            let mut next = Configuration { state: self.states.intern(after), ..from.clone() };
+            let mut next = Configuration { state: self.number(after), ..from.clone() };
             if known {
                 next.effects = placed;
             } else {
@@ -279,6 +272,16 @@ where
             }
             self.meet(model, next, open, met);
         }
+    }
+
+    /// The number of a state, which is weighed if it is new.
+    fn number(&mut self, state: M::State) -> u32 {
+        let known = self.states.len();
+        let number = self.states.intern(state);
+        if self.states.len() > known {
+            self.state_bytes += weigh(self.states.get(number)) + size_of::<M::State>() as u64 + 8;
+        }
+        number
     }
 
     /// Whether an equal operation that is not placed goes first: of those with answers the one that
@@ -313,6 +316,7 @@ where
         let better = |one: &Configuration, other: &Configuration| {
             is_subset(&one.used, &other.used) && is_subset(&other.pure, &one.pure)
         };
+        met.compared += twins.len();
         for twin in twins.iter() {
             if let Some(old) = &met.configurations[*twin as usize] {
                 if better(old, &new) {
@@ -363,11 +367,14 @@ where
         for operation in &everywhere {
             self.operations.remove(operation);
         }
-        let mut states = Interner::new();
-        for one in self.at_call.values_mut().flatten().chain(&mut self.frontier) {
+        let states = std::mem::replace(&mut self.states, Interner::new());
+        self.state_bytes = 0;
+        let mut at_call = std::mem::take(&mut self.at_call);
+        let mut frontier = std::mem::take(&mut self.frontier);
+        for one in at_call.values_mut().flatten().chain(&mut frontier) {
             one.used.retain(|operation| !has(&everywhere, *operation));
-            one.state = states.intern(self.states.get(one.state).clone());
+            one.state = self.number(states.get(one.state).clone());
         }
-        self.states = states;
+        (self.at_call, self.frontier) = (at_call, frontier);
     }
 }

@@ -3,7 +3,7 @@
 use super::brute;
 use super::random::{Random, Shape, Wrongs, cases, history};
 use crate::history::History;
-use crate::linearizability::depth_first::{self, Found};
+use crate::linearizability::depth_first::{self, Found, Pending};
 use crate::linearizability::fast::{self, Fast};
 use crate::linearizability::machine::{Machine, ModelMachine};
 use crate::linearizability::part::{Part, split};
@@ -85,7 +85,8 @@ fn answer(found: Option<Found>, why: &str) -> Option<bool> {
 }
 
 fn both_searches(part: &Part<'_>, machine: &mut impl Machine, truth: bool, why: &str) {
-    let deep = depth_first::search(part, machine, &mut Meter::new(Budget::DEFAULT), u32::MAX);
+    let as_called = Pending::AsCalled;
+    let deep = depth_first::search(part, machine, &mut Meter::new(Budget::DEFAULT), as_called);
     let broad = breadth_first::search(part, machine, &mut Meter::new(Budget::DEFAULT));
     if let (Found::Stuck { operation: a, .. }, Some(Found::Stuck { operation: b, .. })) =
         (&deep, &broad)
