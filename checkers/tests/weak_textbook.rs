@@ -8,7 +8,7 @@ use seedfall_checkers::weak::{
 };
 use seedfall_checkers::{History, Operation, Outcome};
 
-const BUDGET: u64 = 1_000_000;
+const BUDGET: Budget = Budget::configurations(1_000_000);
 
 /// `(client, call, return, key, value)`; writes are positive, reads negative or zero for nothing.
 fn history(rows: &[(u32, u64, u64, u64, i64)]) -> RegisterHistory {
