@@ -8,7 +8,7 @@ use seedfall_checkers::weak::{
     Access, Causal, Guarantee, RegisterHistory, Report, Status, causal, k_atomic, real_time,
     regular, safe, sequential, session_guarantees, staleness_time,
 };
-use seedfall_checkers::{History, Operation, Outcome};
+use seedfall_checkers::{Budget, History, Operation, Outcome};
 
 const BUDGET: Budget = Budget::configurations(1_000_000);
 

@@ -232,7 +232,7 @@ pub fn judge(
                 }
             };
             let report = report.map_err(|error| {
-                let line = history.operations.get(error.second as usize).map_or(0, |op| op.line);
+                let line = history.operations.get(error.operation()).map_or(0, |op| op.line);
                 ReadError::new(line, error.to_string())
             })?;
             Ok(of_report(&report))

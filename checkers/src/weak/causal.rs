@@ -20,7 +20,7 @@ use crate::transactions::weak::{Relation, WeakLevel, check};
 use crate::transactions::writes::{Writes, committed};
 use crate::transactions::{HistoryError, TransactionHistory};
 use crate::verdict::{Budget, Limit};
-use crate::weak::accesses::{Accesses, DuplicateWrite, RegisterHistory};
+use crate::weak::accesses::{Accesses, Refused, RegisterHistory};
 use crate::weak::report::Report;
 
 /// The three kinds of causal consistency.
@@ -59,12 +59,8 @@ impl Causal {
 /// memory's closure, in which 256 edges count as a configuration.
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn causal(
-    history: &RegisterHistory,
-    kind: Causal,
-    budget: Budget,
-) -> Result<Report, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn causal(history: &RegisterHistory, kind: Causal, budget: Budget) -> Result<Report, Refused> {
     let mut meter = Meter::new(budget);
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;

@@ -13,7 +13,7 @@ use rustc_hash::FxHashSet;
 
 use crate::meter::Meter;
 use crate::verdict::{Budget, Limit};
-use crate::weak::accesses::{Accesses, DuplicateWrite, RegisterHistory, Role};
+use crate::weak::accesses::{Accesses, Refused, RegisterHistory, Role};
 use crate::weak::causal::convergent;
 use crate::weak::report::Report;
 
@@ -23,8 +23,8 @@ const SATURATED_MAX: usize = 1 << 11;
 /// Checks that all registers together are sequentially consistent.
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn sequential(history: &RegisterHistory, budget: Budget) -> Result<Report, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn sequential(history: &RegisterHistory, budget: Budget) -> Result<Report, Refused> {
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
     if convergent(&accesses, &mut report).is_err() {

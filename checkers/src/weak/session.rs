@@ -23,7 +23,7 @@ use crate::meter::Meter;
 use crate::transactions::cycles::any_cycle;
 use crate::transactions::graph::{Edges, Mask, Masked, PROCESS, WR, WW, components};
 use crate::verdict::{Budget, Limit};
-use crate::weak::accesses::{Accesses, DuplicateWrite, RegisterHistory, Role};
+use crate::weak::accesses::{Accesses, Refused, RegisterHistory, Role};
 use crate::weak::report::Report;
 
 /// A promise to one client about what it sees of its own past.
@@ -69,12 +69,12 @@ impl Guarantee {
 /// Checks a set of guarantees together; 256 writes put into sets count as a configuration.
 ///
 /// # Errors
-/// If a value is written twice to one key.
+/// If a value is written twice to one key, or no recorder can have produced the history.
 pub fn session_guarantees(
     history: &RegisterHistory,
     guarantees: &[Guarantee],
     budget: Budget,
-) -> Result<Report, DuplicateWrite> {
+) -> Result<Report, Refused> {
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
     let rule = match guarantees {

@@ -14,18 +14,14 @@ use rustc_hash::FxHashSet;
 
 use crate::meter::Meter;
 use crate::verdict::{Budget, Limit};
-use crate::weak::accesses::{Accesses, DuplicateWrite, KeyAccesses, RegisterHistory};
+use crate::weak::accesses::{Accesses, KeyAccesses, Refused, RegisterHistory};
 use crate::weak::report::Report;
 
 /// Checks that every register is `k`-atomic; the budget is for all keys together.
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn k_atomic(
-    history: &RegisterHistory,
-    k: u32,
-    budget: Budget,
-) -> Result<Report, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn k_atomic(history: &RegisterHistory, k: u32, budget: Budget) -> Result<Report, Refused> {
     let mut report = Report::default();
     let mut meter = Meter::new(budget);
     let accesses = Accesses::new(history, &mut report)?;
@@ -63,8 +59,8 @@ pub fn k_atomic(
 /// linearizable; `None` if none does (a value read before it was written, or by nobody).
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn staleness_time(history: &RegisterHistory) -> Result<Option<u64>, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn staleness_time(history: &RegisterHistory) -> Result<Option<u64>, Refused> {
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
     let keys = accesses.by_key();
