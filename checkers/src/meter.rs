@@ -3,22 +3,25 @@
 
 use crate::verdict::{Budget, Limit};
 
-/// So many looks at what leads nowhere cost as much as a configuration: without this, a search
+/// So many steps of a few nanoseconds each cost as much as a configuration: without this, a search
 /// could be busy for long between two configurations.
-const LOOKS: u64 = 32;
+const STEPS: u64 = 256;
+
+/// Steps that a look costs, which may call the model.
+const LOOK: u64 = 8;
 
 /// A budget, and how much of it is spent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Meter {
     budget: Budget,
     spent: Spent,
-    looks: u64,
+    steps: u64,
 }
 
 /// What a search spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spent {
-    /// Configurations, looks included.
+    /// Configurations, looks and steps included.
     pub(crate) configurations: u64,
     /// Most bytes held at once.
     pub(crate) bytes: u64,
@@ -26,7 +29,7 @@ pub(crate) struct Spent {
 
 impl Meter {
     pub(crate) fn new(budget: Budget) -> Self {
-        Self { budget, spent: Spent::default(), looks: 0 }
+        Self { budget, spent: Spent::default(), steps: 0 }
     }
 
     pub(crate) fn spent(&self) -> Spent {
@@ -44,9 +47,14 @@ impl Meter {
 
     /// So many things were looked at: steps of the model tried, or configurations compared.
     pub(crate) fn look(&mut self, count: usize) -> Result<(), Limit> {
-        self.looks += count as u64;
-        while self.looks >= LOOKS {
-            self.looks -= LOOKS;
+        self.step(count as u64 * LOOK)
+    }
+
+    /// So many steps were taken that cost a few nanoseconds each.
+    pub(crate) fn step(&mut self, count: u64) -> Result<(), Limit> {
+        self.steps += count;
+        while self.steps >= STEPS {
+            self.steps -= STEPS;
             self.expand()?;
         }
         Ok(())

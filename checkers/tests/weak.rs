@@ -8,9 +8,9 @@ use seedfall_checkers::weak::{
     Access, Causal, Guarantee, RegisterHistory, Report, Status, causal, k_atomic, real_time,
     regular, safe, sequential, session_guarantees, staleness_time,
 };
-use seedfall_checkers::{History, Operation, Outcome};
+use seedfall_checkers::{Budget, History, Operation, Outcome};
 
-const BUDGET: u64 = 1_000_000;
+const BUDGET: Budget = Budget::configurations(1_000_000);
 
 /// Enough rounds for a debug build in seconds; a release build does 25 times as many.
 fn rounds(count: u32) -> u32 {
@@ -513,7 +513,7 @@ fn a_small_budget_never_turns_an_answer_round() {
     let mut unknown = 0;
     for _ in 0..rounds(1_000) {
         let history = random_history(&mut random);
-        let judge = |budget: u64| {
+        let judge = |budget: Budget| {
             let mut reports = vec![
                 sequential(&history, budget).unwrap(),
                 causal(&history, Causal::Memory, budget).unwrap(),
@@ -527,7 +527,8 @@ fn a_small_budget_never_turns_an_answer_round() {
         };
         let truth = judge(BUDGET);
         for budget in 0..6 {
-            for (short, truth) in judge(budget).into_iter().zip(&truth) {
+            let short = Budget::configurations(budget);
+            for (short, truth) in judge(short).into_iter().zip(&truth) {
                 assert!(short == Status::Unknown || short == *truth, "{budget} {history:#?}");
                 unknown += u32::from(short == Status::Unknown);
             }

@@ -5,7 +5,7 @@
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use super::Model;
+use super::{Model, Seen};
 
 /// What a client asks of a bag.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,5 +74,13 @@ impl<V: Eq + Hash> Model for Bag<V> {
 
     fn is_pure(&self, input: &BagInput<V>, output: Option<&BagOutput>) -> bool {
         matches!(input, BagInput::Count(_)) || output == Some(&BagOutput::Removed(false))
+    }
+
+    fn commutes(
+        &self,
+        one: Seen<'_, BagInput<V>, BagOutput>,
+        other: Seen<'_, BagInput<V>, BagOutput>,
+    ) -> bool {
+        matches!((one.0, other.0), (BagInput::Add(_), BagInput::Add(_)))
     }
 }

@@ -3,7 +3,7 @@
 //! Judged by the searches alone: with deltas of both signs the question is NP-hard. For long runs
 //! see [`workloads::counter`](crate::workloads), which checks necessary bounds in O(n log n).
 
-use super::Model;
+use super::{Model, Seen};
 
 /// What a client asks of a counter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,5 +66,15 @@ impl Model for Counter {
 
     fn is_pure(&self, input: &CounterInput, _: Option<&CounterOutput>) -> bool {
         matches!(input, CounterInput::Read | CounterInput::Add(0) | CounterInput::AddAndRead(0))
+    }
+
+    /// Adds commute unless somebody is told what they add up to.
+    fn commutes(
+        &self,
+        one: Seen<'_, CounterInput, CounterOutput>,
+        other: Seen<'_, CounterInput, CounterOutput>,
+    ) -> bool {
+        let tells = |(_, output): Seen<'_, _, _>| matches!(output, Some(CounterOutput::Value(_)));
+        !tells(one) && !tells(other)
     }
 }

@@ -219,21 +219,20 @@ pub fn judge(
         }
         _ => {
             let registers = registers_of(history)?;
-            let steps = budget.configurations;
             let report = match promise {
-                Promise::Sequential => weak::sequential(&registers, steps),
+                Promise::Sequential => weak::sequential(&registers, budget),
                 Promise::RealTime => weak::real_time(&registers),
-                Promise::Causal(kind) => causal(&registers, kind, steps),
-                Promise::Session(guarantee) => session_guarantees(&registers, &[guarantee], steps),
+                Promise::Causal(kind) => causal(&registers, kind, budget),
+                Promise::Session(guarantee) => session_guarantees(&registers, &[guarantee], budget),
                 Promise::Regular => weak::regular(&registers),
                 Promise::Safe => weak::safe(&registers),
-                Promise::KAtomic(k) => k_atomic(&registers, k, steps),
+                Promise::KAtomic(k) => k_atomic(&registers, k, budget),
                 Promise::Linearizable(_) | Promise::Isolation(_) | Promise::WeakIsolation(_) => {
                     unreachable!("judged above")
                 }
             };
             let report = report.map_err(|error| {
-                let line = history.operations.get(error.second as usize).map_or(0, |op| op.line);
+                let line = history.operations.get(error.operation()).map_or(0, |op| op.line);
                 ReadError::new(line, error.to_string())
             })?;
             Ok(of_report(&report))

@@ -2,8 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::history::{History, Outcome};
-use crate::transactions::{HistoryError, Micro, TransactionHistory};
+use crate::history::{History, HistoryError, Outcome, Validation};
+use crate::transactions::{self, Micro, TransactionHistory};
 use crate::weak::report::Report;
 
 /// What a client asks of a register.
@@ -36,30 +36,49 @@ impl Access {
 /// A history of reads and writes of registers that start empty.
 pub type RegisterHistory = History<Access, Option<u64>>;
 
-/// Two operations wrote one value to one key: nobody can tell which of them a reader saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DuplicateWrite {
-    /// The key.
-    pub key: u64,
-    /// The value.
-    pub value: u64,
-    /// Index of one writer.
-    pub first: u32,
-    /// Index of the other.
-    pub second: u32,
+/// A history of which these models can say nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Two operations wrote one value to one key: nobody can tell which of them a reader saw.
+    DuplicateWrite {
+        /// The key.
+        key: u64,
+        /// The value.
+        value: u64,
+        /// Index of one writer.
+        first: u32,
+        /// Index of the other.
+        second: u32,
+    },
+    /// No recorder can have produced it.
+    Malformed(HistoryError),
 }
 
-impl std::fmt::Display for DuplicateWrite {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "operations {} and {} both write {} to key {}; values must be unique per key",
-            self.first, self.second, self.value, self.key
-        )
+impl Refused {
+    /// The index of the operation at fault.
+    #[must_use]
+    pub fn operation(&self) -> usize {
+        match self {
+            Self::DuplicateWrite { second, .. } => *second as usize,
+            Self::Malformed(error) => error.operation(),
+        }
     }
 }
 
-impl std::error::Error for DuplicateWrite {}
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::DuplicateWrite { key, value, first, second } => write!(
+                f,
+                "operations {first} and {second} both write {value} to key {key}; values must be \
+                 unique per key"
+            ),
+            Self::Malformed(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// What an operation did, for the models here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,20 +107,21 @@ pub(crate) struct Accesses<'h> {
 impl<'h> Accesses<'h> {
     /// Sorts a history out; a read of a value that nobody wrote is noted as `thin-air-read` and
     /// counts no further.
-    pub(crate) fn new(
-        history: &'h RegisterHistory,
-        report: &mut Report,
-    ) -> Result<Self, DuplicateWrite> {
+    pub(crate) fn new(history: &'h RegisterHistory, report: &mut Report) -> Result<Self, Refused> {
+        let mut validation = Validation::default();
         let mut writer: FxHashMap<(u64, u64), u32> = FxHashMap::default();
         let mut key_of: FxHashMap<u64, u32> = FxHashMap::default();
         let mut key = Vec::with_capacity(history.operations.len());
         let mut roles = vec![Role::Nothing; history.operations.len()];
         for (index, operation) in (0u32..).zip(&history.operations) {
+            validation
+                .next(operation.client, operation.call, operation.outcome.returned())
+                .map_err(Refused::Malformed)?;
             let next = key_of.len() as u32;
             key.push(*key_of.entry(operation.input.key()).or_insert(next));
             if let Access::Write { key, value } = operation.input {
                 if let Some(first) = writer.insert((key, value), index) {
-                    return Err(DuplicateWrite { key, value, first, second: index });
+                    return Err(Refused::DuplicateWrite { key, value, first, second: index });
                 }
                 if matches!(operation.outcome, Outcome::Ok { .. }) {
                     roles[index as usize] = Role::Write;
@@ -212,7 +232,9 @@ impl<'h> Accesses<'h> {
 impl Accesses<'_> {
     /// Each operation as a transaction of its own, in the order of calls, and which operation each
     /// one is. Times are places in that order: only session order is kept.
-    pub(crate) fn transactions(&self) -> Result<(TransactionHistory, Vec<u32>), HistoryError> {
+    pub(crate) fn transactions(
+        &self,
+    ) -> Result<(TransactionHistory, Vec<u32>), transactions::HistoryError> {
         let mut order: Vec<u32> = self.indices().collect();
         order.sort_by_key(|index| self.call(*index));
         let mut transactions = TransactionHistory::new();

@@ -11,6 +11,7 @@
 //! - *CM* (causal memory) adds to CC `WriteHBInitRead` and `CyclicHB`, where HB of a session grows
 //!   CO by ordering `w1` before `w2` whenever `w1` is in the HB-past of one of its reads from `w2`.
 
+use crate::meter::Meter;
 use crate::transactions::graph::{PROCESS, WR};
 use crate::transactions::report::{Level, Report as Anomalies};
 use crate::transactions::weak::causal::{Clocks, WritersByKey, causal_order};
@@ -18,7 +19,8 @@ use crate::transactions::weak::sessions::Sessions;
 use crate::transactions::weak::{Relation, WeakLevel, check};
 use crate::transactions::writes::{Writes, committed};
 use crate::transactions::{HistoryError, TransactionHistory};
-use crate::weak::accesses::{Accesses, DuplicateWrite, RegisterHistory};
+use crate::verdict::{Budget, Limit};
+use crate::weak::accesses::{Accesses, Refused, RegisterHistory};
 use crate::weak::report::Report;
 
 /// The three kinds of causal consistency.
@@ -53,32 +55,28 @@ impl Causal {
     }
 }
 
-/// Bytes of clocks that the weak kind may hold.
-const CLOCK_BYTES_MAX: usize = 1 << 30;
-
-/// Checks a kind of causal consistency; `budget` counts steps of causal memory's closure, in edges.
+/// Checks a kind of causal consistency. The budget bounds what clocks hold, and the work of causal
+/// memory's closure, in which 256 edges count as a configuration.
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn causal(
-    history: &RegisterHistory,
-    kind: Causal,
-    budget: u64,
-) -> Result<Report, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn causal(history: &RegisterHistory, kind: Causal, budget: Budget) -> Result<Report, Refused> {
+    let mut meter = Meter::new(budget);
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
     let judged = match kind {
         Causal::Convergent => convergent(&accesses, &mut report),
-        Causal::Weak => weak(&accesses, &mut report),
-        Causal::Memory => weak(&accesses, &mut report).and_then(|()| {
+        Causal::Weak => weak(&accesses, &mut meter, &mut report),
+        Causal::Memory => weak(&accesses, &mut meter, &mut report).and_then(|()| {
             if report.breached == 0 {
-                memory(&accesses, budget, &mut report)?;
+                memory(&accesses, &mut meter, &mut report)?;
             }
             Ok(())
         }),
     };
     // The only error left is size: values are unique, types are not mixed.
     report.is_exhausted |= judged.is_err();
+    report.configurations = meter.spent().configurations;
     Ok(report)
 }
 
@@ -143,7 +141,11 @@ impl Layout {
 /// CC: for each read and session, the latest write of the key in the read's past must not be behind
 /// the one it read. Earlier ones need no look: if `w1` is before one of them it is before the
 /// latest.
-fn weak(accesses: &Accesses<'_>, report: &mut Report) -> Result<(), HistoryError> {
+fn weak(
+    accesses: &Accesses<'_>,
+    meter: &mut Meter,
+    report: &mut Report,
+) -> Result<(), HistoryError> {
     let layout = Layout::new(accesses)?;
     let sessions = &layout.sessions;
     let Some(order) = causal_order(sessions) else {
@@ -151,7 +153,7 @@ fn weak(accesses: &Accesses<'_>, report: &mut Report) -> Result<(), HistoryError
         return Ok(());
     };
     let width = sessions.sessions();
-    if CLOCK_BYTES_MAX / 4 / width.max(1) < sessions.nodes() as usize {
+    if meter.hold(4 * width as u64 * u64::from(sessions.nodes())).is_err() {
         report.is_exhausted = true;
         return Ok(());
     }
@@ -218,13 +220,15 @@ fn note_cyclic_co(layout: &Layout, report: &mut Report) {
 }
 
 /// CM: grows HB for each session until nothing changes.
-fn memory(accesses: &Accesses<'_>, budget: u64, report: &mut Report) -> Result<(), HistoryError> {
+fn memory(
+    accesses: &Accesses<'_>,
+    meter: &mut Meter,
+    report: &mut Report,
+) -> Result<(), HistoryError> {
     let layout = Layout::new(accesses)?;
     for session in 0..layout.sessions.sessions() {
-        let mut growth = Growth::new(&layout, session, budget);
-        growth.spent = report.configurations;
-        growth.run(report);
-        report.configurations = growth.spent;
+        let mut growth = Growth::new(&layout, session, meter);
+        report.is_exhausted |= growth.run(report).is_err();
         if 0 < report.breached || report.is_exhausted {
             break;
         }
@@ -232,83 +236,85 @@ fn memory(accesses: &Accesses<'_>, budget: u64, report: &mut Report) -> Result<(
     Ok(())
 }
 
-struct Growth<'l> {
+struct Growth<'l, 'm> {
     layout: &'l Layout,
+    meter: &'m mut Meter,
     session: usize,
     /// Extra predecessors: `(w1, w2)` pairs by `w2`.
     added: Vec<Vec<u32>>,
     stamp: Vec<u32>,
     now: u32,
-    spent: u64,
-    budget: u64,
 }
 
-impl<'l> Growth<'l> {
-    fn new(layout: &'l Layout, session: usize, budget: u64) -> Self {
+impl<'l, 'm> Growth<'l, 'm> {
+    fn new(layout: &'l Layout, session: usize, meter: &'m mut Meter) -> Self {
         let nodes = layout.sessions.nodes() as usize;
         let (added, stamp) = (vec![Vec::new(); nodes], vec![0; nodes]);
-        Self { layout, session, added, stamp, now: 0, spent: 0, budget }
+        Self { layout, meter, session, added, stamp, now: 0 }
     }
 
-    fn run(&mut self, report: &mut Report) {
+    fn run(&mut self, report: &mut Report) -> Result<(), Limit> {
         let sessions = &self.layout.sessions;
         let nodes = sessions.starts[self.session]..sessions.starts[self.session + 1];
         loop {
             let mut grew = false;
             for reader in nodes.clone() {
                 for read in sessions.reads(reader) {
-                    if self.budget < self.spent {
-                        report.is_exhausted = true;
-                        return;
-                    }
-                    match self.grow(reader, read.key, read.writer, report) {
+                    match self.grow(reader, read.key, read.writer, report)? {
                         Some(more) => grew |= more,
-                        None => return,
+                        None => return Ok(()),
                     }
                 }
             }
             if !grew {
-                return;
+                return Ok(());
             }
         }
     }
 
     /// Puts every write of the key in the reader's past before the one it read; `None` on a breach.
-    fn grow(&mut self, reader: u32, key: u32, source: u32, report: &mut Report) -> Option<bool> {
+    fn grow(
+        &mut self,
+        reader: u32,
+        key: u32,
+        source: u32,
+        report: &mut Report,
+    ) -> Result<Option<bool>, Limit> {
         let sessions = &self.layout.sessions;
         let writes: Vec<u32> = self
-            .past(reader)
+            .past(reader)?
             .into_iter()
             .filter(|node| *node != source && sessions.writes(*node).contains(&key))
             .collect();
         let (read, first) = (self.layout.operation(reader), writes.first().copied());
         if source == sessions.initial() {
-            let Some(first) = first else { return Some(false) };
+            let Some(first) = first else { return Ok(Some(false)) };
             let write = self.layout.operation(first);
             report.note("WriteHBInitRead", &[read, write], || {
                 format!("to its session, {write} happened before {read}, which read nothing")
             });
-            return None;
+            return Ok(None);
         }
         let mut grew = false;
         for write in writes {
+            self.meter.step(1 + self.added[source as usize].len() as u64 / 4)?;
             if !self.added[source as usize].contains(&write) {
                 self.added[source as usize].push(write);
                 grew = true;
             }
         }
-        if grew && self.past(source).contains(&source) {
+        if grew && self.past(source)?.contains(&source) {
             let write = self.layout.operation(source);
             report.note("CyclicHB", &[read, write], || {
                 format!("to the session of {read}, write {write} would have to precede itself")
             });
-            return None;
+            return Ok(None);
         }
-        Some(grew)
+        Ok(Some(grew))
     }
 
     /// Everything before a node, in HB so far; the node itself only if it lies on a cycle.
-    fn past(&mut self, node: u32) -> Vec<u32> {
+    fn past(&mut self, node: u32) -> Result<Vec<u32>, Limit> {
         self.now += 1;
         let sessions = &self.layout.sessions;
         let mut past = Vec::new();
@@ -318,7 +324,7 @@ impl<'l> Growth<'l> {
             let sources = sources.filter(|source| *source != sessions.initial());
             let added = self.added[at as usize].iter().copied();
             for before in sources.chain(added).chain(sessions.predecessor(at)) {
-                self.spent += 1;
+                self.meter.step(1)?;
                 if self.stamp[before as usize] != self.now {
                     self.stamp[before as usize] = self.now;
                     past.push(before);
@@ -326,6 +332,6 @@ impl<'l> Growth<'l> {
                 }
             }
         }
-        past
+        Ok(past)
     }
 }

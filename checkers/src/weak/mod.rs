@@ -24,7 +24,7 @@ mod sequential;
 mod session;
 mod staleness;
 
-pub use accesses::{Access, DuplicateWrite, RegisterHistory};
+pub use accesses::{Access, Refused, RegisterHistory};
 pub use causal::{Causal, causal};
 pub use convergence::{Replica, convergence};
 pub use real_time::real_time;

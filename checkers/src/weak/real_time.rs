@@ -16,15 +16,15 @@ use crate::transactions::weak::causal::infer;
 use crate::transactions::weak::sessions::Sessions;
 use crate::transactions::writes::{Writes, committed};
 use crate::transactions::{HistoryError, Micro};
-use crate::weak::accesses::{Accesses, DuplicateWrite, RegisterHistory};
+use crate::weak::accesses::{Accesses, Refused, RegisterHistory};
 use crate::weak::report::Report;
 
 /// Checks that one order respects causality, what reads force, and real time between writes, and
 /// that no read returns before its source is called.
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn real_time(history: &RegisterHistory) -> Result<Report, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn real_time(history: &RegisterHistory) -> Result<Report, Refused> {
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
     if judge(&accesses, &mut report).is_err() {

@@ -10,14 +10,14 @@
 //! One sweep a key, O(n log n). An unconfirmed write overlaps everything after its call and
 //! replaces nothing for certain.
 
-use crate::weak::accesses::{Accesses, DuplicateWrite, KeyAccesses, RegisterHistory, Role};
+use crate::weak::accesses::{Accesses, KeyAccesses, Refused, RegisterHistory, Role};
 use crate::weak::report::Report;
 
 /// Checks that every register is regular.
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn regular(history: &RegisterHistory) -> Result<Report, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn regular(history: &RegisterHistory) -> Result<Report, Refused> {
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
     for key in accesses.by_key() {
@@ -29,8 +29,8 @@ pub fn regular(history: &RegisterHistory) -> Result<Report, DuplicateWrite> {
 /// Checks that every register is safe.
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn safe(history: &RegisterHistory) -> Result<Report, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn safe(history: &RegisterHistory) -> Result<Report, Refused> {
     // Values out of thin air are allowed beside a write, so they are noted again below.
     let mut ignored = Report::default();
     let accesses = Accesses::new(history, &mut ignored)?;

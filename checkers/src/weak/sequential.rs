@@ -11,18 +11,20 @@
 
 use rustc_hash::FxHashSet;
 
-use crate::weak::accesses::{Accesses, DuplicateWrite, RegisterHistory, Role};
+use crate::meter::Meter;
+use crate::verdict::{Budget, Limit};
+use crate::weak::accesses::{Accesses, Refused, RegisterHistory, Role};
 use crate::weak::causal::convergent;
 use crate::weak::report::Report;
 
 /// Histories of at most this many operations are saturated before the search.
 const SATURATED_MAX: usize = 1 << 11;
 
-/// Checks that all registers together are sequentially consistent; `budget` counts configurations.
+/// Checks that all registers together are sequentially consistent.
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn sequential(history: &RegisterHistory, budget: u64) -> Result<Report, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn sequential(history: &RegisterHistory, budget: Budget) -> Result<Report, Refused> {
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
     if convergent(&accesses, &mut report).is_err() {
@@ -32,24 +34,38 @@ pub fn sequential(history: &RegisterHistory, budget: u64) -> Result<Report, Dupl
     if 0 < report.breached {
         return Ok(report);
     }
-    let mut before = Before::new(&accesses);
-    if let Some(before) = &mut before
-        && let Some(cyclic) = before.saturate(&accesses)
-    {
-        report.note("sequential", &[cyclic], || {
-            format!("operation {cyclic} would have to come before itself in every order")
-        });
-        return Ok(report);
-    }
-    let mut search = Search::new(&accesses, before, budget);
-    let found = search.run();
-    report.configurations = search.configurations;
+    let mut meter = Meter::new(budget);
+    let found = order(&accesses, &mut meter);
+    report.configurations = meter.spent().configurations;
     match found {
-        Some(true) => {}
-        Some(false) => report.note("sequential", &[], || "every order was tried".to_owned()),
-        None => report.is_exhausted = true,
+        Ok(Found::Order) => {}
+        Ok(Found::Cycle(cyclic)) => report.note("sequential", &[cyclic], || {
+            format!("operation {cyclic} would have to come before itself in every order")
+        }),
+        Ok(Found::None) => report.note("sequential", &[], || "every order was tried".to_owned()),
+        Err(_) => report.is_exhausted = true,
     }
     Ok(report)
+}
+
+/// What looking for an order came to.
+enum Found {
+    Order,
+    /// This operation comes before itself in every order.
+    Cycle(u32),
+    /// Every order was tried.
+    None,
+}
+
+fn order(accesses: &Accesses<'_>, meter: &mut Meter) -> Result<Found, Limit> {
+    let mut before = Before::new(accesses);
+    if let Some(before) = &mut before
+        && let Some(cyclic) = before.saturate(accesses, meter)?
+    {
+        return Ok(Found::Cycle(cyclic));
+    }
+    let exists = Search::new(accesses, before, meter).run()?;
+    Ok(if exists { Found::Order } else { Found::None })
 }
 
 /// The relation "before in every order", as a square of bits over all operations.
@@ -72,10 +88,11 @@ impl Before {
     }
 
     /// Adds a pair and all that follows from it; false if it was known.
-    fn add(&mut self, first: u32, second: u32) -> bool {
+    fn add(&mut self, first: u32, second: u32, meter: &mut Meter) -> Result<bool, Limit> {
         if self.has(first, second) {
-            return false;
+            return Ok(false);
         }
+        meter.step(self.bits.len() as u64 / 8)?;
         let row = |index: u32| index as usize * self.words;
         let mut reach: Vec<u64> = self.bits[row(second)..row(second) + self.words].to_vec();
         reach[second as usize / 64] |= 1 << (second % 64);
@@ -88,23 +105,27 @@ impl Before {
                 }
             }
         }
-        true
+        Ok(true)
     }
 
     /// Adds what every order must contain; an operation before itself, if there is one.
-    fn saturate(&mut self, accesses: &Accesses<'_>) -> Option<u32> {
+    fn saturate(
+        &mut self,
+        accesses: &Accesses<'_>,
+        meter: &mut Meter,
+    ) -> Result<Option<u32>, Limit> {
         for session in accesses.sessions() {
             let first = session.after.into_iter();
             let row: Vec<u32> = first.chain(session.operations.iter().copied()).collect();
             for pair in row.windows(2) {
-                self.add(pair[0], pair[1]);
+                self.add(pair[0], pair[1], meter)?;
             }
         }
         let keys = accesses.by_key();
         for key in &keys {
             for (read, source) in &key.reads {
                 if let Some(source) = source {
-                    self.add(*source, *read);
+                    self.add(*source, *read, meter)?;
                 }
             }
         }
@@ -112,25 +133,26 @@ impl Before {
             let mut grew = false;
             for key in &keys {
                 for &(read, source) in &key.reads {
+                    meter.step(4 * key.writes.len() as u64)?;
                     for &write in key.writes.iter().filter(|write| Some(**write) != source) {
                         let Some(source) = source else {
-                            grew |= self.add(read, write);
+                            grew |= self.add(read, write, meter)?;
                             continue;
                         };
                         if self.has(write, read) {
-                            grew |= self.add(write, source);
+                            grew |= self.add(write, source, meter)?;
                         }
                         if self.has(source, write) {
-                            grew |= self.add(read, write);
+                            grew |= self.add(read, write, meter)?;
                         }
                     }
                 }
             }
             if let Some(cyclic) = accesses.indices().find(|index| self.has(*index, *index)) {
-                return Some(cyclic);
+                return Ok(Some(cyclic));
             }
             if !grew {
-                return None;
+                return Ok(None);
             }
         }
     }
@@ -139,8 +161,9 @@ impl Before {
 const NONE: u32 = u32::MAX;
 
 /// Depth-first over the orders of writes.
-struct Search<'h> {
+struct Search<'h, 'm> {
     accesses: &'h Accesses<'h>,
+    meter: &'m mut Meter,
     before: Option<Before>,
     rows: Vec<crate::weak::accesses::Session>,
     /// How far each row is placed.
@@ -158,8 +181,6 @@ struct Search<'h> {
     /// equal sums, and 128 bits make others differ.
     fingerprint: u128,
     seen: FxHashSet<u128>,
-    configurations: u64,
-    budget: u64,
 }
 
 /// A write still to try, with the rest of its choice point.
@@ -174,8 +195,8 @@ fn noise(kind: u64, index: u32) -> u128 {
     u128::from(random.bits()) << 64 | u128::from(random.bits())
 }
 
-impl<'h> Search<'h> {
-    fn new(accesses: &'h Accesses<'h>, before: Option<Before>, budget: u64) -> Self {
+impl<'h, 'm> Search<'h, 'm> {
+    fn new(accesses: &'h Accesses<'h>, before: Option<Before>, meter: &'m mut Meter) -> Self {
         let rows = accesses.sessions();
         let mut waiting = vec![0; accesses.roles.len()];
         let mut waiting_initial = vec![0; accesses.keys];
@@ -188,6 +209,7 @@ impl<'h> Search<'h> {
         }
         Self {
             accesses,
+            meter,
             before,
             frontier: vec![0; rows.len()],
             left: rows.iter().map(|row| row.operations.len()).sum(),
@@ -199,36 +221,36 @@ impl<'h> Search<'h> {
             trail: Vec::new(),
             fingerprint: 0,
             seen: FxHashSet::default(),
-            configurations: 0,
-            budget,
         }
     }
 
-    /// Whether an order exists; `None` if the budget ran out.
-    fn run(&mut self) -> Option<bool> {
-        self.place_reads();
-        let mut choices = vec![self.choice()];
+    /// Whether an order exists.
+    fn run(&mut self) -> Result<bool, Limit> {
+        self.place_reads()?;
+        let mut choices = vec![self.choice()?];
+        let mut listed = choices[0].rows.len();
         loop {
             if self.left == 0 {
-                return Some(true);
+                return Ok(true);
             }
-            let Some(choice) = choices.last_mut() else { return Some(false) };
+            let Some(choice) = choices.last_mut() else { return Ok(false) };
             let (trail, row) = (choice.trail, choice.rows.get(choice.next).copied());
             choice.next += 1;
             self.undo(trail);
             let Some(row) = row else {
-                choices.pop();
+                listed -= choices.pop().map_or(0, |choice| choice.rows.len());
                 continue;
             };
-            if self.budget <= self.configurations {
-                return None;
-            }
-            self.configurations += 1;
+            self.meter.expand()?;
             self.place(row);
-            self.place_reads();
+            self.place_reads()?;
             if self.seen.insert(self.fingerprint) {
-                let next = self.choice();
+                let next = self.choice()?;
+                listed += next.rows.len();
                 choices.push(next);
+                let seen = self.seen.capacity() * size_of::<u128>();
+                let kept = choices.len() * size_of::<Choice>() + listed * size_of::<usize>();
+                self.meter.hold((seen + kept) as u64)?;
             }
         }
     }
@@ -241,11 +263,17 @@ impl<'h> Search<'h> {
 
     /// Rows whose next write may replace the current one, the earliest call first: a history that
     /// is linearizable as well is mostly ordered without a step back.
-    fn choice(&self) -> Choice {
+    fn choice(&mut self) -> Result<Choice, Limit> {
+        let open = self.rows.len() as u64;
+        self.meter.step(open)?;
         let mut rows: Vec<usize> =
             (0..self.rows.len()).filter(|row| self.can_write(*row)).collect();
         rows.sort_by_key(|row| self.head(*row).map(|index| self.accesses.call(index)));
-        Choice { rows, next: 0, trail: self.trail.len() }
+        if self.before.is_some() {
+            // Each that may come next was compared with all.
+            self.meter.step(open * rows.len() as u64)?;
+        }
+        Ok(Choice { rows, next: 0, trail: self.trail.len() })
     }
 
     fn can_write(&self, row: usize) -> bool {
@@ -267,9 +295,10 @@ impl<'h> Search<'h> {
             })
     }
 
-    fn place_reads(&mut self) {
+    fn place_reads(&mut self) -> Result<(), Limit> {
         loop {
             let mut progress = false;
+            self.meter.step(self.rows.len() as u64)?;
             for row in 0..self.rows.len() {
                 while let Some(index) = self.head(row)
                     && let Role::Read(source) = self.accesses.roles[index as usize]
@@ -281,7 +310,7 @@ impl<'h> Search<'h> {
                 }
             }
             if !progress {
-                return;
+                return Ok(());
             }
         }
     }

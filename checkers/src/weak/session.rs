@@ -19,9 +19,11 @@
 //! With unique values this is a cycle search. The sets are built write by write and counted against
 //! the budget; with monotonic reads they only grow, so the work is at most writes times clients.
 
+use crate::meter::Meter;
 use crate::transactions::cycles::any_cycle;
 use crate::transactions::graph::{Edges, Mask, Masked, PROCESS, WR, WW, components};
-use crate::weak::accesses::{Accesses, DuplicateWrite, RegisterHistory, Role};
+use crate::verdict::{Budget, Limit};
+use crate::weak::accesses::{Accesses, Refused, RegisterHistory, Role};
 use crate::weak::report::Report;
 
 /// A promise to one client about what it sees of its own past.
@@ -64,15 +66,15 @@ impl Guarantee {
     }
 }
 
-/// Checks a set of guarantees together; `budget` counts writes put into sets.
+/// Checks a set of guarantees together; 256 writes put into sets count as a configuration.
 ///
 /// # Errors
-/// If a value is written twice to one key.
+/// If a value is written twice to one key, or no recorder can have produced the history.
 pub fn session_guarantees(
     history: &RegisterHistory,
     guarantees: &[Guarantee],
-    budget: u64,
-) -> Result<Report, DuplicateWrite> {
+    budget: Budget,
+) -> Result<Report, Refused> {
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
     let rule = match guarantees {
@@ -81,11 +83,11 @@ pub fn session_guarantees(
     };
     let mut sets = Sets::new(&accesses, guarantees, budget);
     sets.order_writes();
-    for row in 0..sets.rows.len() {
-        sets.show_reads(row, rule, &mut report);
-    }
-    report.configurations = sets.spent;
-    report.is_exhausted = sets.is_exhausted();
+    let rows = 0..sets.rows.len();
+    let shown = rows.into_iter().try_for_each(|row| sets.show_reads(row, rule, &mut report));
+    // Half a set proves nothing, but what was found before it stands.
+    report.is_exhausted = shown.is_err();
+    report.configurations = sets.meter.spent().configurations;
     let graph = sets.edges.build();
     let mask = Mask::of(&[PROCESS, WR, WW]);
     let parts = components(&Masked { graph: &graph, mask, within: None });
@@ -119,12 +121,11 @@ struct Sets<'h> {
     /// Writes in the set, by key.
     shown: Vec<Vec<u32>>,
     touched: Vec<u32>,
-    spent: u64,
-    budget: u64,
+    meter: Meter,
 }
 
 impl<'h> Sets<'h> {
-    fn new(accesses: &'h Accesses<'h>, guarantees: &[Guarantee], budget: u64) -> Self {
+    fn new(accesses: &'h Accesses<'h>, guarantees: &[Guarantee], budget: Budget) -> Self {
         let count = accesses.len();
         Self {
             accesses,
@@ -138,17 +139,12 @@ impl<'h> Sets<'h> {
             now: 0,
             shown: vec![Vec::new(); accesses.keys],
             touched: Vec::new(),
-            spent: 0,
-            budget,
+            meter: Meter::new(budget),
         }
     }
 
     fn has(&self, guarantee: Guarantee) -> bool {
         self.has[guarantee as usize]
-    }
-
-    fn is_exhausted(&self) -> bool {
-        self.budget < self.spent
     }
 
     fn source(&self, read: u32) -> Option<u32> {
@@ -209,14 +205,14 @@ impl<'h> Sets<'h> {
     }
 
     /// Puts a write into the set, with all that must come with it.
-    fn put(&mut self, write: u32) {
+    fn put(&mut self, write: u32) -> Result<(), Limit> {
         let mut stack = vec![write];
         while let Some(write) = stack.pop() {
-            if self.stamp[write as usize] == self.now || self.is_exhausted() {
+            if self.stamp[write as usize] == self.now {
                 continue;
             }
             self.stamp[write as usize] = self.now;
-            self.spent += 1;
+            self.meter.step(1)?;
             let key = self.accesses.key[write as usize];
             self.shown[key as usize].push(write);
             self.touched.push(key);
@@ -231,7 +227,7 @@ impl<'h> Sets<'h> {
             if self.has(Guarantee::WritesFollowReads) {
                 let mut read = self.last_read[before as usize];
                 while read != NONE {
-                    self.spent += 1;
+                    self.meter.step(1)?;
                     stack.extend(self.source(read));
                     let before = self.before[read as usize];
                     // Reads before an earlier write come with that write, if it comes.
@@ -243,9 +239,15 @@ impl<'h> Sets<'h> {
                 }
             }
         }
+        Ok(())
     }
 
-    fn show_reads(&mut self, row: usize, rule: &'static str, report: &mut Report) {
+    fn show_reads(
+        &mut self,
+        row: usize,
+        rule: &'static str,
+        report: &mut Report,
+    ) -> Result<(), Limit> {
         self.clear();
         let grows = self.has(Guarantee::MonotonicReads);
         let own = self.has(Guarantee::ReadYourWrites);
@@ -253,28 +255,26 @@ impl<'h> Sets<'h> {
             let index = self.rows[row].operations[at];
             if self.accesses.roles[index as usize] == Role::Write {
                 if own && grows {
-                    self.put(index);
+                    self.put(index)?;
                 }
                 continue;
             }
             if !grows {
                 self.clear();
                 let mut write = if own { self.last_write[index as usize] } else { NONE };
-                while write != NONE && !self.is_exhausted() {
-                    self.put(write);
+                while write != NONE {
+                    self.put(write)?;
                     let before = self.before[write as usize];
                     write = if before == NONE { NONE } else { self.last_write[before as usize] };
                 }
             }
-            if self.is_exhausted() {
-                return; // Half a set proves nothing.
-            }
-            self.show(index, rule, report);
+            self.show(index, rule, report)?;
         }
+        Ok(())
     }
 
     /// The source of a read is the latest of the writes of its key in the set.
-    fn show(&mut self, read: u32, rule: &'static str, report: &mut Report) {
+    fn show(&mut self, read: u32, rule: &'static str, report: &mut Report) -> Result<(), Limit> {
         let key = self.accesses.key[read as usize] as usize;
         let Some(source) = self.source(read) else {
             if let Some(&write) = self.shown[key].first() {
@@ -282,17 +282,16 @@ impl<'h> Sets<'h> {
                     format!("operation {read} read the initial state, though it must show {write}")
                 });
             }
-            return;
+            return Ok(());
         };
-        self.put(source);
-        if self.is_exhausted() {
-            return;
-        }
+        self.put(source)?;
         let shown = std::mem::take(&mut self.shown[key]);
         for &write in &shown {
             self.edges.push(write, source, WW);
         }
+        self.meter.hold(self.edges.len() as u64 * 8)?;
         // The others are before `source` now, and so is what is before it.
         self.shown[key] = vec![source];
+        Ok(())
     }
 }

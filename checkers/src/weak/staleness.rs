@@ -12,15 +12,18 @@
 
 use rustc_hash::FxHashSet;
 
-use crate::weak::accesses::{Accesses, DuplicateWrite, KeyAccesses, RegisterHistory};
+use crate::meter::Meter;
+use crate::verdict::{Budget, Limit};
+use crate::weak::accesses::{Accesses, KeyAccesses, Refused, RegisterHistory};
 use crate::weak::report::Report;
 
-/// Checks that every register is `k`-atomic; `budget` counts configurations over all keys.
+/// Checks that every register is `k`-atomic; the budget is for all keys together.
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn k_atomic(history: &RegisterHistory, k: u32, budget: u64) -> Result<Report, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn k_atomic(history: &RegisterHistory, k: u32, budget: Budget) -> Result<Report, Refused> {
     let mut report = Report::default();
+    let mut meter = Meter::new(budget);
     let accesses = Accesses::new(history, &mut report)?;
     for key in accesses.by_key() {
         let before = report.breached;
@@ -46,7 +49,7 @@ pub fn k_atomic(history: &RegisterHistory, k: u32, budget: u64) -> Result<Report
                 });
             }
         } else {
-            search(&accesses, &key, k, budget, &mut report);
+            search(&accesses, &key, k, &mut meter, &mut report);
         }
     }
     Ok(report)
@@ -56,8 +59,8 @@ pub fn k_atomic(history: &RegisterHistory, k: u32, budget: u64) -> Result<Report
 /// linearizable; `None` if none does (a value read before it was written, or by nobody).
 ///
 /// # Errors
-/// If a value is written twice to one key.
-pub fn staleness_time(history: &RegisterHistory) -> Result<Option<u64>, DuplicateWrite> {
+/// If a value is written twice to one key, or no recorder can have produced the history.
+pub fn staleness_time(history: &RegisterHistory) -> Result<Option<u64>, Refused> {
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
     let keys = accesses.by_key();
@@ -205,7 +208,13 @@ fn crossing(zones: &[Zone]) -> Option<(u32, u32)> {
 }
 
 /// Depth-first over the orders of one key that respect real time.
-fn search(accesses: &Accesses<'_>, key: &KeyAccesses, k: u32, budget: u64, report: &mut Report) {
+fn search(
+    accesses: &Accesses<'_>,
+    key: &KeyAccesses,
+    k: u32,
+    meter: &mut Meter,
+    report: &mut Report,
+) {
     let mut operations: Vec<(u32, Option<Option<u32>>)> =
         key.reads.iter().map(|(read, source)| (*read, Some(*source))).collect();
     operations.extend(key.writes.iter().map(|write| (*write, None)));
@@ -214,19 +223,20 @@ fn search(accesses: &Accesses<'_>, key: &KeyAccesses, k: u32, budget: u64, repor
         accesses,
         operations: &operations,
         k: k as usize,
-        budget,
+        meter,
         seen: FxHashSet::default(),
-        configurations: report.configurations,
-        is_exhausted: false,
     };
     let found = search.run();
-    report.configurations = search.configurations;
-    report.is_exhausted |= search.is_exhausted;
-    if !found && !search.is_exhausted {
-        let all: Vec<u32> = operations.iter().map(|(index, _)| *index).collect();
-        report.note("k-atomicity", &all, || {
-            format!("no order lets each read return one of the last {k} values")
-        });
+    report.configurations = meter.spent().configurations;
+    match found {
+        Ok(true) => {}
+        Ok(false) => {
+            let all: Vec<u32> = operations.iter().map(|(index, _)| *index).collect();
+            report.note("k-atomicity", &all, || {
+                format!("no order lets each read return one of the last {k} values")
+            });
+        }
+        Err(_) => report.is_exhausted = true,
     }
 }
 
@@ -234,29 +244,27 @@ struct Search<'s> {
     accesses: &'s Accesses<'s>,
     operations: &'s [(u32, Option<Option<u32>>)],
     k: usize,
-    budget: u64,
+    meter: &'s mut Meter,
     /// Placed operations (bits), then the last `k` values.
     seen: FxHashSet<(Vec<u64>, Vec<Option<u32>>)>,
-    configurations: u64,
-    is_exhausted: bool,
 }
 
 impl Search<'_> {
-    fn run(&mut self) -> bool {
+    fn run(&mut self) -> Result<bool, Limit> {
         let words = self.operations.len().div_ceil(64);
+        // Of a configuration, in the set or on the stack.
+        let bytes = (words + self.k + 8) * 8;
         let mut stack = vec![(vec![0u64; words], vec![None::<u32>])];
         while let Some((placed, recent)) = stack.pop() {
             let open: Vec<usize> = (0..self.operations.len())
                 .filter(|at| placed[at / 64] >> (at % 64) & 1 == 0)
                 .collect();
             if open.is_empty() {
-                return true;
+                return Ok(true);
             }
-            if self.budget <= self.configurations {
-                self.is_exhausted = true;
-                return false;
-            }
-            self.configurations += 1;
+            self.meter.expand()?;
+            self.meter.hold(((self.seen.len() + stack.len()) * bytes) as u64)?;
+            self.meter.step(2 * self.operations.len() as u64)?;
             let deadline = open.iter().map(|at| self.accesses.returned(self.operations[*at].0));
             let deadline = deadline.min().unwrap_or(u64::MAX);
             for at in open.into_iter().rev() {
@@ -264,6 +272,7 @@ impl Search<'_> {
                 if deadline < self.accesses.call(index) {
                     continue;
                 }
+                self.meter.step((8 + words) as u64)?;
                 let mut recent = recent.clone();
                 match read {
                     Some(source) if !recent.contains(&source) => continue,
@@ -280,6 +289,6 @@ impl Search<'_> {
                 }
             }
         }
-        false
+        Ok(false)
     }
 }

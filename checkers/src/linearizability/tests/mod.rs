@@ -2,8 +2,10 @@
 
 mod brute;
 mod containers;
+mod limits;
 mod models;
 mod online;
 mod random;
+mod reductions;
 mod registers;
 mod shrink;
