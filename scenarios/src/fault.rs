@@ -371,7 +371,7 @@ impl Fault {
         }
     }
 
-    /// Everybody whom it names.
+    /// Everybody whom it names, first the one whose place an aim takes.
     pub(crate) fn names(&self) -> Vec<Address> {
         let all = |nodes: &[NodeId]| nodes.iter().map(|node| (*node).into()).collect();
         match self {
@@ -381,11 +381,7 @@ impl Fault {
                 match partition {
                     Partition::TwoWay { side } | Partition::OneWay { from: side } => side.clone(),
                     Partition::Partial { a, b } => all(&[*a, *b]),
-                    Partition::Bridge { bridge, side } => {
-                        let mut named: Vec<Address> = all(side);
-                        named.push((*bridge).into());
-                        named
-                    }
+                    Partition::Bridge { bridge, side } => [all(&[*bridge]), all(side)].concat(),
                     Partition::Ring => Vec::new(),
                 }
             }

@@ -169,8 +169,46 @@ fn plan<const N: usize>(entries: [Entry; N]) -> FaultPlan {
     FaultPlan { entries: entries.into() }
 }
 
+/// A plan of up to so many entries of any class.
+fn drawn(number: u32, entries: u8) -> FaultPlan {
+    let block = |which: u8| {
+        let word = |half: u8| StableHasher::hash(&(number, which, half)).to_le_bytes();
+        let mut block = [0; 12];
+        block[..8].copy_from_slice(&word(0));
+        block[8..].copy_from_slice(&word(1)[..4]);
+        block
+    };
+    plan_from_blocks(&(0..entries).map(block).collect::<Vec<_>>(), &FRAME)
+}
+
 fn crash(node: NodeId) -> Fault {
     Fault::Crash { node, point: None, down: Duration::ZERO }
+}
+
+/// Whatever names a node can be aimed at any, and goes on to another.
+#[test]
+fn every_fault_that_names_a_node_takes_aim() {
+    let mut aimed = BTreeSet::new();
+    for number in 0..2_000 {
+        for Entry { fault, .. } in drawn(number, 1).entries {
+            let class = fault.class();
+            if fault.names().is_empty() {
+                continue;
+            }
+            aimed.insert(class);
+            for node in NodeId::all(NODES) {
+                let at_node = fault.aimed_at(node);
+                assert!(at_node.names().contains(&node.into()), "{fault}: {at_node}");
+                assert_eq!(at_node.class(), class);
+            }
+            let stays = fault.moved_on(NODES) == fault;
+            assert_eq!(stays, class.takes_a_node(), "{fault}");
+        }
+    }
+    let unnamed = |class: &Class| !aimed.contains(class);
+    let unnamed: Vec<_> = Class::ALL.into_iter().filter(unnamed).map(Class::name).collect();
+    let everywhere = ["loss", "duplicate", "reorder", "burst", "latency", "throttle", "corrupt"];
+    assert_eq!(unnamed, everywhere);
 }
 
 /// Who was struck by the aim before is up again, and whoever watches the nodes is to see it.
@@ -206,15 +244,7 @@ fn no_plan_changes_a_node_unnamed_or_outlasts_its_end() {
     let reigns = [(A, 15, 80), (B, 60, 300), (C, 200, 220), (D, 250, 600), (A, 500, 900)];
     let mut turned = 0;
     for number in 0..100_u32 {
-        let block = |which: u8| {
-            let word = |half: u8| StableHasher::hash(&(number, which, half)).to_le_bytes();
-            let mut block = [0; 12];
-            block[..8].copy_from_slice(&word(0));
-            block[8..].copy_from_slice(&word(1)[..4]);
-            block
-        };
-        let blocks: Vec<_> = (0..8).map(block).collect();
-        let plan = plan_from_blocks(&blocks, &FRAME);
+        let plan = drawn(number, 8);
         let lost = plan.entries.iter().any(|entry| entry.fault.class().takes_a_node());
         let mut drive = Drive::of(plan, &reigns, Recording::Hash);
         while let Some(deed) = drive.act() {
@@ -248,22 +278,22 @@ fn only_the_first<const N: usize>(entries: [Entry; N]) {
 #[test]
 fn a_crash_is_an_effect_of_the_class_that_brought_it_about() {
     let half = Duration::millis(30);
-    let all = [crash(A), Fault::PowerLoss { nodes: vec![A] }, Fault::Storm { node: A, half }];
-    for (index, fault) in all.iter().enumerate() {
-        // While one keeps the node down, another has nothing to crash.
-        for other in all.iter().enumerate().filter(|(at, _)| *at != index).map(|(_, one)| one) {
-            only_the_first([entry(5, 20, fault.clone()), entry(10, 10, other.clone())]);
-        }
-        only_the_first([entry(5, 500, Fault::Stop { node: A }), entry(10, 10, fault.clone())]);
-        only_the_first([entry(15, 500, Fault::Wipe { node: A }), entry(20, 10, fault.clone())]);
-        // A disk that fails stops its node, and that is no crash of the plan.
-        let disk = Fault::Disk { node: A, wrong: DiskFault::WriteError { after: 0 } };
-        only_the_first([entry(5, 100, disk), entry(20, 10, fault.clone())]);
-    }
+    let all =
+        |node| [crash(node), Fault::PowerLoss { nodes: vec![node] }, Fault::Storm { node, half }];
     let point = Some(CrashPoint::Before(EffectKind::Append));
-    let at_point = Fault::Crash { node: A, point, down: Duration::millis(500) };
-    for other in &all[1..] {
-        only_the_first([entry(5, 100, at_point.clone()), entry(20, 10, other.clone())]);
+    let mut crashes = all(A).to_vec();
+    crashes.extend([
+        Fault::Crash { node: A, point, down: Duration::millis(5) },
+        Fault::Stop { node: A },
+        Fault::Wipe { node: A },
+        Fault::Disk { node: A, wrong: DiskFault::WriteError { after: 0 } },
+    ]);
+    for fault in crashes {
+        for other in all(B).into_iter().filter(|other| other.class() != fault.class()) {
+            // B is down for good, so the other has nothing to crash.
+            let stop = entry(1, 10, Fault::Stop { node: B });
+            only_the_first([entry(15, 40, fault.clone()), stop, entry(4, 60, other)]);
+        }
     }
 }
 

@@ -100,10 +100,9 @@ impl Model for Cells {
             _ => output.is_none(),
         };
         match (self.0, cell(one.0), cell(other.0)) {
-            (Declares::Nothing, ..) => false,
             (Declares::Nonsense, ..) => true,
             (Declares::Truth, Some(a), Some(b)) => a != b || hides(one) && hides(other),
-            (Declares::Truth, ..) => false,
+            (Declares::Nothing | Declares::Truth, ..) => false,
         }
     }
 }
