@@ -7,7 +7,7 @@ use seedfall::builtin::raft_kv;
 use seedfall::checkers::models::{Kv, KvInput, KvOutput};
 use seedfall::sim::Duration;
 use seedfall::{
-    Promise, Runnable, Scenario, Workload, every_operation_completes, invariants, linearizable,
+    Expect, Promise, Runnable, Scenario, Workload, every_operation_completes, invariants, linearizable,
     sometimes,
 };
 use seedfall_protocols::raft::Raft;
@@ -103,7 +103,7 @@ fn like(
         faults: ours.faults,
         horizon: ours.horizon,
         promises: promises(),
-        expect: ours.expect,
+        expect: Expect::Holds,
     }
 }
 
