@@ -300,12 +300,13 @@ fn a_get_asks_again_also_if_a_later_version_could_hide_that_less_is_covered() {
 }
 
 /// A stand-in that holds the tombstone takes in a hint that replaces it without meaning what it
-/// meant, and after that a hint of what it deleted.
+/// meant, and after that a hint of what it deleted, which would come home with the other.
 #[test]
 fn a_tombstone_here_keeps_out_what_it_deleted_also_beside_a_hint_that_replaces_it() {
     let all = order();
     let [first, second, _, fourth, _] = all;
-    let mut bench = bench(GRACE);
+    let config = Config { handoff_every: Duration::millis(70), ..GRACE };
+    let mut bench = bench(config);
     bench.ask(second, request(2, 0), put("a"));
     let old = bench.at(second).siblings(&KEY.into());
     bench.settle(&all);
@@ -324,6 +325,11 @@ fn a_tombstone_here_keeps_out_what_it_deleted_also_beside_a_hint_that_replaces_i
     }
     let kept = bench.at(fourth).hints().values().next().expect("it keeps a hint");
     assert_eq!(values(kept), ["d"]);
+    for _ in 0..2 {
+        bench.wait(config.handoff_every); // The first time, it is told the epoch of the home.
+        bench.settle(&all);
+    }
+    assert_eq!(held(&bench, second), ["d"]);
 }
 
 /// The monitor sees what it is there for.
