@@ -7,8 +7,8 @@ use seedfall::builtin::raft_kv;
 use seedfall::checkers::models::{Kv, KvInput, KvOutput};
 use seedfall::sim::Duration;
 use seedfall::{
-    Expect, Promise, Runnable, Scenario, Workload, every_operation_completes, invariants, linearizable,
-    sometimes,
+    Expect, Promise, Runnable, Scenario, Workload, every_operation_completes, invariants,
+    linearizable, sometimes,
 };
 use seedfall_protocols::raft::Raft;
 
