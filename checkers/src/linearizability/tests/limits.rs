@@ -68,6 +68,8 @@ fn what_a_state_holds_on_the_heap_is_counted() {
     let Verdict::Unknown(exhausted) = &verdict else { panic!("{verdict}") };
     assert_eq!(exhausted.limit, Limit::Bytes);
     assert!((1 << 20..1 << 21).contains(&exhausted.statistics.bytes), "{exhausted:?}");
+    // A hundred states of 32 KB each are more than a megabyte.
+    assert!(exhausted.statistics.configurations < 1_000, "{exhausted:?}");
     assert!(exhausted.to_string().contains(" bytes were not enough"), "{exhausted}");
 }
 

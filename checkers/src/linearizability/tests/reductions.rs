@@ -215,6 +215,24 @@ fn totals_with_lost_answers_agree_with_brute_force() {
 }
 
 #[test]
+fn subsets_of_one_sum_are_kept_apart() {
+    // Four may be two and two, or one and three: what comes then tells which.
+    let mut counts = [0; 3];
+    for more in 1..6 {
+        let mut history = History::new();
+        for (client, n) in (0..).zip([1, 3, 2, 2]) {
+            history.invoke(client, 0, n);
+        }
+        for (time, total) in [(10, 9), (20, 14 + more)] {
+            let add = history.invoke(9, time, 5);
+            history.complete(add, time + 1, total);
+        }
+        let holds = every_search_agrees(&Total, &history, &format!("{more} more"), &mut counts);
+        assert_eq!(holds, more < 5, "{more} more");
+    }
+}
+
+#[test]
 fn cells_that_commute_agree_with_brute_force() {
     for declares in [Declares::Nothing, Declares::Truth] {
         agree(&Cells(declares), ask_cells, answer_cells, |random, _| random.below(5));
