@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// A case file of any bytes is refused with a message, or can be run.
 pub fn case(bytes: &[u8]) {
-    let scenarios = seedfall::builtin::all();
+    let scenarios = seedfall_scenarios::all();
     let text = String::from_utf8_lossy(bytes);
     match Case::parse(Path::new("fuzz.json"), &text, &scenarios) {
         Ok((case, scenario)) => drop(scenario.run(&case.trial())),
@@ -45,7 +45,7 @@ pub fn plan(bytes: &[u8]) {
 /// plan. Says of each fault whether it had an effect.
 pub fn faults(bytes: &[u8]) -> Vec<(Class, bool)> {
     let Some((seed, plan)) = bytes.split_first_chunk::<8>() else { return Vec::new() };
-    let scenarios = seedfall::builtin::all();
+    let scenarios = seedfall_scenarios::all();
     let scenario = three_node_raft(&scenarios);
     let (links, nodes, timing) = (Links::Arbitrary, Nodes::Byzantine, Timing::Asynchronous);
     let model = SystemModel { links, nodes, timing };
@@ -73,7 +73,7 @@ fn three_node_raft(scenarios: &[Box<dyn Runnable>]) -> &dyn Runnable {
 
 /// One run of a three-node Raft, without some of its operations.
 fn raft(seed: [u8; 8], plan: &[u8], is_left_out: impl Fn(usize) -> bool) {
-    let scenarios = seedfall::builtin::all();
+    let scenarios = seedfall_scenarios::all();
     let scenario = three_node_raft(&scenarios);
     let plan = plan_from_bytes(plan, &scenario.frame());
     let operations = scenario.operations().into_iter().enumerate();

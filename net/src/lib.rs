@@ -4,15 +4,11 @@
 //! [`LinkModel`] for each directed link and from the [`Disturbance`]s that are in force: loss,
 //! duplicates, stragglers, clogs and partitions of any shape. It sees who sends to whom, never
 //! what; it names no protocol.
-//!
-//! With the feature `tokio`, `real` runs a protocol over TCP and files instead.
 
 pub mod delay;
 pub mod disturbance;
 mod jam;
 mod rare;
-#[cfg(feature = "tokio")]
-pub mod real;
 pub mod wire;
 
 pub use delay::Delay;

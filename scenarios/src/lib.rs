@@ -1,78 +1,60 @@
-//! Deterministic simulation testing: one seed, one run, one verdict.
-//!
-//! Declare the model, run the protocol, keep the history, judge the history.
-//!
-//! - [`scenario`]: the struct literal in which a test writes its assumptions down;
-//! - [`workload`]: what its clients do; [`clients`]: how they do it, in whatever world;
-//! - [`promise`]: what must hold always, eventually, sometimes;
-//! - [`fault`], [`plan`]: what can go wrong, fault plans as data, and the swarm that draws them
-//!   within the model;
-//! - [`run`]: one run; [`report`]: what it came to; [`mod@sweep`]: many runs;
-//! - [`mod@shrink`]: from a failing run to a story;
-//! - [`explain`]: a run as a picture;
-//! - [`case`]: a failing run, kept; [`diff`]: two runs, and what makes the difference;
-//! - [`arbitrary`]: plans from bytes and as proptest strategies;
-//! - [`testing`]: the door for `cargo test`;
-//! - `service` and `chaos` (with the feature `real`): the same protocols over TCP and files, and
-//!   real processes under a fault plan.
+//! The scenarios that come with Seedfall: one file each, told as a story and then as data.
 
-// The built-in scenarios name this crate as a user's would.
-extern crate self as seedfall;
+use seedfall::run::Runnable;
 
-pub mod arbitrary;
-pub mod builtin;
-pub mod case;
-pub mod catalogue;
-#[cfg(all(feature = "real", unix))]
-pub mod chaos;
-#[cfg(feature = "cli")]
-pub mod cli;
-pub mod clients;
-pub mod contrast;
-mod crowd;
-pub mod diff;
-pub mod explain;
-pub mod fault;
-#[cfg(feature = "cli")]
-pub mod museum;
-mod nemesis;
-mod parallel;
-#[cfg(feature = "cli")]
-pub mod patches;
-pub mod plan;
-pub mod point;
-#[cfg(all(feature = "programs", target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
-pub mod programs;
-pub mod promise;
-pub mod report;
-pub mod run;
-pub mod scenario;
+pub mod abd;
+pub mod bank;
+pub mod byzantine_generals;
+pub mod copied_register;
+pub mod quorum_kv;
+pub mod raft_byzantine;
+pub mod raft_kv;
+pub mod raft_lease;
+pub mod raft_members;
+pub mod raft_snapshot;
+mod registers;
+pub mod saga;
 #[cfg(feature = "real")]
-pub mod service;
-pub mod shrink;
-pub mod swarm;
-pub mod sweep;
-pub mod testing;
-pub mod workload;
+pub mod services;
+pub mod two_generals;
 
-pub use plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError};
-pub use promise::{
-    Judgement, Promise, always, eventually, every_operation_completes, invariant, invariants,
-    linearizable, linearizable_within, sometimes,
-};
-pub use report::{Conclusion, Failure, FailureKind, Report, Unknown};
-pub use run::{Runnable, Trial};
-pub use scenario::{Cluster, Expect, Expectation, Horizon, NEVER_PANICS, Scenario};
-pub use swarm::Swarm;
-pub use testing::check;
-pub use workload::{Invocation, OperationId, Phase, Reply, Workload};
-
-pub use seedfall_checkers as checkers;
-pub use seedfall_net as net;
-pub use seedfall_protocols as protocols;
-pub use seedfall_sim as sim;
-
-/// The code of README.md, compiled and run as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+/// Every built-in scenario.
+pub fn all() -> Vec<Box<dyn Runnable>> {
+    vec![
+        Box::new(raft_kv::five()),
+        Box::new(raft_kv::three()),
+        Box::new(raft_kv::duel()),
+        Box::new(raft_snapshot::scenario()),
+        Box::new(raft_lease::scenario()),
+        Box::new(raft_lease::drifting()),
+        Box::new(raft_members::seven()),
+        Box::new(raft_members::four()),
+        Box::new(abd::many()),
+        Box::new(abd::arbitrary()),
+        Box::new(abd::single()),
+        Box::new(abd::regular()),
+        Box::new(abd::inversion()),
+        Box::new(quorum_kv::strict()),
+        Box::new(quorum_kv::inversion()),
+        Box::new(quorum_kv::sloppy()),
+        Box::new(quorum_kv::gap()),
+        Box::new(quorum_kv::deletes()),
+        Box::new(quorum_kv::siblings()),
+        Box::new(bank::presumed_abort()),
+        Box::new(bank::presumed_commit()),
+        Box::new(bank::crashes()),
+        Box::new(saga::orchestrated()),
+        Box::new(saga::semantic_lock()),
+        Box::new(saga::choreographed()),
+        Box::new(saga::dirty_read()),
+        Box::new(bank::blocking()),
+        Box::new(raft_byzantine::liar()),
+        Box::new(raft_byzantine::twins()),
+        Box::new(raft_byzantine::amnesiac()),
+        Box::new(byzantine_generals::four()),
+        Box::new(byzantine_generals::three()),
+        Box::new(two_generals::reliable()),
+        Box::new(two_generals::lossy()),
+        Box::new(copied_register::scenario()),
+    ]
+}

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let scenarios = seedfall::builtin::all();
+    let scenarios = seedfall_scenarios::all();
     #[cfg(feature = "real")]
-    return seedfall::cli::main_with_services(&scenarios, &seedfall::service::builtin());
+    return seedfall_cli::main_with_services(&scenarios, &seedfall_scenarios::services::all());
     #[cfg(not(feature = "real"))]
-    seedfall::cli::main(&scenarios)
+    seedfall_cli::main(&scenarios)
 }

@@ -1,12 +1,12 @@
 //! Chaos as a stranger starts it: real processes under a plan, and nothing left of them.
-#![cfg(all(feature = "cli", feature = "real", unix))]
+#![cfg(all(feature = "real", unix))]
 
-use seedfall::chaos::{ChaosOptions, ChaosVerdict};
 use seedfall::checkers::models::{KvInput, KvOutput};
-use seedfall::protocols::raft::{self, Raft};
-use seedfall::service::{self, Served as _, Service, Told};
 use seedfall::sim::Seed;
-use seedfall::{FaultPlan, Judgement, Scenario, always, builtin};
+use seedfall::{FaultPlan, Judgement, Scenario, always};
+use seedfall_protocols::raft::{self, Raft};
+use seedfall_real::chaos::{ChaosOptions, ChaosVerdict};
+use seedfall_real::service::{Served as _, Service, Told};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -109,7 +109,7 @@ fn options(nodes: usize, seconds: u64) -> ChaosOptions {
 /// move money.
 #[test]
 fn clients_of_the_bank_go_on_with_transfers() {
-    let services = service::builtin();
+    let services = seedfall_scenarios::services::all();
     let bank = services.iter().find(|service| service.name() == "2pc").expect("it is built in");
     let plan = r#"[{"at": 0, "lasts": 4000000000, "fault": {"wire": {"loss": {"ppm": 20000}}}}]"#;
     let plan = Some(serde_json::from_str(plan).expect("a plan"));
@@ -136,7 +136,7 @@ type Store = Scenario<Raft, KvInput<&'static str, String>, KvOutput<String>>;
 /// Raft under a promise that takes its time to be judged.
 #[expect(clippy::print_stdout, reason = "who started this process reads it")]
 fn judged_for_long() -> Store {
-    let mut scenario = builtin::raft_kv::three();
+    let mut scenario = seedfall_scenarios::raft_kv::three();
     scenario.promises = vec![always("judged for long", |_| {
         println!("it judges");
         #[expect(clippy::disallowed_methods, reason = "this is about real time")]

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{out, seedfall_in};
-use seedfall::builtin;
+
 use seedfall::explain::{Explanation, Happening, PAGE_BYTES_MAX, examine};
 use seedfall::shrink::Effort;
 use seedfall::sim::{Kind, Seed};
@@ -13,7 +13,10 @@ use std::path::Path;
 use std::process::Output;
 
 fn scenario(name: &str) -> Box<dyn Runnable> {
-    builtin::all().into_iter().find(|one| one.name() == name).expect("a built-in scenario")
+    seedfall_scenarios::all()
+        .into_iter()
+        .find(|one| one.name() == name)
+        .expect("a built-in scenario")
 }
 
 fn explain(name: &str, seed: u64, whole: bool) -> Explanation {

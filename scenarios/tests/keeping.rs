@@ -3,8 +3,8 @@
 mod common;
 
 use common::{out, seedfall_in};
-use seedfall::contrast;
 use seedfall::fault::Class;
+use seedfall_cli::contrast;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 //! The commands as a stranger types them: real processes, real signals, real files.
-#![cfg(all(feature = "cli", feature = "real", unix))]
+#![cfg(all(feature = "real", unix))]
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;

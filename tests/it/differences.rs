@@ -1,10 +1,10 @@
 //! `diff` of two runs: the first event that differs, and the decision that makes the difference.
 
-use seedfall::builtin::{copied_register, raft_kv};
 use seedfall::diff::{Decision, Side, compare, neighbour};
 use seedfall::shrink::{DEFAULT_RUNS, Effort, shrink};
 use seedfall::sim::{Override, Seed, Site};
 use seedfall::{Conclusion, FaultPlan, Runnable, Swarm, Trial};
+use seedfall_scenarios::{copied_register, raft_kv};
 
 fn parts_at(one: &Side, two: &Side) -> u64 {
     let pairs = one.report.trace.iter().zip(&two.report.trace);

@@ -1,8 +1,8 @@
 //! The `cargo test` door: what the environment asks for is what is run, and what is printed can be
 //! pasted.
 
-use seedfall::builtin::copied_register;
 use seedfall::{Expect, check};
+use seedfall_scenarios::copied_register;
 use std::process::Command;
 
 /// Set for the child processes of the tests below.

@@ -1,10 +1,10 @@
 //! Faults that are made of parts: each part is there, and together they do what their name says.
 
-use seedfall::builtin::{byzantine_generals, raft_byzantine, raft_kv};
 use seedfall::report::FailureKind;
 use seedfall::run::{Runnable, Trial};
 use seedfall::sim::{Duration, Seed};
 use seedfall::{Class, Entry, Fault, Swarm};
+use seedfall_scenarios::{byzantine_generals, raft_byzantine, raft_kv};
 
 /// The swizzles of a seed.
 fn swizzles(seed: u64) -> Vec<Entry> {

@@ -1,9 +1,9 @@
 //! The museum: its page is what the command prints, and its cases are of this project.
 
 use crate::root;
-use seedfall::builtin;
+
 use seedfall::case::{Case, find};
-use seedfall::museum::{Exhibit, exhibits, page};
+use seedfall_cli::museum::{Exhibit, exhibits, page};
 use std::fs;
 
 const PAGE: &str = "docs/museum.md";
@@ -51,7 +51,7 @@ fn every_patch_has_a_row_and_every_figure_a_patch() {
 /// A case of a planted bug is not this code's run; but it must fit its scenario, and have failed.
 #[test]
 fn every_case_of_the_museum_is_of_a_patch_and_failed() {
-    let scenarios = builtin::all();
+    let scenarios = seedfall_scenarios::all();
     let folder = root().join("tests/museum");
     let Ok(files) = fs::read_dir(&folder) else { return };
     for file in files {

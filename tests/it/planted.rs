@@ -2,9 +2,9 @@
 //! builds them.
 
 use crate::root;
-use seedfall::builtin;
+
 use seedfall::case::find;
-use seedfall::patches::Planted;
+use seedfall_cli::patches::Planted;
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -26,7 +26,7 @@ fn every_bug_of_the_journal_applies_and_names_the_test_that_finds_it() {
 fn every_patch_applies_and_says_what_it_breaks() {
     let patches = Planted::read_all(&root().join("tests/planted")).expect("readable patches");
     assert!(patches.len() >= 8, "the planted bugs are there: {}", patches.len());
-    let scenarios = builtin::all();
+    let scenarios = seedfall_scenarios::all();
     for patch in patches {
         let files = patch.apply(&root()).unwrap_or_else(|error| panic!("{error}"));
         assert!(!files.is_empty(), "{} changes nothing", patch.name);

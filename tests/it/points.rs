@@ -1,7 +1,6 @@
 //! The point of no return, the cause, and the last moment of a fix.
 
 use crate::shrinking::small;
-use seedfall::builtin::{copied_register, raft_kv};
 use seedfall::checkers::models::{Register, RegisterInput, RegisterOutput};
 use seedfall::diff::Side;
 use seedfall::point::{self, Futures, cause, point, too_late};
@@ -9,6 +8,7 @@ use seedfall::run::Fork;
 use seedfall::shrink::{DEFAULT_RUNS, Effort, shrink};
 use seedfall::sim::{Context, NodeId, Protocol, Recording, RequestId, Seed};
 use seedfall::{Expect, Reply, Runnable, Scenario, Trial, Workload};
+use seedfall_scenarios::{copied_register, raft_kv};
 use std::num::NonZeroUsize;
 
 fn fails(scenario: &dyn Runnable, trial: &Trial) -> bool {

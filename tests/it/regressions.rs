@@ -3,11 +3,11 @@
 //! retired is named here.
 
 use crate::root;
-use seedfall::builtin::{self, copied_register};
 use seedfall::case::Case;
 use seedfall::shrink::{DEFAULT_RUNS, Effort, shrink};
 use seedfall::sim::Seed;
 use seedfall::{Conclusion, Expect, Runnable, Scenario, Trial, testing};
+use seedfall_scenarios::{self, copied_register};
 use std::fs;
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ fn cases() -> Vec<PathBuf> {
 
 #[test]
 fn every_kept_case_replays_and_passes() {
-    let scenarios = builtin::all();
+    let scenarios = seedfall_scenarios::all();
     let mut broken = Vec::new();
     let mut retired = Vec::new();
     for path in cases() {

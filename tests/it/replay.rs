@@ -8,7 +8,7 @@ use crate::root;
 use seedfall::case::{Case, Replayed};
 use seedfall::sim::{DrawAddress, Recording, Seed, StableHasher};
 use seedfall::sweep::{Sweep, sweep};
-use seedfall::{Runnable, Trial, builtin};
+use seedfall::{Runnable, Trial};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -20,7 +20,7 @@ const SEEDS: u64 = 10;
 /// The golden file: a line for each scenario and seed, as `seedfall hash` prints it.
 fn hashes() -> String {
     let mut text = String::new();
-    for scenario in builtin::all() {
+    for scenario in seedfall_scenarios::all() {
         for seed in 0..SEEDS {
             let report = scenario.run(&Trial::of(Seed(seed)));
             let (name, hash, events) = (scenario.name(), report.hash, report.events);
@@ -51,7 +51,7 @@ fn hashes_are_the_golden_ones() {
 
 #[test]
 fn a_seed_is_the_same_run_alone_and_inside_a_parallel_sweep() {
-    for scenario in builtin::all() {
+    for scenario in seedfall_scenarios::all() {
         let alone = (0..40).fold(0_u64, |sum, seed| {
             let hash = scenario.run(&Trial::of(Seed(seed))).hash;
             sum.wrapping_add(StableHasher::hash(&(seed, hash)))
@@ -67,7 +67,7 @@ fn a_seed_is_the_same_run_alone_and_inside_a_parallel_sweep() {
 
 #[test]
 fn recording_does_not_change_a_run() {
-    for scenario in builtin::all() {
+    for scenario in seedfall_scenarios::all() {
         let hash = |recording| scenario.run(&Trial { recording, ..Trial::of(Seed(3)) }).hash;
         let plain = hash(Recording::Hash);
         assert_eq!(plain, hash(Recording::Ring(16)), "{}", scenario.name());
@@ -86,7 +86,7 @@ fn draws(scenario: &dyn Runnable, trial: &Trial) -> BTreeMap<DrawAddress, [u32; 
 /// same.
 #[test]
 fn leaving_one_thing_out_moves_no_other_draw() {
-    let scenarios = builtin::all();
+    let scenarios = seedfall_scenarios::all();
     let (mut deletions, mut changed) = (0, 0);
     let mut shared_share = Vec::new();
     for seed in 0..100 {
@@ -121,7 +121,7 @@ fn leaving_one_thing_out_moves_no_other_draw() {
 }
 
 fn some_case() -> (Case, Trial) {
-    let scenarios = builtin::all();
+    let scenarios = seedfall_scenarios::all();
     let scenario = scenarios[0].as_ref();
     let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(5)) };
     let report = scenario.run(&trial);
@@ -132,14 +132,14 @@ fn some_case() -> (Case, Trial) {
 #[test]
 fn a_case_replays_to_the_same_run() {
     let (case, trial) = some_case();
-    let report = builtin::all()[0].run(&trial);
+    let report = seedfall_scenarios::all()[0].run(&trial);
     assert_eq!(case.compare(&report), Replayed::Same);
 }
 
 #[test]
 fn a_replay_that_differs_names_the_first_differing_event() {
     let (mut case, trial) = some_case();
-    let report = builtin::all()[0].run(&trial);
+    let report = seedfall_scenarios::all()[0].run(&trial);
     let parted = |case: &Case| match case.compare(&report) {
         Replayed::Parted { event, now } => (event, now),
         Replayed::Same => panic!("the runs differ"),
@@ -162,7 +162,7 @@ fn another_plan_parts_where_its_first_fault_begins() {
     let (case, mut trial) = some_case();
     trial.plan = Some(seedfall::FaultPlan::default());
     assert!(!case.plan.entries.is_empty(), "the stored run has faults");
-    let report = builtin::all()[0].run(&trial);
+    let report = seedfall_scenarios::all()[0].run(&trial);
     let Replayed::Parted { event, .. } = case.compare(&report) else {
         panic!("a run without faults is another run");
     };

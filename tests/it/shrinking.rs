@@ -1,11 +1,11 @@
 //! What shrinking promises: the same failure, nothing in it that could be left out, and the same
 //! result every time.
 
-use seedfall::builtin::{self, copied_register, raft_kv};
 use seedfall::case::{Case, Replayed};
 use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, Stop, arrivals, shrink, story};
 use seedfall::sim::{DrawAddress, Event, Recording, Seed, Site};
 use seedfall::{Runnable, Swarm, Trial};
+use seedfall_scenarios::{self, copied_register, raft_kv};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ fn a_shrunk_run_ends_with_what_breaks_it() {
 /// Only so may a shrunk run be cut short: whoever keeps an `always` to the end keeps it throughout.
 #[test]
 fn a_run_that_passes_breaks_no_promise_when_it_is_cut_short() {
-    for scenario in builtin::all() {
+    for scenario in seedfall_scenarios::all() {
         for seed in 0..2 {
             let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(seed)) };
             let whole = scenario.run(&trial);

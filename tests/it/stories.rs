@@ -1,6 +1,5 @@
 //! What stories promise: they hold the cause, and they are of one failure.
 
-use seedfall::builtin::copied_register;
 use seedfall::checkers::models::{Register, RegisterInput, RegisterOutput};
 use seedfall::explain::{End, Explanation, examine};
 use seedfall::net::Disturbance;
@@ -12,6 +11,7 @@ use seedfall::sim::{
 use seedfall::{
     Cluster, Expect, Horizon, Promise, Reply, Runnable, Scenario, Swarm, Trial, Workload,
 };
+use seedfall_scenarios::copied_register;
 
 type Ask = RegisterInput<u64>;
 type Answer = RegisterOutput<u64>;

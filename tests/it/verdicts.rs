@@ -358,7 +358,7 @@ fn a_plan_that_exceeds_its_model_is_refused() {
 
 #[test]
 fn drawn_plans_fit_their_frame_and_use_every_class() {
-    let mut frame = seedfall::builtin::all()[0].frame();
+    let mut frame = seedfall_scenarios::all()[0].frame();
     frame.model.links = Links::Arbitrary;
     frame.model.nodes = Nodes::Byzantine;
     assert!(frame.spare > 0, "or nothing may be stopped, wiped or made to lie");

@@ -193,7 +193,7 @@ pub fn raft(lives: u64) -> Done {
 /// R: whole episodes of the built-in three-node scenario, with every fault of its model and every
 /// check.
 pub fn episodes(count: u64) -> Done {
-    let scenario = seedfall::builtin::raft_kv::three();
+    let scenario = seedfall_scenarios::raft_kv::three();
     let (mut check, mut messages, mut completed) = (0, 0, 0);
     for seed in 0..count {
         let report = scenario.run(&Trial::of(Seed(seed)));

@@ -2,11 +2,11 @@
 
 use super::{Cluster, PATIENCE, raft_ask, raft_config, run};
 use super::{get, put};
-use seedfall::net::real::{Client, Files, Journal, Setup, Stopped, start, who_is};
-use seedfall::protocols::kv::Answer;
-use seedfall::protocols::raft::{Raft, Request};
 use seedfall::sim::wal::Storage;
 use seedfall::sim::{ClientId, NodeId, Seed};
+use seedfall_protocols::kv::Answer;
+use seedfall_protocols::raft::{Raft, Request};
+use seedfall_real::driver::{Client, Files, Journal, Setup, Stopped, start, who_is};
 use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

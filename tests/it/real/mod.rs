@@ -3,14 +3,14 @@
 mod faults;
 mod recordings;
 
-use seedfall::net::real::{
+use seedfall::sim::{ClientId, Duration, NodeId, Seed};
+use seedfall_protocols::kv::{Answer, Command};
+use seedfall_protocols::raft::{Config, Raft, Request, Response};
+use seedfall_protocols::{abd, saga, two_phase_commit};
+use seedfall_real::driver::{
     Client, Deployable, Disk, Files, Folder, Identity, Journal, Recorder, Running, Setup, Writes,
     start,
 };
-use seedfall::protocols::kv::{Answer, Command};
-use seedfall::protocols::raft::{Config, Raft, Request, Response};
-use seedfall::protocols::{abd, saga, two_phase_commit};
-use seedfall::sim::{ClientId, Duration, NodeId, Seed};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -211,7 +211,7 @@ fn a_store_survives_its_leader_and_its_own_end() {
         cluster.stop().await;
         for node in NodeId::all(3) {
             let text = std::fs::read_to_string(cluster.recording(node)).expect("a recording");
-            let done = seedfall::net::real::rerun::<Raft>(&text).expect("a whole recording");
+            let done = seedfall_real::driver::rerun::<Raft>(&text).expect("a whole recording");
             assert_eq!(done.difference, None);
             let lives = if node == leader { 3 } else { 2 };
             assert_eq!(done.lives.len(), lives, "{node}");
@@ -242,7 +242,7 @@ where
     let mut effects = 0;
     for node in NodeId::all(3) {
         let text = std::fs::read_to_string(cluster.recording(node)).expect("a recording");
-        let done = seedfall::net::real::rerun::<P>(&text).expect("a whole recording");
+        let done = seedfall_real::driver::rerun::<P>(&text).expect("a whole recording");
         assert_eq!(done.difference, None, "{protocol} {node}");
         effects += done.totals().1;
     }

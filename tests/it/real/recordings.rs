@@ -1,10 +1,10 @@
 //! Recordings: what is replayed equals what was recorded, and what was altered is named.
 
 use super::{Cluster, put, raft_ask, raft_config, run};
-use seedfall::net::real::{Client, End, Rerun, rerun, who_recorded};
-use seedfall::protocols::raft::Raft;
 use seedfall::sim::wal::crc32c;
 use seedfall::sim::{ClientId, NodeId};
+use seedfall_protocols::raft::Raft;
+use seedfall_real::driver::{Client, End, Rerun, rerun, who_recorded};
 
 /// What a leader of three did for two commands.
 fn recording() -> String {

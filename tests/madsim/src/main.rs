@@ -7,5 +7,5 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(seedfall_madsim::subject::INSIDE) {
         return seedfall_madsim::inside::main(&subjects);
     }
-    seedfall::cli::main(&seedfall_madsim::outside::runnables(subjects))
+    seedfall_cli::main(&seedfall_madsim::outside::runnables(subjects))
 }

@@ -9,7 +9,7 @@ use seedfall::clients::Lost;
 use seedfall::sim::wal::Storage;
 use seedfall::sim::{ClientId, Disk, Draws, NodeId, Seed, Site, StableHasher};
 use seedfall::{OperationId, Reply};
-use seedfall_net::real::{AskError, Client, Journal, Setup, start};
+use seedfall_real::driver::{AskError, Client, Journal, Setup, start};
 use seedfall_protocols::kv::{self, Command};
 use seedfall_protocols::raft::{Config, Raft, Request, Response};
 use std::net::SocketAddr;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    seedfall::cli::main(&seedfall_raft_rs::scenarios::all())
+    seedfall_cli::main(&seedfall_raft_rs::scenarios::all())
 }

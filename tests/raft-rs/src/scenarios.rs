@@ -3,7 +3,7 @@
 
 use crate::invariants::Invariants;
 use crate::server::{Config, Server};
-use seedfall::builtin::raft_kv;
+use seedfall_scenarios::raft_kv;
 use seedfall::checkers::models::{Kv, KvInput, KvOutput};
 use seedfall::sim::Duration;
 use seedfall::{

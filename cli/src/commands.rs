@@ -1,0 +1,419 @@
+//! The commands, as a function over a list of scenarios.
+//!
+//! Three lines give a crate of yours the same commands for its own scenarios:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     seedfall::cli::main(&seedfall::builtin::all())
+//! }
+//! ```
+
+#[cfg(all(feature = "real", unix))]
+mod chaos;
+mod check;
+mod diff;
+mod explain;
+mod faults;
+mod inspect;
+mod keep;
+mod logs;
+mod matrix;
+mod museum;
+mod planted;
+mod point;
+mod quiet;
+#[cfg(feature = "real")]
+mod real;
+mod show;
+mod sweeps;
+
+use clap::{Args, Parser, Subcommand};
+use quiet::quietly;
+use seedfall::case::find;
+use seedfall::fault::Class;
+use seedfall::report::{Conclusion, FailureKind};
+use seedfall::run::Runnable;
+use seedfall::shrink::{DEFAULT_RUNS, Effort};
+use seedfall::sweep::{Meaning, all_cores};
+use seedfall::testing::{parse_seed, parse_seeds};
+use seedfall_sim::SystemModel;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Deterministic simulation testing: one seed, one run, one verdict.
+///
+/// Without a command, every scenario is swept for about 20 seconds in all, and a table says what
+/// came of it.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print JSON, one object a line, for machines.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 every property kept, 1 safety broken, 2 bad usage or input, 3 liveness broken or
+stuck, 4 nothing proved (vacuous, or undecided), 5 the protocol, the workload or a property
+panicked, 6 a run does not end or eats up the memory, 7 two runs of one seed differ, 70 a bug of
+Seedfall itself.
+
+Examples:
+  seedfall                                   sweep everything for 20 seconds
+  seedfall sweep raft-kv --seeds 0..10000    these seeds
+  seedfall replay raft-kv --seed 17          one run, told
+  seedfall shrink raft-kv --seed 17          a failing run made small, and its story
+  seedfall explain raft-kv --seed 17         the same as columns; --html FILE: as a page
+  seedfall trace raft-kv --seed 17 | less    every event of it";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lists the scenarios, what they assume and what they promise.
+    List,
+    /// Runs many seeds of a scenario (or of all), until one fails.
+    Sweep(SweepArgs),
+    /// Runs one seed, or a stored case, and tells what it came to.
+    Replay(ReplayArgs),
+    /// Makes a failing run small, and tells its story.
+    Shrink(ShrinkArgs),
+    /// Shows a run, shrunk if it fails: who did what when, and what led to the violation.
+    Explain(ExplainArgs),
+    /// Prints every event of one run: of a seed, or a stored case.
+    Trace(TraceArgs),
+    /// Prints the trace hash of each seed: equal hashes mean equal runs, event for event.
+    Hash(HashArgs),
+    /// Judges a history from a file: linearizability, weaker models, transactions.
+    Check(check::CheckArgs),
+    /// Shows every class of faults: what permits it, how much is drawn, whether it fires, and which
+    /// planted bug needs it.
+    Faults(faults::FaultsArgs),
+    /// Runs every scenario under every model of links, nodes and timing, claimed or not.
+    Matrix(matrix::MatrixArgs),
+    /// Plants bugs (patches) in a copy of a project, one by one, and counts the seeds until each is
+    /// found.
+    Planted(planted::PlantedArgs),
+    /// Tells at which event of a failing run its failure became likely: the point of no return.
+    Point(point::PointArgs),
+    /// Compares two runs: the first event that differs, and the decision that makes the difference.
+    Diff(diff::DiffArgs),
+    /// Keeps a case among those that `cargo test` replays, or refreshes one that is stale.
+    Keep(keep::KeepArgs),
+    /// Lists the planted bugs, the runs that show them, and what finding them took; or tells one.
+    Museum(museum::MuseumArgs),
+    /// Runs one node of a protocol for real, over TCP and files, until Ctrl-C.
+    #[cfg(feature = "real")]
+    Serve(real::ServeArgs),
+    /// Asks a cluster of served nodes one thing.
+    #[cfg(feature = "real")]
+    Client(real::ClientArgs),
+    /// Kills, freezes, cuts off and restarts real processes on this machine, and judges what their
+    /// clients saw.
+    #[cfg(all(feature = "real", unix))]
+    Chaos(chaos::ChaosArgs),
+    /// Replays the recording of a served node (`serve --record`), and compares every effect.
+    #[cfg(feature = "real")]
+    Rerun(real::RerunArgs),
+}
+
+#[derive(Debug, Args)]
+struct SweepArgs {
+    /// The scenario; without it, all of them.
+    name: Option<String>,
+    /// Which seeds: A..B (B excluded), or a count. Without it, from 0 until the time is up.
+    #[arg(long, value_parser = parse_seeds, value_name = "A..B")]
+    seeds: Option<Range<u64>>,
+    /// How long, in all: 500ms, 60s, 5m, 2h. Without it (and without --seeds), 20s.
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
+    time: Option<Duration>,
+    /// How many threads; without it, one a core.
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Go on after a failure, and count them.
+    #[arg(long)]
+    keep_going: bool,
+    /// Leave a class of faults out of every plan (may be repeated); `faults` lists them.
+    #[arg(long, value_parser = parse_class, value_name = "CLASS")]
+    without: Vec<Class>,
+    /// Draw faults within another model: LINKS,NODES,TIMING, as in
+    /// `arbitrary,byzantine,asynchronous`.
+    #[arg(long, value_parser = matrix::parse_model, value_name = "MODEL")]
+    under: Option<SystemModel>,
+    /// Where failing runs are kept as cases; with --under or --without none is.
+    #[arg(long, default_value = "target/seedfall", value_name = "FOLDER")]
+    save_to: PathBuf,
+    /// Do not shrink a run that fails, and keep nothing.
+    #[arg(long)]
+    whole: bool,
+}
+
+#[derive(Debug, Args)]
+struct TraceArgs {
+    /// The scenario (with --seed), or the file of a case.
+    target: String,
+    /// The seed.
+    #[arg(long, value_parser = parse_seed)]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// The scenario (with --seed), or the file of a case.
+    target: String,
+    /// The seed.
+    #[arg(long, value_parser = parse_seed)]
+    seed: Option<u64>,
+    /// Keep the run as a case in this file.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Show the protocol's own logs from this level on, with virtual time and node.
+    #[arg(long, value_name = "LEVEL", value_parser = ["error", "warn", "info", "debug", "trace"])]
+    log: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ShrinkArgs {
+    /// The scenario (with --seed), or the file of a case.
+    target: String,
+    /// The seed.
+    #[arg(long, value_parser = parse_seed)]
+    seed: Option<u64>,
+    /// If it does not become small, shrink up to so many of the seeds after it that fail in the
+    /// same way, and keep the smallest.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    further: usize,
+    #[command(flatten)]
+    effort: EffortArgs,
+    /// Keep the small run as a case in this file.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    /// The scenario (with --seed), or the file of a case.
+    target: String,
+    /// The seed.
+    #[arg(long, value_parser = parse_seed)]
+    seed: Option<u64>,
+    /// Write it as one HTML page that needs no network.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Do not shrink a run that fails.
+    #[arg(long)]
+    whole: bool,
+    /// In the page, also at which event the failure became likely; takes some seconds.
+    #[arg(long, requires = "html")]
+    point: bool,
+    #[command(flatten)]
+    effort: EffortArgs,
+}
+
+/// What making a run small may take.
+#[derive(Debug, Args)]
+struct EffortArgs {
+    /// How many runs shrinking may take.
+    #[arg(long, default_value_t = DEFAULT_RUNS, value_name = "N")]
+    runs: u64,
+    /// How long it may take: 500ms, 60s, 5m. Where that decides, so does the machine.
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
+    time: Option<Duration>,
+    /// How many threads; without it, one a core. The result is the same.
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+}
+
+impl EffortArgs {
+    fn get(&self) -> Effort {
+        let Self { runs, time, jobs } = *self;
+        Effort { runs, time, jobs: jobs.unwrap_or_else(all_cores) }
+    }
+}
+
+#[derive(Debug, Args)]
+struct HashArgs {
+    /// The scenario.
+    name: String,
+    /// Which seeds: A..B (B excluded), or a count.
+    #[arg(long, value_parser = parse_seeds, value_name = "A..B", default_value = "0..10")]
+    seeds: Range<u64>,
+}
+
+/// What went wrong before anything could be judged: one line, and exit code 2.
+struct Problem(String);
+
+impl<E: std::fmt::Display> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs the command that the arguments ask for, over these scenarios. The exit code says what came
+/// of it.
+pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
+    finish(run(
+        scenarios,
+        #[cfg(feature = "real")]
+        &[],
+        Cli::parse(),
+    ))
+}
+
+/// As [`main`], with protocols to be served for real beside the scenarios.
+#[cfg(feature = "real")]
+pub fn main_with_services(
+    scenarios: &[Box<dyn Runnable>],
+    services: &[Box<dyn seedfall_real::service::Served>],
+) -> ExitCode {
+    finish(run(scenarios, services, Cli::parse()))
+}
+
+fn run(
+    scenarios: &[Box<dyn Runnable>],
+    #[cfg(feature = "real")] services: &[Box<dyn seedfall_real::service::Served>],
+    cli: Cli,
+) -> Result<u8, Problem> {
+    make_sense(scenarios)?;
+    let json = cli.json;
+    match cli.command {
+        None => quietly(|| sweeps::everything(scenarios, json)),
+        Some(Command::List) => inspect::list(scenarios, json),
+        Some(Command::Sweep(args)) => quietly(|| sweeps::sweep(scenarios, &args, json)),
+        Some(Command::Replay(args)) => inspect::replay(scenarios, &args, json),
+        Some(Command::Shrink(args)) => quietly(|| inspect::shrink(scenarios, &args, json)),
+        Some(Command::Explain(args)) => quietly(|| explain::explain(scenarios, &args, json)),
+        Some(Command::Trace(args)) => inspect::trace(scenarios, &args, json),
+        Some(Command::Hash(args)) => inspect::hash(scenarios, &args, json),
+        Some(Command::Check(args)) => check::check(&args, json),
+        Some(Command::Faults(args)) => quietly(|| faults::faults(scenarios, &args, json)),
+        Some(Command::Matrix(args)) => quietly(|| matrix::matrix(scenarios, &args, json)),
+        Some(Command::Planted(args)) => planted::planted(scenarios, &args, json),
+        Some(Command::Point(args)) => quietly(|| point::point(scenarios, &args, json)),
+        Some(Command::Diff(args)) => quietly(|| diff::diff(scenarios, &args, json)),
+        Some(Command::Keep(args)) => quietly(|| keep::keep(scenarios, &args, json)),
+        Some(Command::Museum(args)) => museum::museum(&args, json),
+        #[cfg(feature = "real")]
+        Some(Command::Serve(args)) => real::serve(services, &args),
+        #[cfg(feature = "real")]
+        Some(Command::Client(args)) => real::client(services, &args, json),
+        #[cfg(all(feature = "real", unix))]
+        Some(Command::Chaos(args)) => chaos::chaos(services, &args, json),
+        #[cfg(feature = "real")]
+        Some(Command::Rerun(args)) => real::rerun(services, &args, json),
+    }
+}
+
+/// Whether every scenario makes sense, and each is known by a name of its own.
+fn make_sense(scenarios: &[Box<dyn Runnable>]) -> Result<(), Problem> {
+    let mut names = std::collections::BTreeSet::new();
+    for scenario in scenarios {
+        scenario.validate().map_err(Problem)?;
+        if !names.insert(scenario.name()) {
+            return Err(Problem(format!(
+                "two scenarios are named `{}`, so the second could not be run by name; give it \
+                 another `name`",
+                scenario.name()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn finish(done: Result<u8, Problem>) -> ExitCode {
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(Problem(message)) => {
+            show::error(&message);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The scenario of this name, or a problem that names the nearest.
+fn scenario<'a>(
+    scenarios: &'a [Box<dyn Runnable>],
+    name: &str,
+) -> Result<&'a dyn Runnable, Problem> {
+    find(scenarios, name).map_err(|near| {
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`list` shows those that there are".to_owned(),
+        };
+        Problem(format!("unknown scenario `{name}`; {hint}"))
+    })
+}
+
+fn code_of_kind(kind: FailureKind) -> u8 {
+    match kind {
+        FailureKind::Safety => 1,
+        FailureKind::Liveness | FailureKind::Stuck => 3,
+        FailureKind::Crash => 5,
+        FailureKind::Hang => 6,
+        FailureKind::Nondeterminism => 7,
+        FailureKind::Internal => 70,
+    }
+}
+
+fn code_of_conclusion(conclusion: Conclusion<'_>) -> u8 {
+    match conclusion {
+        Conclusion::Passed => 0,
+        Conclusion::Vacuous(_) | Conclusion::Unknown(_) => 4,
+        Conclusion::Failed(failure) => code_of_kind(failure.kind),
+    }
+}
+
+fn code_of_meaning(meaning: &Meaning) -> u8 {
+    match meaning {
+        Meaning::Good => 0,
+        Meaning::Vacuous(_) => 4,
+        Meaning::Broken(kind) => code_of_kind(*kind),
+    }
+}
+
+/// Reads a class of faults.
+fn parse_class(text: &str) -> Result<Class, String> {
+    let all = Class::ALL.map(Class::name);
+    let known = Class::ALL.into_iter().find(|class| class.name() == text);
+    known.ok_or_else(|| format!("`{text}` is not a class of faults; there are {}", all.join(", ")))
+}
+
+/// Reads a span of time with its unit.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    match digits.parse::<u64>().ok().and_then(|count| count.checked_mul(millis)) {
+        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
+        _ => Err(format!("`{text}` is not a span of time; expected 500ms, 60s, 5m or 2h")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn spans_of_time_have_a_unit() {
+        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_time("2h"), Ok(Duration::from_secs(7_200)));
+        for wrong in ["", "5", "s", "0s", "-1s", "1d", "99999999999999999999h"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! `seedfall` and `seedfall sweep`.
+
+use super::{Problem, SweepArgs, code_of_meaning, explain, scenario, show};
+use indicatif::{ProgressBar, ProgressStyle};
+use seedfall::case::Case;
+use seedfall::report::Failure;
+use seedfall::run::{Runnable, Trial};
+use seedfall::scenario::Expectation;
+use seedfall::shrink::{DEFAULT_RUNS, Effort, alike, shrink_best};
+use seedfall::sweep::{Limits, Meaning, Summary, Sweep, all_cores, sweep as run_sweep};
+use std::iter::once;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the main job takes, in all.
+const MAIN_JOB: Duration = Duration::from_secs(20);
+
+/// The main job: every scenario, for about twenty seconds in all.
+pub(super) fn everything(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<u8, Problem> {
+    let args = SweepArgs {
+        name: None,
+        seeds: None,
+        time: None,
+        jobs: None,
+        keep_going: false,
+        without: Vec::new(),
+        under: None,
+        save_to: PathBuf::from("target/seedfall"),
+        whole: false,
+    };
+    sweep(scenarios, &args, json)
+}
+
+/// Sweeps one scenario or all, shows the table, and keeps what failed.
+pub(super) fn sweep(
+    scenarios: &[Box<dyn Runnable>],
+    args: &SweepArgs,
+    json: bool,
+) -> Result<u8, Problem> {
+    let chosen: Vec<&dyn Runnable> = match &args.name {
+        Some(name) => vec![scenario(scenarios, name)?],
+        None => scenarios.iter().map(AsRef::as_ref).collect(),
+    };
+    if chosen.is_empty() {
+        return Err(Problem("there is no scenario to sweep".to_owned()));
+    }
+    // A run that panics is a verdict, told in the table; its backtrace would tear the progress bar.
+    let all_of_it = args.time.or(args.seeds.is_none().then_some(MAIN_JOB));
+    let mut swept = Vec::new();
+    for (index, scenario) in chosen.iter().enumerate() {
+        let took: Duration = swept.iter().map(|(_, summary, _): &Swept<'_>| summary.took).sum();
+        let left = (chosen.len() - index) as u32;
+        let time = all_of_it.map(|all| all.saturating_sub(took) / left);
+        let (summary, meaning) = one(*scenario, args, time, json);
+        swept.push((*scenario, summary, meaning));
+    }
+    if json {
+        for (scenario, summary, meaning) in &swept {
+            show::line(&show::sweep_json(*scenario, summary, meaning).to_string());
+        }
+    } else {
+        tell(&swept);
+    }
+    for (scenario, summary, meaning) in &swept {
+        let Some(failure) = summary.first_failure() else { continue };
+        // A control that behaves as it should has a story too, but nobody waits for it.
+        let asked = !args.whole && (args.name.is_some() || !matches!(meaning, Meaning::Good));
+        // Whatever replays a seed draws the faults of the scenario's own model, all of them.
+        let own_faults = args.without.is_empty() && args.under.is_none();
+        if asked && own_faults {
+            keep(*scenario, failure, &args.save_to, json)?;
+        } else if !json {
+            let (name, seed) = (scenario.name(), failure.seed.0);
+            let words = show::verdict(*scenario, summary, meaning);
+            let how = if own_faults {
+                format!("`explain {name} --seed {seed}` shows it")
+            } else {
+                format!("`{}` finds it again", failure.replay)
+            };
+            show::line(&format!("{name}: {words}; {how}"));
+        }
+    }
+    Ok(swept
+        .iter()
+        .map(|(.., meaning)| code_of_meaning(meaning))
+        .find(|code| *code > 0)
+        .unwrap_or(0))
+}
+
+type Swept<'a> = (&'a dyn Runnable, Summary, Meaning);
+
+fn one(
+    scenario: &dyn Runnable,
+    args: &SweepArgs,
+    time: Option<Duration>,
+    json: bool,
+) -> (Summary, Meaning) {
+    let seeds: Range<u64> = args.seeds.clone().unwrap_or(0..u64::MAX);
+    let bar = progress_bar(scenario.name(), &seeds, time, json);
+    let plan = Sweep {
+        seeds,
+        time,
+        jobs: args.jobs.unwrap_or_else(all_cores),
+        keep_going: args.keep_going,
+        model: args.under,
+        without: args.without.clone(),
+        limits: Limits::DEFAULT,
+    };
+    let by_time = bar.length().is_some() && time.is_some() && args.seeds.is_none();
+    let summary = run_sweep(scenario, &plan, &|progress| {
+        if by_time {
+            bar.set_position(bar.elapsed().as_millis() as u64);
+        } else {
+            bar.inc(progress.seeds);
+        }
+        bar.set_message(match &progress.slow {
+            Some((seed, doing, since)) => {
+                format!("{}: seed {seed}: {doing}, for {} s", scenario.name(), since.as_secs())
+            }
+            None => scenario.name().to_owned(),
+        });
+    });
+    bar.finish_and_clear();
+    let meaning = summary.meaning(scenario);
+    (summary, meaning)
+}
+
+/// A bar over the seeds if they are counted, else over the time; hidden where there is no terminal.
+fn progress_bar(
+    name: &'static str,
+    seeds: &Range<u64>,
+    time: Option<Duration>,
+    hidden: bool,
+) -> ProgressBar {
+    if hidden {
+        return ProgressBar::hidden();
+    }
+    let counted = seeds.end < u64::MAX;
+    let (length, unit) = match time {
+        Some(time) if !counted => (time.as_millis() as u64, "{elapsed_precise}"),
+        _ => (seeds.end - seeds.start, "{human_pos}/{human_len} seeds, {eta} left"),
+    };
+    let bar = ProgressBar::new(length).with_message(name);
+    match ProgressStyle::with_template(&format!("{{msg:24}} {{wide_bar}} {unit}")) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn tell(swept: &[Swept<'_>]) {
+    let mut table = show::sweep_table();
+    for (scenario, summary, meaning) in swept {
+        table.add_row(show::row(*scenario, summary, meaning));
+    }
+    show::line(&table.to_string());
+    show::line("");
+    for (scenario, summary, _) in swept {
+        show::line(&show::details(*scenario, summary));
+    }
+    let clean = swept.iter().filter(|(scenario, summary, meaning)| {
+        *meaning == Meaning::Good && scenario.expect() == Expectation::Holds && summary.passed > 0
+    });
+    let bounds: Vec<String> = clean
+        .map(|(scenario, summary, _)| {
+            // The rule of three: none in N bounds the rate by 3/N at 95 %.
+            let bound = 300.0 / summary.passed as f64;
+            format!("  {:<24} fewer than {bound:.4} % of seeds fail", scenario.name())
+        })
+        .collect();
+    if !bounds.is_empty() {
+        show::line("");
+        show::line(
+            "What a clean sweep means: no seed failed, so with 95 % confidence (the rule of three)",
+        );
+        bounds.iter().for_each(|bound| show::line(bound));
+        show::line(
+            "under these faults and this workload. It says nothing of faults that were not drawn.",
+        );
+    }
+}
+
+/// How long a sweep works on making a failing run small, at most.
+const SHRINK_TIME: Duration = Duration::from_secs(30);
+
+/// How many further seeds that fail in the same way are made small, if the first does not become
+/// so.
+const FURTHER: usize = 3;
+
+/// How long those are looked for, at most.
+pub(super) const LOOK_TIME: Duration = Duration::from_secs(5);
+
+/// Makes a failing run small, tells its story, and keeps it as a case.
+fn keep(
+    scenario: &dyn Runnable,
+    failure: &Failure,
+    folder: &Path,
+    json: bool,
+) -> Result<(), Problem> {
+    if !failure.kind.can_be_shrunk() {
+        if !json {
+            show::line("");
+            show::failure(failure);
+        }
+        return Ok(());
+    }
+    let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
+    let first = Trial::of(failure.seed);
+    let further = alike(scenario, &first, FURTHER, LOOK_TIME, effort.jobs);
+    let shrunk = shrink_best(scenario, once(first.clone()).chain(further), &effort);
+    let shrunk = shrunk.ok_or_else(|| {
+        Problem("two runs of one seed differ: the protocol is not a value".into())
+    })?;
+    let path = folder.join(format!("{}-{}.json", scenario.name(), shrunk.report.seed.0));
+    Case::of(&shrunk.trial, &shrunk.report, "").save(&path)?;
+    let report = explain::keep(scenario, &shrunk, &path)?;
+    if json {
+        return Ok(());
+    }
+    show::line("");
+    show::story(&shrunk, Some(&path));
+    show::line(&format!("  kept in    {}", path.display()));
+    show::line(&format!("  report     {}", report.display()));
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! Fault plans: what goes wrong in a run, as plain data.
+
+pub use crate::fault::{Class, Fault};
+use seedfall_net::Disturbance;
+use seedfall_sim::{Address, ClockFault, Duration, SystemModel};
+use std::fmt;
+
+/// Everything that goes wrong in one run. An entry begins and ends, so that a crash and its
+/// restart, a partition and its healing are one thing, to be kept or left out together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct FaultPlan {
+    /// The entries, in the order in which they were drawn.
+    pub entries: Vec<Entry>,
+}
+
+/// One fault, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// When it begins, since the start of the run, in nanoseconds.
+    pub at: Duration,
+    /// How long it lasts, in nanoseconds; at least, if it insists.
+    pub lasts: Duration,
+    /// What it is.
+    pub fault: Fault,
+    /// Whom it strikes.
+    #[serde(default)]
+    pub aim: Aim,
+    /// Whether it looks for work: as long as its class has had no effect since it began, it begins
+    /// anew after three quarters of its time, and then after each quarter, at the next node, until
+    /// faults must stop; a disk error that counts first strikes at once after half of its time, and
+    /// damage begins anew only at its end. What takes a node for good stays at its node. Plans that
+    /// are drawn do, since nobody knows beforehand which node will write when, or which link be
+    /// used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insists: bool,
+}
+
+/// Whom a fault strikes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aim {
+    /// Those whom it names.
+    #[default]
+    Named,
+    /// The node that leads when it strikes, instead of the node that it names first; if none does,
+    /// as named. (Most partition failures of real systems need the leader: Alquraan et al., OSDI
+    /// 2018, finding 7.)
+    Leader,
+    /// As [`Aim::Leader`], and it follows leadership: whoever becomes leader is struck so long
+    /// after, and the node struck before is released. A leader is most vulnerable when it is new.
+    EveryLeader {
+        /// How long after the first became leader, the second, and so on, in nanoseconds; begins
+        /// again at its end.
+        after: Vec<Duration>,
+    },
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let aim = match &self.aim {
+            Aim::Named => String::new(),
+            Aim::Leader => " (the leader instead of the first named)".to_owned(),
+            Aim::EveryLeader { after } => {
+                let after: Vec<String> = after.iter().map(ToString::to_string).collect();
+                let after = after.join(", ");
+                format!(" (every leader instead of the first named, {after} after its election)")
+            }
+        };
+        let to = if self.insists { "at least to" } else { "to" };
+        write!(f, "{} {to} {}: {}{aim}", self.at, self.at + self.lasts, self.fault)
+    }
+}
+
+/// A plan that does not fit its scenario. Says which entry, and what would.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The scenario's model does not permit a fault of this class.
+    ExceedsModel {
+        /// Which entry, counted from zero.
+        entry: usize,
+        /// Its class.
+        class: Class,
+        /// The model.
+        model: SystemModel,
+    },
+    /// The entry names somebody who does not take part.
+    Nobody {
+        /// Which entry, counted from zero.
+        entry: usize,
+        /// Who.
+        name: Address,
+    },
+    /// The entry does not end by the time at which faults must stop.
+    TooLong {
+        /// Which entry, counted from zero.
+        entry: usize,
+        /// When faults must stop.
+        faults: Duration,
+    },
+    /// Probabilities of one class add up to more than one, or drifts to a standstill.
+    TooLikely {
+        /// Which entry, counted from zero.
+        entry: usize,
+    },
+    /// More nodes are lost for good, or Byzantine, than the protocol can spare.
+    TooMany {
+        /// The first entry that is too much, counted from zero.
+        entry: usize,
+        /// How many it can spare.
+        spare: usize,
+    },
+}
+
+impl PlanError {
+    /// The same error, of the entry at `place` of a larger plan.
+    #[must_use]
+    pub fn at(mut self, place: usize) -> Self {
+        match &mut self {
+            Self::ExceedsModel { entry, .. }
+            | Self::Nobody { entry, .. }
+            | Self::TooLong { entry, .. }
+            | Self::TooLikely { entry }
+            | Self::TooMany { entry, .. } => *entry = place,
+        }
+        self
+    }
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ExceedsModel { entry, class, model } => write!(
+                f,
+                "plan entry {entry}: a {} is not permitted by the model ({model})",
+                class.name()
+            ),
+            Self::Nobody { entry, name } => {
+                write!(f, "plan entry {entry}: there is no {name} in this scenario")
+            }
+            Self::TooLong { entry, faults } => {
+                write!(f, "plan entry {entry}: lasts past {faults}, when faults must stop")
+            }
+            Self::TooLikely { entry } => {
+                write!(f, "plan entry {entry}: probabilities above 1,000,000 in a million")
+            }
+            Self::TooMany { entry, spare } => write!(
+                f,
+                "plan entry {entry}: the scenario can spare {spare} nodes for good, and more are \
+                 stopped, wiped or Byzantine"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+/// The frame that a plan must fit into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What is permitted.
+    pub model: SystemModel,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// How many clients there are.
+    pub clients: usize,
+    /// How many nodes may be lost for good, or be Byzantine.
+    pub spare: usize,
+    /// When faults must stop.
+    pub faults: Duration,
+}
+
+impl FaultPlan {
+    /// The budget guard: a plan may do only what the model permits, to those who are there, until
+    /// faults must stop.
+    ///
+    /// # Errors
+    /// The first entry that does not fit, and why.
+    pub fn check(&self, frame: &Frame) -> Result<(), PlanError> {
+        let (mut sums, mut taken) = ([0_u64; 7], 0);
+        for (index, entry) in self.entries.iter().enumerate() {
+            let class = entry.fault.class();
+            if !class.permitted_by(frame.model) {
+                let model = frame.model;
+                return Err(PlanError::ExceedsModel { entry: index, class, model });
+            }
+            if frame.faults < entry.at + entry.lasts {
+                return Err(PlanError::TooLong { entry: index, faults: frame.faults });
+            }
+            if let Some(name) = strangers(&entry.fault, frame) {
+                return Err(PlanError::Nobody { entry: index, name });
+            }
+            // Whoever follows leaders strikes as many nodes as there come to be leaders.
+            let follows = matches!(entry.aim, Aim::EveryLeader { .. });
+            taken += match class.takes_a_node() {
+                false => 0,
+                true if follows => frame.nodes,
+                true => 1,
+            };
+            if taken > frame.spare {
+                return Err(PlanError::TooMany { entry: index, spare: frame.spare });
+            }
+            if let Some((kind, ppm)) = odds(&entry.fault) {
+                // Lies of two nodes do not add up; clocks may not be slowed to a standstill.
+                sums[kind] = if kind == 6 { ppm } else { sums[kind] + ppm };
+                if sums[kind] > if kind == 5 { 800_000 } else { 1_000_000 } {
+                    return Err(PlanError::TooLikely { entry: index });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first address that a fault names and that does not take part.
+fn strangers(fault: &Fault, frame: &Frame) -> Option<Address> {
+    fault.names().into_iter().find(|address| match (address.node(), address.client()) {
+        (Some(node), _) => node.index() >= frame.nodes,
+        (None, Some(client)) => client.index() >= frame.clients,
+        (None, None) => true,
+    })
+}
+
+/// How likely a fault makes things, in a million, beside others of the same kind: the kind, and the
+/// odds.
+fn odds(fault: &Fault) -> Option<(usize, u64)> {
+    let (kind, ppm) = match fault {
+        Fault::Wire(Disturbance::Loss { ppm }) => (0, *ppm),
+        Fault::Wire(Disturbance::Duplicate { ppm, .. }) => (1, *ppm),
+        Fault::Wire(Disturbance::Reorder { ppm, .. }) => (2, *ppm),
+        Fault::Wire(Disturbance::Burst { ppm, .. }) => (3, *ppm),
+        Fault::Wire(Disturbance::Corrupt { ppm }) => (4, *ppm),
+        Fault::Clock { wrong: ClockFault::Drift { ppm }, .. } => (5, ppm.unsigned_abs()),
+        Fault::Lie { lies, .. } => {
+            let all = [lies.withhold, lies.mutate, lies.replay, lies.delay, lies.forge];
+            return Some((6, all.iter().map(|ppm| u64::from(*ppm)).sum()));
+        }
+        _ => return None,
+    };
+    Some((kind, u64::from(ppm)))
+}

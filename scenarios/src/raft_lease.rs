@@ -1,0 +1,125 @@
+//! Raft that reads under a lease.
+//!
+//! Story: a leader answers reads by itself as long as its clock says that nobody else can lead.
+//! Clocks run up to 5 % fast and slow, as the lease allows; leaders are cut off, paused and
+//! deposed, and messages are late. Guards: linearizability, which is what a wrong lease breaks.
+//! Catches: leases that are counted from the wrong moment.
+
+use crate::raft_kv::{self, CLOCKS, Input, Output};
+use seedfall::promise::sometimes;
+use seedfall::scenario::{Cluster, Horizon, Invocation, Workload};
+use seedfall::{Scenario, Swarm};
+use seedfall_checkers::models::KvInput;
+use seedfall_net::{Delay, LinkModel, Order};
+use seedfall_protocols::raft::{Config, Raft};
+use seedfall_sim::{Choices, Duration};
+use std::sync::Arc;
+
+/// Three nodes; the drift that the lease allows is the one that the clocks have.
+pub fn scenario() -> Scenario<Raft, Input, Output> {
+    let mut promises = raft_kv::promises();
+    promises.extend([
+        sometimes("read: answered under a lease"),
+        sometimes("lease: it has expired, and a read asks a majority"),
+        sometimes("election: a leader that reached no majority stepped down"),
+        sometimes("election: a pre-vote was refused because there is a leader"),
+        sometimes("election: a request for votes was ignored because there is a leader"),
+    ]);
+    let three = raft_kv::three();
+    Scenario {
+        name: "raft-lease",
+        story: "Three Raft nodes whose leader reads under a lease, with clocks that drift.",
+        cluster: Cluster { clocks: &CLOCKS, link: QUICK, clients: 5, ..three.cluster },
+        config: Config {
+            // Close to the shortest one, from which a lease follows: a successor comes soon.
+            election_timeout_max: Duration::millis(180),
+            max_entries_per_append: 2,
+            pre_vote: true,
+            leader_stickiness: true,
+            lease_drift: Some(50_000),
+            ..Config::PAPER
+        },
+        workload: Workload {
+            operations: 80,
+            think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(10) },
+            // Short: a client that waits for a leader that was cut off writes nothing elsewhere.
+            patience: Duration::millis(40),
+            attempts: 8,
+            generate: Arc::new(generate),
+            ..three.workload
+        },
+        faults: LATE,
+        promises,
+        ..three
+    }
+}
+
+/// What makes messages, timers and nodes late, and leaders that are cut off with a client: whatever
+/// else goes wrong keeps the cluster from having a leader at all. The clocks drift as far as the
+/// lease allows, all the time: not further. Wall clocks may show anything: no lease asks them.
+const LATE: Swarm = Swarm {
+    reorder: Swarm::ALL.reorder,
+    clogs: Swarm::ALL.clogs,
+    partitions: 2,
+    company: 500_000,
+    crashes: 2,
+    pauses: Swarm::ALL.pauses,
+    latency: Swarm::ALL.latency,
+    flaps: Swarm::ALL.flaps,
+    slows: Swarm::ALL.slows,
+    stalls: Swarm::ALL.stalls,
+    timers: Swarm::ALL.timers,
+    clocks: Swarm::ALL.clocks,
+    ..Swarm::NONE
+};
+
+/// A successor is elected and has committed something a few milliseconds after it may stand: what
+/// is wrong with a lease is wrong for that short a time.
+const QUICK: LinkModel = LinkModel {
+    delay: Delay::Uniform { min: Duration::millis(1), max: Duration::millis(3) },
+    loss: 0,
+    duplicate: 0,
+    order: Order::Free,
+};
+
+/// The same with clocks that are right until the nemesis makes one of them drift, by up to 20 %:
+/// the lease allows for that.
+pub fn drifting() -> Scenario<Raft, Input, Output> {
+    let lease = scenario();
+    Scenario {
+        name: "raft-lease-drift",
+        story: "Three Raft nodes whose leader reads under a lease, while a clock begins to drift.",
+        cluster: Cluster { clocks: &[], clients: 4, ..lease.cluster },
+        config: Config {
+            // A drift takes from a long lease more than an election costs.
+            election_timeout_min: Duration::millis(400),
+            election_timeout_max: Duration::millis(430),
+            heartbeat_interval: Duration::millis(100),
+            lease_drift: Some(200_000),
+            ..lease.config
+        },
+        workload: Workload {
+            operations: 120,
+            think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(20) },
+            ..lease.workload
+        },
+        horizon: Horizon { faults: Duration::secs(4), ..lease.horizon },
+        faults: Swarm {
+            drifts: 1,
+            drift: [150_000, 200_000],
+            partitions: 2,
+            company: 1_000_000,
+            ..Swarm::NONE
+        },
+        ..lease
+    }
+}
+
+/// Writes and reads of one key: what one writes, another reads at once.
+fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
+    match draw.below(100) {
+        0..60 => KvInput::Get { key: "x" },
+        60..95 => KvInput::Put { key: "x", value: format!("{operation}") },
+        _ => KvInput::Append { key: "x", value: format!("+{operation}") },
+    }
+}

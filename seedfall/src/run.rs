@@ -1,0 +1,210 @@
+//! One run: a scenario, a seed, a verdict.
+
+mod broken;
+mod course;
+pub mod panics;
+mod pulse;
+mod shape;
+mod trial;
+mod verdict;
+
+pub use pulse::{Beat, Doing, Pulse};
+pub use trial::{Call, Fork, Trial};
+pub use verdict::told;
+
+use crate::crowd::Crowd;
+use crate::plan::{Class, FaultPlan, Frame};
+use crate::promise::Kind;
+use crate::report::Report;
+use crate::scenario::{Expectation, Scenario};
+use crate::workload::OperationId;
+use seedfall_faults::nemesis::Nemesis;
+use seedfall_net::Wire;
+use seedfall_sim::{Monitor, Nodes, Protocol, Seed, SystemModel, Time, World};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use course::next_look;
+
+/// A scenario of any protocol, as the commands and tests see it.
+pub trait Runnable: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// What happens in it.
+    fn story(&self) -> &'static str;
+    /// Which of its properties are expected to hold.
+    fn expect(&self) -> Expectation;
+    /// What is wrong with the scenario itself, so that no run of it would mean anything.
+    ///
+    /// # Errors
+    /// The field, what it says, and what would do.
+    fn validate(&self) -> Result<(), String>;
+    /// The same scenario, for a thread that may outlive whoever asks: one that hangs is left
+    /// behind.
+    fn shared(&self) -> Arc<dyn Runnable>;
+    /// What it promises, in words: `always linearizable`.
+    fn promises(&self) -> Vec<String>;
+    /// The marks that a sweep must reach.
+    fn sometimes(&self) -> Vec<&'static str>;
+    /// What a fault plan must fit into.
+    fn frame(&self) -> Frame;
+    /// The operations of its workload, those after the faults included.
+    fn operations(&self) -> Vec<OperationId>;
+    /// The faults that a seed draws within a frame.
+    fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan;
+    /// With how few nodes it makes sense.
+    fn fewest(&self) -> usize;
+    /// Does what a test does with the scenario in a process that is made for it alone, where that
+    /// keeps the machine out of its runs; by default here and now.
+    fn alone(&self, body: &mut dyn FnMut()) {
+        body();
+    }
+    /// Runs it once. The plan of the trial must fit the [`Runnable::frame_of`] it.
+    fn run(&self, trial: &Trial) -> Report;
+
+    /// What it assumes.
+    fn model(&self) -> SystemModel {
+        self.frame().model
+    }
+
+    /// The faults that a seed draws.
+    fn plan(&self, seed: Seed) -> FaultPlan {
+        self.plan_within(seed, &self.frame())
+    }
+
+    /// What a fault plan must fit into under another model: where that lets nodes lie, and this one
+    /// does not, one of them may.
+    fn frame_under(&self, model: SystemModel) -> Frame {
+        let own = self.frame();
+        let more = usize::from(own.model.nodes < model.nodes && model.nodes == Nodes::Byzantine);
+        Frame { model, spare: own.spare.max(more), ..own }
+    }
+
+    /// What the fault plan of a trial must fit into. With every node that does not take part the
+    /// cluster can spare one less.
+    fn frame_of(&self, trial: &Trial) -> Frame {
+        let all = trial.model.map_or_else(|| self.frame(), |model| self.frame_under(model));
+        let nodes = trial.nodes.map_or(all.nodes, |nodes| nodes.min(all.nodes));
+        let faults = trial.faults.map_or(all.faults, |faults| faults.min(all.faults));
+        Frame { nodes, faults, spare: all.spare.saturating_sub(all.nodes - nodes), ..all }
+    }
+}
+
+impl<P, I, O> Runnable for Scenario<P, I, O>
+where
+    P: Protocol + 'static,
+    P::Config: Send + Sync,
+    I: Debug + 'static,
+    O: Debug + 'static,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn story(&self) -> &'static str {
+        self.story
+    }
+
+    fn expect(&self) -> Expectation {
+        self.expect.expectation()
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        Scenario::validate(self)
+    }
+
+    fn shared(&self) -> Arc<dyn Runnable> {
+        Arc::new(self.clone())
+    }
+
+    fn promises(&self) -> Vec<String> {
+        self.promises.iter().map(|promise| format!("{promise:?}")).collect()
+    }
+
+    fn sometimes(&self) -> Vec<&'static str> {
+        let marks = self.promises.iter().filter_map(|promise| match promise.kind {
+            Kind::Sometimes(mark) => Some(mark),
+            _ => None,
+        });
+        marks.collect()
+    }
+
+    fn frame(&self) -> Frame {
+        Frame {
+            model: self.model,
+            nodes: self.cluster.nodes,
+            clients: self.cluster.clients,
+            spare: self.cluster.spare,
+            faults: self.horizon.faults,
+        }
+    }
+
+    fn operations(&self) -> Vec<OperationId> {
+        let numbers = 0..self.workload.operations + self.workload.final_operations;
+        let clients = 0..self.cluster.clients as u16;
+        let of = |client| seedfall_sim::ClientId::new(client);
+        clients
+            .flat_map(|client| {
+                numbers.clone().map(move |number| OperationId { client: of(client), number })
+            })
+            .collect()
+    }
+
+    fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan {
+        self.faults.draw(seed, frame)
+    }
+
+    fn fewest(&self) -> usize {
+        self.cluster.fewest
+    }
+
+    fn run(&self, trial: &Trial) -> Report {
+        let frame = self.frame_of(trial);
+        let plan = trial.plan.clone();
+        let plan = plan.unwrap_or_else(|| self.plan_within(trial.seed, &frame));
+        if let Err(error) = plan.check(&frame) {
+            // Plans from outside are checked where they are read; a drawn one that does not fit is
+            // our own bug.
+            panic!("the plan does not fit scenario {}: {error}", self.name);
+        }
+        let mut run = Run {
+            scenario: self,
+            trial,
+            frame,
+            look_at: next_look(trial, 0).min(self.horizon.events + 1),
+            nemesis: Nemesis::new(plan.clone(), Time::ZERO + frame.faults),
+            monitors: Vec::new(),
+            world: None,
+            settled_check: Time::ZERO,
+            when_over: None,
+            judging: None,
+        };
+        // The seam between the user's code, which may panic, and the sweep, which goes on.
+        let course = panics::catch(|| run.go());
+        run.report(plan, course)
+    }
+}
+
+/// One run, while it goes on.
+struct Run<'a, P: Protocol, I, O> {
+    scenario: &'a Scenario<P, I, O>,
+    trial: &'a Trial,
+    frame: Frame,
+    /// At how many events there is something to be done: the fork, the fix, the end that the trial
+    /// asks for, or the end of patience.
+    look_at: u64,
+    nemesis: Nemesis,
+    monitors: Vec<(&'static str, Box<dyn Monitor<P>>)>,
+    world: Option<World<P, Wire, Crowd<P, I, O>>>,
+    settled_check: Time,
+    /// What faults had done when the plan was over: from then on they do nothing more.
+    when_over: Option<([u64; Class::ALL.len()], u64)>,
+    /// The property that is being judged: who is to blame for a panic.
+    judging: Option<&'static str>,
+}
+
+impl<P: Protocol, I, O> Run<'_, P, I, O> {
+    fn world(&self) -> &World<P, Wire, Crowd<P, I, O>> {
+        self.world.as_ref().expect("a run is looked at only after it began")
+    }
+}
