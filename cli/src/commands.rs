@@ -30,7 +30,7 @@ mod sweeps;
 use clap::{Args, Parser, Subcommand};
 use quiet::quietly;
 use seedfall::case::find;
-use seedfall::fault::Class;
+use seedfall::faults::Class;
 use seedfall::report::{Conclusion, FailureKind};
 use seedfall::run::Runnable;
 use seedfall::shrink::{DEFAULT_RUNS, Effort};

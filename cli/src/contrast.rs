@@ -3,7 +3,7 @@
 //! `seedfall planted --contrast --json` writes a line for each bug and class that it is said to
 //! need; `seedfall faults` and the documentation show them. No figure is typed.
 
-use seedfall::fault::Class;
+use seedfall::faults::Class;
 use serde::Deserialize;
 use std::fmt;
 use std::fs;

@@ -74,7 +74,7 @@ pub struct Small {
     /// The last decision that it cannot fail without, of those that come before the bug is mended
     /// too late: [`seedfall::point::cause`]. `None`: there is no single one.
     pub cause: Option<Cause>,
-    /// The step from which on it is too late to mend the bug: [`seedfall::point::too_late`]. `None`:
+    /// The step from which on no mending helps, [`seedfall::point::too_late`]; `None`:
     /// the patch cannot be mended in the midst of a run.
     pub too_late: Option<Jump>,
     /// Whether the shares before and after the point differ beyond doubt.

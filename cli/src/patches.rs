@@ -13,7 +13,7 @@
 //! @@ ...
 //! ```
 
-use seedfall::fault::Class;
+use seedfall::faults::Class;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;

@@ -1,10 +1,9 @@
 //! The nemesis: applies a fault plan to a world, and knows which entries had an effect.
 
+use crate::act::Act;
 use crate::plan::{Aim, Class, Entry, Fault, FaultPlan, Frame};
-use seedfall_net::{Disturbance, Wire};
-use seedfall_sim::{
-    Answer, Clients, ClockFault, Draw, Duration, NodeId, Protocol, Seed, StableHasher, Time, World,
-};
+use crate::target::{Effects, Seen, Target};
+use seedfall_sim::{Draw, Duration, NodeId, Seed, StableHasher, Time};
 use std::collections::BTreeSet;
 
 /// What is to be done at a moment, in the order in which it is done if several things are due.
@@ -65,17 +64,6 @@ impl State {
     }
 }
 
-/// How often each class of faults that the nemesis brings about with its own hands had an effect.
-#[derive(Clone, Copy, Debug, Default)]
-struct Deeds {
-    /// Nodes that it crashed; not those that crashed at their point.
-    crashes: u64,
-    power_losses: u64,
-    storms: u64,
-    stops: u64,
-    wipes: u64,
-}
-
 /// One fault plan, in the course of one run.
 #[derive(Clone, Debug)]
 pub struct Nemesis {
@@ -94,7 +82,11 @@ pub struct Nemesis {
     newest: Option<NodeId>,
     /// The nodes that it stopped for good.
     gone: BTreeSet<NodeId>,
-    deeds: Deeds,
+    /// How often each class of faults did something with the nemesis's own hands, in the order of
+    /// [`Class::ALL`].
+    deeds: [u64; Class::ALL.len()],
+    /// What the world could not do.
+    unsupported: u64,
 }
 
 impl Nemesis {
@@ -110,7 +102,8 @@ impl Nemesis {
             leading: BTreeSet::new(),
             newest: None,
             gone: BTreeSet::new(),
-            deeds: Deeds::default(),
+            deeds: [0; Class::ALL.len()],
+            unsupported: 0,
         };
         (0..nemesis.states.len()).for_each(|index| nemesis.schedule(index));
         nemesis
@@ -123,7 +116,7 @@ impl Nemesis {
         self.agenda.retain(|(.., other)| *other != index);
         self.agenda.insert((begins, Phase::Strike, index));
         self.agenda.insert((begins + entry.lasts, Phase::End, index));
-        if entry.insists && !is_read_at_the_end(&entry.fault) {
+        if entry.insists && !entry.fault.class().is_read_at_the_end() {
             self.agenda.insert((begins + entry.lasts.scale(3, 4), Phase::Look, index));
         }
     }
@@ -164,10 +157,7 @@ impl Nemesis {
 
     /// For each entry of the plan, its class and whether its class had an effect while it lasted:
     /// entries of one class that overlap share what they did. A run may be over before an entry is.
-    pub fn fired<P: Protocol, C: Clients<P>>(
-        &self,
-        world: &World<P, Wire, C>,
-    ) -> Vec<(Class, bool)> {
+    pub fn fired(&self, world: &dyn Target) -> Vec<(Class, bool)> {
         let one = |(index, entry): (usize, &Entry)| {
             let state = &self.states[index];
             let is_open = || self.agenda.iter().any(|(.., other)| *other == index);
@@ -188,13 +178,13 @@ impl Nemesis {
     }
 
     /// Looks at a node after an event: has it crashed where it should, does it lead now?
-    pub fn watch<P: Protocol, C: Clients<P>>(&mut self, world: &World<P, Wire, C>, node: NodeId) {
+    pub fn watch(&mut self, world: &dyn Target, node: NodeId) {
         let now = world.now();
-        let Some(protocol) = world.node(node) else {
+        if !world.is_up(node) {
             self.leading.remove(&node);
             for (index, state) in self.states.iter_mut().enumerate() {
-                let Fault::Crash { node: victim, down, .. } = state.fault else { continue };
-                if state.armed && victim == node {
+                let Some(down) = state.fault.down_at_a_point() else { continue };
+                if state.armed && state.fault.node() == Some(node) {
                     state.armed = false;
                     self.agenda
                         .retain(|(_, phase, other)| (*phase, *other) != (Phase::Deadline, index));
@@ -202,8 +192,8 @@ impl Nemesis {
                 }
             }
             return;
-        };
-        if !protocol.is_leader() {
+        }
+        if !world.leads(node) {
             self.leading.remove(&node);
         } else if self.leading.insert(node) {
             self.newest = Some(node);
@@ -225,10 +215,7 @@ impl Nemesis {
 
     /// Does what is due now. Says which nodes, if any, may have come up or gone down: those whom
     /// the entry struck before, and those whom it strikes now.
-    pub fn act<P: Protocol, C: Clients<P>>(
-        &mut self,
-        world: &mut World<P, Wire, C>,
-    ) -> Vec<NodeId> {
+    pub fn act(&mut self, world: &mut dyn Target) -> Vec<NodeId> {
         let Some((_, phase, index)) = self.agenda.pop_first() else { return Vec::new() };
         let mut touched = self.states[index].fault.holds().to_vec();
         match phase {
@@ -242,9 +229,7 @@ impl Nemesis {
                     self.release(world, index);
                 } else {
                     self.states[index].before = Some(self.effects(class, world));
-                    let crash_at_point = matches!(entry.fault, Fault::Crash { point: Some(_), .. });
-                    let follows = matches!(entry.aim, Aim::EveryLeader { .. });
-                    self.watching += usize::from(crash_at_point || follows);
+                    self.watching += usize::from(wants_to_watch(&entry));
                 }
                 let aims = entry.aim != Aim::Named;
                 if let Some(leader) = if aims { self.leader(world) } else { None } {
@@ -274,111 +259,61 @@ impl Nemesis {
     }
 
     /// The node that leads; of several, as there may be across a partition, the one elected last.
-    fn leader<P: Protocol, C: Clients<P>>(&mut self, world: &World<P, Wire, C>) -> Option<NodeId> {
-        let leads = |node: &NodeId| world.node(*node).is_some_and(P::is_leader);
+    fn leader(&mut self, world: &dyn Target) -> Option<NodeId> {
+        let leads = |node: &NodeId| world.leads(*node);
         self.leading = NodeId::all(world.node_count()).filter(leads).collect();
         self.newest.filter(leads).or_else(|| self.leading.first().copied())
     }
 
-    fn strike<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
-        // Once it has crashed its node, nothing hurries it.
-        let at_point = matches!(self.states[index].fault, Fault::Crash { point: Some(_), .. });
-        let hurries = at_point && !self.has_struck(world, index);
-        let (state, deeds) = (&mut self.states[index], &mut self.deeds);
-        let (now, until) = (world.now(), state.ends);
-        state.on = true;
-        match &state.fault {
-            Fault::Wire(disturbance) => {
-                let begins = format!("begins: {}", state.fault);
-                world.note_fault(first_named(disturbance), &begins);
-                world.network_mut().begin(disturbance, until);
-            }
-            Fault::Crash { node, point: Some(point), .. } => {
-                state.armed = world.arm_crash(*node, *point);
-                if state.armed && hurries {
-                    let deadline = now + Duration::nanos(until.since(now).as_nanos() / 2);
-                    self.agenda.insert((deadline, Phase::Deadline, index));
-                }
-            }
-            Fault::Crash { node, point: None, .. } => {
-                deeds.crashes += u64::from(world.crash(*node));
-            }
-            Fault::Storm { node, .. } => deeds.storms += u64::from(world.crash(*node)),
-            Fault::PowerLoss { nodes } => nodes.iter().for_each(|node| {
-                deeds.power_losses += u64::from(world.crash(*node));
-            }),
-            Fault::Stop { node } => {
-                if world.crash(*node) {
-                    deeds.stops += 1;
-                    self.gone.insert(*node);
-                }
-            }
-            Fault::Wipe { node } => deeds.wipes += u64::from(world.wipe(*node)),
-            Fault::Pause { node } => {
-                world.pause(*node);
-            }
-            Fault::Slow { node, each } => world.slow_down(*node, *each),
-            Fault::Stall { node, each } => world.stall_disk(*node, *each),
-            Fault::Clock { node, wrong } => world.begin_clock_fault(*node, *wrong),
-            Fault::Strobe { node, nanos, .. } => {
-                world.begin_clock_fault(*node, ClockFault::Step { nanos: *nanos });
-            }
-            Fault::Lie { node, lies } => world.set_lies(*node, Some(*lies)),
-            Fault::Twins { node, round } => {
-                world.begin_twins(*node, *round);
-            }
-            Fault::Disk { node, wrong } => {
-                world.disk_fault(*node, wrong);
-                let half = Duration::nanos(until.since(now).as_nanos() / 2);
-                self.agenda.insert((now + half, Phase::Deadline, index));
-            }
+    /// Lets the fault of an entry do something, as its class has it.
+    fn let_act(
+        &mut self,
+        world: &mut dyn Target,
+        index: usize,
+        deed: impl FnOnce(&mut Fault, &mut Act<'_>),
+    ) {
+        let has_struck = self.has_struck(world, index);
+        let entry = &self.plan.entries[index];
+        let state = &mut self.states[index];
+        let mut act = Act {
+            target: world,
+            until: state.ends,
+            unmet: entry.insists && !has_struck,
+            has_struck,
+            gone: &mut self.gone,
+            deeds: &mut self.deeds[entry.fault.class() as usize],
+            armed: &mut state.armed,
+            deadline: None,
+            unsupported: &mut self.unsupported,
+        };
+        deed(&mut state.fault, &mut act);
+        if let Some(deadline) = act.deadline {
+            self.agenda.insert((deadline, Phase::Deadline, index));
         }
+    }
+
+    fn strike(&mut self, world: &mut dyn Target, index: usize) {
+        self.states[index].on = true;
+        self.let_act(world, index, |fault, act| fault.begin(act));
         self.toggle_later(world, index);
     }
 
     /// What comes and goes, goes or comes after half of its period.
-    fn toggle_later<P: Protocol, C: Clients<P>>(
-        &mut self,
-        world: &World<P, Wire, C>,
-        index: usize,
-    ) {
-        let half = match &self.states[index].fault {
-            Fault::Wire(Disturbance::Flap { half, .. })
-            | Fault::Storm { half, .. }
-            | Fault::Strobe { half, .. } => *half,
-            _ => return,
-        };
+    fn toggle_later(&mut self, world: &dyn Target, index: usize) {
+        let Some(half) = self.states[index].fault.half_period() else { return };
         // Never at the same instant again, whatever a plan from outside says.
         let half = if half < Duration::millis(1) { Duration::millis(1) } else { half };
         self.agenda.insert((world.now() + half, Phase::Toggle, index));
     }
 
     /// What waits for its moment has waited long enough.
-    fn hurry<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
+    fn hurry(&mut self, world: &mut dyn Target, index: usize) {
         self.states[index].armed = false;
-        let waits = self.looks_for_work(world, index);
-        match &mut self.states[index].fault {
-            // It stops its node when it strikes, and a node that is down writes nothing.
-            Fault::Disk { node, wrong } if waits && wrong.about().answer == Answer::Survives => {
-                world.disk_mend(*node, wrong);
-                *wrong = wrong.at_once();
-                world.disk_fault(*node, wrong);
-            }
-            Fault::Disk { node, .. } => {
-                world.crash(*node);
-            }
-            fault => {
-                if let Some(node) = fault.node()
-                    && world.disarm_crash(node)
-                {
-                    self.deeds.crashes += u64::from(world.crash(node));
-                }
-            }
-        }
+        self.let_act(world, index, Fault::hurry);
     }
 
     /// What met no work to disturb looks for it at the next node, for a quarter of its time.
-    fn move_on<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
+    fn move_on(&mut self, world: &mut dyn Target, index: usize) {
         self.agenda.retain(|(.., other)| *other != index);
         self.release(world, index);
         let quarter = self.plan.entries[index].lasts.scale(1, 4).max(SHORTEST_LOOK);
@@ -388,36 +323,26 @@ impl Nemesis {
         state.armed = false;
         state.ends = state.ends.max(look).min(self.stop);
         state.fault = state.fault.moved_on(world.node_count());
-        if let Fault::Disk { wrong, .. } = &mut state.fault {
-            *wrong = wrong.at_once();
-        }
+        state.fault.at_once();
         self.agenda.insert((state.ends, Phase::End, index));
-        if look < state.ends && !is_read_at_the_end(&state.fault) {
+        if look < state.ends && !state.fault.class().is_read_at_the_end() {
             self.agenda.insert((look, Phase::Look, index));
         }
         self.strike(world, index);
     }
 
     /// Whether an entry is to look for work, and its class has had no effect yet.
-    fn looks_for_work<P: Protocol, C: Clients<P>>(
-        &self,
-        world: &World<P, Wire, C>,
-        index: usize,
-    ) -> bool {
+    fn looks_for_work(&self, world: &dyn Target, index: usize) -> bool {
         self.plan.entries[index].insists && !self.has_struck(world, index)
     }
 
     /// Whether the class of an entry has had an effect since the entry began.
-    fn has_struck<P: Protocol, C: Clients<P>>(
-        &self,
-        world: &World<P, Wire, C>,
-        index: usize,
-    ) -> bool {
+    fn has_struck(&self, world: &dyn Target, index: usize) -> bool {
         let effects = self.effects(self.plan.entries[index].fault.class(), world);
         effects > self.states[index].before.unwrap_or_default()
     }
 
-    fn end<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
+    fn end(&mut self, world: &mut dyn Target, index: usize) {
         // What is still planned for the entry does not happen any more.
         self.agenda.retain(|(.., other)| *other != index);
         self.states[index].armed = false;
@@ -425,127 +350,41 @@ impl Nemesis {
         if world.now() < self.stop && self.looks_for_work(world, index) {
             return self.move_on(world, index);
         }
-        let entry = &self.plan.entries[index];
-        let crash_at_point = matches!(entry.fault, Fault::Crash { point: Some(_), .. });
-        let follows = matches!(entry.aim, Aim::EveryLeader { .. });
-        self.watching -= usize::from(crash_at_point || follows);
+        self.watching -= usize::from(wants_to_watch(&self.plan.entries[index]));
         self.states[index].fired = self.has_struck(world, index);
     }
 
     /// Takes a fault back, as far as it is in force.
-    fn release<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
-        let state = &mut self.states[index];
-        if !std::mem::take(&mut state.on) {
-            return;
-        }
-        let restart = |world: &mut World<P, Wire, C>, node: NodeId| {
-            if !self.gone.contains(&node) {
-                world.restart(node);
-            }
-        };
-        match &state.fault {
-            Fault::Wire(disturbance) => {
-                world.note_fault(first_named(disturbance), &format!("ends: {}", state.fault));
-                let now = world.now();
-                let released = world.network_mut().end(disturbance, state.ends, now);
-                world.release(&released);
-            }
-            Fault::Crash { node, .. } => {
-                world.disarm_crash(*node);
-                restart(world, *node);
-            }
-            Fault::Wipe { node } | Fault::Storm { node, .. } => restart(world, *node),
-            Fault::PowerLoss { nodes } => nodes.iter().for_each(|node| restart(world, *node)),
-            Fault::Stop { .. } => {}
-            Fault::Pause { node } => {
-                world.resume(*node);
-            }
-            Fault::Slow { node, .. } => world.slow_down(*node, Duration::ZERO),
-            Fault::Stall { node, .. } => world.stall_disk(*node, Duration::ZERO),
-            Fault::Clock { node, wrong } => {
-                world.end_clock_fault(*node, *wrong);
-            }
-            Fault::Strobe { node, nanos, .. } => {
-                world.end_clock_fault(*node, ClockFault::Step { nanos: *nanos });
-            }
-            Fault::Lie { node, .. } => world.set_lies(*node, None),
-            Fault::Twins { node, .. } => {
-                world.end_twins(*node);
-            }
-            Fault::Disk { node, wrong } if self.gone.contains(node) => {
-                world.disk_mend(*node, wrong);
-            }
-            Fault::Disk { node, wrong } => {
-                world.restart(*node);
-                // It refused to start, or started and stopped again.
-                let is_down = world.node(*node).is_none();
-                world.disk_mend(*node, wrong);
-                if is_down && wrong.about().answer == Answer::Survives {
-                    world.restart(*node);
-                } else if is_down {
-                    self.gone.insert(*node);
-                }
-            }
+    fn release(&mut self, world: &mut dyn Target, index: usize) {
+        if std::mem::take(&mut self.states[index].on) {
+            self.let_act(world, index, |fault, act| fault.end(act));
         }
     }
 
     /// How often faults of each class have had an effect so far, in the order of [`Class::ALL`].
-    pub fn all_effects<P: Protocol, C: Clients<P>>(
-        &self,
-        world: &World<P, Wire, C>,
-    ) -> [u64; Class::ALL.len()] {
-        Class::ALL.map(|class| self.effects(class, world))
+    pub fn all_effects(&self, world: &dyn Target) -> [u64; Class::ALL.len()] {
+        let seen = world.seen();
+        Class::ALL.map(|class| self.effects_of(class, &seen))
+    }
+
+    /// How many deeds the world could not do: none, if the plan holds what the world can do.
+    pub fn unsupported(&self) -> u64 {
+        self.unsupported
     }
 
     /// How often faults of a class have had an effect so far: of this class and no other.
-    fn effects<P: Protocol, C: Clients<P>>(&self, class: Class, world: &World<P, Wire, C>) -> u64 {
-        let disks = |answer| world.disk_counters().answered(answer);
-        let (wire, node, deeds) = (world.network().tally(), world.counters(), &self.deeds);
-        match class {
-            Class::Loss => wire.lost,
-            Class::Duplicate => wire.duplicated,
-            Class::Reorder => wire.reordered,
-            Class::Clog => wire.clogged,
-            Class::Swizzle => wire.swizzled,
-            Class::Partition => wire.cut,
-            Class::Burst => wire.burst,
-            Class::Latency => wire.lagged,
-            Class::Throttle => wire.throttled,
-            Class::Corrupt => wire.corrupted,
-            Class::Flap => wire.flapped,
-            // Only an entry of this class waits for a point inside a handler.
-            Class::Crash => deeds.crashes + node.crashes_inside,
-            Class::PowerLoss => deeds.power_losses,
-            Class::Storm => deeds.storms,
-            Class::Pause => node.deferred,
-            Class::Stop => deeds.stops,
-            Class::Slow => node.slowed,
-            Class::Stall => node.stalled,
-            Class::Wipe => deeds.wipes,
-            Class::Clock => node.misled,
-            Class::Drift => node.drifted,
-            Class::Timers => node.timers_moved,
-            Class::Lie => node.lies,
-            Class::Twins => node.unheard,
-            Class::DiskError => disks(Answer::Survives),
-            Class::DiskDamage => disks(Answer::Refuses),
-            Class::DiskLie => disks(Answer::Forgets),
-        }
+    fn effects(&self, class: Class, world: &dyn Target) -> u64 {
+        self.effects_of(class, &world.seen())
+    }
+
+    fn effects_of(&self, class: Class, seen: &Seen) -> u64 {
+        class.effects(&Effects { seen, deeds: self.deeds[class as usize] })
     }
 }
 
-/// Whether a fault may take its effect only as its node starts again, when it ends.
-fn is_read_at_the_end(fault: &Fault) -> bool {
-    matches!(fault.class(), Class::DiskDamage | Class::DiskLie)
-}
-
-/// Under whose name a disturbance of the wire is noted.
-fn first_named(disturbance: &Disturbance) -> seedfall_sim::Address {
-    match disturbance {
-        Disturbance::Clog { from, .. } => *from,
-        Disturbance::Swizzle { node } => (*node).into(),
-        _ => NodeId::new(0).into(),
-    }
+/// Whether an entry follows leaders, or waits for a point inside a handler.
+fn wants_to_watch(entry: &Entry) -> bool {
+    entry.fault.down_at_a_point().is_some() || matches!(entry.aim, Aim::EveryLeader { .. })
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! Fault plans: what goes wrong in a run, as plain data.
 
-pub use crate::fault::{Class, Fault};
-use seedfall_net::Disturbance;
-use seedfall_sim::{Address, ClockFault, Duration, SystemModel};
+pub use crate::classes::{Class, Fault};
+use seedfall_sim::{Address, Duration, SystemModel};
 use std::fmt;
 
 /// Everything that goes wrong in one run. An entry begins and ends, so that a crash and its
@@ -100,6 +99,15 @@ pub enum PlanError {
         /// When faults must stop.
         faults: Duration,
     },
+    /// The entry is written as a fault of a class to which it does not belong.
+    Unsound {
+        /// Which entry, counted from zero.
+        entry: usize,
+        /// As which class it is written.
+        class: Class,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// Probabilities of one class add up to more than one, or drifts to a standstill.
     TooLikely {
         /// Which entry, counted from zero.
@@ -122,6 +130,7 @@ impl PlanError {
             Self::ExceedsModel { entry, .. }
             | Self::Nobody { entry, .. }
             | Self::TooLong { entry, .. }
+            | Self::Unsound { entry, .. }
             | Self::TooLikely { entry }
             | Self::TooMany { entry, .. } => *entry = place,
         }
@@ -142,6 +151,9 @@ impl fmt::Display for PlanError {
             }
             Self::TooLong { entry, faults } => {
                 write!(f, "plan entry {entry}: lasts past {faults}, when faults must stop")
+            }
+            Self::Unsound { entry, class, why } => {
+                write!(f, "plan entry {entry}: no {}: {why}", class.name())
             }
             Self::TooLikely { entry } => {
                 write!(f, "plan entry {entry}: probabilities above 1,000,000 in a million")
@@ -179,9 +191,12 @@ impl FaultPlan {
     /// # Errors
     /// The first entry that does not fit, and why.
     pub fn check(&self, frame: &Frame) -> Result<(), PlanError> {
-        let (mut sums, mut taken) = ([0_u64; 7], 0);
+        let (mut sums, mut taken) = ([0_u64; Class::ALL.len()], 0);
         for (index, entry) in self.entries.iter().enumerate() {
             let class = entry.fault.class();
+            if let Some(why) = entry.fault.unsound() {
+                return Err(PlanError::Unsound { entry: index, class, why });
+            }
             if !class.permitted_by(frame.model) {
                 let model = frame.model;
                 return Err(PlanError::ExceedsModel { entry: index, class, model });
@@ -202,12 +217,11 @@ impl FaultPlan {
             if taken > frame.spare {
                 return Err(PlanError::TooMany { entry: index, spare: frame.spare });
             }
-            if let Some((kind, ppm)) = odds(&entry.fault) {
-                // Lies of two nodes do not add up; clocks may not be slowed to a standstill.
-                sums[kind] = if kind == 6 { ppm } else { sums[kind] + ppm };
-                if sums[kind] > if kind == 5 { 800_000 } else { 1_000_000 } {
-                    return Err(PlanError::TooLikely { entry: index });
-                }
+            let (sum, odds) = (&mut sums[class as usize], entry.fault.odds());
+            let (most, adds_up) = class.odds_most();
+            *sum = if adds_up { *sum + odds } else { odds };
+            if *sum > most {
+                return Err(PlanError::TooLikely { entry: index });
             }
         }
         Ok(())
@@ -221,23 +235,4 @@ fn strangers(fault: &Fault, frame: &Frame) -> Option<Address> {
         (None, Some(client)) => client.index() >= frame.clients,
         (None, None) => true,
     })
-}
-
-/// How likely a fault makes things, in a million, beside others of the same kind: the kind, and the
-/// odds.
-fn odds(fault: &Fault) -> Option<(usize, u64)> {
-    let (kind, ppm) = match fault {
-        Fault::Wire(Disturbance::Loss { ppm }) => (0, *ppm),
-        Fault::Wire(Disturbance::Duplicate { ppm, .. }) => (1, *ppm),
-        Fault::Wire(Disturbance::Reorder { ppm, .. }) => (2, *ppm),
-        Fault::Wire(Disturbance::Burst { ppm, .. }) => (3, *ppm),
-        Fault::Wire(Disturbance::Corrupt { ppm }) => (4, *ppm),
-        Fault::Clock { wrong: ClockFault::Drift { ppm }, .. } => (5, ppm.unsigned_abs()),
-        Fault::Lie { lies, .. } => {
-            let all = [lies.withhold, lies.mutate, lies.replay, lies.delay, lies.forge];
-            return Some((6, all.iter().map(|ppm| u64::from(*ppm)).sum()));
-        }
-        _ => return None,
-    };
-    Some((kind, u64::from(ppm)))
 }

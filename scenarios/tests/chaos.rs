@@ -17,8 +17,8 @@ const PLAN: &str = r#"[
   {"at": 300000000, "lasts": 1500000000, "fault": {"crash": {"node": "n1", "point": null}}},
   {"at": 2000000000, "lasts": 1000000000, "fault": {"pause": {"node": "n2"}}, "aim": "leader"},
   {"at": 3200000000, "lasts": 1500000000,
-   "fault": {"wire": {"partition": {"two-way": {"side": ["n3"]}}}}},
-  {"at": 0, "lasts": 5000000000, "fault": {"wire": {"loss": {"ppm": 20000}}}}
+   "fault": {"partition": {"two-way": {"side": ["n3"]}}}},
+  {"at": 0, "lasts": 5000000000, "fault": {"loss": {"ppm": 20000}}}
 ]"#;
 
 fn chaos(place: &Path, more: &[&str]) -> Command {
@@ -111,7 +111,7 @@ fn options(nodes: usize, seconds: u64) -> ChaosOptions {
 fn clients_of_the_bank_go_on_with_transfers() {
     let services = seedfall_scenarios::services::all();
     let bank = services.iter().find(|service| service.name() == "2pc").expect("it is built in");
-    let plan = r#"[{"at": 0, "lasts": 4000000000, "fault": {"wire": {"loss": {"ppm": 20000}}}}]"#;
+    let plan = r#"[{"at": 0, "lasts": 4000000000, "fault": {"loss": {"ppm": 20000}}}]"#;
     let plan = Some(serde_json::from_str(plan).expect("a plan"));
     let options = ChaosOptions { plan, record: false, ..options(3, 4) };
     let report = bank.chaos(&options, &|_| ()).expect("the plan fits");

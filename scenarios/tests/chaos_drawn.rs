@@ -4,7 +4,7 @@
 use seedfall::Reply;
 use seedfall::checkers::History;
 use seedfall::clients::{Clients, Event, Timers};
-use seedfall::fault::Class;
+use seedfall::faults::Class;
 use seedfall::sim::{ClientId, Draws, Duration, Seed, Time};
 use seedfall_protocols::two_phase_commit::Site;
 use seedfall_real::chaos::{ChaosOptions, plan_of, policy, supports};

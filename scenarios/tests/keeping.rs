@@ -3,7 +3,7 @@
 mod common;
 
 use common::{out, seedfall_in};
-use seedfall::fault::Class;
+use seedfall::faults::Class;
 use seedfall_cli::contrast;
 use serde_json::Value;
 use std::fs;

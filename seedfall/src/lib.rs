@@ -36,7 +36,7 @@ pub mod sweep;
 pub mod testing;
 pub mod workload;
 
-pub use plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError};
+pub use plan::{Aim, Entry, FaultPlan, Frame, PlanError};
 pub use promise::{
     Judgement, Promise, always, eventually, every_operation_completes, invariant, invariants,
     linearizable, linearizable_within, sometimes,
@@ -44,11 +44,11 @@ pub use promise::{
 pub use report::{Conclusion, Failure, FailureKind, Report, Unknown};
 pub use run::{Runnable, Trial};
 pub use scenario::{Cluster, Expect, Expectation, Horizon, NEVER_PANICS, Scenario};
-pub use swarm::Swarm;
+pub use seedfall_faults::{Class, Fault, Swarm};
 pub use testing::check;
 pub use workload::{Invocation, OperationId, Phase, Reply, Workload};
 
-pub use seedfall_faults::{catalogue, fault, plan, swarm};
+pub use seedfall_faults::plan;
 
 pub use seedfall_checkers as checkers;
 pub use seedfall_faults as faults;

@@ -41,12 +41,12 @@ mod session;
 
 pub use session::{Answer, Session};
 
+use crate::faults::Swarm;
 use crate::plan::{FaultPlan, Frame};
 use crate::promise::{Kind, Promise};
 use crate::report::Report;
 use crate::run::{Runnable, Trial};
 use crate::scenario::{Expect, Expectation, Horizon};
-use crate::swarm::Swarm;
 use crate::workload::{Generate, Invocation, OperationId};
 use seedfall_kernel::{Limits, Simulation};
 use seedfall_net::{Delay, LinkModel};

@@ -1,7 +1,7 @@
 //! The scenario: every assumption of a test, written out.
 
+use crate::faults::Swarm;
 use crate::promise::{Kind, Promise};
-use crate::swarm::Swarm;
 use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_sim::{Clock, Duration, Protocol, SystemModel};
 

@@ -10,7 +10,7 @@ pub use summary::{COVERAGE_FROM, Meaning, Summary};
 pub use twice::run_twice;
 pub use watch::{FITS_INTO_MEMORY, Limits, watched};
 
-use crate::fault::Class;
+use crate::faults::Class;
 use crate::report::Failure;
 use crate::run::{Runnable, Trial};
 use seedfall_sim::{Seed, SystemModel};

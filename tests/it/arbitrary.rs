@@ -4,11 +4,12 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use seedfall::arbitrary::{Block, permitted, plan_from_blocks};
-use seedfall::net::{Disturbance, Partition};
+use seedfall::faults::classes::{self, clock::WrongClock, timers::WrongTimers};
+use seedfall::net::Partition;
 use seedfall::plan::{Aim, Frame};
 use seedfall::sim::{
-    Address, ClockFault, CrashPoint, DiskFault, Draw, Duration, EffectKind, Links, NodeId, Nodes,
-    StableHasher, SystemModel, Timing,
+    Address, CrashPoint, DiskFault, Draw, Duration, EffectKind, Links, NodeId, Nodes, StableHasher,
+    SystemModel, Timing,
 };
 use seedfall::{Class, Entry, Fault};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,32 +43,23 @@ fn entries(blocks: u32, frame: &Frame) -> impl Iterator<Item = Entry> {
 /// not compile here before it has a number, and then is looked for.
 fn kind(fault: &Fault) -> (usize, usize) {
     match fault {
-        Fault::Wire(disturbance) => match disturbance {
-            Disturbance::Partition(shape) | Disturbance::Flap { partition: shape, .. } => {
-                let shape = match shape {
-                    Partition::TwoWay { .. } => 0,
-                    Partition::OneWay { .. } => 1,
-                    Partition::Partial { .. } => 2,
-                    Partition::Ring => 3,
-                    Partition::Bridge { .. } => 4,
-                };
-                (shape, 5)
-            }
-            Disturbance::Clog { from, to } => match (from.node(), to.node()) {
-                (Some(_), Some(_)) => (0, 3),
-                (None, _) => (1, 3),
-                (_, None) => (2, 3),
-            },
-            Disturbance::Loss { .. }
-            | Disturbance::Duplicate { .. }
-            | Disturbance::Reorder { .. }
-            | Disturbance::Swizzle { .. }
-            | Disturbance::Burst { .. }
-            | Disturbance::Latency { .. }
-            | Disturbance::Throttle { .. }
-            | Disturbance::Corrupt { .. } => (0, 1),
+        Fault::Partition(classes::Partition(shape))
+        | Fault::Flap(classes::Flap { partition: shape, .. }) => {
+            let shape = match shape {
+                Partition::TwoWay { .. } => 0,
+                Partition::OneWay { .. } => 1,
+                Partition::Partial { .. } => 2,
+                Partition::Ring => 3,
+                Partition::Bridge { .. } => 4,
+            };
+            (shape, 5)
+        }
+        Fault::Clog(classes::Clog { from, to }) => match (from.node(), to.node()) {
+            (Some(_), Some(_)) => (0, 3),
+            (None, _) => (1, 3),
+            (_, None) => (2, 3),
         },
-        Fault::Crash { point, .. } => {
+        Fault::Crash(classes::Crash { point, .. }) => {
             let effect = |kind: &EffectKind| match kind {
                 EffectKind::Send => 0,
                 EffectKind::Respond => 1,
@@ -81,32 +73,44 @@ fn kind(fault: &Fault) -> (usize, usize) {
                 Some(CrashPoint::After(kind)) => (6 + effect(kind), 10),
             }
         }
-        Fault::Clock { wrong, .. } => match wrong {
-            ClockFault::Step { nanos } => (usize::from(*nanos < 0), 4),
-            ClockFault::Freeze => (2, 4),
-            ClockFault::Drift { ppm } => (usize::from(*ppm < 0), 2),
-            ClockFault::Early { .. } => (0, 3),
-            ClockFault::Late { .. } => (1, 3),
-            ClockFault::Coalesce { .. } => (2, 3),
+        Fault::Clock(classes::Clock { wrong, .. }) => match wrong {
+            WrongClock::Step { nanos } => (usize::from(*nanos < 0), 4),
+            WrongClock::Freeze => (2, 4),
+            WrongClock::Strobe { .. } => (3, 4),
         },
-        Fault::Strobe { .. } => (3, 4),
-        Fault::Disk { wrong, .. } => {
+        Fault::Drift(classes::Drift { ppm, .. }) => (usize::from(*ppm < 0), 2),
+        Fault::Timers(classes::Timers { wrong, .. }) => match wrong {
+            WrongTimers::Early { .. } => (0, 3),
+            WrongTimers::Late { .. } => (1, 3),
+            WrongTimers::Coalesce { .. } => (2, 3),
+        },
+        Fault::DiskError(classes::DiskError { wrong, .. })
+        | Fault::DiskDamage(classes::DiskDamage { wrong, .. })
+        | Fault::DiskLie(classes::DiskLie { wrong, .. }) => {
             let node = NodeId::new(0);
-            let of = |kind| Fault::Disk { node, wrong: DiskFault::of_kind(kind, Draw::NOMINAL) };
+            let of = |kind| Fault::of_disk(node, DiskFault::of_kind(kind, Draw::NOMINAL));
             let alike = |kind: &usize| of(*kind).class() == fault.class();
             let kinds: Vec<usize> = (0..DiskFault::KINDS).filter(alike).collect();
             let place = kinds.iter().position(|kind| *kind == wrong.kind());
             (place.expect("it is of its own class"), kinds.len())
         }
-        Fault::PowerLoss { nodes } => (usize::from(nodes.len() > 1), 2),
-        Fault::Lie { .. }
-        | Fault::Pause { .. }
-        | Fault::Stop { .. }
-        | Fault::Storm { .. }
-        | Fault::Slow { .. }
-        | Fault::Stall { .. }
-        | Fault::Wipe { .. }
-        | Fault::Twins { .. } => (0, 1),
+        Fault::PowerLoss(classes::PowerLoss { nodes }) => (usize::from(nodes.len() > 1), 2),
+        Fault::Loss(_)
+        | Fault::Duplicate(_)
+        | Fault::Reorder(_)
+        | Fault::Swizzle(_)
+        | Fault::Burst(_)
+        | Fault::Latency(_)
+        | Fault::Throttle(_)
+        | Fault::Corrupt(_)
+        | Fault::Lie(_)
+        | Fault::Pause(_)
+        | Fault::Stop(_)
+        | Fault::Storm(_)
+        | Fault::Slow(_)
+        | Fault::Stall(_)
+        | Fault::Wipe(_)
+        | Fault::Twins(_) => (0, 1),
     }
 }
 
@@ -141,11 +145,11 @@ fn every_aim_and_way_to_lie_is_spelled_by_some_bytes() {
         aims.insert((fault.class(), aim, insists));
         struck.extend(fault.node());
         match &fault {
-            Fault::Lie { lies: one, .. } => {
+            Fault::Lie(classes::Lie { lies: one, .. }) => {
                 let ways = [one.withhold, one.mutate, one.replay, one.delay, one.forge];
                 lies.iter_mut().zip(ways).for_each(|(sum, ppm)| *sum += ppm);
             }
-            Fault::Wire(Disturbance::Partition(
+            Fault::Partition(classes::Partition(
                 Partition::TwoWay { side } | Partition::OneWay { from: side },
             )) => sides[usize::from(side.iter().any(|one| one.client().is_some()))] += 1,
             _ => {}
@@ -226,7 +230,7 @@ proptest! {
 #[test]
 fn any_address_can_be_clogged() {
     let ends = |fault: &Fault| match fault {
-        Fault::Wire(Disturbance::Clog { from, to }) => Some((*from, *to)),
+        Fault::Clog(classes::Clog { from, to }) => Some((*from, *to)),
         _ => None,
     };
     let clogs: BTreeSet<(Address, Address)> =

@@ -1,5 +1,6 @@
 //! Faults that are made of parts: each part is there, and together they do what their name says.
 
+use seedfall::faults::classes;
 use seedfall::report::FailureKind;
 use seedfall::run::{Runnable, Trial};
 use seedfall::sim::{Duration, Seed};
@@ -90,7 +91,10 @@ fn no_more_nodes_are_two_than_can_be_spared() {
     let twins = |at: u64, node: u16| Entry {
         at: Duration::millis(at),
         lasts: Duration::millis(10),
-        fault: Fault::Twins { node: seedfall::sim::NodeId::new(node), round: Duration::millis(20) },
+        fault: Fault::Twins(classes::Twins {
+            node: seedfall::sim::NodeId::new(node),
+            round: Duration::millis(20),
+        }),
         aim: seedfall::plan::Aim::Named,
         insists: false,
     };

@@ -2,7 +2,7 @@
 
 use seedfall::checkers::models::{Register, RegisterInput, RegisterOutput};
 use seedfall::explain::{End, Explanation, examine};
-use seedfall::net::Disturbance;
+use seedfall::faults::classes;
 use seedfall::plan::{Aim, Entry, Fault, FaultPlan};
 use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, shrink, shrink_best, story};
 use seedfall::sim::{
@@ -157,7 +157,7 @@ impl Protocol for Once {
 }
 
 fn loss(ppm: u32, lasts: Duration) -> FaultPlan {
-    let fault = Fault::Wire(Disturbance::Loss { ppm });
+    let fault = Fault::Loss(classes::Loss { ppm });
     let entry = Entry { at: Duration::ZERO, lasts, fault, aim: Aim::Named, insists: false };
     FaultPlan { entries: vec![entry] }
 }

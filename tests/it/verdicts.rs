@@ -1,6 +1,7 @@
 //! Each way in which a run can end, shown by a protocol that does nothing else.
 
 use seedfall::checkers::models::{Register, RegisterInput as In, RegisterOutput as Out};
+use seedfall::faults::classes;
 use seedfall::sim::{
     Context, DiskFault, Duration, Links, NodeId, Nodes, Protocol, RequestId, Seed, SystemModel,
     Timing,
@@ -272,7 +273,8 @@ fn a_run_without_operations_is_vacuous() {
 }
 
 fn crash(at: u64, lasts: u64) -> Entry {
-    let fault = Fault::Crash { node: NodeId::new(0), point: None, down: Duration::ZERO };
+    let fault =
+        Fault::Crash(classes::Crash { node: NodeId::new(0), point: None, down: Duration::ZERO });
     let (at, lasts) = (Duration::millis(at), Duration::millis(lasts));
     Entry { at, lasts, fault, aim: Aim::Named, insists: false }
 }
@@ -290,7 +292,8 @@ fn a_planned_fault_without_effect_is_counted_and_discards_no_run() {
     let twice = run(vec![crash(100, 500), crash(200, 100)]);
     assert_eq!(twice.fired, [(Class::Crash, true), (Class::Crash, false)]);
     assert_eq!(twice.conclusion(), Conclusion::Passed);
-    let pause = Entry { fault: Fault::Pause { node: NodeId::new(0) }, ..crash(200, 100) };
+    let pause =
+        Entry { fault: Fault::Pause(classes::Pause { node: NodeId::new(0) }), ..crash(200, 100) };
     let never = run(vec![crash(100, 500), pause]);
     assert_eq!(never.fired, [(Class::Crash, true), (Class::Pause, false)]);
     assert_eq!(never.conclusion(), Conclusion::Passed);
@@ -321,16 +324,16 @@ fn what_looks_for_work_strikes_when_there_is_some() {
     };
     // Nobody makes a thousand syncs here; after half of its time the next one fails.
     let wrong = DiskFault::SyncFails { after: 1_000 };
-    let error = Fault::Disk { node: NodeId::new(0), wrong };
+    let error = Fault::of_disk(NodeId::new(0), wrong);
     assert!(!fires(20, 600, error.clone(), false) && fires(20, 600, error, true));
     // In the first millisecond nothing arrives; a timer rings after twenty.
-    let pause = Fault::Pause { node: NodeId::new(0) };
+    let pause = Fault::Pause(classes::Pause { node: NodeId::new(0) });
     assert!(!fires(0, 1, pause.clone(), false) && fires(0, 1, pause, true));
     // Nothing lasts past the horizon: work that never comes is not waited for.
     let mut idle = scenario_of(Habit::Correct);
     (idle.workload.operations, idle.workload.final_operations) = (0, 1);
     let wrong = DiskFault::WriteError { after: 0 };
-    let fault = Fault::Disk { node: NodeId::new(0), wrong };
+    let fault = Fault::of_disk(NodeId::new(0), wrong);
     let entries = vec![Entry { fault, insists: true, ..crash(20, 600) }];
     let report = idle.run(&Trial { plan: Some(FaultPlan { entries }), ..Trial::of(Seed(1)) });
     assert_eq!(report.fired, [(Class::DiskError, false)]);
@@ -343,7 +346,7 @@ fn a_plan_that_exceeds_its_model_is_refused() {
     assert_eq!(plan.check(&frame), Ok(()));
     let late = FaultPlan { entries: vec![crash(900, 500)] };
     assert!(matches!(late.check(&frame), Err(PlanError::TooLong { entry: 0, .. })));
-    let fault = Fault::Pause { node: NodeId::new(7) };
+    let fault = Fault::Pause(classes::Pause { node: NodeId::new(7) });
     let stranger = FaultPlan { entries: vec![Entry { fault, ..crash(100, 500) }] };
     assert!(matches!(stranger.check(&frame), Err(PlanError::Nobody { entry: 0, .. })));
     frame.model = SystemModel {

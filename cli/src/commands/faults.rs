@@ -4,7 +4,7 @@
 use super::{Problem, parse_time, show};
 use crate::contrast::{self, Figures, Measured};
 use clap::Args;
-use seedfall::fault::Class;
+use seedfall::faults::Class;
 use seedfall::run::Runnable;
 use seedfall::sweep::{Sweep, all_cores, sweep};
 use seedfall_sim::{Links, Nodes, SystemModel, Timing};

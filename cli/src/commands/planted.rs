@@ -9,7 +9,7 @@ use crate::patches::{Contrast, Planted};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use scratch::{Scratch, answer, write_if_changed};
-use seedfall::fault::Class;
+use seedfall::faults::Class;
 use seedfall::run::Runnable;
 use seedfall::scenario::Expectation;
 use serde_json::{Value, json};

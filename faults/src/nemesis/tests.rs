@@ -3,10 +3,11 @@
 
 use super::*;
 use crate::arbitrary::plan_from_blocks;
-use seedfall_net::{Delay, LinkModel, Order};
+use crate::classes::{self, clock::WrongClock, timers::WrongTimers};
+use seedfall_net::{Delay, LinkModel, Order, Wire};
 use seedfall_sim::{
-    Context, CrashPoint, DiskFault, EffectKind, Kind, Links, Nodes, Recording, RequestId, Setup,
-    SystemModel, Timing,
+    Context, CrashPoint, DiskFault, EffectKind, Kind, Links, Nodes, Protocol, Recording, RequestId,
+    Setup, SystemModel, Timing, World,
 };
 use std::collections::BTreeMap;
 
@@ -182,7 +183,7 @@ fn drawn(number: u32, entries: u8) -> FaultPlan {
 }
 
 fn crash(node: NodeId) -> Fault {
-    Fault::Crash { node, point: None, down: Duration::ZERO }
+    Fault::Crash(classes::Crash { node, point: None, down: Duration::ZERO })
 }
 
 /// Whatever names a node can be aimed at any, and goes on to another.
@@ -278,20 +279,25 @@ fn only_the_first<const N: usize>(entries: [Entry; N]) {
 #[test]
 fn a_crash_is_an_effect_of_the_class_that_brought_it_about() {
     let half = Duration::millis(30);
-    let all =
-        |node| [crash(node), Fault::PowerLoss { nodes: vec![node] }, Fault::Storm { node, half }];
+    let all = |node| {
+        [
+            crash(node),
+            Fault::PowerLoss(classes::PowerLoss { nodes: vec![node] }),
+            Fault::Storm(classes::Storm { node, half }),
+        ]
+    };
     let point = Some(CrashPoint::Before(EffectKind::Append));
     let mut crashes = all(A).to_vec();
     crashes.extend([
-        Fault::Crash { node: A, point, down: Duration::millis(5) },
-        Fault::Stop { node: A },
-        Fault::Wipe { node: A },
-        Fault::Disk { node: A, wrong: DiskFault::WriteError { after: 0 } },
+        Fault::Crash(classes::Crash { node: A, point, down: Duration::millis(5) }),
+        Fault::Stop(classes::Stop { node: A }),
+        Fault::Wipe(classes::Wipe { node: A }),
+        Fault::of_disk(A, DiskFault::WriteError { after: 0 }),
     ]);
     for fault in crashes {
         for other in all(B).into_iter().filter(|other| other.class() != fault.class()) {
             // B is down for good, so the other has nothing to crash.
-            let stop = entry(1, 10, Fault::Stop { node: B });
+            let stop = entry(1, 10, Fault::Stop(classes::Stop { node: B }));
             only_the_first([entry(15, 40, fault.clone()), stop, entry(4, 60, other)]);
         }
     }
@@ -300,31 +306,41 @@ fn a_crash_is_an_effect_of_the_class_that_brought_it_about() {
 /// A node whose disk is damaged may be down for good: no effect of a stop.
 #[test]
 fn a_node_that_refuses_to_start_is_not_stopped() {
-    let damage = Fault::Disk { node: A, wrong: DiskFault::Truncate { bytes: 4096 } };
-    only_the_first([entry(55, 300, damage), entry(300, 200, Fault::Stop { node: A })]);
+    let damage = Fault::of_disk(A, DiskFault::Truncate { bytes: 4096 });
+    only_the_first([
+        entry(55, 300, damage),
+        entry(300, 200, Fault::Stop(classes::Stop { node: A })),
+    ]);
 }
 
 #[test]
 fn slow_disks_and_slow_nodes_are_told_apart() {
     let each = Duration::millis(25);
-    let stall = Fault::Stall { node: A, each };
-    let slow = Fault::Slow { node: B, each };
+    let stall = Fault::Stall(classes::Stall { node: A, each });
+    let slow = Fault::Slow(classes::Slow { node: B, each });
     // B is down all the time.
     only_the_first([entry(5, 400, stall), entry(1, 600, crash(B)), entry(5, 400, slow)]);
 }
 
 #[test]
 fn clocks_that_are_wrong_in_different_ways_are_told_apart() {
-    let ways = [
-        ClockFault::Late { by: Duration::millis(3) },
-        ClockFault::Step { nanos: 5_000_000 },
-        ClockFault::Drift { ppm: 100_000 },
-    ];
-    let wrong = |node, wrong| entry(5, 100, Fault::Clock { node, wrong });
-    for one in ways {
-        for other in ways.into_iter().filter(|other| *other != one) {
+    let all = |node| -> [Fault; 3] {
+        let late = WrongTimers::Late { by: Duration::millis(3) };
+        let step = WrongClock::Step { nanos: 5_000_000 };
+        [
+            classes::Timers { node, wrong: late }.into(),
+            classes::Clock { node, wrong: step }.into(),
+            classes::Drift { node, ppm: 100_000 }.into(),
+        ]
+    };
+    for one in all(A) {
+        for other in all(B).into_iter().filter(|other| other.class() != one.class()) {
             // B is down all the time.
-            only_the_first([wrong(A, one), entry(1, 600, crash(B)), wrong(B, other)]);
+            only_the_first([
+                entry(5, 100, one.clone()),
+                entry(1, 600, crash(B)),
+                entry(5, 100, other),
+            ]);
         }
     }
 }
@@ -334,9 +350,9 @@ fn clocks_that_are_wrong_in_different_ways_are_told_apart() {
 #[test]
 fn a_swizzle_moves_on_and_leaves_nothing() {
     let aim = Aim::EveryLeader { after: vec![Duration::millis(1)] };
-    let swizzle = Fault::Wire(Disturbance::Swizzle { node: A });
+    let swizzle = Fault::Swizzle(classes::Swizzle { node: A });
     // Nobody tells itself anything.
-    let clog = Fault::Wire(Disturbance::Clog { from: D.into(), to: D.into() });
+    let clog = Fault::Clog(classes::Clog { from: D.into(), to: D.into() });
     let entries = [Entry { aim, ..entry(5, 500, swizzle) }, entry(5, 900, clog)];
     let mut drive = Drive::of(plan(entries), &[(C, 101, 900)], Recording::Full);
     while drive.act().is_some() {}
@@ -359,7 +375,7 @@ fn a_swizzle_moves_on_and_leaves_nothing() {
 #[test]
 fn a_clog_that_ends_early_opens_its_link() {
     let aim = Aim::EveryLeader { after: vec![Duration::millis(1)] };
-    let clog = Fault::Wire(Disturbance::Clog { from: A.into(), to: D.into() });
+    let clog = Fault::Clog(classes::Clog { from: A.into(), to: D.into() });
     let clogs = plan([Entry { aim, ..entry(5, 500, clog) }]);
     let mut drive = Drive::of(clogs, &[(B, 101, 900)], Recording::Full);
     while drive.act().is_some() {}

@@ -3,8 +3,7 @@
 use super::processes::Processes;
 use super::proxy::Wires;
 use seedfall::plan::{Aim, Class, Fault, FaultPlan};
-use seedfall_net::Disturbance;
-use seedfall_sim::{Duration, NodeId, Seed};
+use seedfall_sim::{Duration, Seed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -88,10 +87,7 @@ impl<'a> Nemesis<'a> {
 
     /// When what comes and goes does so next.
     fn plan_toggle(&mut self, index: usize, now: Duration) {
-        let half = match &self.states[index].fault {
-            Fault::Storm { half, .. } | Fault::Wire(Disturbance::Flap { half, .. }) => *half,
-            _ => return,
-        };
+        let Some(half) = self.states[index].fault.half_period() else { return };
         // A process takes a moment to come up: a faster storm would only ever hit its start.
         let half = half.max(Duration::millis(200));
         self.agenda.insert((now + half, Phase::Toggle, index));
@@ -102,20 +98,16 @@ impl<'a> Nemesis<'a> {
         self.states[index].on = on;
         let fault = self.states[index].fault.clone();
         let class = fault.class();
-        let nodes: Vec<NodeId> = match &fault {
-            Fault::PowerLoss { nodes } => nodes.clone(),
-            other => other.node().into_iter().collect(),
-        };
-        if let Fault::Wire(_) = fault {
+        if fault.disturbance().is_some() {
             self.set_wires();
             return Ok(());
         }
-        for node in nodes {
+        for node in fault.struck().iter().copied() {
             let was_up = match (&fault, on) {
-                (Fault::Pause { .. }, true) => processes.freeze(node)?,
-                (Fault::Pause { .. }, false) => processes.thaw(node).map(|()| false)?,
-                (Fault::Stop { .. }, true) => processes.take(node)?,
-                (Fault::Wipe { .. }, true) => processes.wipe(node)?,
+                (Fault::Pause(_), true) => processes.freeze(node)?,
+                (Fault::Pause(_), false) => processes.thaw(node).map(|()| false)?,
+                (Fault::Stop(_), true) => processes.take(node)?,
+                (Fault::Wipe(_), true) => processes.wipe(node)?,
                 (_, true) => processes.kill(node)?,
                 (_, false) => processes.restart(node).map(|()| false)?,
             };
@@ -125,13 +117,12 @@ impl<'a> Nemesis<'a> {
     }
 
     fn set_wires(&self) {
-        let mut in_force = Vec::new();
-        for (index, state) in self.states.iter().enumerate() {
-            if let (Fault::Wire(disturbance), true) = (&state.fault, state.on) {
-                let half_open = (index as u64).wrapping_add(self.parity) % 2 == 1;
-                in_force.push((disturbance, half_open));
-            }
-        }
+        let in_force = self.states.iter().enumerate().filter(|(_, state)| state.on);
+        let in_force = in_force.filter_map(|(index, state)| {
+            let half_open = (index as u64).wrapping_add(self.parity) % 2 == 1;
+            Some((state.fault.disturbance()?, half_open))
+        });
+        let in_force: Vec<_> = in_force.collect();
         self.wires.set(&in_force);
     }
 

@@ -1,9 +1,9 @@
 //! The plan of chaos: as that of a run, drawn in rounds, of what can be done to the real thing.
 
 use super::{ChaosError, ChaosOptions};
+use seedfall::faults::Swarm;
 use seedfall::plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError};
 use seedfall::scenario::Scenario;
-use seedfall::swarm::Swarm;
 use seedfall_sim::{Duration, Protocol, Seed};
 
 /// How long the faults of one round last. A minute is several rounds, so that there is always
@@ -106,8 +106,8 @@ pub(super) fn draw<P: Protocol, I, O>(
 
 /// The entry as it can be done: a process is killed anywhere, and struck by aim once.
 fn real(mut entry: Entry) -> Entry {
-    if let Fault::Crash { point, .. } = &mut entry.fault {
-        *point = None;
+    if let Fault::Crash(crash) = &mut entry.fault {
+        crash.point = None;
     }
     if matches!(entry.aim, Aim::EveryLeader { .. }) {
         entry.aim = Aim::Leader;

@@ -180,7 +180,7 @@ impl Wires {
 
     /// Puts exactly these disturbances in force. A partition that is said to be half-open lets
     /// connections stand.
-    pub(super) fn set(&self, in_force: &[(&Disturbance, bool)]) {
+    pub(super) fn set(&self, in_force: &[(Disturbance, bool)]) {
         for link in self.links.values() {
             let mut rules = Rules::default();
             for (disturbance, half_open) in in_force {

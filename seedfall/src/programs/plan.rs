@@ -1,10 +1,9 @@
 //! A fault plan in the words of the simulated Linux.
 
-use crate::fault::Fault;
+use crate::faults::Fault;
 use crate::plan::{Entry, FaultPlan};
 use seedfall_kernel::{self as kernel, Place};
-use seedfall_net::Disturbance;
-use seedfall_sim::{ClockFault, Duration, Time};
+use seedfall_sim::{ClockFault, Duration, NodeId, Time};
 
 /// What of a plan means something to programs. What lies inside a handler, a journal or a message
 /// does not: a program has none that could be seen.
@@ -20,43 +19,44 @@ pub(super) fn meaningful(plan: FaultPlan) -> FaultPlan {
 
 /// What an entry does, and when; nothing, if it means nothing to programs.
 pub(super) fn deeds(entry: &Entry) -> Vec<(Time, kernel::Fault)> {
-    use kernel::Fault::{
-        Begin, ClockBegin, ClockEnd, Crash, End, Pause, PowerLoss, Restart, Resume,
-    };
-    let place = |node: seedfall_sim::NodeId| Place(node.index());
+    use kernel::Fault::{Begin, Crash, End, Pause, PowerLoss, Restart, Resume};
+    let place = |node: NodeId| Place(node.index());
     let begin = Time::ZERO + entry.at;
     let end = begin + entry.lasts;
     let once = |on, off| vec![(begin, on), (end, off)];
     match &entry.fault {
-        Fault::Wire(flap @ Disturbance::Flap { half, .. }) => {
-            again_and_again(begin, end, *half, &Begin(flap.clone()), &End(flap.clone()))
+        Fault::Crash(fault) => once(Crash(place(fault.node)), Restart(place(fault.node))),
+        Fault::Storm(fault) => {
+            let node = place(fault.node);
+            again_and_again(begin, end, fault.half, &Crash(node), &Restart(node))
         }
-        Fault::Wire(disturbance) => once(Begin(disturbance.clone()), End(disturbance.clone())),
-        Fault::Crash { node, .. } => once(Crash(place(*node)), Restart(place(*node))),
-        Fault::Storm { node, half } => {
-            let node = place(*node);
-            again_and_again(begin, end, *half, &Crash(node), &Restart(node))
-        }
-        Fault::Stop { node } => vec![(begin, Crash(place(*node)))],
-        Fault::Pause { node } => once(Pause(place(*node)), Resume(place(*node))),
-        Fault::PowerLoss { nodes } => {
-            let lost = PowerLoss(nodes.iter().copied().map(place).collect());
-            let back = nodes.iter().map(|node| (end, Restart(place(*node))));
+        Fault::Stop(fault) => vec![(begin, Crash(place(fault.node)))],
+        Fault::Pause(fault) => once(Pause(place(fault.node)), Resume(place(fault.node))),
+        Fault::PowerLoss(fault) => {
+            let lost = PowerLoss(fault.nodes.iter().copied().map(place).collect());
+            let back = fault.nodes.iter().map(|node| (end, Restart(place(*node))));
             std::iter::once((begin, lost)).chain(back).collect()
         }
-        Fault::Clock { node, wrong } => {
-            once(ClockBegin(place(*node), *wrong), ClockEnd(place(*node), *wrong))
-        }
-        Fault::Strobe { node, nanos, half } => {
-            let (node, step) = (place(*node), ClockFault::Step { nanos: *nanos });
-            again_and_again(begin, end, *half, &ClockBegin(node, step), &ClockEnd(node, step))
-        }
-        Fault::Slow { .. }
-        | Fault::Stall { .. }
-        | Fault::Wipe { .. }
-        | Fault::Disk { .. }
-        | Fault::Lie { .. }
-        | Fault::Twins { .. } => Vec::new(),
+        Fault::Clock(fault) => clock(entry, fault.node, fault.wrong.into()),
+        Fault::Drift(fault) => clock(entry, fault.node, ClockFault::Drift { ppm: fault.ppm }),
+        Fault::Timers(fault) => clock(entry, fault.node, fault.wrong.into()),
+        other => match (other.disturbance(), other.half_period()) {
+            (Some(wire), Some(half)) => {
+                again_and_again(begin, end, half, &Begin(wire.clone()), &End(wire))
+            }
+            (Some(wire), None) => once(Begin(wire.clone()), End(wire)),
+            (None, _) => Vec::new(),
+        },
+    }
+}
+
+/// A wrong clock, once or again and again.
+fn clock(entry: &Entry, node: NodeId, wrong: ClockFault) -> Vec<(Time, kernel::Fault)> {
+    let (begin, node) = (Time::ZERO + entry.at, Place(node.index()));
+    let (on, off) = (kernel::Fault::ClockBegin(node, wrong), kernel::Fault::ClockEnd(node, wrong));
+    match entry.fault.half_period() {
+        Some(half) => again_and_again(begin, begin + entry.lasts, half, &on, &off),
+        None => vec![(begin, on), (begin + entry.lasts, off)],
     }
 }
 
@@ -84,11 +84,12 @@ fn again_and_again(
 mod tests {
     use super::*;
     use crate::Aim;
-    use seedfall_sim::NodeId;
+    use crate::faults::classes;
 
     #[test]
     fn what_comes_and_goes_is_gone_at_the_end() {
-        let storm = Fault::Storm { node: NodeId::new(1), half: Duration::millis(30) };
+        let storm =
+            Fault::Storm(classes::Storm { node: NodeId::new(1), half: Duration::millis(30) });
         let (at, lasts) = (Duration::millis(10), Duration::millis(100));
         let entry = Entry { at, lasts, fault: storm, aim: Aim::Named, insists: false };
         let deeds = deeds(&entry);

@@ -4,10 +4,9 @@
 //! not the last alone, those that stay are renamed wherever the trial names them. A draw that stays
 //! random is another one under another name, and so is what is nominal for a node.
 
-use crate::fault::Fault;
+use crate::faults::{self, Fault, Names as _};
 use crate::plan::{Entry, FaultPlan};
 use crate::run::Trial;
-use seedfall_net::{Disturbance, Partition};
 use seedfall_sim::{Address, DrawAddress, NodeId, Site};
 
 /// So many ways of renaming are tried, at most.
@@ -15,6 +14,20 @@ const MOST: usize = 240;
 
 /// For each node its new name, or `None` if it leaves.
 pub(super) struct Names(Vec<Option<NodeId>>);
+
+impl faults::Names for Names {
+    fn node(&self, node: NodeId) -> Option<NodeId> {
+        self.0.get(node.index()).copied().flatten()
+    }
+
+    // Clients keep their names.
+    fn address(&self, address: Address) -> Option<Address> {
+        match address.node() {
+            Some(node) => self.node(node).map(Address::from),
+            None => Some(address),
+        }
+    }
+}
 
 impl Names {
     /// The ways in which `stay` of `nodes` nodes can stay, each under a name of its own.
@@ -53,18 +66,6 @@ impl Names {
         trial
     }
 
-    fn node(&self, node: NodeId) -> Option<NodeId> {
-        self.0.get(node.index()).copied().flatten()
-    }
-
-    /// Clients keep their names.
-    fn address(&self, address: Address) -> Option<Address> {
-        match address.node() {
-            Some(node) => self.node(node).map(Address::from),
-            None => Some(address),
-        }
-    }
-
     fn draw(&self, draw: &DrawAddress) -> Option<DrawAddress> {
         let site = match draw.site {
             Site::Link(from, to) => Site::Link(self.address(from)?, self.address(to)?),
@@ -83,62 +84,18 @@ impl Names {
     /// The fault under these names; `None`: there is nobody left whom it strikes.
     fn fault(&self, fault: &Fault) -> Option<Fault> {
         let mut fault = fault.clone();
-        match &mut fault {
-            Fault::Wire(disturbance) => self.disturbance(disturbance)?,
-            Fault::PowerLoss { nodes } => *nodes = self.nodes(nodes)?,
-            other => {
-                if let Some(node) = other.node_mut() {
-                    *node = self.node(*node)?;
-                }
-            }
-        }
+        fault.rename(self)?;
         Some(fault)
-    }
-
-    fn disturbance(&self, disturbance: &mut Disturbance) -> Option<()> {
-        match disturbance {
-            Disturbance::Clog { from, to } => {
-                (*from, *to) = (self.address(*from)?, self.address(*to)?);
-            }
-            Disturbance::Swizzle { node } => *node = self.node(*node)?,
-            Disturbance::Partition(partition) | Disturbance::Flap { partition, .. } => {
-                match partition {
-                    Partition::TwoWay { side } | Partition::OneWay { from: side } => {
-                        *side = side.iter().filter_map(|one| self.address(*one)).collect();
-                        (!side.is_empty()).then_some(())?;
-                    }
-                    Partition::Partial { a, b } => (*a, *b) = (self.node(*a)?, self.node(*b)?),
-                    Partition::Bridge { bridge, side } => {
-                        (*bridge, *side) = (self.node(*bridge)?, self.nodes(side)?);
-                    }
-                    Partition::Ring => {}
-                }
-            }
-            Disturbance::Loss { .. }
-            | Disturbance::Duplicate { .. }
-            | Disturbance::Reorder { .. }
-            | Disturbance::Burst { .. }
-            | Disturbance::Latency { .. }
-            | Disturbance::Throttle { .. }
-            | Disturbance::Corrupt { .. } => {}
-        }
-        Some(())
-    }
-
-    /// Those of the nodes that stay; `None`: none does.
-    fn nodes(&self, nodes: &[NodeId]) -> Option<Vec<NodeId>> {
-        let stay: Vec<NodeId> = nodes.iter().filter_map(|node| self.node(*node)).collect();
-        (!stay.is_empty()).then_some(stay)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Names;
-    use crate::fault::Fault;
+    use crate::faults::{Fault, classes};
     use crate::plan::{Aim, Entry, FaultPlan};
     use crate::run::Trial;
-    use seedfall_net::{Disturbance, Partition};
+    use seedfall_net::Partition;
     use seedfall_sim::{Duration, NodeId, Seed};
 
     fn plan(faults: Vec<Fault>) -> FaultPlan {
@@ -154,9 +111,9 @@ mod tests {
         let node = NodeId::new;
         let side = |nodes: &[u16]| nodes.iter().map(|one| node(*one).into()).collect();
         let cut = |nodes: &[u16]| {
-            Fault::Wire(Disturbance::Partition(Partition::TwoWay { side: side(nodes) }))
+            Fault::Partition(classes::Partition(Partition::TwoWay { side: side(nodes) }))
         };
-        let crash = |one| Fault::Crash { node: node(one), point: None, down: Duration::ZERO };
+        let crash = |one| Fault::Crash(classes::Crash::of(node(one)));
         let before = plan(vec![crash(1), crash(4), cut(&[1, 4]), cut(&[1])]);
         let trial = Trial { plan: Some(before), ..Trial::of(Seed(1)) };
         // n5 becomes n1, n1 becomes n2, n3 stays; n2 and n4 leave.

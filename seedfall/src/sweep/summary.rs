@@ -1,6 +1,6 @@
 //! What a sweep came to, and what that means.
 
-use crate::fault::Class;
+use crate::faults::Class;
 use crate::report::{Failure, FailureKind, Report};
 use crate::run::Runnable;
 use crate::scenario::Expectation;

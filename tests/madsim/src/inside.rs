@@ -6,7 +6,7 @@
     reason = "the clock of the standard library, which madsim makes virtual"
 )]
 
-use crate::nemesis::{Nemesis, undisturbed};
+use crate::nemesis::{Machines, undisturbed};
 use crate::subject::{Answer, Asks, Job, Life, Question, Subject, Task, Told};
 use madsim::net::NetSim;
 use madsim::runtime::{Handle, Runtime};
@@ -14,6 +14,7 @@ use madsim::task::JoinHandle;
 use madsim::time::{Instant, sleep_until, timeout};
 use seedfall::checkers::{Operation, Outcome};
 use seedfall::clients::{ClientPolicy, Clients, Live, LiveClients, Lost};
+use seedfall::faults::Nemesis;
 use seedfall::sim::{Choices, ClientId, Draws, Duration, NodeId, Seed, StableHasher, Time};
 use seedfall::{Entry, Invocation, OperationId, Reply};
 use std::net::{IpAddr, SocketAddr};
@@ -73,11 +74,14 @@ async fn live(subject: Subject, job: Job) -> Life {
         }));
         machines.push(machine.id());
     }
-    let mut nemesis = Nemesis::new(job.plan.clone(), subject.frame.nodes, machines);
-    while let Some(at) = nemesis.next() {
-        sleep_until(start + real(at)).await;
-        nemesis.act();
+    let mut machines = Machines::new(subject.frame.nodes, machines);
+    let mut nemesis = Nemesis::new(job.plan.clone(), Time::ZERO + job.faults);
+    while let Some(at) = nemesis.next_at() {
+        sleep_until(start + real(at.since(Time::ZERO))).await;
+        machines.now = at;
+        nemesis.act(&mut machines);
     }
+    assert_eq!(nemesis.unsupported(), 0, "the plan holds what madsim can do");
     // So long the final operations may take; one that has no answer by then is missed.
     let deadline = start + real(job.faults + subject.settle + subject.settle);
     for task in tasks {
@@ -92,7 +96,7 @@ async fn live(subject: Subject, job: Job) -> Life {
     let messages = NetSim::current().stat().msg_count;
     let hash = StableHasher::hash(&(&job.plan, &operations, ended, messages));
     let fired = job.plan.entries.iter().map(|entry| was_felt(entry, &operations, ended)).collect();
-    Life { hash, ended, messages, operations, fired, crashes: nemesis.crashes }
+    Life { hash, ended, messages, operations, fired, crashes: machines.crashes }
 }
 
 /// Reads and writes of two keys; every value is written once.

@@ -11,13 +11,15 @@
 //!
 //! A TCP connection over a cut link stalls and goes on later, as after losses; a new one is
 //! refused. The other classes have no counterpart: [`within_reach`] leaves them out of a plan, with
-//! the points of crashes and aims at leaders, and [`Nemesis`] refuses them.
+//! the points of crashes and aims at leaders.
 
 use madsim::net::NetSim;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
+use seedfall::faults::classes;
+use seedfall::faults::target::{Done, Target, Unsupported};
 use seedfall::net::{Disturbance, Partition};
-use seedfall::sim::{Address, Duration};
+use seedfall::sim::{Address, Duration, NodeId as Node, Time};
 use seedfall::{Aim, Entry, Fault, FaultPlan};
 use std::collections::BTreeMap;
 use std::time::Duration as StdDuration;
@@ -30,18 +32,16 @@ const LATENCY: (StdDuration, StdDuration) =
 pub fn within_reach(plan: FaultPlan) -> FaultPlan {
     let plain = |entry: Entry| {
         let fault = match entry.fault {
-            Fault::Crash { node, .. } => Fault::Crash { node, point: None, down: Duration::ZERO },
-            fault @ (Fault::Pause { .. }
-            | Fault::Stop { .. }
-            | Fault::PowerLoss { .. }
-            | Fault::Storm { .. }
-            | Fault::Wire(
-                Disturbance::Loss { .. }
-                | Disturbance::Latency { .. }
-                | Disturbance::Clog { .. }
-                | Disturbance::Partition(_)
-                | Disturbance::Flap { .. },
-            )) => fault,
+            Fault::Crash(crash) => classes::Crash::of(crash.node).into(),
+            fault @ (Fault::Pause(_)
+            | Fault::Stop(_)
+            | Fault::PowerLoss(_)
+            | Fault::Storm(_)
+            | Fault::Loss(_)
+            | Fault::Latency(_)
+            | Fault::Clog(_)
+            | Fault::Partition(_)
+            | Fault::Flap(_)) => fault,
             _ => return None,
         };
         Some(Entry { fault, aim: Aim::Named, insists: false, ..entry })
@@ -49,22 +49,14 @@ pub fn within_reach(plan: FaultPlan) -> FaultPlan {
     FaultPlan { entries: plan.entries.into_iter().filter_map(plain).collect() }
 }
 
-/// One thing to be done at one time.
-#[derive(Clone, Copy, Debug)]
-struct Act {
-    at: Duration,
-    entry: usize,
-    begins: bool,
-}
-
-/// Applies a plan.
-pub struct Nemesis {
-    plan: FaultPlan,
-    acts: Vec<Act>,
+/// The machines of a run, as faults act on them.
+pub struct Machines {
+    /// What time it is in the run.
+    pub now: Time,
     /// The nodes of the cluster, then those of the clients.
     machines: Vec<NodeId>,
     nodes: usize,
-    /// For each node, how many entries hold it down, and how many frozen.
+    /// For each node, how many faults hold it down, and how many frozen.
     down: Vec<u32>,
     frozen: Vec<u32>,
     cut: BTreeMap<(usize, usize), u32>,
@@ -74,98 +66,94 @@ pub struct Nemesis {
     pub crashes: u64,
 }
 
-impl Nemesis {
-    /// A nemesis over so many nodes; `machines` has those of the clients behind them.
-    pub fn new(plan: FaultPlan, nodes: usize, machines: Vec<NodeId>) -> Self {
-        let mut acts = Vec::new();
-        for (entry, fault) in plan.entries.iter().enumerate() {
-            let (mut at, end, mut begins) = (fault.at, fault.at + fault.lasts, true);
-            let half = match &fault.fault {
-                Fault::Storm { half, .. } | Fault::Wire(Disturbance::Flap { half, .. }) => *half,
-                _ => fault.lasts,
-            };
-            while at < end {
-                acts.push(Act { at, entry, begins });
-                begins = !begins;
-                at = at + half.max(Duration::millis(1));
-            }
-            if !begins {
-                acts.push(Act { at: end, entry, begins });
+impl Target for Machines {
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn node_count(&self) -> usize {
+        self.nodes
+    }
+
+    fn is_up(&self, node: Node) -> bool {
+        self.down[node.index()] == 0
+    }
+
+    fn crash(&mut self, node: Node) -> Done {
+        let node = node.index();
+        self.down[node] += 1;
+        let was_up = self.down[node] == 1;
+        if was_up {
+            Handle::current().kill(self.machines[node]);
+            self.crashes += 1;
+        }
+        Ok(was_up)
+    }
+
+    fn restart(&mut self, node: Node) -> Done {
+        let (node, handle) = (node.index(), Handle::current());
+        self.down[node] -= 1;
+        let is_up = self.down[node] == 0;
+        if is_up {
+            handle.restart(self.machines[node]);
+            if self.frozen[node] > 0 {
+                handle.pause(self.machines[node]);
             }
         }
-        acts.sort_by_key(|act| (act.at, act.entry));
-        acts.reverse();
+        Ok(is_up)
+    }
+
+    fn pause(&mut self, node: Node) -> Done {
+        self.frozen[node.index()] += 1;
+        Handle::current().pause(self.machines[node.index()]);
+        Ok(true)
+    }
+
+    fn resume(&mut self, node: Node) -> Done {
+        self.frozen[node.index()] -= 1;
+        let thaws = self.frozen[node.index()] == 0;
+        if thaws {
+            Handle::current().resume(self.machines[node.index()]);
+        }
+        Ok(thaws)
+    }
+
+    fn disturb(&mut self, disturbance: &Disturbance, _: Time) -> Done {
+        self.wire(disturbance, true)
+    }
+
+    fn calm(&mut self, disturbance: &Disturbance, _: Time) -> Done {
+        self.wire(disturbance, false)
+    }
+}
+
+impl Machines {
+    /// The machines of a cluster of so many nodes; `machines` has those of the clients behind them.
+    pub fn new(nodes: usize, machines: Vec<NodeId>) -> Self {
         let (down, frozen) = (vec![0; nodes], vec![0; nodes]);
-        let cut = BTreeMap::new();
-        let (loss, latency) = (0, Duration::ZERO);
-        Self { plan, acts, machines, nodes, down, frozen, cut, loss, latency, crashes: 0 }
+        let (cut, loss, latency) = (BTreeMap::new(), 0, Duration::ZERO);
+        Self { now: Time::ZERO, machines, nodes, down, frozen, cut, loss, latency, crashes: 0 }
     }
 
-    /// When the next thing is to be done, since the start of the run; `None`: the plan is over.
-    pub fn next(&self) -> Option<Duration> {
-        self.acts.last().map(|act| act.at)
-    }
-
-    /// Does it.
-    pub fn act(&mut self) {
-        let Some(Act { entry, begins, .. }) = self.acts.pop() else { return };
-        let fault = self.plan.entries[entry].fault.clone();
-        match fault {
-            Fault::Crash { node, .. } | Fault::Storm { node, .. } => {
-                self.hold_down(node.index(), begins);
-            }
-            Fault::Stop { node } if begins => self.hold_down(node.index(), true),
-            Fault::Stop { .. } => {}
-            Fault::PowerLoss { nodes } => {
-                nodes.iter().for_each(|node| self.hold_down(node.index(), begins));
-            }
-            Fault::Pause { node } => self.freeze(node.index(), begins),
-            Fault::Wire(Disturbance::Loss { ppm }) => {
+    fn wire(&mut self, disturbance: &Disturbance, begins: bool) -> Done {
+        match disturbance {
+            Disturbance::Loss { ppm } => {
                 self.loss = if begins { self.loss + ppm } else { self.loss - ppm };
                 self.configure();
             }
-            Fault::Wire(Disturbance::Latency { most, .. }) => {
-                self.latency = if begins { self.latency + most } else { self.latency - most };
+            Disturbance::Latency { most, .. } => {
+                self.latency = if begins { self.latency + *most } else { self.latency - *most };
                 self.configure();
             }
-            Fault::Wire(Disturbance::Clog { from, to }) => {
-                let (from, to) = (self.place(from), self.place(to));
-                self.cut(from, to, begins);
+            Disturbance::Clog { from, to } => {
+                self.cut(from.index(self.nodes), to.index(self.nodes), begins);
             }
-            Fault::Wire(
-                Disturbance::Partition(partition) | Disturbance::Flap { partition, .. },
-            ) => self.partition(&partition, begins),
-            other => panic!("madsim cannot do this: {other}"),
-        }
-    }
-
-    fn hold_down(&mut self, node: usize, begins: bool) {
-        let handle = Handle::current();
-        if begins {
-            if self.down[node] == 0 {
-                handle.kill(self.machines[node]);
-                self.crashes += 1;
+            Disturbance::Partition(partition) | Disturbance::Flap { partition, .. } => {
+                self.partition(partition, begins);
             }
-            self.down[node] += 1;
-        } else {
-            self.down[node] -= 1;
-            if self.down[node] == 0 {
-                handle.restart(self.machines[node]);
-                if self.frozen[node] > 0 {
-                    handle.pause(self.machines[node]);
-                }
-            }
+            _ => return Err(Unsupported),
         }
-    }
-
-    fn freeze(&mut self, node: usize, begins: bool) {
-        let handle = Handle::current();
-        self.frozen[node] = if begins { self.frozen[node] + 1 } else { self.frozen[node] - 1 };
-        if self.frozen[node] > 0 {
-            handle.pause(self.machines[node]);
-        } else {
-            handle.resume(self.machines[node]);
-        }
+        Ok(true)
     }
 
     fn configure(&self) {
@@ -203,14 +191,10 @@ impl Nemesis {
         }
     }
 
-    fn place(&self, address: Address) -> usize {
-        address.index(self.nodes)
-    }
-
     fn address(&self, place: usize) -> Address {
         let number = |place: usize| u16::try_from(place).expect("few machines");
         match place.checked_sub(self.nodes) {
-            None => seedfall::sim::NodeId::new(number(place)).into(),
+            None => Node::new(number(place)).into(),
             Some(client) => seedfall::sim::ClientId::new(number(client)).into(),
         }
     }

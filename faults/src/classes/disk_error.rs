@@ -1,0 +1,87 @@
+//! A disk fails, and nothing that was synced is lost.
+
+use super::disk;
+use crate::act::Act;
+use crate::bytes::Bytes;
+use crate::class::{About, FaultClass, strikes_one_node};
+use crate::classes::Fault;
+use crate::swarm::{Aims, Outage};
+use crate::target::Effects;
+use seedfall_sim::{Answer, DiskFault, NodeId, Nodes, SystemModel};
+use std::fmt;
+
+/// A disk fails, and nothing that was synced is lost. ([`Answer::Survives`].)
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskError {
+    /// Whose disk.
+    pub node: NodeId,
+    /// What is wrong with it.
+    pub wrong: DiskFault,
+}
+
+impl FaultClass for DiskError {
+    type Amount = u32;
+    const ABOUT: About = About {
+        name: "disk-error",
+        what: "a sync fails once and pages count as clean; no space; a write fails",
+        knob: "disk_errors: up to 2",
+        source: "fsyncgate (Rebello et al., ATC 2020); FoundationDB",
+    };
+    const USUAL: u32 = 2;
+    const AIMS: Aims = Aims::Once;
+
+    fn permitted_by(model: SystemModel) -> bool {
+        model.nodes != Nodes::CrashStop
+    }
+
+    fn draw_one(outage: &mut Outage<'_, '_>) -> Vec<Fault> {
+        vec![Self { node: outage.node, wrong: disk::drawn(Answer::Survives, outage) }.into()]
+    }
+
+    fn from_bytes(bytes: &mut Bytes<'_>) -> Self {
+        let node = bytes.node();
+        Self { node, wrong: disk::from_bytes(Answer::Survives, bytes) }
+    }
+
+    fn effects(seen: &Effects<'_>) -> u64 {
+        seen.seen.disks.answered(Answer::Survives)
+    }
+
+    strikes_one_node!();
+
+    fn unsound(&self) -> Option<&'static str> {
+        disk::unsound(Answer::Survives, &self.wrong)
+    }
+
+    fn begin(&self, act: &mut Act<'_>) {
+        disk::begin(self.node, &self.wrong, act);
+    }
+
+    fn end(&self, act: &mut Act<'_>) {
+        disk::end(self.node, &self.wrong, act);
+    }
+
+    fn hurry(&mut self, act: &mut Act<'_>) {
+        // It stops its node when it strikes, and a node that is down writes nothing.
+        if act.is_unmet() {
+            let mended = act.target.disk_mend(self.node, &self.wrong);
+            act.took(mended);
+            self.at_once();
+            let again = act.target.disk_fault(self.node, &self.wrong);
+            act.took(again);
+        } else {
+            act.crash(self.node);
+        }
+    }
+
+    fn at_once(&mut self) {
+        self.wrong = self.wrong.at_once();
+    }
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "disk of {}: {}", self.node, self.wrong)
+    }
+}
