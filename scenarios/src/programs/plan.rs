@@ -4,10 +4,12 @@ use crate::fault::Fault;
 use crate::plan::{Entry, FaultPlan};
 use seedfall_kernel::{self as kernel, Place};
 use seedfall_net::Disturbance;
-use seedfall_sim::{ClockFault, Duration, Time};
+use seedfall_sim::{ClockFault, DiskFault, Duration, NodeId, Time};
 
-/// What of a plan means something to programs. What lies inside a handler, a journal or a message
-/// does not: a program has none that could be seen.
+/// What of a plan means something to programs. Two classes do not: to lie, and to run as twins. A
+/// program's messages are bytes that nobody but it can read, so that a lie would be a flipped bit,
+/// which TCP and UDP take for a loss; and two machines of one address are no fault that a network
+/// of IP knows.
 pub(super) fn meaningful(plan: FaultPlan) -> FaultPlan {
     let entries = plan.entries.into_iter().filter(|entry| !deeds(entry).is_empty());
     // Nobody looks on for work, and nobody leads, for all that can be seen.
@@ -21,9 +23,10 @@ pub(super) fn meaningful(plan: FaultPlan) -> FaultPlan {
 /// What an entry does, and when; nothing, if it means nothing to programs.
 pub(super) fn deeds(entry: &Entry) -> Vec<(Time, kernel::Fault)> {
     use kernel::Fault::{
-        Begin, ClockBegin, ClockEnd, Crash, End, Pause, PowerLoss, Restart, Resume,
+        Begin, ClockBegin, ClockEnd, Crash, CrashAt, CrashEnd, CrashWaiting, End, Pause, PowerLoss,
+        Restart, Resume, SlowBegin, SlowEnd, StallBegin, StallEnd, Wipe,
     };
-    let place = |node: seedfall_sim::NodeId| Place(node.index());
+    let place = |node: NodeId| Place(node.index());
     let begin = Time::ZERO + entry.at;
     let end = begin + entry.lasts;
     let once = |on, off| vec![(begin, on), (end, off)];
@@ -32,7 +35,16 @@ pub(super) fn deeds(entry: &Entry) -> Vec<(Time, kernel::Fault)> {
             again_and_again(begin, end, *half, &Begin(flap.clone()), &End(flap.clone()))
         }
         Fault::Wire(disturbance) => once(Begin(disturbance.clone()), End(disturbance.clone())),
-        Fault::Crash { node, .. } => once(Crash(place(*node)), Restart(place(*node))),
+        Fault::Crash { node, point: None, .. } => once(Crash(place(*node)), Restart(place(*node))),
+        Fault::Crash { node, point: Some(point), down } => {
+            let node = place(*node);
+            let half = begin + entry.lasts.scale(1, 2);
+            vec![
+                (begin, CrashAt(node, *point, *down)),
+                (half, CrashWaiting(node)),
+                (end, CrashEnd(node)),
+            ]
+        }
         Fault::Storm { node, half } => {
             let node = place(*node);
             again_and_again(begin, end, *half, &Crash(node), &Restart(node))
@@ -44,6 +56,13 @@ pub(super) fn deeds(entry: &Entry) -> Vec<(Time, kernel::Fault)> {
             let back = nodes.iter().map(|node| (end, Restart(place(*node))));
             std::iter::once((begin, lost)).chain(back).collect()
         }
+        Fault::Slow { node, each } => {
+            once(SlowBegin(place(*node), *each), SlowEnd(place(*node), *each))
+        }
+        Fault::Stall { node, each } => {
+            once(StallBegin(place(*node), *each), StallEnd(place(*node), *each))
+        }
+        Fault::Wipe { node } => once(Wipe(place(*node)), Restart(place(*node))),
         Fault::Clock { node, wrong } => {
             once(ClockBegin(place(*node), *wrong), ClockEnd(place(*node), *wrong))
         }
@@ -51,13 +70,29 @@ pub(super) fn deeds(entry: &Entry) -> Vec<(Time, kernel::Fault)> {
             let (node, step) = (place(*node), ClockFault::Step { nanos: *nanos });
             again_and_again(begin, end, *half, &ClockBegin(node, step), &ClockEnd(node, step))
         }
-        Fault::Slow { .. }
-        | Fault::Stall { .. }
-        | Fault::Wipe { .. }
-        | Fault::Disk { .. }
-        | Fault::Lie { .. }
-        | Fault::Twins { .. } => Vec::new(),
+        Fault::Disk { node, wrong } => disk(place(*node), wrong, begin, entry.lasts),
+        Fault::Lie { .. } | Fault::Twins { .. } => Vec::new(),
     }
+}
+
+/// A fault of a disk. Halfway the machine crashes, so that its program must read back what it
+/// wrote; it starts anew while the fault is still there, and if it ended then, once more when it is
+/// not.
+fn disk(
+    node: Place,
+    wrong: &DiskFault,
+    begin: Time,
+    lasts: Duration,
+) -> Vec<(Time, kernel::Fault)> {
+    use kernel::Fault::{Crash, DiskBegin, DiskEnd, Restart};
+    let after = |eighths| begin + lasts.scale(eighths, 8);
+    vec![
+        (begin, DiskBegin(node, wrong.clone())),
+        (after(4), Crash(node)),
+        (after(5), Restart(node)),
+        (after(8), DiskEnd(node, wrong.clone())),
+        (after(8), Restart(node)),
+    ]
 }
 
 /// On for half of a period, off for the other half, and off at the end.
@@ -84,7 +119,6 @@ fn again_and_again(
 mod tests {
     use super::*;
     use crate::Aim;
-    use seedfall_sim::NodeId;
 
     #[test]
     fn what_comes_and_goes_is_gone_at_the_end() {
