@@ -293,6 +293,12 @@ pub(crate) fn sleep_until(clock: libc::clockid_t, nanos: u64) {
     give_way();
 }
 
+/// Waits for a signal, of which none ever comes.
+pub(crate) fn pause() {
+    enter(|kernel| kernel.park(None));
+    give_way();
+}
+
 /// Lets other threads run first.
 pub(crate) fn yield_now() {
     enter(|kernel| {

@@ -32,12 +32,13 @@ pub enum Fault {
     CrashEnd(Place),
     /// A machine loses its disk, and stops; it has at its next start what it had at its first.
     Wipe(Place),
-    /// Whenever a thread of the program was woken, its node is busy for so long from then on, and no
-    /// other goes on meanwhile: a slow processor.
+    /// Whenever a thread of the program was woken, its node is busy for so long from then on, and
+    /// no other goes on meanwhile: a slow processor.
     SlowBegin(Place, Duration),
     /// It is not slow any more.
     SlowEnd(Place, Duration),
-    /// Every sync of a file keeps the thread that asks for it waiting for so long, and is done then.
+    /// Every sync of a file keeps the thread that asks for it waiting for so long, and is done
+    /// then: a slow disk.
     StallBegin(Place, Duration),
     /// It is not slow any more.
     StallEnd(Place, Duration),

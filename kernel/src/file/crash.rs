@@ -43,7 +43,7 @@ impl Tree {
             let Content::File(data) = &mut inode.content else { continue };
             lost += data.before.len();
             let mut page = None;
-            let short = (!all).then(|| next().chance(500_000)).unwrap_or_default();
+            let short = !all && next().chance(500_000);
             let left = |number: usize, sector: usize| {
                 let (last, draw) = page.get_or_insert_with(|| (number, next()));
                 if *last != number {

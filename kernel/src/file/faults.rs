@@ -306,7 +306,7 @@ impl Tree {
             return Err(libc::EIO);
         }
         let length = self.status_of(inode).size as usize;
-        let growth = (at + size).saturating_sub(length);
+        let growth = (at + size).saturating_sub(length).min(size);
         let granted = size - (growth - self.faults.room(growth));
         if granted == 0 { Err(libc::ENOSPC) } else { Ok(granted) }
     }
