@@ -102,8 +102,31 @@ pub(crate) fn read(fd: i32, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Err
     wait_on(fd, true, Bound::Receive, |kernel| kernel.read(fd, buffers))
 }
 
+/// `fsync` and its kin: on a slow disk, the thread waits for it.
+pub(crate) fn sync(fd: i32) -> Result<(), Errno> {
+    wait_for_disk(|kernel| kernel.stall(fd));
+    call(|kernel| kernel.sync(fd))
+}
+
+/// A write that is synced waits for a slow disk.
+pub(crate) fn wait_to_write(fd: i32) {
+    wait_for_disk(|kernel| kernel.stall_of_write(fd));
+}
+
+fn wait_for_disk(stall: impl FnOnce(&mut Kernel) -> Option<Duration>) {
+    let waits = enter(|kernel| {
+        let span = stall(kernel)?;
+        kernel.park(Some(kernel.now + span));
+        Some(())
+    });
+    if waits.is_some() {
+        give_way();
+    }
+}
+
 /// `write`, `writev`: all of it, if the descriptor waits.
 pub(crate) fn write(fd: i32, buffers: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    wait_to_write(fd);
     send_all(fd, buffers, true, |kernel, rest| kernel.write(fd, rest))
 }
 
@@ -270,6 +293,12 @@ pub(crate) fn sleep_until(clock: libc::clockid_t, nanos: u64) {
     give_way();
 }
 
+/// Waits for a signal, of which none ever comes.
+pub(crate) fn pause() {
+    enter(|kernel| kernel.park(None));
+    give_way();
+}
+
 /// Lets other threads run first.
 pub(crate) fn yield_now() {
     enter(|kernel| {
@@ -345,12 +374,12 @@ pub(crate) fn print(stream: u8, bytes: &[u8]) {
 
 /// The program of the running thread ends; its machine lives on.
 pub(crate) fn exit(code: i32) -> ! {
-    let (node, at) = enter(|kernel| {
+    let (node, at, excused) = enter(|kernel| {
         let node = kernel.here();
         kernel.exit(node, code);
-        (node, kernel.now)
+        (node, kernel.now, kernel.is_excused(node))
     });
-    run::tell(run::Told::Exit { node, at, code });
+    run::tell(run::Told::Exit { node, at, code, excused });
     give_way();
     unreachable!("the threads of a program that has ended are not resumed");
 }
@@ -418,7 +447,7 @@ pub(crate) fn on_path<T>(
 ) -> Result<T, Errno> {
     call(|kernel| {
         let whole = kernel.whole_path(path);
-        let now = kernel.clock(libc::CLOCK_REALTIME);
+        let now = kernel.wall();
         work(kernel, &whole, now)
     })
 }

@@ -12,27 +12,53 @@ pub(crate) const UPTIME: u64 = 86_400 * 1_000_000_000;
 impl Kernel {
     /// What a clock of the running program's node shows, in nanoseconds.
     #[inline]
-    pub(crate) fn clock(&self, clock: libc::clockid_t) -> u64 {
+    pub(crate) fn clock(&mut self, clock: libc::clockid_t) -> u64 {
+        let is_wall = is_wall(clock);
+        if self.nodes[self.here()].clocks.is_wrong() {
+            self.feel(is_wall, false);
+        }
         let clocks = &self.nodes[self.here()].clocks;
         let reading = clocks.read(self.now);
-        match clock {
-            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_TAI => {
-                let wall = if clocks.is_wrong() { clocks.wall(reading) } else { reading };
-                EPOCH.saturating_add(wall.as_nanos())
-            }
-            // The time that a program computes is not simulated: it is the time that passes.
-            _ => UPTIME.saturating_add(reading.as_nanos()),
+        if is_wall {
+            return self.wall();
         }
+        // The time that a program computes is not simulated: it is the time that passes.
+        UPTIME.saturating_add(reading.as_nanos())
+    }
+
+    /// What the wall clock shows, for stamps that the kernel makes by itself.
+    pub(crate) fn wall(&self) -> u64 {
+        let clocks = &self.nodes[self.here()].clocks;
+        let reading = clocks.read(self.now);
+        let wall = if clocks.is_wrong() { clocks.wall(reading) } else { reading };
+        EPOCH.saturating_add(wall.as_nanos())
     }
 
     /// When a span by the node's monotonic clock is over.
-    pub(crate) fn ring(&self, span: Duration) -> Time {
+    pub(crate) fn ring(&mut self, span: Duration) -> Time {
+        if self.nodes[self.here()].clocks.is_wrong() {
+            self.feel(false, true);
+        }
         self.nodes[self.here()].clocks.ring(self.now, span)
     }
 
     /// When a clock of the node shows these nanoseconds.
-    pub(crate) fn ring_at(&self, clock: libc::clockid_t, nanos: u64) -> Time {
+    pub(crate) fn ring_at(&mut self, clock: libc::clockid_t, nanos: u64) -> Time {
         let span = nanos.saturating_sub(self.clock(clock));
         self.ring(Duration::nanos(span))
     }
+
+    /// A program reads a clock that is wrong, or sets a timer by it.
+    #[cold]
+    fn feel(&mut self, reads_wall: bool, sets_timer: bool) {
+        let here = self.here();
+        let node = &mut self.nodes[here];
+        node.felt.wall += u64::from(reads_wall && node.clocks.is_misleading());
+        node.felt.drift += u64::from(node.clocks.is_drifting());
+        node.felt.timers += u64::from(sets_timer && node.clocks.moves_timers());
+    }
+}
+
+fn is_wall(clock: libc::clockid_t) -> bool {
+    matches!(clock, libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_TAI)
 }

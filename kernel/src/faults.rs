@@ -1,10 +1,9 @@
 //! What can be done to a world of programs, and the seam through which it is done.
 
-use crate::kernel::{Kernel, NodeIndex};
-use crate::node::Power;
-use crate::trace::Happening;
+mod target;
+
 use seedfall_net::{Disturbance, Tally};
-use seedfall_sim::{ClockFault, StableHasher, Time};
+use seedfall_sim::{ClockFault, CrashPoint, DiskFault, Duration, Time};
 
 /// A node of the world: servers first, then clients, each in the order in which they were named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +21,31 @@ pub enum Fault {
     Crash(Place),
     /// Several machines stop at one instant, and lose all that was not synced.
     PowerLoss(Vec<Place>),
+    /// A machine is to crash at a point of its program, each time that the program comes there, and
+    /// is started anew after so long. Of the effects that a point can name, `Sync` is a call of
+    /// `fsync` and its kin, `Append` a write to a file, `Send` and `Respond` what is sent by a
+    /// socket; `Unsynced` is a thread that begins to wait while something is not synced.
+    CrashAt(Place, CrashPoint, Duration),
+    /// A machine that is to crash at a point and has not come there yet crashes now.
+    CrashWaiting(Place),
+    /// No crash is waited for any more, and the machine is started if it is off.
+    CrashEnd(Place),
+    /// A machine loses its disk, and stops; it has at its next start what it had at its first.
+    Wipe(Place),
+    /// Whenever a thread of the program was woken, its node is busy for so long from then on, and
+    /// no other goes on meanwhile: a slow processor.
+    SlowBegin(Place, Duration),
+    /// It is not slow any more.
+    SlowEnd(Place, Duration),
+    /// Every sync of a file keeps the thread that asks for it waiting for so long, and is done
+    /// then: a slow disk.
+    StallBegin(Place, Duration),
+    /// It is not slow any more.
+    StallEnd(Place, Duration),
+    /// Something is wrong with the disk of a node from now on.
+    DiskBegin(Place, DiskFault),
+    /// It is not any more; what was lost stays lost.
+    DiskEnd(Place, DiskFault),
     /// The program is killed (`kill -9`); its machine lives on: files keep everything, connections
     /// are ended, and new ones refused.
     Kill(Place),
@@ -38,6 +62,42 @@ pub enum Fault {
     ClockEnd(Place, ClockFault),
 }
 
+impl Fault {
+    /// Whether it does harm, rather than end what does.
+    pub fn strikes(&self) -> bool {
+        !matches!(
+            self,
+            Self::End(_)
+                | Self::Restart(_)
+                | Self::Resume(_)
+                | Self::CrashEnd(_)
+                | Self::SlowEnd(..)
+                | Self::StallEnd(..)
+                | Self::DiskEnd(..)
+                | Self::ClockEnd(..)
+        )
+    }
+
+    /// Whether it lasts, so that its effects come later, until the other one ends it.
+    fn is_ended_by(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Begin(one), Self::End(other)) => one == other,
+            (Self::CrashAt(one, ..), Self::CrashEnd(other)) => one == other,
+            (Self::SlowBegin(one, each), Self::SlowEnd(other, same))
+            | (Self::StallBegin(one, each), Self::StallEnd(other, same)) => {
+                (one, each) == (other, same)
+            }
+            (Self::DiskBegin(one, wrong), Self::DiskEnd(other, same)) => {
+                (one, wrong) == (other, same)
+            }
+            (Self::ClockBegin(one, wrong), Self::ClockEnd(other, same)) => {
+                (one, wrong) == (other, same)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What faults act on. Each method says whether it had an effect: a crash of a machine that is off
 /// has none.
 pub trait Target {
@@ -49,6 +109,23 @@ pub trait Target {
     fn is_up(&self, node: Place) -> bool;
     /// See [`Fault::Crash`]; `all`: everything that was not synced is lost, without a draw.
     fn crash(&mut self, node: Place, all: bool) -> bool;
+    /// See [`Fault::CrashAt`].
+    fn crash_at(&mut self, node: Place, point: CrashPoint, down: Duration);
+    /// See [`Fault::CrashWaiting`].
+    fn crash_waiting(&mut self, node: Place) -> bool;
+    /// See [`Fault::CrashEnd`].
+    fn crash_end(&mut self, node: Place) -> bool;
+    /// See [`Fault::Wipe`].
+    fn wipe(&mut self, node: Place) -> bool;
+    /// See [`Fault::SlowBegin`] and [`Fault::SlowEnd`]: by how much slower than before, or less
+    /// slow.
+    fn slow(&mut self, node: Place, each: Duration, begins: bool);
+    /// See [`Fault::StallBegin`] and [`Fault::StallEnd`].
+    fn stall(&mut self, node: Place, each: Duration, begins: bool);
+    /// See [`Fault::DiskBegin`].
+    fn disk_begin(&mut self, node: Place, fault: &DiskFault);
+    /// See [`Fault::DiskEnd`].
+    fn disk_end(&mut self, node: Place, fault: &DiskFault);
     /// See [`Fault::Kill`].
     fn kill(&mut self, node: Place) -> bool;
     /// See [`Fault::Restart`].
@@ -62,46 +139,63 @@ pub trait Target {
     /// See [`Fault::End`]: what was begun with the same `until`.
     fn end(&mut self, disturbance: &Disturbance, until: Time);
     /// See [`Fault::ClockBegin`].
-    fn clock_begin(&mut self, node: Place, fault: ClockFault) -> bool;
+    fn clock_begin(&mut self, node: Place, fault: ClockFault);
     /// See [`Fault::ClockEnd`].
     fn clock_end(&mut self, node: Place, fault: ClockFault) -> bool;
-    /// What the disturbances of the wire did so far.
-    fn tally(&self) -> Tally;
+    /// How often faults of the kind of this one, one that lasts, have had an effect so far, on its
+    /// node if it strikes one: segments and datagrams that the wire treated otherwise; wakes that a
+    /// slow node let wait; syncs that waited; what the disk did wrong; readings of a clock that was
+    /// wrong and timers that were set by one; crashes at a point.
+    fn felt(&self, fault: &Fault) -> u64;
 }
 
 /// Who strikes: a plan, or anything that looks at the world first.
 pub trait Nemesis {
     /// Does what is due now, and says when to be asked again; `None`: never.
     fn strike(&mut self, target: &mut dyn Target) -> Option<Time>;
-    /// How many effects each of its faults had, in its own order, as the run is over and the wire
-    /// has this tally.
-    fn effects(&self, tally: &Tally) -> Vec<u64>;
+    /// How many effects each of its faults had, in its own order, as the run is over.
+    fn effects(&self, target: &dyn Target) -> Vec<u64>;
 }
 
-/// Applies one fault: how many effects it had at once. Disturbances of the wire have theirs later,
-/// and are counted by [`Target::tally`]; one that begins ends at `until`.
+/// Applies one fault: how many effects it had at once. Those that last have theirs later, and are
+/// counted by [`Target::felt`]; a disturbance that begins ends at `until`.
 pub fn apply(target: &mut dyn Target, fault: &Fault, until: Time) -> u64 {
     let effect = match fault {
-        Fault::Begin(disturbance) => {
-            target.begin(disturbance, until);
-            false
-        }
-        Fault::End(disturbance) => {
-            target.end(disturbance, until);
-            false
-        }
         Fault::Crash(node) => target.crash(*node, false),
         Fault::PowerLoss(nodes) => {
             return nodes.iter().map(|node| u64::from(target.crash(*node, true))).sum();
         }
+        Fault::CrashWaiting(node) => target.crash_waiting(*node),
+        Fault::CrashEnd(node) => target.crash_end(*node),
+        Fault::Wipe(node) => target.wipe(*node),
         Fault::Kill(node) => target.kill(*node),
         Fault::Restart(node) => target.restart(*node),
         Fault::Pause(node) => target.pause(*node),
         Fault::Resume(node) => target.resume(*node),
-        Fault::ClockBegin(node, fault) => target.clock_begin(*node, *fault),
         Fault::ClockEnd(node, fault) => target.clock_end(*node, *fault),
+        lasting => {
+            last(target, lasting, until);
+            false
+        }
     };
     u64::from(effect)
+}
+
+/// Applies a fault that has no effect at once.
+fn last(target: &mut dyn Target, fault: &Fault, until: Time) {
+    match fault {
+        Fault::Begin(disturbance) => target.begin(disturbance, until),
+        Fault::End(disturbance) => target.end(disturbance, until),
+        Fault::CrashAt(node, point, down) => target.crash_at(*node, *point, *down),
+        Fault::SlowBegin(node, each) => target.slow(*node, *each, true),
+        Fault::SlowEnd(node, each) => target.slow(*node, *each, false),
+        Fault::StallBegin(node, each) => target.stall(*node, *each, true),
+        Fault::StallEnd(node, each) => target.stall(*node, *each, false),
+        Fault::DiskBegin(node, wrong) => target.disk_begin(*node, wrong),
+        Fault::DiskEnd(node, wrong) => target.disk_end(*node, wrong),
+        Fault::ClockBegin(node, wrong) => target.clock_begin(*node, *wrong),
+        other => unreachable!("{other:?} has its effect at once"),
+    }
 }
 
 /// What the disturbances of one kind did so far.
@@ -128,8 +222,9 @@ pub(crate) struct Plan {
     faults: Vec<(Time, usize, Fault)>,
     next: usize,
     effects: Vec<u64>,
-    /// Disturbances in force: which fault began them, and what the tally of their kind was then.
-    open: Vec<(usize, Disturbance, u64)>,
+    /// Faults in force: which of the plan, and how often those of their kind had had an effect
+    /// before.
+    open: Vec<(usize, Fault, u64)>,
 }
 
 impl Plan {
@@ -144,10 +239,9 @@ impl Plan {
         Self { effects: vec![0; faults.len()], faults: sorted, next: 0, open: Vec::new() }
     }
 
-    /// When the disturbance ends that begins at this place of the plan; never, if nothing ends it.
-    fn end_of(&self, place: usize, disturbance: &Disturbance) -> Time {
-        let ends = |fault: &Fault| matches!(fault, Fault::End(other) if other == disturbance);
-        let end = self.faults[place + 1..].iter().find(|(.., fault)| ends(fault));
+    /// When the fault ends that begins at this place of the plan; never, if nothing ends it.
+    fn end_of(&self, place: usize, fault: &Fault) -> Time {
+        let end = self.faults[place + 1..].iter().find(|(.., other)| fault.is_ended_by(other));
         end.map_or(Time::MAX, |(at, ..)| *at)
     }
 }
@@ -158,155 +252,26 @@ impl Nemesis for Plan {
             if *at > target.now() {
                 return Some(*at);
             }
-            let until = match fault {
-                Fault::Begin(disturbance) => self.end_of(self.next, disturbance),
-                _ => *at,
-            };
+            let until = self.end_of(self.next, fault);
+            let before = target.felt(fault);
             self.effects[*index] += apply(target, fault, until);
-            let tally = target.tally();
-            match fault {
-                Fault::Begin(disturbance) => {
-                    let before = counter(&tally, disturbance);
-                    self.open.push((*index, disturbance.clone(), before));
-                }
-                Fault::End(disturbance) => {
-                    let same = |(_, other, _): &(usize, Disturbance, u64)| other == disturbance;
-                    if let Some(at) = self.open.iter().position(same) {
-                        let (began, _, before) = self.open.remove(at);
-                        self.effects[began] += counter(&tally, disturbance) - before;
-                    }
-                }
-                _ => {}
+            if let Some(at) = self.open.iter().position(|(_, open, _)| open.is_ended_by(fault)) {
+                let (began, open, before) = self.open.remove(at);
+                self.effects[began] += target.felt(&open) - before;
+            }
+            if fault.strikes() {
+                self.open.push((*index, fault.clone(), before));
             }
             self.next += 1;
         }
         None
     }
 
-    fn effects(&self, tally: &Tally) -> Vec<u64> {
+    fn effects(&self, target: &dyn Target) -> Vec<u64> {
         let mut effects = self.effects.clone();
-        for (index, disturbance, before) in &self.open {
-            effects[*index] += counter(tally, disturbance) - before;
+        for (index, fault, before) in &self.open {
+            effects[*index] += target.felt(fault) - before;
         }
         effects
-    }
-}
-
-impl Kernel {
-    /// The program of a node is over. `power` is what its machine is from now on.
-    fn end_program(&mut self, node: NodeIndex, power: Power) {
-        self.nodes[node].power = power;
-        self.drop_threads(node);
-        self.close_all(node);
-    }
-
-    /// A program ended by itself.
-    pub(crate) fn exit(&mut self, node: NodeIndex, code: i32) {
-        self.record(Happening::Exit, node, node, code as u64);
-        self.nodes[node].exit = Some(code);
-        self.end_program(node, Power::Idle);
-    }
-
-    /// The running program's files.
-    pub(crate) fn tree(&mut self) -> &mut crate::file::Tree {
-        let here = self.here();
-        &mut self.nodes[here].tree
-    }
-}
-
-impl Target for Kernel {
-    fn now(&self) -> Time {
-        self.now
-    }
-
-    fn count(&self) -> usize {
-        self.nodes.len()
-    }
-
-    fn is_up(&self, node: Place) -> bool {
-        self.nodes[node.0].power == Power::Running
-    }
-
-    fn crash(&mut self, Place(node): Place, all: bool) -> bool {
-        if self.nodes[node].power == Power::Off {
-            return false;
-        }
-        self.end_program(node, Power::Off);
-        let one = &mut self.nodes[node];
-        one.crashes += 1;
-        let crashes = one.crashes;
-        let lost = one.tree.crash(&mut self.draws, Self::place(node), crashes, all);
-        self.record(Happening::Crash, node, node, lost as u64);
-        true
-    }
-
-    fn kill(&mut self, Place(node): Place) -> bool {
-        if self.nodes[node].power != Power::Running {
-            return false;
-        }
-        self.end_program(node, Power::Idle);
-        self.record(Happening::Crash, node, node, u64::MAX);
-        true
-    }
-
-    fn restart(&mut self, Place(node): Place) -> bool {
-        let one = &mut self.nodes[node];
-        if one.power == Power::Running {
-            return false;
-        }
-        if one.power == Power::Off {
-            one.life += 1;
-        }
-        one.power = Power::Running;
-        one.exit = None;
-        one.made_threads = 0;
-        self.starts.push_back(node);
-        self.record(Happening::Start, node, node, 0);
-        true
-    }
-
-    fn pause(&mut self, Place(node): Place) -> bool {
-        self.nodes[node].pauses += 1;
-        self.record(Happening::Fault, node, node, 1);
-        self.nodes[node].power == Power::Running
-    }
-
-    fn resume(&mut self, Place(node): Place) -> bool {
-        self.record(Happening::Fault, node, node, 2);
-        let one = &mut self.nodes[node];
-        let was = one.pauses;
-        one.pauses = was.saturating_sub(1);
-        self.make_ready(node);
-        was > 0
-    }
-
-    fn begin(&mut self, disturbance: &Disturbance, until: Time) {
-        self.record(Happening::Fault, 0, 0, StableHasher::hash(disturbance));
-        self.wire.begin(disturbance, until);
-    }
-
-    fn end(&mut self, disturbance: &Disturbance, until: Time) {
-        self.record(Happening::Fault, 0, 1, StableHasher::hash(disturbance));
-        // It ends when it was said to, so what it held has arrived.
-        let released = self.wire.end(disturbance, until, self.now);
-        assert!(released.is_empty() || until > self.now, "held beyond its end: {released:?}");
-        if matches!(disturbance, Disturbance::Partition(_) | Disturbance::Flap { .. }) {
-            self.retry_all();
-        }
-    }
-
-    fn clock_begin(&mut self, Place(node): Place, fault: ClockFault) -> bool {
-        self.record(Happening::Fault, node, node, StableHasher::hash(&fault));
-        self.nodes[node].clocks.begin(self.now, fault);
-        true
-    }
-
-    fn clock_end(&mut self, Place(node): Place, fault: ClockFault) -> bool {
-        self.record(Happening::Fault, node, node, StableHasher::hash(&fault));
-        self.nodes[node].clocks.end(self.now, fault)
-    }
-
-    fn tally(&self) -> Tally {
-        *self.wire.tally()
     }
 }

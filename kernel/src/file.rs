@@ -6,12 +6,15 @@
 //! anything makes all changes of names before it durable, as the journals of ext4, XFS and btrfs
 //! do. A program that is killed loses nothing: its machine lives on.
 
+mod crash;
 mod data;
+mod faults;
 
 use crate::kernel::{Errno, Kernel};
 use crate::trace::Happening;
 use data::{Data, PAGE};
-use seedfall_sim::{Draws, NodeId, Site};
+use faults::Faults;
+use seedfall_sim::{CrashPoint, EffectKind};
 use std::collections::{BTreeMap, VecDeque};
 
 /// So many symbolic links are followed.
@@ -100,6 +103,7 @@ pub(crate) struct Tree {
     inodes: Vec<Inode>,
     changes: Vec<Change>,
     calls: u64,
+    faults: Faults,
 }
 
 impl Tree {
@@ -111,7 +115,8 @@ impl Tree {
             links: 2,
             modified: 0,
         };
-        let mut tree = Self { inodes: vec![root], changes: Vec::new(), calls: 0 };
+        let (inodes, changes) = (vec![root], Vec::new());
+        let mut tree = Self { inodes, changes, calls: 0, faults: Faults::default() };
         for folder in ["/tmp", "/etc", "/home", "/var", "/run", "/dev"] {
             tree.make_folders(folder);
         }
@@ -136,8 +141,7 @@ impl Tree {
         }
         let (inode, _) = self.open(path, libc::O_CREAT | libc::O_WRONLY, 0o644, 0)?;
         self.write(inode, 0, bytes, 0)?;
-        self.sync(inode);
-        Ok(())
+        self.sync(inode).map(drop)
     }
 
     /// Where a path leads; `follow`: through a link at its end, too.
@@ -411,20 +415,22 @@ impl Tree {
         let from = bytes.get(at..).unwrap_or_default();
         let size = from.len().min(into.len());
         into[..size].copy_from_slice(&from[..size]);
+        self.spoil(inode, at, &mut into[..size])?;
         Ok(size)
     }
 
-    /// Writes at a place.
+    /// Writes at a place: how many of the bytes there was room for.
     pub(crate) fn write(
         &mut self,
         inode: usize,
         at: usize,
         bytes: &[u8],
         now: u64,
-    ) -> Result<(), Errno> {
-        self.data(inode)?.write(at, bytes);
+    ) -> Result<usize, Errno> {
+        let size = self.admit(inode, at, bytes.len())?;
+        self.data(inode)?.write(at, &bytes[..size]);
         self.inodes[inode].modified = now;
-        Ok(())
+        Ok(size)
     }
 
     /// `ftruncate`.
@@ -446,76 +452,13 @@ impl Tree {
     }
 
     /// `fsync`: this file, and all names so far, are durable. How many pages and names were not.
-    pub(crate) fn sync(&mut self, inode: usize) -> usize {
+    pub(crate) fn sync(&mut self, inode: usize) -> Result<usize, Errno> {
+        let pages = self.sync_data(inode)?;
         let names = self.changes.len();
-        self.changes.clear();
-        match &mut self.inodes[inode].content {
-            Content::File(data) => {
-                let pages = data.before.len();
-                data.sync();
-                pages + names
-            }
-            _ => names,
+        if names > 0 && !self.faults.lies() {
+            self.changes.clear();
         }
-    }
-
-    /// The machine crashes for the `crash`-th time: what is not durable is kept or lost by draws of
-    /// `node`, or lost if `all`. How much there was of it.
-    pub(crate) fn crash(
-        &mut self,
-        draws: &mut Draws,
-        node: NodeId,
-        crash: u64,
-        all: bool,
-    ) -> usize {
-        let mut ordinal = crash << 32;
-        let mut next = || {
-            ordinal += 1;
-            draws.at(Site::Disk(node), ordinal)
-        };
-        let mut calls: Vec<u64> = self.changes.iter().map(|change| change.call).collect();
-        calls.dedup();
-        let mut lost = calls.len();
-        let kept = match calls.len() {
-            0 => 0,
-            count => {
-                let kept = next().below(count as u32 + 1) as usize;
-                if all { 0 } else { kept }
-            }
-        };
-        let first_lost = calls.get(kept).copied();
-        for change in std::mem::take(&mut self.changes).into_iter().rev() {
-            if first_lost.is_some_and(|first| change.call >= first)
-                && let Ok(entries) = self.entries(change.folder)
-            {
-                match change.before {
-                    Some(inode) => drop(entries.insert(change.name, inode)),
-                    None => drop(entries.remove(&change.name)),
-                }
-            }
-        }
-        for inode in &mut self.inodes {
-            if let Content::File(data) = &mut inode.content {
-                lost += data.before.len();
-                data.crash(|| next().chance(500_000) && !all);
-            }
-        }
-        self.count_links();
-        lost
-    }
-
-    /// Counts names anew, after a crash took some back.
-    fn count_links(&mut self) {
-        let mut links = vec![0; self.inodes.len()];
-        for inode in &self.inodes {
-            if let Content::Folder(entries) = &inode.content {
-                entries.values().for_each(|named| links[*named] += 1);
-            }
-        }
-        for (inode, links) in self.inodes.iter_mut().zip(links) {
-            let folder = matches!(inode.content, Content::Folder(_));
-            inode.links = links + u32::from(folder);
-        }
+        Ok(pages + names)
     }
 
     /// The last descriptor of a file is closed: one without a name is gone.
@@ -533,7 +476,7 @@ impl Tree {
 impl Kernel {
     /// A unix socket leaves its name.
     pub(crate) fn make_socket_file(&mut self, path: &[u8]) -> Result<(), Errno> {
-        let now = self.clock(libc::CLOCK_REALTIME);
+        let now = self.wall();
         let here = self.here();
         let path = String::from_utf8_lossy(path).into_owned();
         let made = self.nodes[here].tree.make_socket(&path, now);
@@ -541,9 +484,13 @@ impl Kernel {
     }
 
     /// A node syncs a file.
-    pub(crate) fn sync_inode(&mut self, node: usize, inode: usize) {
-        let count = self.nodes[node].tree.sync(inode);
-        self.record(Happening::Sync, node, node, count as u64);
+    pub(crate) fn sync_inode(&mut self, node: usize, inode: usize) -> Result<(), Errno> {
+        self.reach(CrashPoint::Before(EffectKind::Sync))?;
+        let synced = self.nodes[node].tree.sync(inode);
+        let count = synced.map_or_else(|error| u64::from(error.unsigned_abs()) << 32, |n| n as u64);
+        self.record(Happening::Sync, node, node, count);
+        self.reach(CrashPoint::After(EffectKind::Sync))?;
+        synced.map(drop)
     }
 }
 

@@ -42,6 +42,10 @@ pub(crate) enum Event {
     Datagram(Box<Datagram>),
     /// A timer descriptor rings.
     Timer { object: usize, generation: u32, setting: u32 },
+    /// A node that was busy can go on.
+    Idle(NodeIndex),
+    /// A machine that crashed at a point is started anew.
+    Restart(NodeIndex),
     /// Whoever strikes with faults has something to do.
     Nemesis,
 }
@@ -194,6 +198,8 @@ impl Kernel {
             Event::Timer { object, generation, setting } => {
                 self.timer_rings(object, generation, setting);
             }
+            Event::Idle(node) => self.make_ready(node),
+            Event::Restart(node) => self.restart_after_ambush(node),
             Event::Nemesis => return Step::Nemesis,
         }
         Step::Went

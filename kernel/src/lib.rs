@@ -45,6 +45,14 @@
 //!   its stack. Reading the time-stamp counter is caught as well. [`Isolation`] says which of these
 //!   the machine permits, and [`audit()`] names what a binary imports that nobody simulates.
 //!
+//! # Faults
+//!
+//! [`Fault`] lists them. To TCP a flipped bit, a second copy or another order is what its checksums
+//! and sequence numbers make of it: a loss that is sent again, nothing, and a delay; to UDP a loss,
+//! a second datagram, another order. A program that panics or ends after its disk has failed it is
+//! not to blame. What lies inside a message (a node that lies) means nothing here, and two machines
+//! of one address (twins) neither.
+//!
 //! # What it does not do
 //!
 //! - Threads switch only at calls of the kernel: races between two instructions are not explored,

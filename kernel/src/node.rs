@@ -1,7 +1,7 @@
 //! A node: one machine with one program, its names, its files and its clocks.
 
 use crate::file::Tree;
-use seedfall_sim::{Clock, Clocks};
+use seedfall_sim::{Clock, Clocks, CrashPoint, Duration, Time};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,6 +17,34 @@ pub(crate) enum Power {
     Idle,
     /// The machine is off: nothing answers.
     Off,
+}
+
+/// A crash that waits for a point of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ambush {
+    /// Which.
+    pub(crate) point: CrashPoint,
+    /// How long the machine stays down.
+    pub(crate) down: Duration,
+    /// How often it crashed there.
+    pub(crate) sprung: u64,
+}
+
+/// How often faults of the node had an effect.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Felt {
+    /// Crashes at points, of ambushes that are over.
+    pub(crate) ambushes: u64,
+    /// Wakes that waited for a slow processor.
+    pub(crate) slow: u64,
+    /// Syncs that waited for a slow disk.
+    pub(crate) stalls: u64,
+    /// Readings of a wall clock that was set wrong.
+    pub(crate) wall: u64,
+    /// Readings of clocks, and timers, that ran too fast or too slow.
+    pub(crate) drift: u64,
+    /// Timers that were moved.
+    pub(crate) timers: u64,
 }
 
 /// One machine.
@@ -42,6 +70,22 @@ pub(crate) struct Node {
     pub(crate) clocks: Clocks,
     /// Its files.
     pub(crate) tree: Tree,
+    /// What it had at its first start.
+    pub(crate) image: Tree,
+    /// How often its disk had done harm when its program was started.
+    pub(crate) harm_before: u64,
+    /// How many disk faults began.
+    pub(crate) disk_faults: u64,
+    /// How long it is busy whenever a thread was woken; zero: it is not slow.
+    pub(crate) slow: Duration,
+    /// Until when no other thread goes on.
+    pub(crate) busy_until: Time,
+    /// How long a sync takes; zero: no time.
+    pub(crate) stall: Duration,
+    /// Where it is to crash.
+    pub(crate) ambush: Option<Ambush>,
+    /// What faults did to it.
+    pub(crate) felt: Felt,
     /// Where relative paths begin.
     pub(crate) folder: String,
     /// Which sockets are bound to which ports: (datagrams?, port) to (address, object).
@@ -79,7 +123,15 @@ impl Node {
             runnable: Vec::new(),
             queued: false,
             clocks: Clocks::new(Clock::TRUE),
+            image: tree.clone(),
             tree,
+            harm_before: 0,
+            disk_faults: 0,
+            slow: Duration::ZERO,
+            busy_until: Time::ZERO,
+            stall: Duration::ZERO,
+            ambush: None,
+            felt: Felt::default(),
             folder,
             ports: BTreeMap::new(),
             unix: BTreeMap::new(),

@@ -3,6 +3,7 @@
 use crate::fd::{Device, FIRST, Kind};
 use crate::file::{OpenFile, OpenFolder, Status};
 use crate::kernel::{Errno, Kernel};
+use seedfall_sim::{CrashPoint, Duration, EffectKind};
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 
@@ -40,7 +41,7 @@ impl Kernel {
         if flags & libc::O_TMPFILE == libc::O_TMPFILE {
             return Err(libc::EOPNOTSUPP);
         }
-        let now = self.clock(libc::CLOCK_REALTIME);
+        let now = self.wall();
         let here = self.here();
         let (inode, is_folder) = self.nodes[here].tree.open(path, flags, mode, now)?;
         let kind = if is_folder {
@@ -100,7 +101,10 @@ impl Kernel {
         let mut count = 0;
         for buffer in buffers.iter_mut() {
             let at = offset as usize + count;
-            let size = self.nodes[node].tree.read(inode, at, buffer)?;
+            let size = match self.nodes[node].tree.read(inode, at, buffer) {
+                Err(_) if count > 0 => break,
+                read => read?,
+            };
             count += size;
             if size < buffer.len() {
                 break;
@@ -133,20 +137,30 @@ impl Kernel {
         offset: u64,
     ) -> Result<usize, Errno> {
         let node = self.objects[object].node;
-        let now = self.clock(libc::CLOCK_REALTIME);
+        let now = self.wall();
         let file = self.file(object)?;
         let (inode, flags) = (file.inode, file.flags);
         if flags & libc::O_ACCMODE == libc::O_RDONLY {
             return Err(libc::EBADF);
         }
+        self.reach(CrashPoint::Before(EffectKind::Append))?;
         let mut count = 0;
         for buffer in buffers {
-            self.nodes[node].tree.write(inode, offset as usize + count, buffer, now)?;
-            count += buffer.len();
+            let at = offset as usize + count;
+            let size = match self.nodes[node].tree.write(inode, at, buffer, now) {
+                // What was written before is told first.
+                Err(_) if count > 0 => break,
+                written => written?,
+            };
+            count += size;
+            if size < buffer.len() {
+                break;
+            }
         }
         if flags & (libc::O_SYNC | libc::O_DSYNC) != 0 {
-            self.sync_inode(node, inode);
+            self.sync_inode(node, inode)?;
         }
+        self.reach(CrashPoint::After(EffectKind::Append))?;
         Ok(count)
     }
 
@@ -180,7 +194,7 @@ impl Kernel {
     /// `ftruncate`.
     pub(crate) fn resize(&mut self, fd: i32, length: i64) -> Result<(), Errno> {
         let object = self.object(fd)?;
-        let (node, now) = (self.objects[object].node, self.clock(libc::CLOCK_REALTIME));
+        let (node, now) = (self.objects[object].node, self.wall());
         let length = usize::try_from(length).map_err(|_| libc::EINVAL)?;
         let file = self.file(object)?;
         if file.flags & libc::O_ACCMODE == libc::O_RDONLY {
@@ -208,8 +222,27 @@ impl Kernel {
             Kind::Folder(folder) => self.nodes[node].tree.inode(&folder.path)?,
             _ => return Err(libc::EINVAL),
         };
-        self.sync_inode(node, inode);
-        Ok(())
+        self.sync_inode(node, inode)
+    }
+
+    /// How long a sync of a descriptor keeps its thread waiting: its node's disk is slow.
+    pub(crate) fn stall(&mut self, fd: i32) -> Option<Duration> {
+        let object = self.object(fd).ok()?;
+        let node = &mut self.nodes[self.objects[object].node];
+        if node.stall == Duration::ZERO {
+            return None;
+        }
+        node.felt.stalls += 1;
+        Some(node.stall)
+    }
+
+    /// As [`Kernel::stall`], of a write: if it is synced with it.
+    pub(crate) fn stall_of_write(&mut self, fd: i32) -> Option<Duration> {
+        let object = self.object(fd).ok()?;
+        match &self.objects[object].kind {
+            Kind::File(file) if file.flags & (libc::O_SYNC | libc::O_DSYNC) != 0 => self.stall(fd),
+            _ => None,
+        }
     }
 
     /// `fstat`.

@@ -42,21 +42,25 @@ const ARMED: u8 = 7;
 pub(crate) enum Told<'a> {
     /// A program printed something.
     Output { node: NodeIndex, at: Time, stream: u8, bytes: &'a [u8] },
-    /// A thread panicked.
-    Panic { node: NodeIndex, at: Time, message: &'a str },
+    /// A thread panicked; `excused`: its disk had failed it.
+    Panic { node: NodeIndex, at: Time, message: &'a str, excused: bool },
     /// The workload recorded something.
     Note { node: NodeIndex, at: Time, bytes: &'a [u8] },
-    /// A program ended.
-    Exit { node: NodeIndex, at: Time, code: i32 },
+    /// A program ended; `excused`: its disk had failed it.
+    Exit { node: NodeIndex, at: Time, code: i32, excused: bool },
 }
 
 /// Tells the parent something.
 pub(crate) fn tell(told: Told<'_>) {
     let (kind, node, at, number, bytes) = match told {
         Told::Output { node, at, stream, bytes } => (OUTPUT, node, at, stream.into(), bytes),
-        Told::Panic { node, at, message } => (PANIC, node, at, 0, message.as_bytes()),
+        Told::Panic { node, at, message, excused } => {
+            (PANIC, node, at, u64::from(excused) << 32, message.as_bytes())
+        }
         Told::Note { node, at, bytes } => (NOTE, node, at, 0, bytes),
-        Told::Exit { node, at, code } => (EXIT, node, at, code as u64, &[][..]),
+        Told::Exit { node, at, code, excused } => {
+            (EXIT, node, at, u64::from(code as u32) | u64::from(excused) << 32, &[][..])
+        }
     };
     let mut frame = Writer::frame(kind);
     frame.number(node as u64).number(at.as_nanos()).number(number).bytes(bytes);
@@ -263,6 +267,7 @@ fn child(
                 stopped(Stop::Bug(format!("the file {path} of `{}`: {error}", spec.name)));
             }
         }
+        node.image.clone_from(&node.tree);
         node
     });
     let mut kernel = Kernel::new(draws, wire, nodes.collect(), servers);
@@ -385,12 +390,12 @@ fn set_hook() {
         }
         let message = info.payload_as_str().unwrap_or("a value that is no text");
         let place = info.location().map(|at| format!(" ({at})")).unwrap_or_default();
-        let (node, at) = enter(|kernel| {
+        let (node, at, excused) = enter(|kernel| {
             let node = kernel.here();
             kernel.record(Happening::Panic, node, node, digest(message.as_bytes()));
-            (node, kernel.now)
+            (node, kernel.now, kernel.is_excused(node))
         });
-        tell(Told::Panic { node, at, message: &format!("{message}{place}") });
+        tell(Told::Panic { node, at, message: &format!("{message}{place}"), excused });
         before(info);
     }));
 }
@@ -409,11 +414,10 @@ fn finish(ended: Ended, nemesis: &dyn Nemesis) -> ! {
         frame.number(kernel.now.as_nanos());
         frame.number(kernel.deliveries).number(kernel.calls).number(kernel.switches);
         frame.number(kernel.escapes);
-        let tally = kernel.tally();
-        for word in tally_words(&tally) {
+        for word in tally_words(kernel.wire.tally()) {
             frame.number(word);
         }
-        let effects = nemesis.effects(&tally);
+        let effects = nemesis.effects(kernel);
         frame.number(effects.len() as u64);
         for effect in effects {
             frame.number(effect);
@@ -477,17 +481,23 @@ fn read_told(report: &mut Report, kind: u8, frame: &mut Reader<'_>) {
     report.at = at;
     let name = name_of(report, node);
     let Some(one) = report.nodes.get_mut(node) else { return };
+    // A program that stops because its disk failed does what it should.
+    let excused = number >> 32 == 1;
     match kind {
         OUTPUT => one.printed.push(Printed { at, is_error: number == 2, bytes }),
         NOTE => report.notes.push(Note { at, node, bytes }),
+        PANIC if excused => {}
         PANIC => {
             let message = String::from_utf8_lossy(&bytes).into_owned();
             report.failures.push(Failure::Panic { node: name, at, message });
         }
         _ => {
-            let code = number as i32;
+            let code = number as u32 as i32;
             one.exits.push((at, code));
             let hungry = one.output().contains("memory allocation of");
+            if excused {
+                return;
+            }
             if code == 128 + libc::SIGABRT && hungry {
                 report.failures.push(Failure::Memory { node: name, at });
             } else if code != 0 {

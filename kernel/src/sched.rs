@@ -113,10 +113,15 @@ impl Kernel {
     /// Puts a node into the list of those that have something to run, if it has.
     pub(crate) fn make_ready(&mut self, index: NodeIndex) {
         let node = &mut self.nodes[index];
-        if !node.queued && node.pauses == 0 && !node.runnable.is_empty() {
-            node.queued = true;
-            self.ready.push_back(index);
+        if node.queued || node.pauses > 0 || node.runnable.is_empty() {
+            return;
         }
+        if node.busy_until > self.now {
+            node.felt.slow += 1;
+            return;
+        }
+        node.queued = true;
+        self.ready.push_back(index);
     }
 
     /// The thread that runs next; `None`: all wait.
@@ -124,7 +129,7 @@ impl Kernel {
         loop {
             let index = *self.ready.front()?;
             let node = &mut self.nodes[index];
-            if node.pauses > 0 || node.runnable.is_empty() {
+            if node.pauses > 0 || node.runnable.is_empty() || node.busy_until > self.now {
                 node.queued = false;
                 self.ready.pop_front();
                 continue;
@@ -138,6 +143,9 @@ impl Kernel {
                 at as usize
             };
             let thread = self.nodes[index].runnable.remove(at);
+            if self.nodes[index].slow > Duration::ZERO {
+                self.keep_busy(index);
+            }
             self.threads[thread].state = State::Running;
             self.current = thread;
             self.switches += 1;
@@ -145,9 +153,22 @@ impl Kernel {
         }
     }
 
+    /// A slow node has let a thread go on, and is busy with it for a while.
+    #[cold]
+    fn keep_busy(&mut self, index: NodeIndex) {
+        let node = &mut self.nodes[index];
+        node.busy_until = self.now + node.slow;
+        node.felt.slow += u64::from(!node.runnable.is_empty());
+        self.queue.push(node.busy_until, Event::Idle(index));
+    }
+
     /// The running thread waits from now on, until someone wakes it or the deadline is there. The
     /// caller has said before, by [`Kernel::wait_for`] or in a list of its own, who is to wake it.
     pub(crate) fn park(&mut self, deadline: Option<Time>) {
+        self.reach_wait();
+        if self.threads[self.current].state != State::Running {
+            return;
+        }
         let index = self.current;
         let thread = &mut self.threads[index];
         thread.state = State::Waiting;
@@ -204,6 +225,10 @@ impl Kernel {
     #[inline]
     pub(crate) fn count_call(&mut self) -> bool {
         let thread = &mut self.threads[self.current];
+        if thread.state != State::Running {
+            // Its machine crashed in this very call: it goes no further.
+            return true;
+        }
         thread.calls += 1;
         if thread.calls < SLICE {
             return false;
@@ -287,6 +312,7 @@ impl Kernel {
             }
         }
         self.nodes[node].runnable.clear();
+        self.nodes[node].busy_until = Time::ZERO;
     }
 
     fn cancel_timer(&mut self, index: usize) {

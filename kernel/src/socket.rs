@@ -4,7 +4,7 @@ use crate::fd::Kind;
 use crate::kernel::{Errno, Kernel, NodeIndex};
 use crate::tcp::Segment;
 use crate::udp::Mailbox;
-use seedfall_sim::Duration;
+use seedfall_sim::{CrashPoint, Duration, EffectKind};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -506,6 +506,18 @@ impl Kernel {
 
     /// Sends on a connected socket, or a datagram to a name; `EAGAIN` if there is no room.
     pub(crate) fn send(
+        &mut self,
+        object: usize,
+        buffers: &[IoSlice<'_>],
+        to: Option<&Name>,
+    ) -> Result<usize, Errno> {
+        self.reach(CrashPoint::Before(EffectKind::Send))?;
+        let sent = self.send_now(object, buffers, to)?;
+        self.reach(CrashPoint::After(EffectKind::Send))?;
+        Ok(sent)
+    }
+
+    fn send_now(
         &mut self,
         object: usize,
         buffers: &[IoSlice<'_>],

@@ -160,12 +160,12 @@ impl Clocks {
     }
 
     /// True if a fault makes the wall clock wrong.
-    pub(crate) fn is_misleading(&self) -> bool {
+    pub fn is_misleading(&self) -> bool {
         self.suffers(|fault| matches!(fault, ClockFault::Step { .. } | ClockFault::Freeze))
     }
 
     /// True if a fault makes the clocks run fast or slow.
-    pub(crate) fn is_drifting(&self) -> bool {
+    pub fn is_drifting(&self) -> bool {
         self.suffers(|fault| matches!(fault, ClockFault::Drift { .. }))
     }
 

@@ -11,17 +11,18 @@ use seedfall::{
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Whether a write is synced before it is acknowledged.
 #[derive(Clone, Copy)]
 struct Syncs(bool);
 
-#[expect(clippy::disallowed_methods, reason = "a thread of the simulated Linux")]
+#[expect(clippy::disallowed_methods, reason = "what it calls is the simulated Linux")]
 /// Keeps one number in a file, for whoever connects: `r` reads it, `w 7` writes it.
 fn server(Syncs(syncs): Syncs) {
     let old = std::fs::read_to_string("/work/value").unwrap_or_default();
-    let value = Arc::new(Mutex::new(old.trim().parse::<u64>().unwrap_or(0)));
+    let old = old.split_whitespace().next().unwrap_or("0");
+    let value = Arc::new(Mutex::new(old.parse::<u64>().expect("whole lines are renamed")));
     let listener = TcpListener::bind("0.0.0.0:7000").expect("the port is free");
     for stream in listener.incoming() {
         let (stream, value) = (stream.expect("a connection"), Arc::clone(&value));
@@ -29,7 +30,24 @@ fn server(Syncs(syncs): Syncs) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "what it calls is the simulated Linux")]
+fn keep(new: u64, syncs: bool) -> std::io::Result<()> {
+    let mut file = std::fs::File::create("/work/new")?;
+    // When, is for whoever looks at the file.
+    let written = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    writeln!(file, "{new} {}", written.as_millis())?;
+    if syncs {
+        file.sync_all()?;
+    }
+    std::fs::rename("/work/new", "/work/value")?;
+    if syncs {
+        std::fs::File::open("/work")?.sync_all()?;
+    }
+    Ok(())
+}
+
 fn serve(mut stream: TcpStream, value: &Mutex<u64>, syncs: bool) {
+    stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
     let reader = BufReader::new(stream.try_clone().expect("a descriptor"));
     for line in reader.lines() {
         let Ok(line) = line else { return };
@@ -37,14 +55,9 @@ fn serve(mut stream: TcpStream, value: &Mutex<u64>, syncs: bool) {
         let answer = match line.strip_prefix("w ").map(str::parse) {
             Some(Ok(new)) => {
                 // Beside, then renamed: a crash leaves the old or the new one.
-                let mut file = std::fs::File::create("/work/new").expect("a file");
-                writeln!(file, "{new}").expect("room");
-                if syncs {
-                    file.sync_all().expect("a disk");
-                }
-                std::fs::rename("/work/new", "/work/value").expect("a name");
-                if syncs {
-                    std::fs::File::open("/work").and_then(|dir| dir.sync_all()).expect("a disk");
+                if keep(new, syncs).is_err() {
+                    // What the disk holds now, nobody knows: recovery will see.
+                    std::process::exit(1);
                 }
                 *value = new;
                 "ok".to_owned()
@@ -104,6 +117,7 @@ fn a_program_holds_what_it_promises() {
     let plan = Sweep { seeds: 0..200, keep_going: true, ..Sweep::new(all_cores()) };
     let summary = sweep(&scenario, &plan, &|_| ());
     assert_eq!(summary.meaning(&scenario), Meaning::Good, "{summary:?}");
+    println!("{:?}", summary.fired);
     assert!(summary.fired.len() > 12, "{:?}", summary.fired);
     assert!(summary.fired.values().all(|(_, fired)| *fired > 0), "{:?}", summary.fired);
     assert!(summary.twice > 4 && summary.completed > 5_000, "{summary:?}");

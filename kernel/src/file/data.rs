@@ -1,28 +1,79 @@
-//! The bytes of one file, and which of them a crash leaves.
+//! The bytes of one file, which of them a crash leaves, and what decayed.
 
 use std::collections::BTreeMap;
 
 /// What the page cache writes at once.
 pub(super) const PAGE: usize = 4096;
+/// What a disk writes whole, or tears.
+pub(super) const SECTOR: usize = 512;
+
+/// What becomes of a page as it is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is on the disk.
+    Whole,
+    /// It counts as written, and is not.
+    Not,
+    /// It is written to the place of another page.
+    Astray(usize),
+}
+
+/// What a crash leaves of a sector that is not durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// What it held before.
+    Old,
+    /// What was written.
+    New,
+    /// The first so many bytes are new.
+    Torn(usize),
+    /// Neither.
+    Garbage(u8),
+}
 
 /// The bytes of a file, and what is durable of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Data {
     pub(super) bytes: Vec<u8>,
-    /// What pages held that were written since the last sync; `None`: they were behind the end.
+    /// Pages that were written since the last sync, and what the disk holds of them; `None`: they
+    /// were behind the end.
     pub(super) before: BTreeMap<usize, Option<Vec<u8>>>,
-    /// How long the file was then.
+    /// Pages that count as synced and are not on the disk, and what it holds of them.
+    unwritten: BTreeMap<usize, Option<Vec<u8>>>,
+    /// How long the file was at the last sync.
     durable_length: usize,
+    /// Which bits of a byte read wrong.
+    pub(super) rot: BTreeMap<usize, u8>,
+}
+
+/// The bytes of a page that a file of this length has.
+fn range(page: usize, length: usize) -> std::ops::Range<usize> {
+    let start = (page * PAGE).min(length);
+    start..(page * PAGE + PAGE).min(length)
+}
+
+/// Puts back what the disk holds of a page.
+fn put_back(image: &mut [u8], page: usize, old: Option<&Vec<u8>>) {
+    let place = range(page, image.len());
+    let place = &mut image[place];
+    place.fill(0);
+    let old = old.map_or(&[][..], Vec::as_slice);
+    let size = old.len().min(place.len());
+    place[..size].copy_from_slice(&old[..size]);
 }
 
 impl Data {
-    /// The page is about to change: what it holds is kept for a crash.
+    /// The page is about to change: what the disk holds of it is kept for a crash.
     fn touch(&mut self, page: usize) {
-        let Data { bytes, before, durable_length } = self;
+        let Data { bytes, before, unwritten, durable_length, rot } = self;
+        if !rot.is_empty() {
+            rot.retain(|byte, _| byte / PAGE != page);
+        }
         before.entry(page).or_insert_with(|| {
-            let start = page * PAGE;
-            let end = (start + PAGE).min(*durable_length).min(bytes.len());
-            (start < end).then(|| bytes[start..end].to_vec())
+            unwritten.remove(&page).unwrap_or_else(|| {
+                let held = range(page, (*durable_length).min(bytes.len()));
+                (!held.is_empty()).then(|| bytes[held].to_vec())
+            })
         });
     }
 
@@ -49,39 +100,82 @@ impl Data {
         self.bytes.resize(length, 0);
     }
 
-    /// Everything is durable.
-    pub(super) fn sync(&mut self) {
-        self.before.clear();
-        self.durable_length = self.bytes.len();
+    /// Whether a crash may take something of it.
+    pub(super) fn is_unsynced(&self) -> bool {
+        !self.before.is_empty() || self.durable_length != self.bytes.len()
     }
 
-    /// What a crash leaves; `keep` decides for each page that is not durable.
-    pub(super) fn crash(&mut self, mut keep: impl FnMut() -> bool) {
-        if self.before.is_empty() {
-            return;
-        }
-        let before = std::mem::take(&mut self.before);
-        let new = std::mem::take(&mut self.bytes);
-        let mut image = new.clone();
-        image.resize(self.durable_length, 0);
-        for (page, old) in &before {
-            let start = page * PAGE;
-            if let Some(old) = old {
-                image[start..start + old.len()].copy_from_slice(old);
+    /// Everything is durable, but for the pages of which `fate` says otherwise.
+    pub(super) fn sync(&mut self, mut fate: impl FnMut(usize) -> Written) {
+        self.durable_length = self.bytes.len();
+        for (page, old) in std::mem::take(&mut self.before) {
+            let fate = fate(page);
+            if fate != Written::Whole {
+                self.unwritten.insert(page, old);
+            }
+            if let Written::Astray(other) = fate {
+                let held = self.bytes[range(page, self.bytes.len())].to_vec();
+                self.unwritten.insert(other, Some(held));
             }
         }
+    }
+
+    /// What the disk holds now.
+    fn held(&self) -> Vec<u8> {
+        let mut image = self.bytes.clone();
+        image.resize(self.durable_length, 0);
+        for (page, old) in self.unwritten.iter().chain(&self.before) {
+            put_back(&mut image, *page, old.as_ref());
+        }
+        image
+    }
+
+    /// What a crash leaves: `left` decides for each sector of a page that is not durable, and
+    /// `keeps` whether the file stays as short as it was cut. How many of the pages count as synced
+    /// and are lost.
+    pub(super) fn crash(
+        &mut self,
+        mut left: impl FnMut(usize, usize) -> Left,
+        keeps: impl FnOnce() -> bool,
+    ) -> usize {
+        if !self.is_unsynced() && self.unwritten.is_empty() {
+            return 0;
+        }
+        let mut image = self.held();
+        let before = std::mem::take(&mut self.before);
+        let lost = std::mem::take(&mut self.unwritten).len();
+        let new = std::mem::take(&mut self.bytes);
         for page in before.keys() {
-            let (start, end) = (page * PAGE, ((page + 1) * PAGE).min(new.len()));
-            if keep() && start < end {
+            let place = range(*page, new.len());
+            for start in place.clone().step_by(SECTOR) {
+                let end = (start + SECTOR).min(place.end);
+                let sector = left(*page, start / SECTOR);
+                if sector == Left::Old {
+                    continue;
+                }
                 if image.len() < end {
                     image.resize(end, 0);
                 }
-                image[start..end].copy_from_slice(&new[start..end]);
+                match sector {
+                    Left::Garbage(byte) => image[start..end].fill(byte),
+                    Left::Torn(size) => {
+                        let end = end.min(start + size);
+                        image[start..end].copy_from_slice(&new[start..end]);
+                    }
+                    _ => image[start..end].copy_from_slice(&new[start..end]),
+                }
             }
         }
-        if new.len() < self.durable_length && keep() {
+        if new.len() < self.durable_length && keeps() {
             image.truncate(new.len());
         }
         (self.durable_length, self.bytes) = (image.len(), image);
+        lost
+    }
+
+    /// A disk at rest loses the end of the file.
+    pub(super) fn cut(&mut self, length: usize) {
+        self.bytes.truncate(length);
+        self.durable_length = self.bytes.len();
     }
 }

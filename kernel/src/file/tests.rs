@@ -1,7 +1,7 @@
 //! What trees of files keep and lose.
 
 use super::*;
-use seedfall_sim::Seed;
+use seedfall_sim::{DiskFault, Draw, Draws, NodeId, Seed, Site};
 
 fn file(tree: &mut Tree, path: &str, bytes: &[u8]) -> usize {
     let flags = libc::O_CREAT | libc::O_RDWR;
@@ -21,30 +21,32 @@ fn read(tree: &mut Tree, path: &str) -> Result<Vec<u8>, Errno> {
 
 #[test]
 fn a_crash_takes_what_was_not_synced_and_leaves_the_rest() {
-    let (mut kept, mut gone, mut torn) = (0, 0, 0);
+    let (mut kept, mut gone, mut torn, mut mixed) = (0, 0, 0, 0);
     for seed in 0..200 {
         let mut draws = Draws::new(Seed(seed), 1, 0);
         let mut tree = Tree::new();
         let old = file(&mut tree, "/a", &[1; 8192]);
-        tree.sync(old);
+        tree.sync(old).expect("a disk");
         tree.write(old, 0, &[2; 8192], 0).expect("it is a file");
         file(&mut tree, "/b", b"new");
         tree.crash(&mut draws, NodeId::new(0), 1, false);
         let bytes = read(&mut tree, "/a").expect("it was synced");
         assert_eq!(bytes.len(), 8192);
         let pages = [bytes[0], bytes[4096]];
-        assert!(bytes[..4096].iter().all(|byte| *byte == pages[0]), "a page is whole");
+        let is_whole = |page: &[u8]| page.iter().all(|byte| *byte == page[0]);
+        mixed += usize::from(!bytes.chunks(4096).all(is_whole));
         match pages {
             [2, 2] => kept += 1,
             [1, 1] => gone += 1,
             _ => torn += 1,
         }
         match read(&mut tree, "/b") {
-            Ok(bytes) => assert!(bytes.is_empty() || bytes == b"new"),
+            Ok(bytes) => assert!(bytes.len() <= 3),
             Err(error) => assert_eq!(error, libc::ENOENT),
         }
     }
     assert!(kept > 20 && gone > 20 && torn > 50, "{kept} {gone} {torn}");
+    assert!((30..150).contains(&mixed), "pages are torn now and then: {mixed}");
 }
 
 #[test]
@@ -52,7 +54,7 @@ fn a_power_loss_takes_all_that_was_not_synced() {
     let mut draws = Draws::new(Seed(1), 1, 0);
     let mut tree = Tree::new();
     let old = file(&mut tree, "/a", b"old");
-    tree.sync(old);
+    tree.sync(old).expect("a disk");
     tree.write(old, 0, b"newer", 0).expect("it is a file");
     tree.rename("/a", "/b", 0).expect("it is there");
     assert_eq!(tree.crash(&mut draws, NodeId::new(0), 1, true), 2);
@@ -79,4 +81,61 @@ fn names_links_and_folders_are_those_of_posix() {
     tree.make_link("/loop", "/loop", 0).expect("it is not there");
     assert_eq!(tree.status("/loop", true), Err(libc::ELOOP));
     assert_eq!(tree.status("/y/z", true), Err(libc::ENOTDIR));
+}
+
+#[test]
+fn a_sync_that_failed_reports_clean_pages_and_a_crash_takes_them() {
+    let mut draws = Draws::new(Seed(1), 1, 0);
+    let mut tree = Tree::new();
+    let inode = file(&mut tree, "/a", b"old");
+    tree.sync(inode).expect("a disk");
+    let draw = draws.at(Site::Disk(NodeId::new(0)), 1 << 62);
+    let fails = DiskFault::SyncFails { after: 0 };
+    tree.begin_fault(&fails, draw, false);
+    tree.write(inode, 0, b"new", 0).expect("it is a file");
+    assert_eq!(tree.sync(inode), Err(libc::EIO));
+    assert_eq!(tree.sync(inode), Ok(0), "the second sync says that all is well");
+    assert_eq!(read(&mut tree, "/a").as_deref(), Ok(b"new".as_slice()));
+    tree.crash(&mut draws, NodeId::new(0), 1, false);
+    assert_eq!(read(&mut tree, "/a").as_deref(), Ok(b"old".as_slice()));
+    assert_eq!(tree.counters().of(&fails), 1);
+    assert!(!tree.is_damaged(), "what was acknowledged is there");
+}
+
+#[test]
+fn every_disk_fault_has_its_effect_and_ends() {
+    for kind in 0..DiskFault::KINDS {
+        let mut draws = Draws::new(Seed(5), 1, 0);
+        let mut tree = Tree::new();
+        let inode = file(&mut tree, "/a", &[1; 20_000]);
+        tree.sync(inode).expect("a disk");
+        let fault = DiskFault::of_kind(kind, Draw::NOMINAL).at_once();
+        tree.begin_fault(&fault, draws.at(Site::Disk(NodeId::new(0)), kind as u64), false);
+        let wrote = tree.write(inode, 0, &[2; 30_000], 0);
+        let synced = tree.sync(inode);
+        let mut got = [0; 30_000];
+        let found = tree.read(inode, 0, &mut got);
+        tree.crash(&mut draws, NodeId::new(0), 1, true);
+        let again = tree.read(inode, 0, &mut got);
+        assert!(tree.counters().of(&fault) > 0, "{fault}");
+        let errors = [wrote.err(), synced.err(), found.err(), again.err()];
+        let expected = match &fault {
+            DiskFault::SyncFails { .. } => [None, Some(libc::EIO), None, None],
+            DiskFault::WriteError { .. } => [Some(libc::EIO), None, None, None],
+            DiskFault::ReadError { .. } => [None, None, Some(libc::EIO), None],
+            _ => [None; 4],
+        };
+        assert_eq!(errors, expected, "{fault}");
+        let intact = again == Ok(30_000) && got == [2; 30_000];
+        let harmless =
+            matches!(fault, DiskFault::ReadError { .. } | DiskFault::MisdirectedRead { .. });
+        assert_eq!(intact, harmless, "{fault}");
+        tree.end_fault(&fault);
+        let harm = tree.harm();
+        tree.write(inode, 0, &[3; 30_000], 0).expect("a disk");
+        tree.sync(inode).expect("a disk");
+        tree.crash(&mut draws, NodeId::new(0), 2, true);
+        assert_eq!(tree.read(inode, 0, &mut got), Ok(30_000), "{fault}");
+        assert_eq!((got == [3; 30_000], tree.harm()), (true, harm), "{fault}");
+    }
 }

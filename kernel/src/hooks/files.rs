@@ -43,8 +43,8 @@ hooks! {
         call(|k| k.allocate(fd, mode, at.saturating_add(len)));
     fn fallocate64(fd: c_int, mode: c_int, at: off_t, len: off_t) -> c_int; sim(fd) =>
         call(|k| k.allocate(fd, mode, at.saturating_add(len)));
-    fn fsync(fd: c_int) -> c_int; sim(fd) => call(|k| k.sync(fd));
-    fn fdatasync(fd: c_int) -> c_int; sim(fd) => call(|k| k.sync(fd));
+    fn fsync(fd: c_int) -> c_int; sim(fd) => calls::sync(fd);
+    fn fdatasync(fd: c_int) -> c_int; sim(fd) => calls::sync(fd);
     fn flock(fd: c_int, operation: c_int) -> c_int; sim(fd) => Ok(0);
     fn fchmod(fd: c_int, mode: mode_t) -> c_int; sim(fd) => Ok(0);
     fn futimens(fd: c_int, times: *const timespec) -> c_int; sim(fd) => Ok(0);
@@ -157,6 +157,7 @@ fn read_at(fd: c_int, buffers: &mut [IoSliceMut<'_>], at: off_t) -> Result<usize
 
 fn write_at(fd: c_int, buffers: &[IoSlice<'_>], at: off_t) -> Result<usize, Errno> {
     let at = u64::try_from(at).map_err(|_| EINVAL)?;
+    calls::wait_to_write(fd);
     call(|k| {
         let object = k.object(fd)?;
         k.write_at(object, buffers, at)

@@ -37,6 +37,7 @@ hooks! {
         }
         Ok(0)
     };
+    fn pause() -> c_int; inside() => { calls::pause(); Ok(0) };
     fn sched_yield() -> c_int; inside() => { calls::yield_now(); Ok(0) };
     fn getrandom(to: *mut c_void, len: size_t, flags: c_uint) -> ssize_t; machine::is_run() => {
         fill(&mut room(to, len));
@@ -238,6 +239,7 @@ macro_rules! ends {
         #[unsafe(no_mangle)]
         pub(crate) unsafe extern "C" fn $name(code: c_int) -> ! {
             if inside() {
+                outside(machine::forget_exit);
                 calls::exit(code & 0xFF);
             }
             // SAFETY: the real one, which does not return.
@@ -399,6 +401,7 @@ unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
             }
             SYS_nanosleep => nanosleep(a as *const timespec, b as *mut timespec).into(),
             SYS_sched_yield => sched_yield().into(),
+            SYS_pause => pause().into(),
             SYS_sched_getaffinity => {
                 sched_getaffinity(0, b, c as *mut cpu_set_t);
                 8

@@ -17,8 +17,8 @@ mod process;
 mod signals;
 
 pub(crate) use process::{
-    Bounds, Remains, can_switch, end_process, fix_addresses, fork, has_fixed_addresses, is_run,
-    report,
+    Bounds, Remains, can_switch, end_process, fix_addresses, forget_exit, fork,
+    has_fixed_addresses, is_run, report,
 };
 pub(crate) use signals::{arm, bound};
 

@@ -138,6 +138,41 @@ pub(crate) fn report(bytes: &[u8]) {
     });
 }
 
+/// A program ends by `std::process::exit`, which notes the thread in a static of the standard
+/// library (by the address of its `errno`), and makes every other thread that calls it wait for
+/// ever. To the other programs of the process, and to this one when it is started anew, nobody has
+/// called it: the note is taken back.
+pub(crate) fn forget_exit() {
+    /// Looks through what is writable of one object.
+    unsafe extern "C" fn look(
+        info: *mut libc::dl_phdr_info,
+        _: libc::size_t,
+        note: *mut c_void,
+    ) -> libc::c_int {
+        // SAFETY: the loader's own record of segments that are there, and aligned words in those
+        // that are writable; nobody else runs.
+        unsafe {
+            let headers = std::slice::from_raw_parts((*info).dlpi_phdr, (*info).dlpi_phnum.into());
+            for header in headers {
+                if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W == 0 {
+                    continue;
+                }
+                let start = ((*info).dlpi_addr + header.p_vaddr).next_multiple_of(8);
+                let end = (*info).dlpi_addr + header.p_vaddr + header.p_memsz;
+                for word in (start..end - 7).step_by(8).map(|at| at as *mut usize) {
+                    if word.read() == note as usize {
+                        word.write(0);
+                    }
+                }
+            }
+        }
+        // Only the program itself, which comes first, has the standard library in it.
+        1
+    }
+    // SAFETY: `look` is called during the call alone.
+    unsafe { libc::dl_iterate_phdr(Some(look), libc::__errno_location().cast()) };
+}
+
 /// Ends this process at once, after what was reported.
 pub(crate) fn end_process() -> ! {
     IN_PROGRAM.store(false, Relaxed);

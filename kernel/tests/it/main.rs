@@ -13,6 +13,7 @@
 mod beside;
 mod decided;
 mod echo;
+mod faults;
 mod files;
 mod network;
 mod on_tokio;

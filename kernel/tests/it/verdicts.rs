@@ -65,6 +65,19 @@ fn ends_have_codes() {
 }
 
 #[test]
+fn every_node_can_exit_and_each_of_its_lives() {
+    // The standard library keeps in a static who exits, and lets any other thread wait for ever.
+    isolated(|| {
+        let exits: fn() = || std::process::exit(3);
+        let simulation = Simulation::new(1).node("one", exits).node("two", exits);
+        let two = simulation.place("two");
+        let report = simulation.fault(Span::secs(1), seedfall_kernel::Fault::Restart(two)).run();
+        let codes: Vec<i32> = report.nodes.iter().flat_map(|n| &n.exits).map(|e| e.1).collect();
+        assert_eq!(codes, [3, 3, 3]);
+    });
+}
+
+#[test]
 fn a_loop_without_a_call_is_stopped_and_its_stack_shown() {
     #[inline(never)]
     fn spinning_here() {

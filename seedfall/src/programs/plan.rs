@@ -3,10 +3,12 @@
 use crate::faults::Fault;
 use crate::plan::{Entry, FaultPlan};
 use seedfall_kernel::{self as kernel, Place};
-use seedfall_sim::{ClockFault, Duration, NodeId, Time};
+use seedfall_sim::{ClockFault, DiskFault, Duration, NodeId, Time};
 
-/// What of a plan means something to programs. What lies inside a handler, a journal or a message
-/// does not: a program has none that could be seen.
+/// What of a plan means something to programs. Two classes do not: to lie, and to run as twins. A
+/// program's messages are bytes that nobody but it can read, so that a lie would be a flipped bit,
+/// which TCP and UDP take for a loss; and two machines of one address are no fault that a network
+/// of IP knows.
 pub(super) fn meaningful(plan: FaultPlan) -> FaultPlan {
     let entries = plan.entries.into_iter().filter(|entry| !deeds(entry).is_empty());
     // Nobody looks on for work, and nobody leads, for all that can be seen.
@@ -19,13 +21,22 @@ pub(super) fn meaningful(plan: FaultPlan) -> FaultPlan {
 
 /// What an entry does, and when; nothing, if it means nothing to programs.
 pub(super) fn deeds(entry: &Entry) -> Vec<(Time, kernel::Fault)> {
-    use kernel::Fault::{Begin, Crash, End, Pause, PowerLoss, Restart, Resume};
+    use kernel::Fault::{
+        Begin, Crash, CrashAt, CrashEnd, CrashWaiting, End, Pause, PowerLoss, Restart, Resume,
+        SlowBegin, SlowEnd, StallBegin, StallEnd, Wipe,
+    };
     let place = |node: NodeId| Place(node.index());
     let begin = Time::ZERO + entry.at;
     let end = begin + entry.lasts;
     let once = |on, off| vec![(begin, on), (end, off)];
     match &entry.fault {
-        Fault::Crash(fault) => once(Crash(place(fault.node)), Restart(place(fault.node))),
+        Fault::Crash(fault) => {
+            let node = place(fault.node);
+            let Some(point) = fault.point else { return once(Crash(node), Restart(node)) };
+            let half = begin + entry.lasts.scale(1, 2);
+            let waits = (begin, CrashAt(node, point, fault.down));
+            vec![waits, (half, CrashWaiting(node)), (end, CrashEnd(node))]
+        }
         Fault::Storm(fault) => {
             let node = place(fault.node);
             again_and_again(begin, end, fault.half, &Crash(node), &Restart(node))
@@ -37,9 +48,21 @@ pub(super) fn deeds(entry: &Entry) -> Vec<(Time, kernel::Fault)> {
             let back = fault.nodes.iter().map(|node| (end, Restart(place(*node))));
             std::iter::once((begin, lost)).chain(back).collect()
         }
+        Fault::Slow(fault) => {
+            let node = place(fault.node);
+            once(SlowBegin(node, fault.each), SlowEnd(node, fault.each))
+        }
+        Fault::Stall(fault) => {
+            let node = place(fault.node);
+            once(StallBegin(node, fault.each), StallEnd(node, fault.each))
+        }
+        Fault::Wipe(fault) => once(Wipe(place(fault.node)), Restart(place(fault.node))),
         Fault::Clock(fault) => clock(entry, fault.node, fault.wrong.into()),
         Fault::Drift(fault) => clock(entry, fault.node, ClockFault::Drift { ppm: fault.ppm }),
         Fault::Timers(fault) => clock(entry, fault.node, fault.wrong.into()),
+        Fault::DiskError(fault) => disk(place(fault.node), &fault.wrong, begin, entry.lasts),
+        Fault::DiskDamage(fault) => disk(place(fault.node), &fault.wrong, begin, entry.lasts),
+        Fault::DiskLie(fault) => disk(place(fault.node), &fault.wrong, begin, entry.lasts),
         other => match (other.disturbance(), other.half_period()) {
             (Some(wire), Some(half)) => {
                 again_and_again(begin, end, half, &Begin(wire.clone()), &End(wire))
@@ -58,6 +81,26 @@ fn clock(entry: &Entry, node: NodeId, wrong: ClockFault) -> Vec<(Time, kernel::F
         Some(half) => again_and_again(begin, begin + entry.lasts, half, &on, &off),
         None => vec![(begin, on), (begin + entry.lasts, off)],
     }
+}
+
+/// A fault of a disk. Halfway the machine crashes, so that its program must read back what it
+/// wrote; it starts anew while the fault is still there, and if it ended then, once more when it is
+/// not.
+fn disk(
+    node: Place,
+    wrong: &DiskFault,
+    begin: Time,
+    lasts: Duration,
+) -> Vec<(Time, kernel::Fault)> {
+    use kernel::Fault::{Crash, DiskBegin, DiskEnd, Restart};
+    let after = |eighths| begin + lasts.scale(eighths, 8);
+    vec![
+        (begin, DiskBegin(node, wrong.clone())),
+        (after(4), Crash(node)),
+        (after(5), Restart(node)),
+        (after(8), DiskEnd(node, wrong.clone())),
+        (after(8), Restart(node)),
+    ]
 }
 
 /// On for half of a period, off for the other half, and off at the end.

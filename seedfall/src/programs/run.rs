@@ -155,14 +155,10 @@ where
 {
     /// For each entry of the plan, its class and whether it had an effect.
     fn fired(&self, deeds: &[(usize, Time, kernel::Fault)]) -> Vec<(crate::plan::Class, bool)> {
-        use kernel::Fault::{Begin, ClockBegin, Crash, Pause, PowerLoss};
-        let strikes = |fault: &kernel::Fault| {
-            matches!(fault, Begin(_) | ClockBegin(..) | Crash(_) | Pause(_) | PowerLoss(_))
-        };
         let had_effect = |entry: usize| {
             let effects = deeds.iter().zip(&self.outside.effects);
             effects.into_iter().any(|((index, _, fault), effects)| {
-                *index == entry && strikes(fault) && *effects > 0
+                *index == entry && fault.strikes() && *effects > 0
             })
         };
         let classes = self.plan.entries.iter().map(|entry| entry.fault.class());

@@ -1,0 +1,254 @@
+//! What faults do to the simulated kernel.
+
+use super::{Fault, Place, Target, counter};
+use crate::kernel::{Errno, Event, Kernel, NodeIndex};
+use crate::node::{Ambush, Power};
+use crate::trace::Happening;
+use seedfall_net::Disturbance;
+use seedfall_sim::{
+    ClockFault, CrashPoint, DiskFault, Duration, EffectKind, Site, StableHasher, Time,
+};
+
+impl Kernel {
+    /// The program of a node is over. `power` is what its machine is from now on.
+    fn end_program(&mut self, node: NodeIndex, power: Power) {
+        self.nodes[node].power = power;
+        self.drop_threads(node);
+        self.close_all(node);
+    }
+
+    /// A program ended by itself.
+    pub(crate) fn exit(&mut self, node: NodeIndex, code: i32) {
+        self.record(Happening::Exit, node, node, code as u64);
+        self.nodes[node].exit = Some(code);
+        self.end_program(node, Power::Idle);
+    }
+
+    /// The running program's files.
+    pub(crate) fn tree(&mut self) -> &mut crate::file::Tree {
+        let here = self.here();
+        &mut self.nodes[here].tree
+    }
+
+    /// Whether the program of a node may end, or panic, without blame: its disk has failed it since
+    /// it was started, or has been damaged before.
+    pub(crate) fn is_excused(&self, node: NodeIndex) -> bool {
+        let one = &self.nodes[node];
+        one.tree.harm() > one.harm_before || one.tree.is_damaged()
+    }
+
+    /// The running program has come to a point: whether its machine crashes here, and the call that
+    /// it is in does not come to its end.
+    #[inline]
+    pub(crate) fn reach(&mut self, point: CrashPoint) -> Result<(), Errno> {
+        let here = self.here();
+        match self.nodes[here].ambush {
+            Some(ambush) if ambush.is_at(point) => self.spring(here, ambush),
+            _ => Ok(()),
+        }
+    }
+
+    /// A thread of the running program begins to wait.
+    #[inline]
+    pub(crate) fn reach_wait(&mut self) {
+        let here = self.here();
+        if self.nodes[here].ambush.is_some() && self.nodes[here].tree.is_unsynced() {
+            // A thread that is gone does not come back from its wait.
+            let _ = self.reach(CrashPoint::Unsynced);
+        }
+    }
+
+    #[cold]
+    fn spring(&mut self, node: NodeIndex, ambush: Ambush) -> Result<(), Errno> {
+        self.crash(Place(node), false);
+        self.nodes[node].ambush = Some(Ambush { sprung: ambush.sprung + 1, ..ambush });
+        self.queue.push(self.now + ambush.down, Event::Restart(node));
+        Err(libc::EIO)
+    }
+
+    /// A machine that crashed at a point was down long enough.
+    pub(crate) fn restart_after_ambush(&mut self, node: NodeIndex) {
+        if self.nodes[node].ambush.is_some() {
+            self.restart(Place(node));
+        }
+    }
+}
+
+impl Ambush {
+    fn is_at(&self, point: CrashPoint) -> bool {
+        // A program sends answers as it sends anything else.
+        let plain = |point| match point {
+            CrashPoint::Before(EffectKind::Respond) => CrashPoint::Before(EffectKind::Send),
+            CrashPoint::After(EffectKind::Respond) => CrashPoint::After(EffectKind::Send),
+            other => other,
+        };
+        plain(self.point) == point
+    }
+}
+
+impl Target for Kernel {
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    fn is_up(&self, node: Place) -> bool {
+        self.nodes[node.0].power == Power::Running
+    }
+
+    fn crash(&mut self, Place(node): Place, all: bool) -> bool {
+        if self.nodes[node].power == Power::Off {
+            return false;
+        }
+        self.end_program(node, Power::Off);
+        let one = &mut self.nodes[node];
+        one.crashes += 1;
+        let crashes = one.crashes;
+        let lost = one.tree.crash(&mut self.draws, Self::place(node), crashes, all);
+        self.record(Happening::Crash, node, node, lost as u64);
+        true
+    }
+
+    fn crash_at(&mut self, Place(node): Place, point: CrashPoint, down: Duration) {
+        self.record(Happening::Fault, node, node, StableHasher::hash(&point));
+        self.nodes[node].ambush = Some(Ambush { point, down, sprung: 0 });
+    }
+
+    fn crash_waiting(&mut self, node: Place) -> bool {
+        let waits = self.nodes[node.0].ambush.is_some_and(|ambush| ambush.sprung == 0);
+        waits && self.crash(node, false)
+    }
+
+    fn crash_end(&mut self, node: Place) -> bool {
+        self.record(Happening::Fault, node.0, node.0, 3);
+        let one = &mut self.nodes[node.0];
+        one.felt.ambushes += one.ambush.take().map_or(0, |ambush| ambush.sprung);
+        self.nodes[node.0].power == Power::Off && self.restart(node)
+    }
+
+    fn wipe(&mut self, Place(node): Place) -> bool {
+        let was_on = self.crash(Place(node), true);
+        let one = &mut self.nodes[node];
+        one.tree.replace(one.image.clone());
+        self.record(Happening::Fault, node, node, 4);
+        was_on
+    }
+
+    fn slow(&mut self, Place(node): Place, each: Duration, begins: bool) {
+        self.record(Happening::Fault, node, node, 8 * each.as_nanos() + 4 + u64::from(begins));
+        let slow = &mut self.nodes[node].slow;
+        *slow = if begins { *slow + each } else { *slow - each };
+    }
+
+    fn stall(&mut self, Place(node): Place, each: Duration, begins: bool) {
+        self.record(Happening::Fault, node, node, 8 * each.as_nanos() + 6 + u64::from(begins));
+        let stall = &mut self.nodes[node].stall;
+        *stall = if begins { *stall + each } else { *stall - each };
+    }
+
+    fn disk_begin(&mut self, Place(node): Place, fault: &DiskFault) {
+        self.record(Happening::Fault, node, node, StableHasher::hash(fault));
+        let one = &mut self.nodes[node];
+        one.disk_faults += 1;
+        let ordinal = (1 << 62) | one.disk_faults;
+        let draw = self.draws.at(Site::Disk(Self::place(node)), ordinal);
+        let rests = self.nodes[node].power == Power::Off;
+        self.nodes[node].tree.begin_fault(fault, draw, rests);
+    }
+
+    fn disk_end(&mut self, Place(node): Place, fault: &DiskFault) {
+        self.record(Happening::Fault, node, node, StableHasher::hash(fault));
+        self.nodes[node].tree.end_fault(fault);
+    }
+
+    fn kill(&mut self, Place(node): Place) -> bool {
+        if self.nodes[node].power != Power::Running {
+            return false;
+        }
+        self.end_program(node, Power::Idle);
+        self.record(Happening::Crash, node, node, u64::MAX);
+        true
+    }
+
+    fn restart(&mut self, Place(node): Place) -> bool {
+        let one = &mut self.nodes[node];
+        if one.power == Power::Running {
+            return false;
+        }
+        if one.power == Power::Off {
+            one.life += 1;
+        }
+        one.power = Power::Running;
+        one.exit = None;
+        one.made_threads = 0;
+        one.harm_before = one.tree.harm();
+        self.starts.push_back(node);
+        self.record(Happening::Start, node, node, 0);
+        true
+    }
+
+    fn pause(&mut self, Place(node): Place) -> bool {
+        self.nodes[node].pauses += 1;
+        self.record(Happening::Fault, node, node, 1);
+        self.nodes[node].power == Power::Running
+    }
+
+    fn resume(&mut self, Place(node): Place) -> bool {
+        self.record(Happening::Fault, node, node, 2);
+        let one = &mut self.nodes[node];
+        let was = one.pauses;
+        one.pauses = was.saturating_sub(1);
+        self.make_ready(node);
+        was > 0
+    }
+
+    fn begin(&mut self, disturbance: &Disturbance, until: Time) {
+        self.record(Happening::Fault, 0, 0, StableHasher::hash(disturbance));
+        self.wire.begin(disturbance, until);
+    }
+
+    fn end(&mut self, disturbance: &Disturbance, until: Time) {
+        self.record(Happening::Fault, 0, 1, StableHasher::hash(disturbance));
+        // It ends when it was said to, so what it held has arrived.
+        let released = self.wire.end(disturbance, until, self.now);
+        assert!(released.is_empty() || until > self.now, "held beyond its end: {released:?}");
+        if matches!(disturbance, Disturbance::Partition(_) | Disturbance::Flap { .. }) {
+            self.retry_all();
+        }
+    }
+
+    fn clock_begin(&mut self, Place(node): Place, fault: ClockFault) {
+        self.record(Happening::Fault, node, node, StableHasher::hash(&fault));
+        self.nodes[node].clocks.begin(self.now, fault);
+    }
+
+    fn clock_end(&mut self, Place(node): Place, fault: ClockFault) -> bool {
+        self.record(Happening::Fault, node, node, StableHasher::hash(&fault));
+        self.nodes[node].clocks.end(self.now, fault)
+    }
+
+    fn felt(&self, fault: &Fault) -> u64 {
+        let node = |place: &Place| &self.nodes[place.0];
+        match fault {
+            Fault::Begin(disturbance) => counter(self.wire.tally(), disturbance),
+            Fault::CrashAt(place, ..) => {
+                let now = node(place).ambush.map_or(0, |ambush| ambush.sprung);
+                node(place).felt.ambushes + now
+            }
+            Fault::SlowBegin(place, _) => node(place).felt.slow,
+            Fault::StallBegin(place, _) => node(place).felt.stalls,
+            Fault::DiskBegin(place, wrong) => node(place).tree.counters().of(wrong),
+            Fault::ClockBegin(place, wrong) => match wrong {
+                ClockFault::Step { .. } | ClockFault::Freeze => node(place).felt.wall,
+                ClockFault::Drift { .. } => node(place).felt.drift,
+                ClockFault::Early { .. }
+                | ClockFault::Late { .. }
+                | ClockFault::Coalesce { .. } => node(place).felt.timers,
+            },
+            _ => 0,
+        }
+    }
+}
