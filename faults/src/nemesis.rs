@@ -367,6 +367,11 @@ impl Nemesis {
         Class::ALL.map(|class| self.effects_of(class, &seen))
     }
 
+    /// The faults that are in force now, as they struck.
+    pub fn in_force(&self) -> impl Iterator<Item = &Fault> {
+        self.states.iter().filter(|state| state.on).map(|state| &state.fault)
+    }
+
     /// How many deeds the world could not do: none, if the plan holds what the world can do.
     pub fn unsupported(&self) -> u64 {
         self.unsupported

@@ -47,6 +47,10 @@ pub trait Target {
     fn crash(&mut self, _node: NodeId) -> Done {
         Err(Unsupported)
     }
+    /// Crashes a node for good: whether it was up.
+    fn stop(&mut self, node: NodeId) -> Done {
+        self.crash(node)
+    }
     /// Lets a node crash as soon as it comes to a point inside a handler: whether it is up.
     fn arm_crash(&mut self, _node: NodeId, _point: CrashPoint) -> Done {
         Err(Unsupported)

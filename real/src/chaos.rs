@@ -8,7 +8,7 @@
 //! stands a proxy that cuts, holds, delays and breaks connections.
 
 mod clients;
-mod nemesis;
+mod machines;
 mod plan;
 mod processes;
 mod proxy;
@@ -16,14 +16,15 @@ mod proxy;
 use crate::driver::{Deployable, rerun};
 use crate::service::Service;
 use clients::Record;
-use nemesis::Nemesis;
+use machines::Machines;
 use processes::Processes;
 use proxy::Wires;
+use seedfall::faults::Nemesis;
 use seedfall::plan::{Class, FaultPlan, PlanError};
 use seedfall::promise::{JudgeHistory, Judgement, Promise};
 use seedfall::scenario::Scenario;
 use seedfall_checkers::{History, Outcome};
-use seedfall_sim::{NodeId, Protocol, Seed};
+use seedfall_sim::{NodeId, Protocol, Seed, Time};
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::io;
@@ -333,17 +334,20 @@ where
         let must_complete = self.scenario.must_complete();
         let crowd = clients::start(workload, must_complete, self.options.seed, &wires);
         self.rest(WARM_UP, &crowd, "nothing yet").await;
-        let mut nemesis = Nemesis::new(plan, &wires, self.options.seed);
+        let lasts = seedfall_sim::Duration::nanos(self.options.time.as_nanos() as u64);
+        let mut nemesis = Nemesis::new(plan.clone(), Time::ZERO + lasts);
+        let mut machines = Machines::new(&mut processes, &wires, self.options.seed);
         let begin = Instant::now();
         let mut died = None;
         while begin.elapsed() < self.options.time && died.is_none() && !self.is_stopped() {
-            nemesis.act(begin.elapsed(), &mut processes).await?;
-            died = processes.died();
-            let (elapsed, in_force) = (begin.elapsed(), nemesis.in_force());
+            machines::act(&mut nemesis, &mut machines, plan, begin.elapsed()).await?;
+            died = machines.processes.died();
+            let (elapsed, in_force) = (begin.elapsed(), machines::in_force(&nemesis));
             (self.tick)(&Progress { elapsed, completed: crowd.completed(), in_force });
             sleep(Duration::from_millis(10)).await;
         }
-        nemesis.end(&mut processes)?;
+        machines::end(&mut machines)?;
+        let effects = machines::effects(&nemesis, &machines, plan);
         crowd.end_faults();
         let deadline = Instant::now() + SETTLE;
         while !crowd.is_over() && Instant::now() < deadline && died.is_none() && !self.is_stopped()
@@ -351,7 +355,7 @@ where
             died = processes.died();
             self.rest(Duration::from_millis(100), &crowd, "none: final operations").await;
         }
-        Ok((nemesis.effects(), died, crowd.end().await))
+        Ok((effects, died, crowd.end().await))
     }
 
     fn is_stopped(&self) -> bool {

@@ -8,12 +8,12 @@
 use crate::plan::FaultPlan;
 use crate::report::Report;
 use crate::run::{Call, Runnable, Trial};
+use crate::save::{save, save_new};
 use crate::scenario::OperationId;
 use seedfall_sim::{DrawAddress, Duration, NodeId, Nominal, Override, Recording, Seed, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
-use std::io::Write as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -308,16 +308,13 @@ impl Case {
         Ok((case, scenario))
     }
 
-    /// Writes the case, whole or not at all: to a temporary file beside it, which then takes its
-    /// name.
+    /// Writes the case, whole or not at all.
     ///
     /// # Errors
     /// The file cannot be written; what stood there before is untouched.
     pub fn save(&self, path: &Path) -> Result<(), CaseError> {
         let fail = |error| CaseError::Io(path.to_owned(), error);
-        let file = self.written(path).map_err(fail)?;
-        file.persist(path).map_err(|error| fail(error.error))?;
-        Ok(())
+        self.text().and_then(|text| save(path, text.as_bytes())).map_err(fail)
     }
 
     /// As [`Case::save`], to a name that is free.
@@ -326,24 +323,13 @@ impl Case {
     /// As for [`Case::save`], and if something has this name already.
     pub fn save_new(&self, path: &Path) -> Result<(), CaseError> {
         let fail = |error| CaseError::Io(path.to_owned(), error);
-        let file = self.written(path).map_err(fail)?;
-        file.persist_noclobber(path).map_err(|error| fail(error.error))?;
-        Ok(())
+        self.text().and_then(|text| save_new(path, text.as_bytes())).map_err(fail)
     }
 
-    /// The case as a temporary file beside `path`.
-    fn written(&self, path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    fn text(&self) -> std::io::Result<String> {
         let mut text = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
         text.push('\n');
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        Ok(file)
+        Ok(text)
     }
 }
 

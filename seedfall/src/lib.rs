@@ -30,6 +30,7 @@ pub mod programs;
 pub mod promise;
 pub mod report;
 pub mod run;
+pub mod save;
 pub mod scenario;
 pub mod shrink;
 pub mod sweep;

@@ -2,13 +2,14 @@
 
 use super::{Problem, show};
 use clap::Args;
+use seedfall::save::save;
 use seedfall_checkers::Budget;
 use seedfall_checkers::readers::{Format, Judgement, Limits, Promise, RawHistory, judge, read};
 use seedfall_checkers::weak::Status;
 use serde_json::json;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(after_help = after_help())]
@@ -67,7 +68,7 @@ pub(super) fn check(args: &CheckArgs, json: bool) -> Result<u8, Problem> {
         .map_err(|error| at(&error))?;
     if let Some(out) = &args.html {
         let title = format!("{file}, {}", promise.name());
-        save(out, &judgement.html(&title, &history))
+        save(out, judgement.html(&title, &history).as_bytes())
             .map_err(|error| Problem(format!("{}: {error}", out.display())))?;
     }
     tell(&history, promise, &judgement, json);
@@ -76,16 +77,6 @@ pub(super) fn check(args: &CheckArgs, json: bool) -> Result<u8, Problem> {
         Status::Violated => 1,
         Status::Unknown => 6,
     })
-}
-
-/// Writes a page, whole or not at all: to a temporary file beside it, which then takes its name.
-fn save(path: &Path, page: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(page.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 /// The promise that is asked for, or the one that fits.

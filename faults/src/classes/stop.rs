@@ -49,7 +49,8 @@ impl FaultClass for Stop {
     strikes_one_node!();
 
     fn begin(&self, act: &mut Act<'_>) {
-        if act.crash(self.node) {
+        let done = act.target.stop(self.node);
+        if act.took(done) {
             act.count(true);
             act.is_gone_for_good(self.node);
         }

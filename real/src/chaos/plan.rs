@@ -1,7 +1,7 @@
 //! The plan of chaos: as that of a run, drawn in rounds, of what can be done to the real thing.
 
 use super::{ChaosError, ChaosOptions};
-use seedfall::faults::Swarm;
+use seedfall::faults::{Swarm, classes};
 use seedfall::plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError};
 use seedfall::scenario::Scenario;
 use seedfall_sim::{Duration, Protocol, Seed};
@@ -108,6 +108,13 @@ pub(super) fn draw<P: Protocol, I, O>(
 fn real(mut entry: Entry) -> Entry {
     if let Fault::Crash(crash) = &mut entry.fault {
         crash.point = None;
+    }
+    // A process takes a moment to come up: a faster storm would only ever hit its start.
+    match &mut entry.fault {
+        Fault::Storm(classes::Storm { half, .. }) | Fault::Flap(classes::Flap { half, .. }) => {
+            *half = (*half).max(Duration::millis(200));
+        }
+        _ => {}
     }
     if matches!(entry.aim, Aim::EveryLeader { .. }) {
         entry.aim = Aim::Leader;

@@ -181,6 +181,16 @@ impl Processes {
         Ok(true)
     }
 
+    /// How many nodes there are.
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether a node's process runs.
+    pub(super) fn is_up(&self, node: NodeId) -> bool {
+        self.all[node.index()].child.is_some()
+    }
+
     /// What a node says at its end, if one has ended by itself.
     pub(super) fn died(&mut self) -> Option<String> {
         for (node, process) in NodeId::all(self.all.len()).zip(&mut self.all) {

@@ -6,11 +6,11 @@
 //! names no other place and forbids itself to.
 
 use super::{Explanation, Happening, Operation, PAGE_BYTES_MAX};
+use crate::save::save;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 const PAGE: &str = include_str!("page.html");
@@ -62,22 +62,12 @@ impl Explanation {
         page
     }
 
-    /// Writes the page, whole or not at all: to a temporary file beside it, which then takes its
-    /// name.
+    /// Writes the page, whole or not at all.
     ///
     /// # Errors
     /// The file cannot be written; what stood there before is untouched.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(self.html().as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        save(path, self.html().as_bytes())
     }
 
     fn failure_html(&self) -> String {
