@@ -1,7 +1,7 @@
 //! Bytes that a fuzzer chose, as what a fault is made of: each decides something by itself, and a
 //! smaller byte is less.
 
-use crate::plan::Frame;
+use crate::plan::FaultBudget;
 use seedfall_net::Partition;
 use seedfall_sim::{Address, ClientId, Duration, NodeId, Ppm};
 
@@ -9,7 +9,7 @@ use seedfall_sim::{Address, ClientId, Duration, NodeId, Ppm};
 pub struct Bytes<'a> {
     pub(crate) rest: [u8; 8],
     pub(crate) next: usize,
-    pub(crate) frame: &'a Frame,
+    pub(crate) budget: &'a FaultBudget,
 }
 
 impl Bytes<'_> {
@@ -26,12 +26,12 @@ impl Bytes<'_> {
 
     /// A node.
     pub fn node(&mut self) -> NodeId {
-        NodeId::new(self.choice(self.frame.nodes) as u16)
+        NodeId::new(self.choice(self.budget.nodes) as u16)
     }
 
     /// A client, or none.
     pub fn client(&mut self) -> Option<ClientId> {
-        let clients = self.frame.clients;
+        let clients = self.budget.clients;
         // As often none as one.
         let byte = usize::from(self.byte());
         (byte % 2 == 1 && clients > 0).then(|| ClientId::new((byte / 2 % clients) as u16))
@@ -46,7 +46,7 @@ impl Bytes<'_> {
 
     /// A node, or behind all of these a client.
     pub fn address(&self, which: usize) -> Address {
-        match which.checked_sub(self.frame.nodes) {
+        match which.checked_sub(self.budget.nodes) {
             None => NodeId::new(which as u16).into(),
             Some(client) => ClientId::new(client as u16).into(),
         }
@@ -56,7 +56,7 @@ impl Bytes<'_> {
     pub fn nodes(&mut self) -> Vec<NodeId> {
         let first = self.node();
         let members = self.byte();
-        let others = NodeId::all(self.frame.nodes).filter(|other| *other != first);
+        let others = NodeId::all(self.budget.nodes).filter(|other| *other != first);
         let hit = others.filter(|other| members >> (other.index() % 8) & 1 == 1);
         std::iter::once(first).chain(hit).collect()
     }
@@ -83,7 +83,7 @@ impl Bytes<'_> {
             0 => Partition::TwoWay { side: self.side() },
             1 => Partition::OneWay { from: self.side() },
             2 => {
-                let nodes = self.two(self.frame.nodes);
+                let nodes = self.two(self.budget.nodes);
                 let [a, b] = nodes.map(|which| NodeId::new(which as u16));
                 Partition::Partial { a, b }
             }

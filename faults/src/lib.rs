@@ -21,5 +21,5 @@ pub mod target;
 pub use class::{About, FaultClass, Names};
 pub use classes::{Class, Fault, Swarm};
 pub use nemesis::Nemesis;
-pub use plan::{Aim, Entry, FaultPlan, Frame, PlanError};
+pub use plan::{Aim, Entry, FaultBudget, FaultPlan, PlanError};
 pub use target::Target;

@@ -2,7 +2,7 @@
 
 use crate::class::FaultClass;
 use crate::classes::{Class, Fault, Swarm};
-use crate::plan::{Aim, Entry, FaultPlan, Frame};
+use crate::plan::{Aim, Entry, FaultBudget, FaultPlan};
 use seedfall_sim::{ClientId, Draw, Draws, Duration, NodeId, Ppm, Seed, Site};
 use std::ops::Range;
 
@@ -18,10 +18,10 @@ pub enum Aims {
 }
 
 impl Swarm {
-    /// The plan of a seed, within the frame.
-    pub fn draw(&self, seed: Seed, frame: &Frame) -> FaultPlan {
+    /// The plan of a seed, within the budget.
+    pub fn draw(&self, seed: Seed, budget: &FaultBudget) -> FaultPlan {
         let draws = Draws::new(seed, 1, 0);
-        let mut drawing = Drawing { draws, frame, swarm: self, next: 0, plan: Vec::new() };
+        let mut drawing = Drawing { draws, budget, swarm: self, next: 0, plan: Vec::new() };
         for class in Class::ALL {
             // Each class has its own block of addresses, so that a change of one leaves the others'
             // plans alone.
@@ -32,7 +32,7 @@ impl Swarm {
                 most if class.takes_a_node() => most.min(drawing.spare() as u32),
                 most => most,
             };
-            if !off && most > 0 && class.permitted_by(frame.model) {
+            if !off && most > 0 && class.permitted_by(budget.model) {
                 class.draw(most, draw, &mut drawing);
             }
         }
@@ -44,7 +44,7 @@ impl Swarm {
 pub struct Drawing<'a> {
     draws: Draws,
     /// What the plan must fit into.
-    pub frame: &'a Frame,
+    pub budget: &'a FaultBudget,
     /// What may be drawn.
     pub swarm: &'a Swarm,
     next: u64,
@@ -61,7 +61,7 @@ impl Drawing<'_> {
     /// How many nodes may still be taken for good.
     fn spare(&self) -> usize {
         let taken = self.plan.iter().filter(|entry| entry.fault.class().takes_a_node()).count();
-        self.frame.spare.saturating_sub(taken)
+        self.budget.spare.saturating_sub(taken)
     }
 
     /// Adds an entry to the plan.
@@ -76,16 +76,16 @@ impl Drawing<'_> {
         let ppm = log_uniform(most / 10..most, draw.word());
         let span = log_span(Duration::millis(10)..Duration::millis(1_000), draw.word());
         let fault = made(ppm, span, &mut draw);
-        let lasts = self.frame.faults;
+        let lasts = self.budget.faults;
         let (at, aim) = (Duration::ZERO, Aim::Named);
-        self.plan.push(Entry { at, lasts, fault, aim, insists: false });
+        self.plan.push(Entry { at, lasts, fault, aim, retargets: false });
     }
 
     /// When something happens to somebody for a while: a beginning, and how long it lasts; and what
     /// is left of the draw.
     pub fn while_(&mut self) -> (Duration, Duration, Draw) {
         let mut draw = self.draw();
-        let faults = self.frame.faults;
+        let faults = self.budget.faults;
         // Not in the first twentieth, before anything runs, and not in the last fifth, where little
         // is left to disturb.
         let at = draw.duration(faults.scale(1, 20)..faults.scale(4, 5));
@@ -96,8 +96,8 @@ impl Drawing<'_> {
     /// Something of a class happens to somebody for a while.
     pub fn outage<K: FaultClass>(&mut self) {
         let (at, lasts, mut draw) = self.while_();
-        let left = self.frame.faults - at;
-        let node = NodeId::new(draw.below(self.frame.nodes as u32) as u16);
+        let left = self.budget.faults - at;
+        let node = NodeId::new(draw.below(self.budget.nodes as u32) as u16);
         let aim = match K::AIMS {
             Aims::Named => Aim::Named,
             Aims::Once => match self.aim() {
@@ -121,7 +121,7 @@ impl Drawing<'_> {
                     && at < other.at + other.lasts
             });
             if !in_the_way {
-                self.plan.push(Entry { at, lasts, fault, aim: aim.clone(), insists: K::INSISTS });
+                self.plan.push(Entry { at, lasts, fault, aim: aim.clone(), retargets: K::INSISTS });
             }
         }
     }
@@ -142,11 +142,11 @@ impl Drawing<'_> {
 
     /// The client that stays with a leader, if one does.
     pub fn company(&mut self) -> Option<ClientId> {
-        if self.swarm.company == 0 || self.frame.clients == 0 {
+        if self.swarm.company == 0 || self.budget.clients == 0 {
             return None;
         }
         let mut draw = self.draw();
-        let which = ClientId::new(draw.below(self.frame.clients as u32) as u16);
+        let which = ClientId::new(draw.below(self.budget.clients as u32) as u16);
         draw.chance(self.swarm.company).then_some(which)
     }
 }

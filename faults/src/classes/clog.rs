@@ -40,13 +40,13 @@ impl FaultClass for Clog {
     fn draw_one(outage: &mut Outage<'_, '_>) -> Vec<Fault> {
         let node = outage.node;
         let inward = outage.draw().below(2) == 1;
-        let others = NodeId::all(outage.drawing.frame.nodes).filter(|other| *other != node);
+        let others = NodeId::all(outage.drawing.budget.nodes).filter(|other| *other != node);
         let links = others.map(|other| if inward { (other, node) } else { (node, other) });
         links.map(|(from, to)| Self { from: from.into(), to: to.into() }.into()).collect()
     }
 
     fn from_bytes(bytes: &mut Bytes<'_>) -> Self {
-        let all = bytes.frame.nodes + bytes.frame.clients;
+        let all = bytes.budget.nodes + bytes.budget.clients;
         let [from, to] = bytes.two(all).map(|which| bytes.address(which));
         Self { from, to }
     }

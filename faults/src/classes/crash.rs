@@ -65,7 +65,7 @@ impl FaultClass for Crash {
         let longest = match point {
             // Who forgot a promise breaks it only if it is back before everybody has moved on.
             Some(CrashPoint::Unsynced) => Duration::millis(16),
-            _ => outage.drawing.frame.faults.scale(1, 4),
+            _ => outage.drawing.budget.faults.scale(1, 4),
         };
         let down = log_span(Duration::millis(1)..longest, draw.word());
         if point == Some(CrashPoint::Unsynced) {

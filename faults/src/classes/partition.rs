@@ -42,7 +42,7 @@ impl FaultClass for Partition {
             side.extend(outage.drawing.company().map(Address::from));
             Shape::TwoWay { side }
         };
-        let idle = shape.is_idle(outage.drawing.frame.nodes);
+        let idle = shape.is_idle(outage.drawing.budget.nodes);
         if idle { Vec::new() } else { vec![Self(shape).into()] }
     }
 
@@ -79,16 +79,16 @@ impl FaultClass for Partition {
 /// most often (Alquraan et al., "An Analysis of Network-Partitioning Failures in Cloud Systems",
 /// OSDI 2018, finding 8).
 fn shape(outage: &mut Outage<'_, '_>) -> Shape {
-    let (node, frame) = (outage.node, outage.drawing.frame);
+    let (node, budget) = (outage.node, outage.drawing.budget);
     let mut draw = outage.draw();
-    let nodes = frame.nodes as u32;
+    let nodes = budget.nodes as u32;
     let shape = draw.below(8);
     // A second word decides who else; each other node with probability one half.
     let members = draw.word();
     let other =
         NodeId::new(((node.index() as u32 + 1 + draw.below(nodes.max(2) - 1)) % nodes) as u16);
-    let client = (members >> 31 == 1 && frame.clients > 0)
-        .then(|| ClientId::new((members % frame.clients as u32) as u16));
+    let client = (members >> 31 == 1 && budget.clients > 0)
+        .then(|| ClientId::new((members % budget.clients as u32) as u16));
     let mut side = vec![Address::from(node)];
     match shape {
         0..=2 => {
@@ -96,7 +96,7 @@ fn shape(outage: &mut Outage<'_, '_>) -> Shape {
             Shape::TwoWay { side }
         }
         3 | 4 => {
-            side = NodeId::all(frame.nodes)
+            side = NodeId::all(budget.nodes)
                 .filter(|one| members >> (one.index() % 31) & 1 == 1)
                 .map(Address::from)
                 .collect();

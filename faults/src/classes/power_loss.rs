@@ -38,7 +38,7 @@ impl FaultClass for PowerLoss {
         let whole = draw.below(2) == 1;
         let members = draw.word();
         let hit = |other: &NodeId| whole || members >> (other.index() % 31) & 1 == 1;
-        let all = NodeId::all(outage.drawing.frame.nodes);
+        let all = NodeId::all(outage.drawing.budget.nodes);
         let mut nodes: Vec<NodeId> = all.filter(hit).collect();
         if nodes.is_empty() {
             nodes.push(outage.node);

@@ -82,7 +82,7 @@ impl FaultClass for Swizzle {
 fn swizzle(drawing: &mut Drawing<'_>) {
     let (at, lasts, _) = drawing.while_();
     let mut hit = Vec::new();
-    for node in NodeId::all(drawing.frame.nodes) {
+    for node in NodeId::all(drawing.budget.nodes) {
         let mut draw = drawing.draw();
         if draw.below(2) == 1 {
             hit.push((node, draw.word(), draw.word()));
@@ -97,7 +97,7 @@ fn swizzle(drawing: &mut Drawing<'_>) {
         let ends = half + half.scale(place(*last, |(.., last)| *last) + 1, count);
         let fault = Swizzle { node: *node }.into();
         let (at, lasts) = (at + begins, ends - begins);
-        drawing.push(Entry { at, lasts, fault, aim: Aim::Named, insists: true });
+        drawing.push(Entry { at, lasts, fault, aim: Aim::Named, retargets: true });
     }
 }
 

@@ -153,8 +153,8 @@ impl Target for Kernel {
         self.record(Happening::Fault, node, node, StableHasher::hash(fault));
         let one = &mut self.nodes[node];
         one.disk_faults += 1;
-        let ordinal = (1 << 62) | one.disk_faults;
-        let draw = self.draws.at(Site::Disk(Self::place(node)), ordinal);
+        let index = (1 << 62) | one.disk_faults;
+        let draw = self.draws.at(Site::Disk(Self::place(node)), index);
         let rests = self.nodes[node].power == Power::Off;
         self.nodes[node].tree.begin_fault(fault, draw, rests);
     }

@@ -199,7 +199,7 @@ impl Asks {
     }
 
     /// Asks until there is an answer, for a second and a half.
-    pub(super) fn insist(&mut self, whom: &str, what: &str) -> Option<String> {
+    pub(super) fn retarget(&mut self, whom: &str, what: &str) -> Option<String> {
         (0..50).find_map(|_| self.ask(whom, what, 1, 30))
     }
 }
@@ -469,7 +469,7 @@ fn counter() {
 fn counter_goes_back(_: ClientContext) {
     let (mut asks, mut most) = (Asks::new(), 0);
     for _ in rounds(600) {
-        let Some(answer) = asks.insist("server", "") else { continue };
+        let Some(answer) = asks.retarget("server", "") else { continue };
         let count: u64 = answer.parse().unwrap();
         if count < most {
             return bug();
@@ -497,10 +497,10 @@ fn both_forget(_: ClientContext) {
     let mut asks = Asks::new();
     sleep(50);
     for who in ["server", "other"] {
-        asks.insist(who, "7");
+        asks.retarget(who, "7");
     }
     sleep(500);
-    let known = ["server", "other"].iter().filter_map(|who| asks.insist(who, "0"));
+    let known = ["server", "other"].iter().filter_map(|who| asks.retarget(who, "0"));
     if known.collect::<Vec<_>>().iter().all(|number| number == "0") {
         bug();
     }
@@ -519,7 +519,7 @@ fn three_starts() {
 fn impatient(_: ClientContext) {
     let mut asks = Asks::new();
     for _ in rounds(600) {
-        if asks.insist("server", "").is_none() {
+        if asks.retarget("server", "").is_none() {
             return bug();
         }
         sleep(5);
