@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, reason = "it tells what it did")]
 
 use seedfall_checkers::Budget;
-use seedfall_checkers::readers::{Format, Limits, Promise, judge, read};
+use seedfall_checkers::readers::{Format, Limits, Property, judge, read};
 
 const JSON: &str = r#"{"seedfall":"history","version":1}
 {"id":0,"client":1,"key":"x","f":"write","value":7,"call":1,"return":2,"ok":true}
@@ -108,8 +108,8 @@ fn main() {
         let limits = Limits { operations: 1_000, line_bytes: 1 << 16 };
         let Ok(history) = read(format, &bytes[..], limits) else { continue };
         good += 1;
-        for promise in Promise::fitting(&history) {
-            let judgement = judge(&history, promise, Budget::configurations(10_000));
+        for property in Property::fitting(&history) {
+            let judgement = judge(&history, property, Budget::configurations(10_000));
             judged += u64::from(judgement.is_ok());
         }
     }

@@ -126,7 +126,7 @@ impl<I, O> History<I, O> {
         self.operations.iter().filter(|op| op.outcome.output().is_some()).count()
     }
 
-    /// Checks the promises that checkers rely on, in O(n). Those that depend on them do so
+    /// Checks the invariants that checkers rely on, in O(n). Those that depend on them do so
     /// themselves.
     ///
     /// # Errors

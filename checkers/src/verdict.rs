@@ -39,22 +39,22 @@ impl Default for Budget {
 /// The answer of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The promise was kept: here is an order that proves it.
+    /// The property holds: here is an order that proves it.
     Holds(Certificate),
-    /// The promise was broken: here is where.
+    /// The property is violated: here is where.
     Violated(Witness),
     /// The budget ran out first.
     Unknown(Exhausted),
 }
 
 impl Verdict {
-    /// Whether the promise was proved to be kept.
+    /// Whether the property was proved to hold.
     #[must_use]
     pub fn holds(&self) -> bool {
         matches!(self, Self::Holds(_))
     }
 
-    /// The witness, if the promise was proved to be broken.
+    /// The witness, if the property was proved to be violated.
     #[must_use]
     pub fn witness(&self) -> Option<&Witness> {
         match self {

@@ -1,7 +1,7 @@
 //! Textbook anomalies, one test each; correct stores raise no alarm; broken histories are found.
 
 use seedfall_checkers::transactions::generate::{Generated, Isolation, Random, Shape, generate};
-use seedfall_checkers::transactions::timestamps::{self, Axiom, Promise};
+use seedfall_checkers::transactions::timestamps::{self, Axiom, Property};
 use seedfall_checkers::transactions::weak::{self, Relation, WeakLevel};
 use seedfall_checkers::transactions::{
     Anomaly, DataType, Dependency, HistoryError, Level, Micro, OrderError, Pattern, Report, Scope,
@@ -325,8 +325,8 @@ fn correct_stores_raise_no_alarm() {
                 if isolation == Isolation::ReadCommitted {
                     continue;
                 }
-                let promise = Promise::SnapshotIsolation;
-                let replay = timestamps::replay(&history, &stamps, promise).unwrap();
+                let property = Property::SnapshotIsolation;
+                let replay = timestamps::replay(&history, &stamps, property).unwrap();
                 assert!(replay.holds(), "{data_type:?} {seed}: {replay:?}");
                 if data_type == DataType::Register {
                     for level in WeakLevel::ALL {
@@ -443,8 +443,8 @@ fn a_stale_register_read_is_found_by_the_claimed_order() {
         if broken.transaction(victim) != history.transaction(victim)
             && stamps[victim as usize].is_some()
         {
-            let promise = Promise::SnapshotIsolation;
-            let replay = timestamps::replay(&broken, &stamps, promise).unwrap();
+            let property = Property::SnapshotIsolation;
+            let replay = timestamps::replay(&broken, &stamps, property).unwrap();
             assert_eq!(replay.breaches[0].transaction, victim);
             assert!(matches!(replay.breaches[0].axiom, Axiom::External | Axiom::Internal));
             found += 1;
@@ -457,19 +457,19 @@ fn a_stale_register_read_is_found_by_the_claimed_order() {
 fn timestamps_find_overlapping_writes_and_stale_sessions() {
     let stamp = |start, commit| Some(timestamps::Stamp { start, commit });
     let overlap = ok(&[&[write(1, 1)], &[write(1, 2)]]);
-    let promise = Promise::SnapshotIsolation;
-    let replay = timestamps::replay(&overlap, &[stamp(1, 5), stamp(2, 6)], promise).unwrap();
+    let property = Property::SnapshotIsolation;
+    let replay = timestamps::replay(&overlap, &[stamp(1, 5), stamp(2, 6)], property).unwrap();
     assert_eq!(replay.breaches[0].axiom, Axiom::NoConflict);
-    let serial = Promise::Serializability;
+    let serial = Property::Serializability;
     assert!(timestamps::replay(&overlap, &[stamp(1, 5), stamp(2, 6)], serial).unwrap().holds());
 
     let mut session = TransactionHistory::new();
     let ended = |returned| Outcome::Ok { returned, output: () };
     session.push(0, 0, &ended(1), &[write(1, 1)]).unwrap();
     session.push(0, 2, &ended(3), &[initial(1)]).unwrap();
-    let replay = timestamps::replay(&session, &[stamp(1, 5), stamp(4, 6)], promise).unwrap();
+    let replay = timestamps::replay(&session, &[stamp(1, 5), stamp(4, 6)], property).unwrap();
     assert_eq!(replay.breaches[0].axiom, Axiom::Session);
-    let replay = timestamps::replay(&session, &[stamp(1, 5), None], promise).unwrap();
+    let replay = timestamps::replay(&session, &[stamp(1, 5), None], property).unwrap();
     assert_eq!(replay.breaches[0].axiom, Axiom::Order);
 }
 
@@ -480,7 +480,7 @@ fn a_monitor_that_forgets_judges_the_same() {
     let mut order: Vec<(timestamps::Stamp, u32)> =
         (0u32..).zip(&stamps).filter_map(|(t, stamp)| stamp.map(|stamp| (stamp, t))).collect();
     order.sort_by_key(|(stamp, _)| stamp.commit);
-    let mut monitor = timestamps::Monitor::new(Promise::SnapshotIsolation);
+    let mut monitor = timestamps::Monitor::new(Property::SnapshotIsolation);
     for (at, (stamp, t)) in order.iter().enumerate() {
         let sound = monitor.commit(*t, history.process(*t), *stamp, &history.transaction(*t));
         assert!(sound);

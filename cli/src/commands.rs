@@ -58,7 +58,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 every property kept, 1 safety broken, 2 bad usage or input, 3 liveness broken or
+Exit codes: 0 every property holds, 1 safety broken, 2 bad usage or input, 3 liveness broken or
 stuck, 4 nothing proved (vacuous, or undecided), 5 the protocol, the workload or a property
 panicked, 6 a run does not end or eats up the memory, 7 two runs of one seed differ, 70 a bug of
 Seedfall itself.
@@ -73,7 +73,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Lists the scenarios, what they assume and what they promise.
+    /// Lists the scenarios, what they assume and what must hold.
     List,
     /// Runs many seeds of a scenario (or of all), until one fails.
     Sweep(SweepArgs),
@@ -147,8 +147,8 @@ struct SweepArgs {
     #[arg(long, default_value = "target/seedfall", value_name = "FOLDER")]
     save_to: PathBuf,
     /// Do not shrink a run that fails, and keep nothing.
-    #[arg(long)]
-    whole: bool,
+    #[arg(long, alias = "whole")]
+    no_shrink: bool,
 }
 
 #[derive(Debug, Args)]
@@ -204,8 +204,8 @@ struct ExplainArgs {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Do not shrink a run that fails.
-    #[arg(long)]
-    whole: bool,
+    #[arg(long, alias = "whole")]
+    no_shrink: bool,
     /// In the page, also at which event the failure became likely; takes some seconds.
     #[arg(long, requires = "html")]
     point: bool,
@@ -368,7 +368,7 @@ fn code_of_conclusion(conclusion: Conclusion<'_>) -> u8 {
 
 fn code_of_meaning(meaning: &Meaning) -> u8 {
     match meaning {
-        Meaning::Good => 0,
+        Meaning::AsExpected => 0,
         Meaning::Vacuous(_) => 4,
         Meaning::Broken(kind) => code_of_kind(*kind),
     }

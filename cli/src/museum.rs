@@ -33,8 +33,8 @@ pub struct Exhibit {
 pub struct Measured {
     /// Whether it was found.
     pub found: bool,
-    /// The promise by which it showed; empty if it was not found.
-    pub promise: String,
+    /// The property by which it showed; empty if it was not found.
+    pub property: String,
     /// How many seeds were run until then.
     pub seeds: u64,
     /// How long that took.
@@ -49,7 +49,7 @@ pub struct Measured {
 pub struct Small {
     /// The seed of the run that was shrunk.
     pub seed: u64,
-    /// Events, up to the one by which a promise is broken.
+    /// Events, up to the one by which a property is violated.
     pub events: [u64; 2],
     /// Events of the run as it was found, to its end.
     pub whole: u64,
@@ -74,8 +74,8 @@ pub struct Small {
     /// The last decision that it cannot fail without, of those that come before the bug is mended
     /// too late: [`seedfall::point::cause`]. `None`: there is no single one.
     pub cause: Option<Cause>,
-    /// The step from which on it is too late to mend the bug: [`seedfall::point::too_late`]. `None`:
-    /// the patch cannot be mended in the midst of a run.
+    /// The step from which on it is too late to mend the bug: [`seedfall::point::too_late`].
+    /// `None`: the patch cannot be mended in the midst of a run.
     pub too_late: Option<Jump>,
     /// Whether the shares before and after the point differ beyond doubt.
     pub sure: bool,
@@ -197,7 +197,7 @@ fn figures(path: &Path, text: &str) -> Result<Vec<(String, Measured)>, MuseumErr
         let figures = || {
             let measured = Measured {
                 found: value["found"].as_bool()?,
-                promise: value["promise"].as_str()?.to_owned(),
+                property: value["property"].as_str()?.to_owned(),
                 seeds: value["seeds"].as_u64()?,
                 seconds: value["seconds"].as_f64()?,
                 small: match &value["small"] {
@@ -241,7 +241,7 @@ impl Small {
     }
 
     /// By how much shrinking made the run shorter, in percent of its events up to the broken
-    /// promise.
+    /// property.
     pub fn fewer(&self) -> f64 {
         100.0 - 100.0 * self.events[1] as f64 / self.events[0].max(1) as f64
     }

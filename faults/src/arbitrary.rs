@@ -1,11 +1,11 @@
 //! Plans and trials from bytes, for fuzzers, and as strategies, for `proptest!` users.
 //!
-//! Twelve bytes are one plan entry, and any bytes are a plan that fits its frame. The first byte
-//! chooses among the classes that the frame permits, each of the others decides something by
+//! Twelve bytes are one plan entry, and any bytes are a plan that fits its budget. The first byte
+//! chooses among the classes that the budget permits, each of the others decides something by
 //! itself, and a smaller byte is less. Leaving a block out leaves one fault out, so a fuzzer's
 //! trimming and proptest's shrinking both make the plan smaller.
 
-use crate::plan::{Aim, Class, Entry, Fault, FaultPlan, Frame};
+use crate::plan::{Aim, Class, Entry, Fault, FaultBudget, FaultPlan};
 use crate::swarm::disk_fault;
 use seedfall_net::{Disturbance, Partition};
 use seedfall_sim::{
@@ -18,12 +18,12 @@ pub type Block = [u8; 12];
 
 /// The plan that these blocks spell. What does not fit beside those before it is left out: a node
 /// too many that is lost for good, or odds that add up to more than certainty.
-pub fn plan_from_blocks(blocks: &[Block], frame: &Frame) -> FaultPlan {
-    let classes = permitted(frame);
+pub fn plan_from_blocks(blocks: &[Block], budget: &FaultBudget) -> FaultPlan {
+    let classes = permitted(budget);
     let mut plan = FaultPlan { entries: Vec::new() };
     for block in blocks.iter().filter(|_| !classes.is_empty()) {
-        plan.entries.push(entry(*block, &classes, frame));
-        if plan.check(frame).is_err() {
+        plan.entries.push(entry(*block, &classes, budget));
+        if plan.check(budget).is_err() {
             plan.entries.pop();
         }
     }
@@ -31,24 +31,24 @@ pub fn plan_from_blocks(blocks: &[Block], frame: &Frame) -> FaultPlan {
 }
 
 /// As [`plan_from_blocks`], from the bytes of a fuzzer; an incomplete block at the end is left out.
-pub fn plan_from_bytes(bytes: &[u8], frame: &Frame) -> FaultPlan {
-    plan_from_blocks(bytes.as_chunks().0, frame)
+pub fn plan_from_bytes(bytes: &[u8], budget: &FaultBudget) -> FaultPlan {
+    plan_from_blocks(bytes.as_chunks().0, budget)
 }
 
-/// The classes that a frame permits, in the order of [`Class::ALL`]: the first byte of a block
+/// The classes that a budget permits, in the order of [`Class::ALL`]: the first byte of a block
 /// chooses one, and begins again at the first where there are no more.
-pub fn permitted(frame: &Frame) -> Vec<Class> {
+pub fn permitted(budget: &FaultBudget) -> Vec<Class> {
     let fits = |class: &Class| {
-        class.permitted_by(frame.model) && (frame.spare > 0 || !class.takes_a_node())
+        class.permitted_by(budget.model) && (budget.spare > 0 || !class.takes_a_node())
     };
     Class::ALL.into_iter().filter(fits).collect()
 }
 
-fn entry(block: Block, classes: &[Class], frame: &Frame) -> Entry {
+fn entry(block: Block, classes: &[Class], budget: &FaultBudget) -> Entry {
     let [class, begin, length, whom, rest @ ..] = block;
     let class = classes[usize::from(class) % classes.len()];
-    let at = frame.faults.scale(begin.into(), 256);
-    let lasts = (frame.faults - at).scale(u64::from(length) + 1, 256);
+    let at = budget.faults.scale(begin.into(), 256);
+    let lasts = (budget.faults - at).scale(u64::from(length) + 1, 256);
     let [.., first, second] = rest;
     let after = [first, second].map(|byte| Duration::micros(u64::from(byte) * 250));
     let aim = match whom % 4 {
@@ -57,15 +57,15 @@ fn entry(block: Block, classes: &[Class], frame: &Frame) -> Entry {
         3 if !class.takes_a_node() => Aim::EveryLeader { after: after.to_vec() },
         _ => Aim::Leader,
     };
-    let fault = Parameters { rest, next: 0, frame }.fault(class);
-    Entry { at, lasts, fault, aim, insists: whom & 4 != 0 }
+    let fault = Parameters { rest, next: 0, budget }.fault(class);
+    Entry { at, lasts, fault, aim, retargets: whom & 4 != 0 }
 }
 
 /// What is left of a block, byte by byte.
 struct Parameters<'a> {
     rest: [u8; 8],
     next: usize,
-    frame: &'a Frame,
+    budget: &'a FaultBudget,
 }
 
 impl Parameters<'_> {
@@ -80,11 +80,11 @@ impl Parameters<'_> {
     }
 
     fn node(&mut self) -> NodeId {
-        NodeId::new(self.choice(self.frame.nodes) as u16)
+        NodeId::new(self.choice(self.budget.nodes) as u16)
     }
 
     fn client(&mut self) -> Option<ClientId> {
-        let clients = self.frame.clients;
+        let clients = self.budget.clients;
         // As often none as one.
         let byte = usize::from(self.byte());
         (byte % 2 == 1 && clients > 0).then(|| ClientId::new((byte / 2 % clients) as u16))
@@ -99,7 +99,7 @@ impl Parameters<'_> {
 
     /// A node, or behind all of these a client.
     fn address(&self, which: usize) -> Address {
-        match which.checked_sub(self.frame.nodes) {
+        match which.checked_sub(self.budget.nodes) {
             None => NodeId::new(which as u16).into(),
             Some(client) => ClientId::new(client as u16).into(),
         }
@@ -109,7 +109,7 @@ impl Parameters<'_> {
     fn nodes(&mut self) -> Vec<NodeId> {
         let first = self.node();
         let members = self.byte();
-        let others = NodeId::all(self.frame.nodes).filter(|other| *other != first);
+        let others = NodeId::all(self.budget.nodes).filter(|other| *other != first);
         let hit = others.filter(|other| members >> (other.index() % 8) & 1 == 1);
         std::iter::once(first).chain(hit).collect()
     }
@@ -140,7 +140,7 @@ impl Parameters<'_> {
                 Fault::Wire(Disturbance::Reorder { ppm: self.ppm(), by: self.span() })
             }
             Class::Clog => {
-                let all = self.frame.nodes + self.frame.clients;
+                let all = self.budget.nodes + self.budget.clients;
                 let [from, to] = self.two(all).map(|which| self.address(which));
                 Fault::Wire(Disturbance::Clog { from, to })
             }
@@ -201,7 +201,7 @@ impl Parameters<'_> {
             0 => Partition::TwoWay { side: self.side() },
             1 => Partition::OneWay { from: self.side() },
             2 => {
-                let nodes = self.two(self.frame.nodes);
+                let nodes = self.two(self.budget.nodes);
                 let [a, b] = nodes.map(|which| NodeId::new(which as u16));
                 Partition::Partial { a, b }
             }
@@ -251,12 +251,12 @@ impl Parameters<'_> {
 #[cfg(feature = "proptest")]
 pub mod strategy {
     use super::{Block, plan_from_blocks};
-    use crate::plan::{FaultPlan, Frame};
+    use crate::plan::{FaultBudget, FaultPlan};
     use proptest::collection::vec;
     use proptest::prelude::{Strategy, any};
 
-    /// Fault plans of up to `most` entries that fit a frame; they shrink by losing entries.
-    pub fn plan(frame: Frame, most: usize) -> impl Strategy<Value = FaultPlan> {
-        vec(any::<Block>(), 0..=most).prop_map(move |blocks| plan_from_blocks(&blocks, &frame))
+    /// Fault plans of up to `most` entries that fit a budget; they shrink by losing entries.
+    pub fn plan(budget: FaultBudget, most: usize) -> impl Strategy<Value = FaultPlan> {
+        vec(any::<Block>(), 0..=most).prop_map(move |blocks| plan_from_blocks(&blocks, &budget))
     }
 }

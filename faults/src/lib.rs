@@ -12,5 +12,5 @@ pub mod swarm;
 
 pub use fault::{Class, Fault};
 pub use nemesis::Nemesis;
-pub use plan::{Aim, Entry, FaultPlan, Frame, PlanError};
+pub use plan::{Aim, Entry, FaultBudget, FaultPlan, PlanError};
 pub use swarm::Swarm;

@@ -1,6 +1,6 @@
 //! The nemesis: applies a fault plan to a world, and knows which entries had an effect.
 
-use crate::plan::{Aim, Class, Entry, Fault, FaultPlan, Frame};
+use crate::plan::{Aim, Class, Entry, Fault, FaultBudget, FaultPlan};
 use seedfall_net::{Disturbance, Wire};
 use seedfall_sim::{
     Answer, Clients, ClockFault, Draw, Duration, NodeId, Protocol, Seed, StableHasher, Time, World,
@@ -21,11 +21,11 @@ enum Phase {
     Deadline,
     /// What comes and goes, comes or goes.
     Toggle,
-    /// An entry that insists sees whether it had an effect.
+    /// An entry that retargets sees whether it had an effect.
     Look,
 }
 
-/// An entry that insists looks for work at each node for so long, at least.
+/// An entry that retargets looks for work at each node for so long, at least.
 const SHORTEST_LOOK: Duration = Duration::millis(10);
 
 /// What became of one entry so far.
@@ -123,14 +123,14 @@ impl Nemesis {
         self.agenda.retain(|(.., other)| *other != index);
         self.agenda.insert((begins, Phase::Strike, index));
         self.agenda.insert((begins + entry.lasts, Phase::End, index));
-        if entry.insists && !is_read_at_the_end(&entry.fault) {
+        if entry.retargets && !is_read_at_the_end(&entry.fault) {
             self.agenda.insert((begins + entry.lasts.scale(3, 4), Phase::Look, index));
         }
     }
 
     /// Lets every entry that has not begun strike at another time, from `now` on, and, if it names
-    /// one node alone, another node: as the seed says, within the frame.
-    pub fn redraw(&mut self, seed: Seed, now: Time, frame: &Frame) {
+    /// one node alone, another node: as the seed says, within the budget.
+    pub fn redraw(&mut self, seed: Seed, now: Time, budget: &FaultBudget) {
         for index in 0..self.states.len() {
             if self.states[index].before.is_some() {
                 continue;
@@ -138,13 +138,13 @@ impl Nemesis {
             let entry = &mut self.plan.entries[index];
             let word = |which: u8| StableHasher::hash(&(seed.0, index, which)) as u32;
             let mut draw = Draw::from_words([0, 1, 2, 3].map(word));
-            let (first, last) = (now.since(Time::ZERO), frame.faults - entry.lasts);
+            let (first, last) = (now.since(Time::ZERO), budget.faults - entry.lasts);
             if first < last {
                 entry.at = draw.duration(first..last);
             }
             if entry.fault.node().is_some() {
                 entry.fault =
-                    entry.fault.aimed_at(NodeId::new(draw.below(frame.nodes as u32) as u16));
+                    entry.fault.aimed_at(NodeId::new(draw.below(budget.nodes as u32) as u16));
             }
             self.states[index] = State::planned(entry);
             self.schedule(index);
@@ -182,7 +182,7 @@ impl Nemesis {
         let one = |state: &State| {
             state.before?;
             let (at, lasts) = (state.aimed.since(Time::ZERO), state.ends.since(state.aimed));
-            Some(Entry { at, lasts, fault: state.fault.clone(), aim: Aim::Named, insists: false })
+            Some(Entry { at, lasts, fault: state.fault.clone(), aim: Aim::Named, retargets: false })
         };
         self.states.iter().map(one).collect()
     }
@@ -404,7 +404,7 @@ impl Nemesis {
         world: &World<P, Wire, C>,
         index: usize,
     ) -> bool {
-        self.plan.entries[index].insists && !self.has_struck(world, index)
+        self.plan.entries[index].retargets && !self.has_struck(world, index)
     }
 
     /// Whether the class of an entry has had an effect since the entry began.

@@ -20,7 +20,7 @@ pub struct FaultPlan {
 pub struct Entry {
     /// When it begins, since the start of the run, in nanoseconds.
     pub at: Duration,
-    /// How long it lasts, in nanoseconds; at least, if it insists.
+    /// How long it lasts, in nanoseconds; at least, if it retargets.
     pub lasts: Duration,
     /// What it is.
     pub fault: Fault,
@@ -33,8 +33,8 @@ pub struct Entry {
     /// damage begins anew only at its end. What takes a node for good stays at its node. Plans that
     /// are drawn do, since nobody knows beforehand which node will write when, or which link be
     /// used.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub insists: bool,
+    #[serde(default, alias = "insists", skip_serializing_if = "std::ops::Not::not")]
+    pub retargets: bool,
 }
 
 /// Whom a fault strikes.
@@ -68,7 +68,7 @@ impl fmt::Display for Entry {
                 format!(" (every leader instead of the first named, {after} after its election)")
             }
         };
-        let to = if self.insists { "at least to" } else { "to" };
+        let to = if self.retargets { "at least to" } else { "to" };
         write!(f, "{} {to} {}: {}{aim}", self.at, self.at + self.lasts, self.fault)
     }
 }
@@ -157,9 +157,9 @@ impl fmt::Display for PlanError {
 
 impl std::error::Error for PlanError {}
 
-/// The frame that a plan must fit into.
+/// The fault budget: what a plan must fit into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub struct FaultBudget {
     /// What is permitted.
     pub model: SystemModel,
     /// How many nodes there are.
@@ -178,29 +178,29 @@ impl FaultPlan {
     ///
     /// # Errors
     /// The first entry that does not fit, and why.
-    pub fn check(&self, frame: &Frame) -> Result<(), PlanError> {
+    pub fn check(&self, budget: &FaultBudget) -> Result<(), PlanError> {
         let (mut sums, mut taken) = ([0_u64; 7], 0);
         for (index, entry) in self.entries.iter().enumerate() {
             let class = entry.fault.class();
-            if !class.permitted_by(frame.model) {
-                let model = frame.model;
+            if !class.permitted_by(budget.model) {
+                let model = budget.model;
                 return Err(PlanError::ExceedsModel { entry: index, class, model });
             }
-            if frame.faults < entry.at + entry.lasts {
-                return Err(PlanError::TooLong { entry: index, faults: frame.faults });
+            if budget.faults < entry.at + entry.lasts {
+                return Err(PlanError::TooLong { entry: index, faults: budget.faults });
             }
-            if let Some(name) = strangers(&entry.fault, frame) {
+            if let Some(name) = strangers(&entry.fault, budget) {
                 return Err(PlanError::Nobody { entry: index, name });
             }
             // Whoever follows leaders strikes as many nodes as there come to be leaders.
             let follows = matches!(entry.aim, Aim::EveryLeader { .. });
             taken += match class.takes_a_node() {
                 false => 0,
-                true if follows => frame.nodes,
+                true if follows => budget.nodes,
                 true => 1,
             };
-            if taken > frame.spare {
-                return Err(PlanError::TooMany { entry: index, spare: frame.spare });
+            if taken > budget.spare {
+                return Err(PlanError::TooMany { entry: index, spare: budget.spare });
             }
             if let Some((kind, ppm)) = odds(&entry.fault) {
                 // Lies of two nodes do not add up; clocks may not be slowed to a standstill.
@@ -215,10 +215,10 @@ impl FaultPlan {
 }
 
 /// The first address that a fault names and that does not take part.
-fn strangers(fault: &Fault, frame: &Frame) -> Option<Address> {
+fn strangers(fault: &Fault, budget: &FaultBudget) -> Option<Address> {
     fault.names().into_iter().find(|address| match (address.node(), address.client()) {
-        (Some(node), _) => node.index() >= frame.nodes,
-        (None, Some(client)) => client.index() >= frame.clients,
+        (Some(node), _) => node.index() >= budget.nodes,
+        (None, Some(client)) => client.index() >= budget.clients,
         (None, None) => true,
     })
 }

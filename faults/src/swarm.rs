@@ -1,7 +1,7 @@
 //! How a seed draws its fault plan.
 
 use crate::fault::{Class, Fault};
-use crate::plan::{Aim, Entry, FaultPlan, Frame};
+use crate::plan::{Aim, Entry, FaultBudget, FaultPlan};
 use seedfall_net::{Disturbance, Partition};
 use seedfall_sim::{
     Address, ClientId, ClockFault, CrashPoint, DiskFault, Draw, Draws, Duration, EffectKind, Lies,
@@ -145,10 +145,10 @@ impl Swarm {
         company: 0,
     };
 
-    /// The plan of a seed, within the frame.
-    pub fn draw(&self, seed: Seed, frame: &Frame) -> FaultPlan {
+    /// The plan of a seed, within the budget.
+    pub fn draw(&self, seed: Seed, budget: &FaultBudget) -> FaultPlan {
         let draws = Draws::new(seed, 1, 0);
-        let mut plan = Drawing { draws, frame, swarm: self, next: 0, plan: Vec::new() };
+        let mut plan = Drawing { draws, budget, swarm: self, next: 0, plan: Vec::new() };
         for class in Class::ALL {
             // Each class has its own block of addresses, so that a change of one leaves the others'
             // plans alone.
@@ -161,7 +161,7 @@ impl Swarm {
                 most if class.takes_a_node() => most.min(plan.spare() as u32),
                 most => most,
             };
-            if off || most == 0 || !class.permitted_by(frame.model) {
+            if off || most == 0 || !class.permitted_by(budget.model) {
                 continue;
             }
             match class {
@@ -214,7 +214,7 @@ impl Swarm {
 /// A plan while it is drawn.
 struct Drawing<'a> {
     draws: Draws,
-    frame: &'a Frame,
+    budget: &'a FaultBudget,
     swarm: &'a Swarm,
     next: u64,
     plan: Vec<Entry>,
@@ -229,7 +229,7 @@ impl Drawing<'_> {
     /// How many nodes may still be taken for good.
     fn spare(&self) -> usize {
         let taken = self.plan.iter().filter(|entry| entry.fault.class().takes_a_node()).count();
-        self.frame.spare.saturating_sub(taken)
+        self.budget.spare.saturating_sub(taken)
     }
 
     /// A disturbance of every link, all the time, at a rate between a tenth of `most` and `most`.
@@ -249,15 +249,15 @@ impl Drawing<'_> {
             _ => Disturbance::Reorder { ppm, by: span },
         };
         let fault = Fault::Wire(disturbance);
-        let lasts = self.frame.faults;
+        let lasts = self.budget.faults;
         let (at, aim) = (Duration::ZERO, Aim::Named);
-        self.plan.push(Entry { at, lasts, fault, aim, insists: false });
+        self.plan.push(Entry { at, lasts, fault, aim, retargets: false });
     }
 
     /// Something that happens to somebody for a while.
     fn outage(&mut self, class: Class) {
         let mut draw = self.draw();
-        let faults = self.frame.faults;
+        let faults = self.budget.faults;
         // Not in the first twentieth, before anything runs, and not in the last fifth, where little
         // is left to disturb.
         let at = draw.duration(faults.scale(1, 20)..faults.scale(4, 5));
@@ -267,7 +267,7 @@ impl Drawing<'_> {
         if class == Class::Swizzle {
             return self.swizzle(at, lasts);
         }
-        let node = NodeId::new(draw.below(self.frame.nodes as u32) as u16);
+        let node = NodeId::new(draw.below(self.budget.nodes as u32) as u16);
         let mut aim = match class {
             Class::Clog | Class::Throttle | Class::PowerLoss => Aim::Named,
             _ => self.aim(),
@@ -303,7 +303,7 @@ impl Drawing<'_> {
         let lasts = if follows && lasts + lasts < left { lasts + lasts } else { lasts };
         for fault in faults {
             let idle = match &fault {
-                Fault::Wire(Disturbance::Partition(one)) => one.is_idle(self.frame.nodes),
+                Fault::Wire(Disturbance::Partition(one)) => one.is_idle(self.budget.nodes),
                 Fault::Wire(_) => false,
                 // A node that is down cannot crash, nor be paused: such an entry would have no
                 // effect.
@@ -315,26 +315,26 @@ impl Drawing<'_> {
             };
             if !idle {
                 // Two of a node are two from the beginning.
-                let insists = class != Class::Twins;
-                self.plan.push(Entry { at, lasts, fault, aim: aim.clone(), insists });
+                let retargets = class != Class::Twins;
+                self.plan.push(Entry { at, lasts, fault, aim: aim.clone(), retargets });
             }
         }
     }
 
     /// The client that stays with a leader, if one does.
     fn company(&mut self) -> Option<ClientId> {
-        if self.swarm.company == 0 || self.frame.clients == 0 {
+        if self.swarm.company == 0 || self.budget.clients == 0 {
             return None;
         }
         let mut draw = self.draw();
-        let which = ClientId::new(draw.below(self.frame.clients as u32) as u16);
+        let which = ClientId::new(draw.below(self.budget.clients as u32) as u16);
         draw.chance(self.swarm.company).then_some(which)
     }
 
     /// Every link into a node, or every link out of it: a single link may well be silent.
     fn clog(&mut self, node: NodeId) -> Vec<Fault> {
         let inward = self.draw().below(2) == 1;
-        let others = NodeId::all(self.frame.nodes).filter(|other| *other != node);
+        let others = NodeId::all(self.budget.nodes).filter(|other| *other != node);
         let links = others.map(|other| if inward { (other, node) } else { (node, other) });
         links
             .map(|(from, to)| Fault::Wire(Disturbance::Clog { from: from.into(), to: to.into() }))
@@ -346,7 +346,7 @@ impl Drawing<'_> {
     /// the next. Each node takes part with probability one half.
     fn swizzle(&mut self, at: Duration, lasts: Duration) {
         let mut hit = Vec::new();
-        for node in NodeId::all(self.frame.nodes) {
+        for node in NodeId::all(self.budget.nodes) {
             let mut draw = self.draw();
             if draw.below(2) == 1 {
                 hit.push((node, draw.word(), draw.word()));
@@ -361,7 +361,7 @@ impl Drawing<'_> {
             let ends = half + half.scale(place(*last, |(.., last)| *last) + 1, count);
             let fault = Fault::Wire(Disturbance::Swizzle { node: *node });
             let (at, lasts) = (at + begins, ends - begins);
-            self.plan.push(Entry { at, lasts, fault, aim: Aim::Named, insists: true });
+            self.plan.push(Entry { at, lasts, fault, aim: Aim::Named, retargets: true });
         }
     }
 
@@ -370,14 +370,14 @@ impl Drawing<'_> {
     /// Systems", OSDI 2018, finding 8).
     fn partition(&mut self, node: NodeId) -> Partition {
         let mut draw = self.draw();
-        let nodes = self.frame.nodes as u32;
+        let nodes = self.budget.nodes as u32;
         let shape = draw.below(8);
         // A second word decides who else; each other node with probability one half.
         let members = draw.word();
         let other =
             NodeId::new(((node.index() as u32 + 1 + draw.below(nodes.max(2) - 1)) % nodes) as u16);
-        let client = (members >> 31 == 1 && self.frame.clients > 0)
-            .then(|| ClientId::new((members % self.frame.clients as u32) as u16));
+        let client = (members >> 31 == 1 && self.budget.clients > 0)
+            .then(|| ClientId::new((members % self.budget.clients as u32) as u16));
         let mut side = vec![Address::from(node)];
         match shape {
             0..=2 => {
@@ -385,7 +385,7 @@ impl Drawing<'_> {
                 Partition::TwoWay { side }
             }
             3 | 4 => {
-                side = NodeId::all(self.frame.nodes)
+                side = NodeId::all(self.budget.nodes)
                     .filter(|one| members >> (one.index() % 31) & 1 == 1)
                     .map(Address::from)
                     .collect();
@@ -412,7 +412,7 @@ impl Drawing<'_> {
         let longest = match point {
             // Who forgot a promise breaks it only if it is back before everybody has moved on.
             Some(CrashPoint::Unsynced) => Duration::millis(16),
-            _ => self.frame.faults.scale(1, 4),
+            _ => self.budget.faults.scale(1, 4),
         };
         let down = log_span(Duration::millis(1)..longest, draw.word());
         Fault::Crash { node, point, down: if point.is_some() { down } else { Duration::ZERO } }
@@ -437,7 +437,7 @@ impl Drawing<'_> {
                 let whole = draw.below(2) == 1;
                 let members = draw.word();
                 let hit = |other: &NodeId| whole || members >> (other.index() % 31) & 1 == 1;
-                let mut nodes: Vec<NodeId> = NodeId::all(self.frame.nodes).filter(hit).collect();
+                let mut nodes: Vec<NodeId> = NodeId::all(self.budget.nodes).filter(hit).collect();
                 if nodes.is_empty() {
                     nodes.push(node);
                 }

@@ -1,7 +1,7 @@
 //! The checkers: histories of any bytes, and small ones against brute force.
 
 use seedfall::checkers::models::{Register, RegisterInput, RegisterOutput};
-use seedfall::checkers::readers::{Format, Limits, Promise, judge, read};
+use seedfall::checkers::readers::{Format, Limits, Property, judge, read};
 use seedfall::checkers::{Budget, History, Operation, Outcome, Verdict, linearizable};
 
 type Small = History<RegisterInput<u8>, RegisterOutput<u8>>;
@@ -13,8 +13,8 @@ pub fn history(bytes: &[u8]) {
     match read(format, bytes, limits) {
         Err(error) => assert!(!error.to_string().is_empty(), "an error says something"),
         Ok(history) => {
-            for promise in Promise::fitting(&history) {
-                drop(judge(&history, promise, Budget::configurations(10_000)));
+            for property in Property::fitting(&history) {
+                drop(judge(&history, property, Budget::configurations(10_000)));
             }
         }
     }

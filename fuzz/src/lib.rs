@@ -49,8 +49,8 @@ pub fn faults(bytes: &[u8]) -> Vec<(Class, bool)> {
     let scenario = three_node_raft(&scenarios);
     let (links, nodes, timing) = (Links::Arbitrary, Nodes::Byzantine, Timing::Asynchronous);
     let model = SystemModel { links, nodes, timing };
-    let plan = plan_from_bytes(plan, &scenario.frame_under(model));
-    let is_permitted = plan.check(&scenario.frame()).is_ok();
+    let plan = plan_from_bytes(plan, &scenario.fault_budget_under(model));
+    let is_permitted = plan.check(&scenario.fault_budget()).is_ok();
     let seed = Seed(u64::from_le_bytes(*seed));
     let trial = Trial { plan: Some(plan), model: Some(model), ..Trial::of(seed) };
     let report = scenario.run(&trial);
@@ -75,7 +75,7 @@ fn three_node_raft(scenarios: &[Box<dyn Runnable>]) -> &dyn Runnable {
 fn raft(seed: [u8; 8], plan: &[u8], is_left_out: impl Fn(usize) -> bool) {
     let scenarios = seedfall_scenarios::all();
     let scenario = three_node_raft(&scenarios);
-    let plan = plan_from_bytes(plan, &scenario.frame());
+    let plan = plan_from_bytes(plan, &scenario.fault_budget());
     let operations = scenario.operations().into_iter().enumerate();
     let skip = operations.filter(|(index, _)| is_left_out(*index)).map(|(_, one)| one).collect();
     let trial = Trial { plan: Some(plan), skip, ..Trial::of(Seed(u64::from_le_bytes(seed))) };

@@ -468,10 +468,10 @@ impl Tree {
         crash: u64,
         all: bool,
     ) -> usize {
-        let mut ordinal = crash << 32;
+        let mut index = crash << 32;
         let mut next = || {
-            ordinal += 1;
-            draws.at(Site::Disk(node), ordinal)
+            index += 1;
+            draws.at(Site::Disk(node), index)
         };
         let mut calls: Vec<u64> = self.changes.iter().map(|change| change.call).collect();
         calls.dedup();

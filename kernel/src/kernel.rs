@@ -224,9 +224,9 @@ impl Kernel {
         let size = bytes.len().min(0xFFFF) as u64;
         for chunk in bytes.chunks_mut(16) {
             let count = self.nodes[node].entropy.entry(size).or_insert(0);
-            let ordinal = (size << 40) | *count;
+            let index = (size << 40) | *count;
             *count += 1;
-            let mut draw = self.draws.at(Site::Entropy(Self::place(node)), ordinal);
+            let mut draw = self.draws.at(Site::Entropy(Self::place(node)), index);
             for word in chunk.chunks_mut(4) {
                 let from = draw.word().to_le_bytes();
                 word.copy_from_slice(&from[..word.len()]);

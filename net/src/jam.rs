@@ -27,7 +27,7 @@ pub(crate) struct Jam {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) link: usize,
-    pub(crate) ordinal: u64,
+    pub(crate) index: u64,
     /// When the jam is to end.
     pub(crate) until: Time,
     /// When it arrives.
@@ -38,7 +38,7 @@ pub(crate) struct Held {
 
 /// A message that need not wait as long as it was told: when it was to arrive, and when it does.
 pub(crate) struct Freed {
-    pub(crate) ordinal: u64,
+    pub(crate) index: u64,
     pub(crate) was: Time,
     pub(crate) arrives: Time,
 }
@@ -130,7 +130,7 @@ impl Jams {
             }
             last = Some(held.arrives);
             if held.arrives < was {
-                freed.push(Freed { ordinal: held.ordinal, was, arrives: held.arrives });
+                freed.push(Freed { index: held.index, was, arrives: held.arrives });
             }
         }
         freed

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 pub(crate) struct Rare {
     links: usize,
     in_force: Vec<InForce>,
-    /// Messages that are left out, by link and ordinal.
+    /// Messages that are left out, by link and index.
     left_out: BTreeSet<(usize, u64)>,
 }
 
@@ -35,8 +35,8 @@ impl Rare {
         Self { links, in_force: Vec::new(), left_out: BTreeSet::new() }
     }
 
-    pub(crate) fn leave_out(&mut self, link: usize, ordinal: u64) {
-        self.left_out.insert((link, ordinal));
+    pub(crate) fn leave_out(&mut self, link: usize, index: u64) {
+        self.left_out.insert((link, index));
     }
 
     pub(crate) fn begin(&mut self, disturbance: &Disturbance) {
@@ -68,7 +68,7 @@ impl Rare {
             let hit = (u64::from(word(turn)) * u64::from(ALWAYS)) >> 32 < u64::from(ppm);
             if draw.is_nominal() { ppm >= ALWAYS } else { hit }
         };
-        if self.left_out.contains(&(link, draw.ordinal())) {
+        if self.left_out.contains(&(link, draw.index())) {
             return Err(RareFate::Lost("left out"));
         }
         let bursts = |one: &InForce| matches!(one.what, Disturbance::Burst { .. });

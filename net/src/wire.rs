@@ -203,15 +203,15 @@ impl Wire {
         Vec::new()
     }
 
-    /// From here on the message with this ordinal on this link is lost, whatever is in force, and
+    /// From here on the message with this index on this link is lost, whatever is in force, and
     /// no tally counts it: not a fault, but a question, whether it matters.
-    pub fn leave_out(&mut self, from: Address, to: Address, ordinal: u64) {
+    pub fn leave_out(&mut self, from: Address, to: Address, index: u64) {
         let (at, links) = (self.at(from, to), self.links.len());
-        self.rare.get_or_insert_with(|| Box::new(Rare::new(links))).leave_out(at, ordinal);
+        self.rare.get_or_insert_with(|| Box::new(Rare::new(links))).leave_out(at, index);
     }
 
     /// True if no disturbance is in force at `now`.
-    pub fn is_calm(&self, now: Time) -> bool {
+    pub fn is_undisturbed(&self, now: Time) -> bool {
         self.loss + self.duplicate + self.reorder == 0
             && self.rare.is_none()
             && self.links.iter().all(|link| link.cuts == 0 && link.jammed_until <= now)
@@ -253,12 +253,12 @@ impl Wire {
             let (from, to) = self.ends(at);
             let link = &mut self.links[at];
             let ordered = self.models[usize::from(link.model)].order == Order::Fifo;
-            for Freed { ordinal, was, arrives } in self.jams.free(at, now, ordered) {
+            for Freed { index, was, arrives } in self.jams.free(at, now, ordered) {
                 // The last of them may be the last of its link.
                 if link.last == was {
                     link.last = arrives;
                 }
-                released.push(Released { from, to, ordinal, was, arrives });
+                released.push(Released { from, to, index, was, arrives });
             }
             link.jammed_until = self.jams.until(at);
         }
@@ -268,7 +268,7 @@ impl Wire {
     /// A message met a jam: unless it is lost, it waits.
     #[cold]
     #[inline(never)]
-    fn hold(&mut self, now: Time, link: usize, ordinal: u64, behind: Time, fate: Fate) {
+    fn hold(&mut self, now: Time, link: usize, index: u64, behind: Time, fate: Fate) {
         let (first, second) = match fate {
             Fate::Deliver(after) | Fate::Corrupt(after, _) => (after, None),
             Fate::Duplicate(first, second) => (first, Some(second)),
@@ -277,7 +277,7 @@ impl Wire {
         self.jams.count(link, now, &mut self.tally);
         let (until, mut behind) = (self.links[link].jammed_until, behind);
         for arrives in [Some(first), second].into_iter().flatten().map(|after| now + after) {
-            self.jams.hold(Held { link, ordinal, until, arrives, behind });
+            self.jams.hold(Held { link, index, until, arrives, behind });
             behind = arrives;
         }
     }
@@ -355,7 +355,7 @@ impl Network for Wire {
             }
         };
         if jammed {
-            self.hold(now, at, draw.ordinal(), behind, fate);
+            self.hold(now, at, draw.index(), behind, fate);
         }
         fate
     }
@@ -414,9 +414,9 @@ mod tests {
         for effect in [tally.lost, tally.duplicated, tally.reordered] {
             assert!((150..250).contains(&effect), "a fifth of 1,000: {tally:?}");
         }
-        assert!(!wire.is_calm(Time::ZERO));
+        assert!(!wire.is_undisturbed(Time::ZERO));
         all.iter().for_each(|one| assert!(wire.end(one, Time::MAX, Time::ZERO).is_empty()));
-        assert!(wire.is_calm(Time::ZERO));
+        assert!(wire.is_undisturbed(Time::ZERO));
         fates(&mut wire, 1_000);
         assert_eq!(*wire.tally(), tally, "nothing happens once they ended");
     }
@@ -428,9 +428,9 @@ mod tests {
             let mut wire = Wire::new(3, 0, still);
             wire.begin(&disturbance, Time::MAX);
             let fates = fates(&mut wire, 1_000);
-            assert!(!wire.is_calm(Time::ZERO));
+            assert!(!wire.is_undisturbed(Time::ZERO));
             assert!(wire.end(&disturbance, Time::MAX, Time::ZERO).is_empty());
-            assert!(wire.is_calm(Time::ZERO));
+            assert!(wire.is_undisturbed(Time::ZERO));
             (fates, *wire.tally())
         };
         let second = Duration::secs(1);
@@ -485,7 +485,7 @@ mod tests {
         assert!(wire.is_cut(node(0), node(1)));
         assert!(!wire.is_cut(node(1), node(0)));
         assert!(wire.end(&two, Time::MAX, Time::ZERO).is_empty());
-        assert!(wire.is_calm(Time::ZERO));
+        assert!(wire.is_undisturbed(Time::ZERO));
     }
 
     #[test]
@@ -510,7 +510,7 @@ mod tests {
         let burst = vec![Fate::Deliver(Duration::secs(2)); 10];
         assert_eq!(fates(&mut wire, 10), burst);
         assert_eq!(wire.tally().clogged, 10);
-        assert!(wire.is_calm(until));
+        assert!(wire.is_undisturbed(until));
     }
 
     #[test]
@@ -528,9 +528,9 @@ mod tests {
         }
         assert_eq!(wire.fate(Time::ZERO, node(1), node(2), words), Fate::Deliver(Duration::ZERO));
         assert_eq!((wire.tally().swizzled, wire.tally().clogged), (4, 0));
-        assert!(!wire.is_calm(Time::ZERO));
+        assert!(!wire.is_undisturbed(Time::ZERO));
         assert_eq!(wire.end(&swizzle, until, until), []);
-        assert!(wire.is_calm(until));
+        assert!(wire.is_undisturbed(until));
         // What jams a link from now on is another clog.
         wire.begin(&Disturbance::Clog { from: node(0), to: node(1) }, until + Duration::secs(1));
         wire.fate(Time::ZERO, node(0), node(1), words);

@@ -36,8 +36,8 @@ fn swizzle() -> Disturbance {
     Disturbance::Swizzle { node: NodeId::new(1) }
 }
 
-fn released(ordinal: u64, was: Time, arrives: Time) -> Released {
-    Released { from: node(0), to: node(1), ordinal, was, arrives }
+fn released(index: u64, was: Time, arrives: Time) -> Released {
+    Released { from: node(0), to: node(1), index, was, arrives }
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_clog_that_ends_early_lets_go_what_it_held() {
         assert_eq!(fates(&mut wire, &mut draws, 10, 2), [held, held]);
         let freed: Vec<_> = (0..2).map(|which| released(which, after(101), after(41))).collect();
         assert_eq!(wire.end(&jam, after(100), after(40)), freed);
-        assert!(wire.is_calm(after(40)));
+        assert!(wire.is_undisturbed(after(40)));
         let sound = vec![Fate::Deliver(DELAY); 5];
         assert_eq!(fates(&mut wire, &mut draws, 40, 5), sound, "what is sent later is not held");
         assert_eq!(wire.tally().clogged + wire.tally().swizzled, 2);
@@ -81,7 +81,7 @@ fn a_link_opens_when_the_last_jam_ends() {
     let freed = wire.end(&clog(), after(100), after(70));
     let both = [released(0, after(101), after(71)), released(1, after(101), after(71))];
     assert_eq!(freed, both);
-    assert!(wire.is_calm(after(70)));
+    assert!(wire.is_undisturbed(after(70)));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn what_a_clog_lets_go_keeps_its_order_and_the_order_of_what_follows() {
     arrivals.extend(held.iter().enumerate().map(|(at, fate)| arrival(sent(at), fate)));
     for (until, now) in [(200, 25), (100, 30)] {
         for one in wire.end(&clog(), after(until), after(now)) {
-            let arrives = &mut arrivals[one.ordinal as usize];
+            let arrives = &mut arrivals[one.index as usize];
             assert_eq!(*arrives, one.was);
             *arrives = one.arrives;
         }

@@ -20,7 +20,7 @@ use nemesis::Nemesis;
 use processes::Processes;
 use proxy::Wires;
 use seedfall::plan::{Class, FaultPlan, PlanError};
-use seedfall::promise::{JudgeHistory, Judgement, Promise};
+use seedfall::property::{JudgeHistory, Judgement, Property};
 use seedfall::scenario::Scenario;
 use seedfall_checkers::{History, Outcome};
 use seedfall_sim::{NodeId, Protocol, Seed};
@@ -74,7 +74,7 @@ pub struct ChaosReport {
     pub took: Duration,
     /// What was replayed of the recordings: lives, inputs and effects, all of them the same.
     pub replayed: Option<(usize, u64, u64)>,
-    /// The promises that were judged.
+    /// The properties that were judged.
     pub judged: Vec<String>,
     /// Every operation in the order of the calls, as failures tell them.
     pub history: Vec<String>,
@@ -88,22 +88,22 @@ pub struct ChaosReport {
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChaosVerdict {
-    /// Every promise was kept.
+    /// Every property holds.
     Holds,
-    /// A promise was broken.
+    /// A property was broken.
     Violated {
         /// Which.
-        promise: String,
+        property: String,
         /// Why.
         reason: String,
         /// The operations that show it.
         operations: Vec<String>,
     },
-    /// It is promised that every operation completes, and a final one did not.
+    /// Every operation must complete, and a final one did not.
     Late(String),
     /// A node ended by itself.
     Died(String),
-    /// The workload or a promise panicked; says which, and what it said.
+    /// The workload or a property panicked; says which, and what it said.
     Panicked(String),
     /// The replay of a node's recording parts from it, or cannot be done.
     Parted(String),
@@ -289,13 +289,13 @@ fn listen_for_signals(
     Ok(())
 }
 
-/// The promises about the history, and who judges them.
+/// The properties about the history, and who judges them.
 fn histories<P: Protocol, I, O>(scenario: &Scenario<P, I, O>) -> Vec<Judge<I, O>> {
-    let judge = |promise: &Promise<P, I, O>| Some((promise.name, promise.history_judge()?));
-    scenario.promises.iter().filter_map(judge).collect()
+    let judge = |property: &Property<P, I, O>| Some((property.name, property.history_judge()?));
+    scenario.properties.iter().filter_map(judge).collect()
 }
 
-/// A promise about the history, and who judges it.
+/// A property about the history, and who judges it.
 type Judge<I, O> = (&'static str, Arc<JudgeHistory<I, O>>);
 
 struct Chaos<'a, P: Deployable, I, O> {
@@ -331,8 +331,8 @@ where
         }
         let Scenario { workload, .. } = self.scenario;
         let must_complete = self.scenario.must_complete();
-        let crowd = clients::start(workload, must_complete, self.options.seed, &wires);
-        self.rest(WARM_UP, &crowd, "nothing yet").await;
+        let clients = clients::start(workload, must_complete, self.options.seed, &wires);
+        self.rest(WARM_UP, &clients, "nothing yet").await;
         let mut nemesis = Nemesis::new(plan, &wires, self.options.seed);
         let begin = Instant::now();
         let mut died = None;
@@ -340,33 +340,36 @@ where
             nemesis.act(begin.elapsed(), &mut processes).await?;
             died = processes.died();
             let (elapsed, in_force) = (begin.elapsed(), nemesis.in_force());
-            (self.tick)(&Progress { elapsed, completed: crowd.completed(), in_force });
+            (self.tick)(&Progress { elapsed, completed: clients.completed(), in_force });
             sleep(Duration::from_millis(10)).await;
         }
         nemesis.end(&mut processes)?;
-        crowd.end_faults();
+        clients.end_faults();
         let deadline = Instant::now() + SETTLE;
-        while !crowd.is_over() && Instant::now() < deadline && died.is_none() && !self.is_stopped()
+        while !clients.is_over()
+            && Instant::now() < deadline
+            && died.is_none()
+            && !self.is_stopped()
         {
             died = processes.died();
-            self.rest(Duration::from_millis(100), &crowd, "none: final operations").await;
+            self.rest(Duration::from_millis(100), &clients, "none: final operations").await;
         }
-        Ok((nemesis.effects(), died, crowd.end().await))
+        Ok((nemesis.effects(), died, clients.end().await))
     }
 
     fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    async fn rest(&self, time: Duration, crowd: &clients::Crowd<I, O>, what: &str) {
-        let (completed, in_force) = (crowd.completed(), what.to_owned());
+    async fn rest(&self, time: Duration, clients: &clients::RunningClients<I, O>, what: &str) {
+        let (completed, in_force) = (clients.completed(), what.to_owned());
         (self.tick)(&Progress { elapsed: self.began.elapsed(), completed, in_force });
         sleep(time).await;
     }
 
-    /// The promises that are judged, in words.
+    /// The properties that are judged, in words.
     fn judged(&self) -> Vec<String> {
-        let complete = self.scenario.promises.iter().filter(|one| one.is_completion());
+        let complete = self.scenario.properties.iter().filter(|one| one.is_completion());
         let names = histories(self.scenario).into_iter().map(|(name, _)| name);
         names.chain(complete.map(|one| one.name)).map(str::to_owned).collect()
     }
@@ -394,7 +397,7 @@ where
         let (place, nodes) = (place.to_owned(), self.options.nodes);
         match self.beside(("replaying", completed), move || replay_all::<P>(&place, nodes)).await {
             Some(Ok(Ok(totals))) => (verdict, Some(totals)),
-            // A broken promise is the greater news.
+            // A broken property is the greater news.
             _ if matches!(verdict, ChaosVerdict::Violated { .. }) => (verdict, None),
             None => (ChaosVerdict::Interrupted, None),
             Some(Ok(Err(why))) => (ChaosVerdict::Parted(why), None),
@@ -448,14 +451,14 @@ where
                 };
                 let operations = shown.into_iter().map(marked).collect();
                 return ChaosVerdict::Violated {
-                    promise: format!("always {name}"),
+                    property: format!("always {name}"),
                     reason,
                     operations,
                 };
             }
             Ok(Judged::Unknown(why)) => Some(why),
             Ok(Judged::Holds) => None,
-            Err(words) => return ChaosVerdict::Panicked(format!("a promise: {words}")),
+            Err(words) => return ChaosVerdict::Panicked(format!("a property: {words}")),
         };
         let idle = effects.iter().find(|(_, (_, effects))| *effects == 0);
         match (died, unknown, idle) {
@@ -472,7 +475,7 @@ where
                 ChaosVerdict::Vacuous("no operation completed".to_owned())
             }
             _ if histories(self.scenario).is_empty() => {
-                ChaosVerdict::Vacuous("nothing is promised about the history".to_owned())
+                ChaosVerdict::Vacuous("there is no property of the history".to_owned())
             }
             (.., Some((class, _))) => {
                 ChaosVerdict::Vacuous(format!("a planned {} had no effect", class.name()))
@@ -482,7 +485,7 @@ where
     }
 }
 
-/// What the promises about the history say of one.
+/// What the properties about the history say of one.
 enum Judged {
     Holds,
     Violated { name: &'static str, reason: String, operation: Option<usize>, core: Vec<usize> },

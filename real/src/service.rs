@@ -59,7 +59,7 @@ pub struct Service<P: Deployable, I, O> {
     pub parse: fn(&[&str], u64) -> Result<P::Request, String>,
     /// Puts an answer in words.
     pub tell: fn(P::Response) -> Told,
-    /// The workload and the promises by which chaos judges it.
+    /// The workload and the properties by which chaos judges it.
     pub scenario: fn() -> Scenario<P, I, O>,
 }
 

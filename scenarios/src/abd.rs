@@ -10,11 +10,11 @@
 //! find one).
 
 use crate::registers::{self, Input, Output};
-use seedfall::promise::{always, every_operation_completes, invariants, linearizable, sometimes};
+use seedfall::property::{always, every_operation_completes, invariants, linearizable, sometimes};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
-use seedfall::{Promise, Swarm};
+use seedfall::{Property, Swarm};
 use seedfall_checkers::models::{Kv, KvInput, KvOutput};
 use seedfall_net::Delay;
 use seedfall_protocols::abd::{self, Abd, Config, Request, Response, Writers};
@@ -31,7 +31,7 @@ pub fn many() -> Scenario<Abd, Input, Output> {
         workload: workload(),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
-        promises: promises([
+        properties: properties([
             linearizable(Kv::new()),
             sometimes("read: wrote back a value that not everybody had"),
             sometimes("store: concurrent writes, told apart by their writers"),
@@ -58,7 +58,7 @@ pub fn single() -> Scenario<Abd, Input, Output> {
         story: "Three ABD nodes keep two registers that one of them alone writes.",
         cluster: Cluster::lan(3, 4),
         config: Config { writers: Writers::Single(NodeId::new(0)), ..CONFIG },
-        promises: promises([
+        properties: properties([
             linearizable(Kv::new()),
             sometimes("read: wrote back a value that not everybody had"),
         ]),
@@ -73,7 +73,7 @@ pub fn regular() -> Scenario<Abd, Input, Output> {
         story: "Three ABD nodes whose reads do not write back: regular registers.",
         cluster: Cluster::lan(3, 4),
         config: Config { write_back: false, ..CONFIG },
-        promises: promises([
+        properties: properties([
             always("regular", registers::regular),
             sometimes("store: concurrent writes, told apart by their writers"),
         ]),
@@ -85,8 +85,8 @@ pub fn regular() -> Scenario<Abd, Input, Output> {
 pub fn inversion() -> Scenario<Abd, Input, Output> {
     Scenario {
         name: "abd-inversion",
-        story: "Three ABD nodes whose reads do not write back, and are wrongly promised atomic.",
-        promises: promises([linearizable(Kv::new())]),
+        story: "Three ABD nodes whose reads do not write back, wrongly claimed to be atomic.",
+        properties: properties([linearizable(Kv::new())]),
         expect: Expect::Violates {
             properties: &["linearizable"],
             because: "a read that does not write back may be followed by one that sees an older \
@@ -96,7 +96,7 @@ pub fn inversion() -> Scenario<Abd, Input, Output> {
     }
 }
 
-/// An hour ahead, 5 % fast, 5 % slow: no promise of ABD rests on a clock.
+/// An hour ahead, 5 % fast, 5 % slow: no property of ABD rests on a clock.
 const CLOCKS: [Clock; 3] = [
     Clock { offset_nanos: Duration::secs(3_600).as_nanos(), drift_ppm: 0 },
     Clock { offset_nanos: 0, drift_ppm: 50_000 },
@@ -117,10 +117,10 @@ fn workload() -> Workload<Abd, Input, Output> {
     }
 }
 
-fn promises<const N: usize>(
-    more: [Promise<Abd, Input, Output>; N],
-) -> Vec<Promise<Abd, Input, Output>> {
-    let mut promises = vec![
+fn properties<const N: usize>(
+    more: [Property<Abd, Input, Output>; N],
+) -> Vec<Property<Abd, Input, Output>> {
+    let mut properties = vec![
         invariants("the invariants of ABD", abd::invariants),
         every_operation_completes(),
         sometimes("write: a retry goes on under the tag that it has"),
@@ -129,8 +129,8 @@ fn promises<const N: usize>(
         sometimes("store: an older value came late"),
         sometimes("retransmission: no majority has answered in time"),
     ];
-    promises.extend(more);
-    promises
+    properties.extend(more);
+    properties
 }
 
 /// Reads and writes of two keys, more of the first, so that operations meet.

@@ -12,12 +12,12 @@
 //! A coordinator that stops for good blocks those in doubt for ever: `bank-blocking` shows it, and
 //! its stuck runs say whose loss excuses them.
 
-use seedfall::promise::{Judgement, always, eventually, every_operation_completes};
-use seedfall::promise::{invariants, sometimes};
+use seedfall::property::{Judgement, always, eventually, every_operation_completes};
+use seedfall::property::{invariants, sometimes};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
-use seedfall::{Promise, Swarm};
+use seedfall::{Property, Swarm};
 use seedfall_checkers::transactions::{Level, Micro, TransactionHistory, check};
 use seedfall_checkers::workloads::{self, Bank, BankAccess};
 use seedfall_checkers::{History, Outcome};
@@ -65,8 +65,8 @@ pub type Output = Vec<(u32, Vec<(u64, i64)>)>;
 
 /// Presumed abort: commits are acknowledged, and nothing noted means aborted.
 pub fn presumed_abort() -> Scenario<Site, Input, Output> {
-    let mut promises = promises();
-    promises.extend([
+    let mut properties = properties();
+    properties.extend([
         sometimes("no information: presumed aborted"),
         sometimes("recovery: a commit is told again"),
     ]);
@@ -79,15 +79,15 @@ pub fn presumed_abort() -> Scenario<Site, Input, Output> {
         workload: workload(),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
-        promises,
+        properties,
         expect: Expect::Holds,
     }
 }
 
 /// Presumed commit: aborts are acknowledged, and nothing noted means committed.
 pub fn presumed_commit() -> Scenario<Site, Input, Output> {
-    let mut promises = promises();
-    promises.extend([
+    let mut properties = properties();
+    properties.extend([
         sometimes("no information: presumed committed"),
         sometimes("recovery: what was being voted on is aborted"),
     ]);
@@ -95,7 +95,7 @@ pub fn presumed_commit() -> Scenario<Site, Input, Output> {
         name: "bank-presumed-commit",
         story: "Three sites keep six accounts for four clients; what is not noted was committed.",
         config: Config { presumption: Presumption::Commit, ..CONFIG },
-        promises,
+        properties,
         ..presumed_abort()
     }
 }
@@ -120,7 +120,7 @@ pub fn crashes() -> Scenario<Site, Input, Output> {
         },
         faults: Swarm { crashes: 14, reorder, duplicate, clogs: 12, storms: 3, ..Swarm::NONE },
         horizon: Horizon { faults: Duration::secs(1), ..Horizon::SHORT },
-        promises: promises().into_iter().filter(|promise| !promise.is_sometimes()).collect(),
+        properties: properties().into_iter().filter(|property| !property.is_sometimes()).collect(),
         ..presumed_abort()
     }
 }
@@ -128,14 +128,14 @@ pub fn crashes() -> Scenario<Site, Input, Output> {
 /// A site that stops for good: whoever voted yes and has not heard the decision waits for ever, if
 /// nobody left alive heard it. Safety holds all the same, and whoever need not wait decides.
 /// Clients may wait too, for a site that is gone or for a lock: that their operations complete is
-/// not promised.
+/// not claimed.
 pub fn blocking() -> Scenario<Site, Input, Output> {
     Scenario {
         name: "bank-blocking",
         story: "The same, where a site may stop for good, and those in doubt wait for it for ever.",
         cluster: Cluster { spare: 1, ..Cluster::lan(3, 4) },
         faults: Swarm { stops: 1, ..Swarm::ALL },
-        promises: vec![
+        properties: vec![
             invariants("AC1, AC2, AC3 and AC4", two_phase_commit::invariants),
             always("strictly serializable", strictly_serializable),
             always("money is neither made nor lost", money_is_conserved),
@@ -178,7 +178,7 @@ fn workload() -> Workload<Site, Input, Output> {
     }
 }
 
-fn promises() -> Vec<Promise<Site, Input, Output>> {
+fn properties() -> Vec<Property<Site, Input, Output>> {
     vec![
         invariants("AC1, AC2, AC3 and AC4", two_phase_commit::invariants),
         always("strictly serializable", strictly_serializable),

@@ -8,17 +8,17 @@
 //! and a sweep that does not find that out fails (`generals-3`: Lamport, Shostak and Pease, "The
 //! Byzantine Generals Problem", 1982, section 2). Catches: `tests/planted/generals-*`.
 //!
-//! *How it is judged.* No promise knows on whom the nemesis acts, and none has to. A node that lies
-//! runs the protocol as it should inside, so every general's record of what it was *told* is true.
-//! When a battle is over, what each was told is laid beside what the speaker had been told: who
-//! said something else to anybody is a traitor in that battle, and not bound; everybody else did
-//! what the algorithm says, and is. (Who is silent where `Retreat` was to be said, said it.) A
+//! *How it is judged.* No property knows on whom the nemesis acts, and none has to. A node that
+//! lies runs the protocol as it should inside, so every general's record of what it was *told* is
+//! true. When a battle is over, what each was told is laid beside what the speaker had been told:
+//! who said something else to anybody is a traitor in that battle, and not bound; everybody else
+//! did what the algorithm says, and is. (Who is silent where `Retreat` was to be said, said it.) A
 //! battle is judged once all have decided; L1 sees to it that they do, unless nobody but its
 //! commander ever heard of it.
 
-use seedfall::promise::{eventually, every_operation_completes, invariants, sometimes};
+use seedfall::property::{eventually, every_operation_completes, invariants, sometimes};
 use seedfall::scenario::{Cluster, Expect, Horizon, Reply, Scenario, Workload};
-use seedfall::{Promise, Swarm};
+use seedfall::{Property, Swarm};
 use seedfall_checkers::workloads::{Process, byzantine};
 use seedfall_protocols::oral_messages::{Battle, Config, Council, General, Order};
 use seedfall_sim::{Duration, Links, Monitor, NodeId, Nodes, SystemModel, Timing, Violation};
@@ -27,8 +27,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Four generals, one of them a traitor.
 pub fn four() -> Scenario<General, Order, Order> {
     let Swarm { loss, reorder, pauses, .. } = Swarm::ALL;
-    let mut promises = promises(4);
-    promises.extend([
+    let mut properties = properties(4);
+    properties.extend([
         sometimes("decision: orders differ, so somebody lied"),
         sometimes("message: not in its round"),
         sometimes("message: said before"),
@@ -53,7 +53,7 @@ pub fn four() -> Scenario<General, Order, Order> {
         // of it. (No crash: who forgets could not say afterwards what it had been told.)
         faults: Swarm { liars: 1, twins: 1, loss, reorder, pauses, ..Swarm::NONE },
         horizon: Horizon::SHORT,
-        promises,
+        properties,
         expect: Expect::Holds,
     }
 }
@@ -64,7 +64,7 @@ pub fn three() -> Scenario<General, Order, Order> {
         name: "generals-3",
         story: "Three generals of whom one is a traitor: too few to agree.",
         cluster: Cluster { spare: 1, ..Cluster::lan(3, 3) },
-        promises: promises(3),
+        properties: properties(3),
         expect: Expect::Violates {
             properties: &["IC1 and IC2"],
             because: "no algorithm lets three generals agree if one of them is a traitor (Lamport, \
@@ -76,7 +76,7 @@ pub fn three() -> Scenario<General, Order, Order> {
 
 const TRAITORS: usize = 1;
 
-fn promises(nodes: usize) -> Vec<Promise<General, Order, Order>> {
+fn properties(nodes: usize) -> Vec<Property<General, Order, Order>> {
     vec![
         invariants("IC1 and IC2", move || Campaign::of(nodes)),
         eventually("L1: a battle that lieutenants heard of is decided by all", all_decided),

@@ -4,7 +4,7 @@
 //! Until the others have heard of it, a client that asks them reads the past; two concurrent writes
 //! may even end up in different orders on different nodes, for good. It looks like replication, and
 //! it is what asynchronous replication gives. A simulator and a checker that do not see this see
-//! nothing, so the sweep fails if this promise is *kept*.
+//! nothing, so the sweep fails if this property is *kept*.
 
 use seedfall::checkers::models::{Register, RegisterInput, RegisterOutput};
 use seedfall::sim::{Context, NodeId, Protocol, RequestId, SystemModel};
@@ -60,7 +60,7 @@ pub fn scenario() -> Scenario<Copied, RegisterInput<u64>, RegisterOutput<u64>> {
         ),
         faults: Swarm::NONE,
         horizon: Horizon::SHORT,
-        promises: vec![
+        properties: vec![
             seedfall::linearizable(Register { initial: 0 }),
             seedfall::every_operation_completes(),
         ],

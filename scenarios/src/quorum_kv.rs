@@ -1,4 +1,4 @@
-//! The quorum store, under everything that its model permits, by what its quorums promise.
+//! The quorum store, under everything that its model permits, by what its quorums guarantee.
 //!
 //! Story: clients get, put and delete two keys, each of which has three homes among five nodes.
 //! Homes are cut off, freeze and crash; others keep hints for them; concurrent puts leave siblings,
@@ -7,13 +7,13 @@
 //! convergence after the faults. Catches: `tests/planted/qkv-05`, `qkv-06`, `qkv-07` and
 //! `qkv-dvv-*`.
 
-mod promises;
+mod properties;
 
-use seedfall::promise::{always, eventually, every_operation_completes, invariants, sometimes};
+use seedfall::property::{always, eventually, every_operation_completes, invariants, sometimes};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
-use seedfall::{Promise, Swarm};
+use seedfall::{Property, Swarm};
 use seedfall_net::Delay;
 use seedfall_protocols::kv::Text;
 use seedfall_protocols::quorum_kv::{
@@ -71,8 +71,8 @@ pub fn strict() -> Scenario<QuorumKv, Input, Output> {
         workload: workload(),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
-        promises: promises([
-            always("gets cover acknowledged puts", promises::gets_cover_acknowledged_puts),
+        properties: properties([
+            always("gets cover acknowledged puts", properties::gets_cover_acknowledged_puts),
             sometimes("read repair: a home was behind"),
             sometimes("hint: a stand-in keeps a put for a home"),
         ]),
@@ -80,12 +80,12 @@ pub fn strict() -> Scenario<QuorumKv, Input, Output> {
     }
 }
 
-/// Strict quorums, wrongly promised that no get goes back behind an earlier one.
+/// Strict quorums, with the wrong claim that no get goes back behind an earlier one.
 pub fn inversion() -> Scenario<QuorumKv, Input, Output> {
     Scenario {
         name: "quorum-kv-inversion",
-        story: "The strict quorum store, wrongly promised that no get goes back behind another.",
-        promises: vec![always("gets never go back", promises::gets_never_go_back)],
+        story: "The strict quorum store, with the wrong claim that gets never go back.",
+        properties: vec![always("gets never go back", properties::gets_never_go_back)],
         expect: Expect::Violates {
             properties: &["gets never go back"],
             because: "a put that has reached one home is seen by a get that asks it, and not by a \
@@ -102,7 +102,7 @@ pub fn sloppy() -> Scenario<QuorumKv, Input, Output> {
         story: "Five nodes keep two keys with sloppy quorums: hints count, all converges later.",
         config: Config { sloppy: true, ..CONFIG },
         workload: Workload { generate: Arc::new(generate_few_deletions), ..workload() },
-        promises: promises([
+        properties: properties([
             sometimes("tombstone: forgotten by all"),
             sometimes("hint: brought a version home"),
             sometimes("anti-entropy: brought a version"),
@@ -111,14 +111,14 @@ pub fn sloppy() -> Scenario<QuorumKv, Input, Output> {
     }
 }
 
-/// Sloppy quorums, wrongly promised what strict ones give.
+/// Sloppy quorums, with the wrong claim of what strict ones give.
 pub fn gap() -> Scenario<QuorumKv, Input, Output> {
     Scenario {
         name: "quorum-kv-gap",
-        story: "The sloppy quorum store, wrongly promised that gets cover acknowledged puts.",
-        promises: vec![always(
+        story: "The sloppy quorum store, with the wrong claim that gets cover acknowledged puts.",
+        properties: vec![always(
             "gets cover acknowledged puts",
-            promises::gets_cover_acknowledged_puts,
+            properties::gets_cover_acknowledged_puts,
         )],
         expect: Expect::Violates {
             properties: &["gets cover acknowledged puts"],
@@ -139,8 +139,8 @@ pub fn deletes() -> Scenario<QuorumKv, Input, Output> {
         config: Config { grace: Duration::millis(60), ..CONFIG },
         workload: Workload { generate: Arc::new(generate_many_deletions), ..workload() },
         faults: Swarm { duplicate: 0, ..Swarm::ALL },
-        promises: promises([
-            always("gets cover acknowledged puts", promises::gets_cover_acknowledged_puts),
+        properties: properties([
+            always("gets cover acknowledged puts", properties::gets_cover_acknowledged_puts),
             sometimes("tombstone: forgotten by all"),
             sometimes("store: refused, as it was sent before a tombstone was forgotten"),
             sometimes("get: asks again, as a tombstone was forgotten meanwhile"),
@@ -156,8 +156,8 @@ pub fn siblings() -> Scenario<QuorumKv, Input, Output> {
         story: "Four clients put one key of the quorum store, each over what it was shown.",
         workload: Workload { generate: Arc::new(generate_one_key), ..workload() },
         faults: Swarm { duplicate: 0, ..Swarm::ALL },
-        promises: promises([
-            always("puts replace what was shown", promises::puts_replace_what_was_shown),
+        properties: properties([
+            always("puts replace what was shown", properties::puts_replace_what_was_shown),
             sometimes("answer: shows siblings"),
         ]),
         ..strict()
@@ -199,10 +199,10 @@ fn workload() -> Workload<QuorumKv, Input, Output> {
     }
 }
 
-fn promises<const N: usize>(
-    more: [Promise<QuorumKv, Input, Output>; N],
-) -> Vec<Promise<QuorumKv, Input, Output>> {
-    let mut promises = vec![
+fn properties<const N: usize>(
+    more: [Property<QuorumKv, Input, Output>; N],
+) -> Vec<Property<QuorumKv, Input, Output>> {
+    let mut properties = vec![
         invariants("the invariants of the quorum store", quorum_kv::invariants),
         every_operation_completes(),
         eventually("all homes agree", quorum_kv::converged),
@@ -210,8 +210,8 @@ fn promises<const N: usize>(
         sometimes("put: several siblings were replaced by one"),
         sometimes("hint: handed off"),
     ];
-    promises.extend(more);
-    promises
+    properties.extend(more);
+    properties
 }
 
 fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {

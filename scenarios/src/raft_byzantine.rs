@@ -25,7 +25,12 @@ pub fn liar() -> Control {
         model: SystemModel { nodes: Nodes::Byzantine, ..SystemModel::USUAL },
         cluster: Cluster { spare: 1, ..duel.cluster.clone() },
         faults: Swarm { stops: 0, wipes: 0, ..Swarm::ALL },
-        promises: duel.promises.iter().filter(|promise| !promise.is_sometimes()).cloned().collect(),
+        properties: duel
+            .properties
+            .iter()
+            .filter(|property| !property.is_sometimes())
+            .cloned()
+            .collect(),
         expect: Expect::Violates {
             // What it is told may be impossible among correct servers, and assertions say so.
             properties: &["the invariants of Raft", NEVER_PANICS],

@@ -7,11 +7,11 @@
 //! paper while the run goes on, linearizability at its end, and recovery. Catches: the patches of
 //! `tests/planted/`.
 
-use seedfall::promise::{every_operation_completes, invariants, linearizable, sometimes};
+use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
-use seedfall::{Promise, Swarm};
+use seedfall::{Property, Swarm};
 use seedfall_checkers::models::{Kv, KvInput, KvOutput};
 use seedfall_net::Delay;
 use seedfall_protocols::kv::{Answer, Command};
@@ -45,7 +45,7 @@ pub fn five() -> Scenario<Raft, Input, Output> {
         workload: workload(),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
-        promises: promises(),
+        properties: properties(),
         expect: Expect::Holds,
     }
 }
@@ -81,7 +81,7 @@ pub fn duel() -> Scenario<Raft, Input, Output> {
 }
 
 /// One clock is an hour ahead, one runs fast and one slow by the 5 % that a hostile machine
-/// reaches: no promise of Raft rests on a clock.
+/// reaches: no property of Raft rests on a clock.
 pub(super) const CLOCKS: [Clock; 3] = [
     Clock { offset_nanos: Duration::secs(3_600).as_nanos(), drift_ppm: 0 },
     Clock { offset_nanos: 0, drift_ppm: 50_000 },
@@ -99,7 +99,7 @@ pub(super) fn workload() -> Workload<Raft, Input, Output> {
     }
 }
 
-pub(super) fn promises() -> Vec<Promise<Raft, Input, Output>> {
+pub(super) fn properties() -> Vec<Property<Raft, Input, Output>> {
     vec![
         invariants("the invariants of Raft", raft::invariants),
         linearizable(Kv::new()),

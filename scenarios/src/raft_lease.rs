@@ -6,7 +6,7 @@
 //! Catches: leases that are counted from the wrong moment.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
-use seedfall::promise::sometimes;
+use seedfall::property::sometimes;
 use seedfall::scenario::{Cluster, Horizon, Invocation, Workload};
 use seedfall::{Scenario, Swarm};
 use seedfall_checkers::models::KvInput;
@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 /// Three nodes; the drift that the lease allows is the one that the clocks have.
 pub fn scenario() -> Scenario<Raft, Input, Output> {
-    let mut promises = raft_kv::promises();
-    promises.extend([
+    let mut properties = raft_kv::properties();
+    properties.extend([
         sometimes("read: answered under a lease"),
         sometimes("lease: it has expired, and a read asks a majority"),
         sometimes("election: a leader that reached no majority stepped down"),
@@ -49,7 +49,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
             ..three.workload
         },
         faults: LATE,
-        promises,
+        properties,
         ..three
     }
 }

@@ -8,7 +8,7 @@
 
 use crate::raft_kv::{self, Input as KvAsk, Output as KvSaid};
 use seedfall::Scenario;
-use seedfall::promise::{every_operation_completes, invariants, linearizable, sometimes};
+use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
 use seedfall::scenario::{Cluster, Horizon, Invocation, OperationId, Reply, Workload};
 use seedfall_checkers::models::{Abstraction, Kv, Model, Seen};
 use seedfall_net::Delay;
@@ -65,7 +65,7 @@ pub fn seven() -> Scenario<Raft, Input, Output> {
         },
         faults: seedfall::Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..kv.horizon },
-        promises: promises(&[
+        properties: properties(&[
             "membership: a joint configuration was left by another leader",
             "membership: a change was completed",
             "membership: a change was refused while another was under way",
@@ -107,7 +107,7 @@ pub fn four() -> Scenario<Raft, Input, Output> {
             ..seven.workload
         },
         horizon: Horizon { faults: Duration::secs(2), ..seven.horizon },
-        promises: promises(&[
+        properties: properties(&[
             "membership: a change was completed",
             "membership: a change was refused before the first commit of the term",
             "membership: a configuration was truncated",
@@ -117,14 +117,14 @@ pub fn four() -> Scenario<Raft, Input, Output> {
     }
 }
 
-fn promises(rare: &[&'static str]) -> Vec<seedfall::Promise<Raft, Input, Output>> {
-    let mut promises = vec![
+fn properties(rare: &[&'static str]) -> Vec<seedfall::Property<Raft, Input, Output>> {
+    let mut properties = vec![
         invariants("the invariants of Raft", raft::invariants),
         linearizable(Members(Kv::new())),
         every_operation_completes(),
     ];
-    promises.extend(rare.iter().map(|mark| sometimes(mark)));
-    promises
+    properties.extend(rare.iter().map(|mark| sometimes(mark)));
+    properties
 }
 
 /// Mostly the store; a third of all operations arrange the cluster.

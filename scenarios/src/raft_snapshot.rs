@@ -7,7 +7,7 @@
 
 use crate::raft_kv::{self, Input, Output};
 use seedfall::Scenario;
-use seedfall::promise::sometimes;
+use seedfall::property::sometimes;
 use seedfall::scenario::{Invocation, Reply, Workload};
 use seedfall_checkers::models::{KvInput, KvOutput};
 use seedfall_protocols::raft::{Config, Raft, Response};
@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 /// Three nodes, a snapshot every four entries.
 pub fn scenario() -> Scenario<Raft, Input, Output> {
-    let mut promises = raft_kv::promises();
-    promises.extend([
+    let mut properties = raft_kv::properties();
+    properties.extend([
         sometimes("snapshot: installed by a follower that lagged behind"),
         sometimes("snapshot: installed, and the entries after it kept"),
         sometimes("snapshot: one came that is older than what is applied"),
@@ -40,7 +40,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
             reply: Arc::new(reply),
             ..raft_kv::workload()
         },
-        promises,
+        properties,
         faults: seedfall::Swarm::ALL,
         ..raft_kv::three()
     }

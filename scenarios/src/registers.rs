@@ -1,6 +1,6 @@
 //! What the scenarios of registers share: their histories, as the weaker checkers want them.
 
-use seedfall::promise::Judgement;
+use seedfall::property::Judgement;
 use seedfall_checkers::models::{KvInput, KvOutput};
 use seedfall_checkers::weak::{self, Access, RegisterHistory, Report, Status};
 use seedfall_checkers::{History, Operation, Outcome};
@@ -43,7 +43,7 @@ pub(super) fn accesses(history: &History<Input, Output>) -> RegisterHistory {
     History { operations: operations.collect() }
 }
 
-/// A report of the weaker checkers, as a promise wants it.
+/// A report of the weaker checkers, as a property wants it.
 pub(super) fn judgement(report: &Report) -> Judgement {
     match (report.status(), report.breaches.first()) {
         (Status::Violated, Some(breach)) => Judgement::Violated {

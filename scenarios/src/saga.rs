@@ -8,15 +8,15 @@
 //! the `saga` patches of `tests/planted/`.
 //!
 //! [`orchestrated`] has one node that keeps the plans, [`choreographed`] none.
-//! [`dirty_read`] is a negative control: it promises that nobody sees a payment that is taken back
-//! later, which sagas do not give; [`semantic_lock`] promises the same, and does.
+//! [`dirty_read`] is a negative control: it claims that nobody sees a payment that is taken back
+//! later, which sagas do not give; [`semantic_lock`] claims the same, and rightly.
 
-use seedfall::promise::{Judgement, always, eventually, every_operation_completes};
-use seedfall::promise::{invariants, sometimes};
+use seedfall::property::{Judgement, always, eventually, every_operation_completes};
+use seedfall::property::{invariants, sometimes};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
-use seedfall::{Promise, Swarm};
+use seedfall::{Property, Swarm};
 use seedfall_checkers::workloads::{self, SagaRun, StepEvent};
 use seedfall_checkers::{History, Outcome};
 use seedfall_net::Delay;
@@ -53,8 +53,8 @@ pub enum Output {
 
 /// One orchestrator and three services.
 pub fn orchestrated() -> Scenario<Node, Input, Output> {
-    let mut promises = promises();
-    promises.extend([
+    let mut properties = properties();
+    properties.extend([
         sometimes("recovery: a saga goes on forward"),
         sometimes("recovery: a saga goes on backward"),
         sometimes("timeout: a step whose fate is unknown is compensated"),
@@ -75,15 +75,15 @@ pub fn orchestrated() -> Scenario<Node, Input, Output> {
         workload: workload(generate),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
-        promises,
+        properties,
         expect: Expect::Holds,
     }
 }
 
 /// The same with accounts that are pending until their saga has ended.
 pub fn semantic_lock() -> Scenario<Node, Input, Output> {
-    let mut promises = promises();
-    promises.extend([
+    let mut properties = properties();
+    properties.extend([
         always("nobody reads what is taken back", no_dirty_read),
         sometimes("do: refused, as the account is pending"),
         sometimes("read: waits, as the account is pending"),
@@ -92,7 +92,7 @@ pub fn semantic_lock() -> Scenario<Node, Input, Output> {
         name: "saga-semantic-lock",
         story: "As saga, and an account is pending as long as what landed may be taken back.",
         config: Config { isolation: Isolation::SemanticLock, ..CONFIG },
-        promises,
+        properties,
         ..orchestrated()
     }
 }
@@ -101,9 +101,9 @@ pub fn semantic_lock() -> Scenario<Node, Input, Output> {
 pub fn dirty_read() -> Scenario<Node, Input, Output> {
     Scenario {
         name: "saga-dirty-read",
-        story: "As saga, without faults, and the promise that sagas do not keep: isolation.",
+        story: "As saga, without faults, and the property that sagas do not have: isolation.",
         faults: Swarm::NONE,
-        promises: vec![
+        properties: vec![
             invariants("S1 to S6", saga::invariants),
             always("nobody reads what is taken back", no_dirty_read),
             every_operation_completes(),
@@ -119,8 +119,8 @@ pub fn dirty_read() -> Scenario<Node, Input, Output> {
 
 /// Three services that pass sagas on to each other.
 pub fn choreographed() -> Scenario<Service, Input, Output> {
-    let mut promises = promises();
-    promises.extend([
+    let mut properties = properties();
+    properties.extend([
         sometimes("outbox: an event is sent again"),
         sometimes("recovery: an event is sent again"),
         sometimes("advance: repeated, it had its one effect"),
@@ -141,7 +141,7 @@ pub fn choreographed() -> Scenario<Service, Input, Output> {
         workload: workload(generate_sequence),
         faults: Swarm::ALL,
         horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
-        promises,
+        properties,
         expect: Expect::Holds,
     }
 }
@@ -173,7 +173,7 @@ where
     }
 }
 
-fn promises<P: Protocol + Books + 'static>() -> Vec<Promise<P, Input, Output>> {
+fn properties<P: Protocol + Books + 'static>() -> Vec<Property<P, Input, Output>> {
     vec![
         invariants("S1 to S6", saga::invariants),
         eventually("L1 and S7: every saga ends whole or compensated, no money is lost", all_ended),

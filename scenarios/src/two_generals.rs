@@ -8,7 +8,7 @@
 //! and Huber 1975; Gray 1978); a sweep that does not find that out fails.
 
 use seedfall::Swarm;
-use seedfall::promise::{Judgement, always, every_operation_completes, invariants};
+use seedfall::property::{Judgement, always, every_operation_completes, invariants};
 use seedfall::scenario::{Cluster, Expect, Horizon, Reply, Scenario, Workload};
 use seedfall_checkers::History;
 use seedfall_protocols::two_generals::{self, Config, General, Request, Response};
@@ -17,13 +17,13 @@ use seedfall_sim::{Duration, Links, Nodes, SystemModel, Timing};
 /// Links that lose nothing.
 pub fn reliable() -> Scenario<General, Request, Response> {
     let lossy = lossy();
-    let mut promises = lossy.promises.clone();
-    promises.insert(1, always("S2: whoever proposed attacks", all_attacked));
+    let mut properties = lossy.properties.clone();
+    properties.insert(1, always("S2: whoever proposed attacks", all_attacked));
     Scenario {
         name: "two-generals-reliable",
         story: "Two generals agree on attacks by messengers of whom none is caught.",
         model: SystemModel { links: Links::Reliable, ..lossy.model },
-        promises,
+        properties,
         expect: Expect::Holds,
         ..lossy
     }
@@ -49,7 +49,7 @@ pub fn lossy() -> Scenario<General, Request, Response> {
         ),
         faults: Swarm { loss: Swarm::ALL.loss, ..Swarm::NONE },
         horizon: Horizon::SHORT,
-        promises: vec![
+        properties: vec![
             invariants("S1: both attack or neither", two_generals::invariants),
             every_operation_completes(),
         ],

@@ -133,11 +133,11 @@ fn clients_of_the_bank_go_on_with_transfers() {
 
 type Store = Scenario<Raft, KvInput<&'static str, String>, KvOutput<String>>;
 
-/// Raft under a promise that takes its time to be judged.
+/// Raft under a property that takes its time to be judged.
 #[expect(clippy::print_stdout, reason = "who started this process reads it")]
 fn judged_for_long() -> Store {
     let mut scenario = seedfall_scenarios::raft_kv::three();
-    scenario.promises = vec![always("judged for long", |_| {
+    scenario.properties = vec![always("judged for long", |_| {
         println!("it judges");
         #[expect(clippy::disallowed_methods, reason = "this is about real time")]
         std::thread::sleep(Duration::from_secs(120));

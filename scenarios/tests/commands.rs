@@ -60,13 +60,13 @@ fn help_teaches_every_command() {
 }
 
 #[test]
-fn list_names_every_scenario_and_its_promises() {
+fn list_names_every_scenario_and_its_properties() {
     let text = out(&seedfall(&["list"]));
     assert!(text.contains("raft-kv") && text.contains("always linearizable"), "{text}");
     let lines = out(&seedfall(&["list", "--json"]));
     for line in lines.lines() {
         let value: serde_json::Value = serde_json::from_str(line).expect("a JSON object a line");
-        assert!(value["scenario"].is_string() && value["promises"].is_array());
+        assert!(value["scenario"].is_string() && value["properties"].is_array());
     }
 }
 
@@ -174,7 +174,7 @@ fn bad_cases_are_refused_with_file_and_reason() {
 }
 
 #[test]
-fn check_judges_a_history_by_any_promise() {
+fn check_judges_a_history_by_any_property() {
     let folder = tempfile::tempdir().expect("a folder");
     let operation = |client: u32, f: &str, value: &str, output: &str, call: u32| {
         format!(

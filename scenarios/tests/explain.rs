@@ -198,7 +198,7 @@ fn the_command_shows_columns_that_fit() {
     let folder = tempfile::tempdir().expect("a folder");
     let (output, text) = seedfall(folder.path(), &["explain", "copied-register", "--seed", "0"]);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("a promise is broken") && text.contains("shrunk to"), "{text}");
+    assert!(text.contains("a property is violated") && text.contains("shrunk to"), "{text}");
     assert!(text.contains("cargo run --release -- shrink copied-register --seed 0"), "{text}");
     assert!(!text.contains('\u{1b}'), "colour is for terminals");
     let (output, raft) = seedfall(folder.path(), &["explain", "raft-kv", "--seed", "3"]);

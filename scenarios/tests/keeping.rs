@@ -80,7 +80,7 @@ fn point_names_the_turn_and_the_cause_and_knows_a_program_without_a_fix() {
     let fixed = seedfall_in(folder.path(), &[&args[..], &["--fix"]].concat());
     came_to(&fixed, 2, &["no fix that would have saved it", "Context::has_fix"]);
     let passing = seedfall_in(folder.path(), &["point", "abd", "--seed", "3"]);
-    came_to(&passing, 2, &["breaks no promise"]);
+    came_to(&passing, 2, &["violates no property"]);
 }
 
 /// A case that says something else of event 11: as if the code had changed since.

@@ -25,8 +25,8 @@ pub mod strategy {
 
     /// Whole trials of a scenario: any seed, a plan, and operations that are left out.
     pub fn trial(scenario: &dyn Runnable, most: usize) -> impl Strategy<Value = Trial> + use<> {
-        let frame = scenario.frame();
-        (any::<u64>(), plan(frame, most), skip(scenario)).prop_map(|(seed, plan, skip)| Trial {
+        let budget = scenario.fault_budget();
+        (any::<u64>(), plan(budget, most), skip(scenario)).prop_map(|(seed, plan, skip)| Trial {
             plan: Some(plan),
             skip,
             ..Trial::of(Seed(seed))

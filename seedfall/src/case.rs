@@ -295,12 +295,12 @@ impl Case {
             serde_json::from_str(text).map_err(|error| CaseError::Malformed(at(), error))?;
         let scenario = find(scenarios, &case.scenario)
             .map_err(|near| CaseError::Scenario(at(), case.scenario.clone(), near))?;
-        let (most, fewest) = (scenario.frame().nodes, scenario.fewest());
+        let (most, fewest) = (scenario.fault_budget().nodes, scenario.fewest());
         if let Some(nodes) = case.nodes.filter(|nodes| !(fewest..=most).contains(nodes)) {
             return Err(CaseError::Nodes(at(), nodes, fewest..=most));
         }
-        let frame = scenario.frame_of(&case.trial());
-        case.plan.check(&frame).map_err(|error| CaseError::Plan(at(), error))?;
+        let budget = scenario.fault_budget_of(&case.trial());
+        case.plan.check(&budget).map_err(|error| CaseError::Plan(at(), error))?;
         let digits = case.expect.hash.strip_prefix("0x").unwrap_or_default();
         if digits.len() != 16 || u64::from_str_radix(digits, 16).is_err() {
             return Err(CaseError::Hash(at(), case.expect.hash));

@@ -13,6 +13,7 @@
 //! another.
 
 mod live;
+pub(crate) mod simulated;
 
 pub use live::{Live, LiveClients, Lost};
 

@@ -141,8 +141,8 @@ fn is_decisive(
 ) -> bool {
     let becomes = |to: &Side, from: &Side, change: &Change| {
         let Some(trial) = taken_over(change, to, from) else { return false };
-        let frame = scenario.frame_of(&trial);
-        if trial.plan.as_ref().is_some_and(|plan| plan.check(&frame).is_err()) {
+        let budget = scenario.fault_budget_of(&trial);
+        if trial.plan.as_ref().is_some_and(|plan| plan.check(&budget).is_err()) {
             return false;
         }
         let report = scenario.run(&Trial { log_draws: false, ..trial });
@@ -201,7 +201,7 @@ fn value(side: &Side, address: DrawAddress) -> Override {
 fn opening(trial: &Trial, address: DrawAddress) -> [u32; 4] {
     let mut draws = Draws::new(trial.seed, 1, 0).with_overrides(trial.overrides.clone());
     draws.set_nominal(trial.nominal);
-    four(draws.at(address.site, address.ordinal))
+    four(draws.at(address.site, address.index))
 }
 
 fn four(mut draw: Draw) -> [u32; 4] {
@@ -232,10 +232,10 @@ fn candidates(scenario: &dyn Runnable, left: &Side, right: &Side, at: usize) -> 
 fn names(event: &Event, draw: DrawAddress) -> bool {
     match (event.kind, draw.site) {
         (Kind::Deliver | Kind::Asked | Kind::Answered | Kind::Lost, Site::Link(from, to)) => {
-            (from, to, draw.ordinal) == (event.peer, event.actor, event.ordinal)
+            (from, to, draw.index) == (event.peer, event.actor, event.index)
         }
         (Kind::Drop | Kind::Duplicate, Site::Link(from, to)) => {
-            (from, to, draw.ordinal) == (event.actor, event.peer, event.ordinal)
+            (from, to, draw.index) == (event.actor, event.peer, event.index)
         }
         (Kind::Timer, Site::Node(node))
         | (Kind::Crash | Kind::Start, Site::Disk(node))
@@ -251,17 +251,17 @@ fn names(event: &Event, draw: DrawAddress) -> bool {
 fn openings(scenario: &dyn Runnable, side: &Side) -> Vec<DrawAddress> {
     let mut first: BTreeMap<Site, u64> = BTreeMap::new();
     for (draw, _) in &side.report.draws {
-        let least = first.entry(draw.site).or_insert(draw.ordinal);
-        *least = draw.ordinal.min(*least);
+        let least = first.entry(draw.site).or_insert(draw.index);
+        *least = draw.index.min(*least);
     }
     // A node that never drew again drew at most once, as far as the protocols at hand go.
-    for node in NodeId::all(scenario.frame().nodes) {
+    for node in NodeId::all(scenario.fault_budget().nodes) {
         first.entry(Site::Node(node)).or_insert(1);
     }
     first.retain(|site, _| matches!(site, Site::Link(..) | Site::Node(_)));
     let counted = first
         .into_iter()
-        .flat_map(|(site, until)| (0..until).map(move |ordinal| DrawAddress { site, ordinal }));
+        .flat_map(|(site, until)| (0..until).map(move |index| DrawAddress { site, index }));
     let mut waits: BTreeMap<ClientId, u32> = BTreeMap::new();
     for operation in scenario.operations() {
         if !side.trial.skip.contains(&operation) {
@@ -270,7 +270,7 @@ fn openings(scenario: &dyn Runnable, side: &Side) -> Vec<DrawAddress> {
     }
     let waits = waits.into_iter().map(|(client, number)| DrawAddress {
         site: Site::Client(client),
-        ordinal: u64::from(number) * DRAWS,
+        index: u64::from(number) * DRAWS,
     });
     counted.chain(waits).collect()
 }
@@ -309,7 +309,7 @@ fn drawn(draw: DrawAddress, left: &Side, right: &Side) -> Decision {
 
 /// What a draw decides.
 fn subject(draw: DrawAddress) -> String {
-    let nth = draw.ordinal;
+    let nth = draw.index;
     match draw.site {
         Site::Link(from, to) => format!("the fate of message {nth} from {from} to {to}"),
         Site::Node(node) => format!("what the protocol on {node} draws, draw {nth}"),
@@ -335,13 +335,13 @@ fn outcome(draw: DrawAddress, side: &Side) -> String {
     };
     match draw.site {
         Site::Link(from, to) => {
-            format!("{value}: {}", fate(&side.report.trace, from, to, draw.ordinal))
+            format!("{value}: {}", fate(&side.report.trace, from, to, draw.index))
         }
         _ => value,
     }
 }
 
-/// A run that keeps every promise, and differs from a failing one in a single decision.
+/// A run that keeps every property, and differs from a failing one in a single decision.
 #[derive(Clone, Debug)]
 pub struct Neighbour {
     /// The run that passes.

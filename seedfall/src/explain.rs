@@ -13,7 +13,7 @@ mod html;
 mod operations;
 mod point;
 
-use crate::plan::Frame;
+use crate::plan::FaultBudget;
 use crate::point::Point;
 use crate::report::{Conclusion, Report};
 use crate::run::{Runnable, Trial};
@@ -79,8 +79,8 @@ pub struct Verdict {
     pub word: &'static str,
     /// The verdict in a line.
     pub line: String,
-    /// What was promised and not kept.
-    pub promise: Option<String>,
+    /// The property that is violated.
+    pub property: Option<String>,
     /// What is wrong, or why the run proves nothing.
     pub why: String,
     /// The operations that take part, the one at fault marked with `>`.
@@ -249,13 +249,13 @@ impl Explanation {
         whole: Option<String>,
     ) -> Self {
         let report = &shrunk.report;
-        let frame = scenario.frame_of(&shrunk.trial);
-        let (lanes, events) = (lanes(&frame), happenings(report, &frame));
+        let budget = scenario.fault_budget_of(&shrunk.trial);
+        let (lanes, events) = (lanes(&budget), happenings(report, &budget));
         let mut explanation = Self {
             scenario: report.scenario.to_owned(),
             about: scenario.story().to_owned(),
             seed: report.seed.0,
-            model: frame.model.to_string(),
+            model: budget.model.to_string(),
             hash: format!("{:#018x}", report.hash),
             ended: report.ended.as_nanos(),
             verdict: verdict(report),
@@ -265,7 +265,7 @@ impl Explanation {
             cuts: cuts(&events, &lanes, report.ended.as_nanos()),
             lanes,
             messages: Vec::new(),
-            operations: operations::read(&events, report.failure(), frame.nodes),
+            operations: operations::read(&events, report.failure(), budget.nodes),
             outages: outages(&events, report.ended.as_nanos()),
             faults: planned(report),
             story: shrink::story(shrunk).iter().map(|line| told(line)).collect(),
@@ -290,17 +290,17 @@ impl Explanation {
         }
     }
 
-    /// Whether a promise was broken.
+    /// Whether a property was broken.
     pub fn is_failure(&self) -> bool {
         !matches!(self.verdict.word, "passed" | "vacuous")
     }
 
     /// Puts together what became of each message: events of one message share sender, receiver and
-    /// ordinal.
+    /// index.
     fn link(&mut self, report: &Report) {
         let mut known: BTreeMap<(Address, Address, u64), usize> = BTreeMap::new();
         for (index, entry) in report.trace.iter().enumerate() {
-            let Event { kind, actor, peer, ordinal, .. } = entry.event;
+            let Event { kind, actor, peer, index: nth, .. } = entry.event;
             let (from, to) = match kind {
                 Kind::Send | Kind::Request | Kind::Respond | Kind::Drop | Kind::Duplicate => {
                     (actor, peer)
@@ -310,7 +310,7 @@ impl Explanation {
             };
             let happening = &mut self.events[index];
             if matches!(kind, Kind::Send | Kind::Request | Kind::Respond) {
-                known.insert((from, to, ordinal), self.messages.len());
+                known.insert((from, to, nth), self.messages.len());
                 let (from, to) = (happening.lane, happening.peer);
                 happening.message = Some(self.messages.len());
                 self.messages.push(Message {
@@ -324,7 +324,7 @@ impl Explanation {
                 });
                 continue;
             }
-            let Some(&at) = known.get(&(from, to, ordinal)) else { continue };
+            let Some(&at) = known.get(&(from, to, nth)) else { continue };
             happening.message = Some(at);
             let message = &mut self.messages[at];
             match kind {
@@ -337,14 +337,14 @@ impl Explanation {
     }
 }
 
-fn lanes(frame: &Frame) -> Vec<Lane> {
-    let nodes = NodeId::all(frame.nodes).map(|node| (node.to_string(), false));
-    let clients = (0..frame.clients as u16).map(|one| (ClientId::new(one).to_string(), true));
+fn lanes(budget: &FaultBudget) -> Vec<Lane> {
+    let nodes = NodeId::all(budget.nodes).map(|node| (node.to_string(), false));
+    let clients = (0..budget.clients as u16).map(|one| (ClientId::new(one).to_string(), true));
     nodes.chain(clients).map(|(name, client)| Lane { name, client }).collect()
 }
 
-fn happenings(report: &Report, frame: &Frame) -> Vec<Happening> {
-    let lane = |address: Address| address.index(frame.nodes);
+fn happenings(report: &Report, budget: &FaultBudget) -> Vec<Happening> {
+    let lane = |address: Address| address.index(budget.nodes);
     report
         .trace
         .iter()
@@ -362,10 +362,18 @@ fn happenings(report: &Report, frame: &Frame) -> Vec<Happening> {
 
 fn verdict(report: &Report) -> Verdict {
     let name = report.scenario;
-    let calm =
-        |word, line, why| Verdict { word, line, promise: None, why, witness: Vec::new(), at: None };
+    let calm = |word, line, why| Verdict {
+        word,
+        line,
+        property: None,
+        why,
+        witness: Vec::new(),
+        at: None,
+    };
     match report.conclusion() {
-        Conclusion::Passed => calm("passed", format!("{name}: every promise kept"), String::new()),
+        Conclusion::Passed => {
+            calm("passed", format!("{name}: every property holds"), String::new())
+        }
         Conclusion::Unknown(unknown) => {
             let line = format!("{name}: {} could not be decided", unknown.property);
             calm("unknown", line, unknown.why.clone())
@@ -375,8 +383,8 @@ fn verdict(report: &Report) -> Verdict {
         }
         Conclusion::Failed(failure) => Verdict {
             word: failure.kind.name(),
-            line: format!("{name}: a promise is broken ({})", failure.kind.name()),
-            promise: Some(failure.promise.clone()),
+            line: format!("{name}: a property is violated ({})", failure.kind.name()),
+            property: Some(failure.property.clone()),
             why: failure.explanation.clone(),
             witness: failure.operations.clone(),
             at: Some(failure.at.as_nanos()),

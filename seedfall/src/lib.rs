@@ -4,7 +4,7 @@
 //!
 //! - [`scenario`]: the struct literal in which a test writes its assumptions down;
 //! - [`workload`]: what its clients do; [`clients`]: how they do it, in whatever world;
-//! - [`promise`]: what must hold always, eventually, sometimes;
+//! - [`property`]: what must hold always, eventually, sometimes;
 //! - [`fault`], [`plan`]: what can go wrong, fault plans as data, and the swarm that draws them
 //!   within the model;
 //! - [`run`]: one run; [`report`]: what it came to; [`mod@sweep`]: many runs;
@@ -20,14 +20,13 @@
 pub mod arbitrary;
 pub mod case;
 pub mod clients;
-mod crowd;
 pub mod diff;
 pub mod explain;
 mod parallel;
 pub mod point;
 #[cfg(all(feature = "programs", target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 pub mod programs;
-pub mod promise;
+pub mod property;
 pub mod report;
 pub mod run;
 pub mod scenario;
@@ -36,9 +35,9 @@ pub mod sweep;
 pub mod testing;
 pub mod workload;
 
-pub use plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError};
-pub use promise::{
-    Judgement, Promise, always, eventually, every_operation_completes, invariant, invariants,
+pub use plan::{Aim, Class, Entry, Fault, FaultBudget, FaultPlan, PlanError};
+pub use property::{
+    Judgement, Property, always, eventually, every_operation_completes, invariant, invariants,
     linearizable, linearizable_within, sometimes,
 };
 pub use report::{Conclusion, Failure, FailureKind, Report, Unknown};

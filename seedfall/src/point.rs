@@ -1,7 +1,7 @@
 //! The point of no return: at which event of a failing run its failure becomes likely.
 //!
 //! The run is replayed up to some event, and everything after it is drawn anew, many times: how
-//! many of these futures break the same promise? *Everything* is delays, losses and timers, whom
+//! many of these futures break the same property? *Everything* is delays, losses and timers, whom
 //! clients ask, what, and when, and when and where the faults strike that have not begun
 //! ([`Fork`]); which operations and which faults there are, stays. At the first event that share is
 //! how likely such a run is at all; at the last it is one. The point of no return is where the
@@ -53,7 +53,7 @@ const DECIDED: usize = 95;
 pub struct Chance {
     /// How many events of the run had happened.
     pub after: u64,
-    /// In how many futures the promise was broken.
+    /// In how many futures the property was broken.
     pub failed: usize,
     /// Of so many.
     pub of: usize,
@@ -110,8 +110,8 @@ impl Turn {
 /// How the failure of a run became likely.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Point {
-    /// The promise that is broken.
-    pub promise: String,
+    /// The property that is broken.
+    pub property: String,
     /// How many events the run has.
     pub events: u64,
     /// The prefixes that were looked at, in order.
@@ -138,7 +138,7 @@ pub fn point(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Option
     let decided = search.last_open(Chance::is_decided);
     let (jump, decided) = (search.turn(jump), search.turn(decided));
     let curve = search.known.into_values().collect();
-    Some(Point { promise: search.promise, events: search.events, curve, jump, decided })
+    Some(Point { property: search.property, events: search.events, curve, jump, decided })
 }
 
 /// The step from which on the fix of the program ([`Context::has_fix`]) comes too late: before it
@@ -149,7 +149,7 @@ pub fn point(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Option
 pub fn too_late(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Option<Turn> {
     let mut search = Search::new(scenario, trial, futures, true)?;
     let mended = scenario.run(&Trial { fix: Some(0), ..search.trial.clone() });
-    let breaks = |broken: &Failure| broken.promise == search.promise;
+    let breaks = |broken: &Failure| broken.property == search.property;
     if mended.failure().is_some_and(breaks) || search.chance(0).is_likely() {
         return None;
     }
@@ -186,15 +186,15 @@ fn departure(trace: &[Entry], arrives: usize) -> Option<usize> {
     if !matches!(event.kind, Kind::Deliver | Kind::Asked | Kind::Answered) {
         return None;
     }
-    left(trace, event.peer, event.actor, event.ordinal)
+    left(trace, event.peer, event.actor, event.index)
 }
 
-/// The place of the event with which the message, request or answer left that has this ordinal on
+/// The place of the event with which the message, request or answer left that has this index on
 /// its link.
-fn left(trace: &[Entry], from: Address, to: Address, ordinal: u64) -> Option<usize> {
+fn left(trace: &[Entry], from: Address, to: Address, index: u64) -> Option<usize> {
     trace.iter().position(|Entry { event, .. }| {
         matches!(event.kind, Kind::Send | Kind::Request | Kind::Respond)
-            && (event.actor, event.peer, event.ordinal) == (from, to, ordinal)
+            && (event.actor, event.peer, event.index) == (from, to, index)
     })
 }
 
@@ -202,7 +202,7 @@ struct Search<'a> {
     scenario: &'a dyn Runnable,
     trial: Trial,
     trace: Vec<Entry>,
-    promise: String,
+    property: String,
     futures: Futures,
     /// Whether futures have the fix.
     fix: bool,
@@ -216,19 +216,19 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(scenario: &'a dyn Runnable, trial: &Trial, futures: Futures, fix: bool) -> Option<Self> {
         let first = scenario.run(trial);
-        // What goes another way may take longer to break its promise.
+        // What goes another way may take longer to break its property.
         let open_until = Some(Time::ZERO + first.ended.since(Time::ZERO).scale(2, 1));
         let recording = Recording::Full;
         let full = Trial { plan: Some(first.plan), recording, spans: false, ..trial.clone() };
         let report = scenario.run(&full);
-        let promise = report.failure()?.promise.clone();
+        let property = report.failure()?.property.clone();
         let recording = Recording::Hash;
         Some(Self {
             scenario,
             trial: Trial { recording, log_draws: false, until: None, open_until, ..full },
             starts: starts(&report.trace),
             trace: report.trace,
-            promise,
+            property,
             futures,
             fix,
             events: report.events,
@@ -264,7 +264,7 @@ impl<'a> Search<'a> {
             let seed = Seed(StableHasher::hash(&(self.trial.seed.0, future)));
             let (fork, fix) = (Some(Fork { after, seed }), self.fix.then_some(after));
             let report = self.scenario.run(&Trial { fork, fix, ..self.trial.clone() });
-            report.failure().is_some_and(|broken| broken.promise == self.promise)
+            report.failure().is_some_and(|broken| broken.property == self.property)
         };
         // From its last event on a run has one future alone.
         let failed =

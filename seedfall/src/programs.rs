@@ -20,7 +20,7 @@
 //!     clients: 2,
 //!     faults: Swarm::ALL,
 //!     horizon: Horizon::SHORT,
-//!     promises: vec![linearizable(Register { initial: 0 })],
+//!     properties: vec![linearizable(Register { initial: 0 })],
 //!     expect: Expect::Holds,
 //!     ..Programs::new(
 //!         "register",
@@ -41,8 +41,8 @@ mod session;
 
 pub use session::{Answer, Session};
 
-use crate::plan::{FaultPlan, Frame};
-use crate::promise::{Kind, Promise};
+use crate::plan::{FaultBudget, FaultPlan};
+use crate::property::{Kind, Property};
 use crate::report::Report;
 use crate::run::{Runnable, Trial};
 use crate::scenario::{Expect, Expectation, Horizon};
@@ -131,7 +131,7 @@ pub struct Programs<I, O> {
     /// Operations of each client while the faults last.
     pub operations: u32,
     /// Operations of each client after the faults stopped. If
-    /// [`every_operation_completes`](crate::every_operation_completes) is promised, each is asked
+    /// [`every_operation_completes`](crate::every_operation_completes) is a property, each is asked
     /// for again until it is answered.
     pub final_operations: u32,
     /// How long a client waits between two operations.
@@ -147,7 +147,7 @@ pub struct Programs<I, O> {
     /// How much of the machine a run may take.
     pub limits: Limits,
     /// What must hold.
-    pub promises: Vec<Promise<Process, I, O>>,
+    pub properties: Vec<Property<Process, I, O>>,
     /// Which of them are expected to hold.
     pub expect: Expect<Process>,
 }
@@ -177,7 +177,7 @@ impl<I, O> Programs<I, O> {
             faults: Swarm::NONE,
             horizon: Horizon::SHORT,
             limits: Limits::USUAL,
-            promises: Vec::new(),
+            properties: Vec::new(),
             expect: Expect::Holds,
         }
     }
@@ -189,7 +189,7 @@ impl<I, O> Clone for Programs<I, O> {
             nodes: self.nodes.clone(),
             generate: Arc::clone(&self.generate),
             client: Arc::clone(&self.client),
-            promises: self.promises.clone(),
+            properties: self.properties.clone(),
             ..*self
         }
     }
@@ -213,15 +213,15 @@ where
     }
 
     fn validate(&self) -> Result<(), String> {
-        let names: Vec<&str> = self.promises.iter().map(|promise| promise.name).collect();
-        let monitored = self.promises.iter().find(|promise| {
-            matches!(promise.kind, Kind::Invariant(_) | Kind::Eventually(_) | Kind::Sometimes(_))
+        let names: Vec<&str> = self.properties.iter().map(|property| property.name).collect();
+        let monitored = self.properties.iter().find(|property| {
+            matches!(property.kind, Kind::Invariant(_) | Kind::Eventually(_) | Kind::Sometimes(_))
         });
-        if let Some(promise) = monitored {
+        if let Some(property) = monitored {
             return Err(format!(
                 "scenario `{}`: `{}` is about the state of nodes, and the state of a program is \
                  not seen; expected properties of the history",
-                self.name, promise.name
+                self.name, property.name
             ));
         }
         let (nodes, clients) = (self.nodes.len(), self.clients);
@@ -237,16 +237,16 @@ where
         Arc::new(self.clone())
     }
 
-    fn promises(&self) -> Vec<String> {
-        self.promises.iter().map(|promise| format!("{promise:?}")).collect()
+    fn properties(&self) -> Vec<String> {
+        self.properties.iter().map(|property| format!("{property:?}")).collect()
     }
 
     fn sometimes(&self) -> Vec<&'static str> {
         Vec::new()
     }
 
-    fn frame(&self) -> Frame {
-        Frame {
+    fn fault_budget(&self) -> FaultBudget {
+        FaultBudget {
             model: self.model,
             nodes: self.nodes.len(),
             clients: self.clients,
@@ -265,8 +265,8 @@ where
             .collect()
     }
 
-    fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan {
-        plan::meaningful(self.faults.draw(seed, frame))
+    fn plan_within(&self, seed: Seed, budget: &FaultBudget) -> FaultPlan {
+        plan::meaningful(self.faults.draw(seed, budget))
     }
 
     fn fewest(&self) -> usize {

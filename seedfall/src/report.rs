@@ -83,7 +83,7 @@ impl Report {
 /// What a run came to, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conclusion<'a> {
-    /// Every property was kept, and there was something to be kept.
+    /// Every property holds, and there was something to be kept.
     Passed,
     /// Nothing is wrong, for all that is known: a check ran out of its budget.
     Unknown(&'a Unknown),
@@ -150,7 +150,7 @@ impl FailureKind {
     }
 }
 
-/// A broken promise.
+/// A broken property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What kind of failure.
@@ -159,8 +159,8 @@ pub struct Failure {
     pub scenario: &'static str,
     /// Which seed.
     pub seed: Seed,
-    /// What was promised: `always linearizable`.
-    pub promise: String,
+    /// Which property: `always linearizable`.
+    pub property: String,
     /// What is wrong, in a sentence.
     pub explanation: String,
     /// Why the scenario expects it, if it does: a negative control breaks its property, a protocol
@@ -174,7 +174,7 @@ pub struct Failure {
     pub at: Time,
     /// The trace hash of the run.
     pub hash: u64,
-    /// What the same bug looks like in another run: the promise and the shape of what broke it.
+    /// What the same bug looks like in another run: the property and the shape of what broke it.
     pub fingerprint: String,
     /// The faults of the run, in words.
     pub faults: Vec<String>,
@@ -185,19 +185,20 @@ pub struct Failure {
 impl Failure {
     /// Whether it breaks the property that a scenario declares by this name.
     pub fn is_about(&self, property: &str) -> bool {
-        let words = self.promise.split_once(' ').map(|(_, words)| words);
-        self.promise == property || words == Some(property)
+        let words = self.property.split_once(' ').map(|(_, words)| words);
+        self.property == property || words == Some(property)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = format!("{}: a promise is broken ({})\n", self.scenario, self.kind.name());
+        let mut text =
+            format!("{}: a property is violated ({})\n", self.scenario, self.kind.name());
         let mut line = |name: &str, value: &str| {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {name:<10} {value}");
         };
-        line("promised", &self.promise);
+        line("property", &self.property);
         line("but", &self.explanation);
         if let Some(why) = &self.expected {
             line("expected", why);

@@ -12,9 +12,9 @@ pub use pulse::{Beat, Doing, Pulse};
 pub use trial::{Call, Fork, Trial};
 pub use verdict::told;
 
-use crate::crowd::Crowd;
-use crate::plan::{Class, FaultPlan, Frame};
-use crate::promise::Kind;
+use crate::clients::simulated::SimulatedClients;
+use crate::plan::{Class, FaultBudget, FaultPlan};
+use crate::property::Kind;
 use crate::report::Report;
 use crate::scenario::{Expectation, Scenario};
 use crate::workload::OperationId;
@@ -42,16 +42,16 @@ pub trait Runnable: Send + Sync {
     /// The same scenario, for a thread that may outlive whoever asks: one that hangs is left
     /// behind.
     fn shared(&self) -> Arc<dyn Runnable>;
-    /// What it promises, in words: `always linearizable`.
-    fn promises(&self) -> Vec<String>;
+    /// Its properties, in words: `always linearizable`.
+    fn properties(&self) -> Vec<String>;
     /// The marks that a sweep must reach.
     fn sometimes(&self) -> Vec<&'static str>;
     /// What a fault plan must fit into.
-    fn frame(&self) -> Frame;
+    fn fault_budget(&self) -> FaultBudget;
     /// The operations of its workload, those after the faults included.
     fn operations(&self) -> Vec<OperationId>;
-    /// The faults that a seed draws within a frame.
-    fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan;
+    /// The faults that a seed draws within a budget.
+    fn plan_within(&self, seed: Seed, budget: &FaultBudget) -> FaultPlan;
     /// With how few nodes it makes sense.
     fn fewest(&self) -> usize;
     /// Does what a test does with the scenario in a process that is made for it alone, where that
@@ -59,34 +59,35 @@ pub trait Runnable: Send + Sync {
     fn alone(&self, body: &mut dyn FnMut()) {
         body();
     }
-    /// Runs it once. The plan of the trial must fit the [`Runnable::frame_of`] it.
+    /// Runs it once. The plan of the trial must fit the [`Runnable::fault_budget_of`] it.
     fn run(&self, trial: &Trial) -> Report;
 
     /// What it assumes.
     fn model(&self) -> SystemModel {
-        self.frame().model
+        self.fault_budget().model
     }
 
     /// The faults that a seed draws.
     fn plan(&self, seed: Seed) -> FaultPlan {
-        self.plan_within(seed, &self.frame())
+        self.plan_within(seed, &self.fault_budget())
     }
 
     /// What a fault plan must fit into under another model: where that lets nodes lie, and this one
     /// does not, one of them may.
-    fn frame_under(&self, model: SystemModel) -> Frame {
-        let own = self.frame();
+    fn fault_budget_under(&self, model: SystemModel) -> FaultBudget {
+        let own = self.fault_budget();
         let more = usize::from(own.model.nodes < model.nodes && model.nodes == Nodes::Byzantine);
-        Frame { model, spare: own.spare.max(more), ..own }
+        FaultBudget { model, spare: own.spare.max(more), ..own }
     }
 
     /// What the fault plan of a trial must fit into. With every node that does not take part the
     /// cluster can spare one less.
-    fn frame_of(&self, trial: &Trial) -> Frame {
-        let all = trial.model.map_or_else(|| self.frame(), |model| self.frame_under(model));
+    fn fault_budget_of(&self, trial: &Trial) -> FaultBudget {
+        let all =
+            trial.model.map_or_else(|| self.fault_budget(), |model| self.fault_budget_under(model));
         let nodes = trial.nodes.map_or(all.nodes, |nodes| nodes.min(all.nodes));
         let faults = trial.faults.map_or(all.faults, |faults| faults.min(all.faults));
-        Frame { nodes, faults, spare: all.spare.saturating_sub(all.nodes - nodes), ..all }
+        FaultBudget { nodes, faults, spare: all.spare.saturating_sub(all.nodes - nodes), ..all }
     }
 }
 
@@ -117,20 +118,20 @@ where
         Arc::new(self.clone())
     }
 
-    fn promises(&self) -> Vec<String> {
-        self.promises.iter().map(|promise| format!("{promise:?}")).collect()
+    fn properties(&self) -> Vec<String> {
+        self.properties.iter().map(|property| format!("{property:?}")).collect()
     }
 
     fn sometimes(&self) -> Vec<&'static str> {
-        let marks = self.promises.iter().filter_map(|promise| match promise.kind {
+        let marks = self.properties.iter().filter_map(|property| match property.kind {
             Kind::Sometimes(mark) => Some(mark),
             _ => None,
         });
         marks.collect()
     }
 
-    fn frame(&self) -> Frame {
-        Frame {
+    fn fault_budget(&self) -> FaultBudget {
+        FaultBudget {
             model: self.model,
             nodes: self.cluster.nodes,
             clients: self.cluster.clients,
@@ -150,8 +151,8 @@ where
             .collect()
     }
 
-    fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan {
-        self.faults.draw(seed, frame)
+    fn plan_within(&self, seed: Seed, budget: &FaultBudget) -> FaultPlan {
+        self.faults.draw(seed, budget)
     }
 
     fn fewest(&self) -> usize {
@@ -159,10 +160,10 @@ where
     }
 
     fn run(&self, trial: &Trial) -> Report {
-        let frame = self.frame_of(trial);
+        let budget = self.fault_budget_of(trial);
         let plan = trial.plan.clone();
-        let plan = plan.unwrap_or_else(|| self.plan_within(trial.seed, &frame));
-        if let Err(error) = plan.check(&frame) {
+        let plan = plan.unwrap_or_else(|| self.plan_within(trial.seed, &budget));
+        if let Err(error) = plan.check(&budget) {
             // Plans from outside are checked where they are read; a drawn one that does not fit is
             // our own bug.
             panic!("the plan does not fit scenario {}: {error}", self.name);
@@ -170,9 +171,9 @@ where
         let mut run = Run {
             scenario: self,
             trial,
-            frame,
+            budget,
             look_at: next_look(trial, 0).min(self.horizon.events + 1),
-            nemesis: Nemesis::new(plan.clone(), Time::ZERO + frame.faults),
+            nemesis: Nemesis::new(plan.clone(), Time::ZERO + budget.faults),
             monitors: Vec::new(),
             world: None,
             settled_check: Time::ZERO,
@@ -189,13 +190,13 @@ where
 struct Run<'a, P: Protocol, I, O> {
     scenario: &'a Scenario<P, I, O>,
     trial: &'a Trial,
-    frame: Frame,
+    budget: FaultBudget,
     /// At how many events there is something to be done: the fork, the fix, the end that the trial
     /// asks for, or the end of patience.
     look_at: u64,
     nemesis: Nemesis,
     monitors: Vec<(&'static str, Box<dyn Monitor<P>>)>,
-    world: Option<World<P, Wire, Crowd<P, I, O>>>,
+    world: Option<World<P, Wire, SimulatedClients<P, I, O>>>,
     settled_check: Time,
     /// What faults had done when the plan was over: from then on they do nothing more.
     when_over: Option<([u64; Class::ALL.len()], u64)>,
@@ -204,7 +205,7 @@ struct Run<'a, P: Protocol, I, O> {
 }
 
 impl<P: Protocol, I, O> Run<'_, P, I, O> {
-    fn world(&self) -> &World<P, Wire, Crowd<P, I, O>> {
+    fn world(&self) -> &World<P, Wire, SimulatedClients<P, I, O>> {
         self.world.as_ref().expect("a run is looked at only after it began")
     }
 }

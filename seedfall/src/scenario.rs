@@ -1,13 +1,13 @@
 //! The scenario: every assumption of a test, written out.
 
-use crate::promise::{Kind, Promise};
+use crate::property::{Kind, Property};
 use crate::swarm::Swarm;
 use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_sim::{Clock, Duration, Protocol, SystemModel};
 
 pub use crate::workload::{Invocation, OperationId, Phase, Reply, Workload};
 
-/// One situation to be tested: a model, a cluster, a workload, faults and promises.
+/// One situation to be tested: a model, a cluster, a workload, faults and properties.
 ///
 /// It is a struct literal with every field written, and there is no `Default`: an assumption that
 /// was forgotten is a compile error. `P` is the protocol, `I` and `O` what an operation of its
@@ -30,7 +30,7 @@ pub struct Scenario<P: Protocol, I, O> {
     /// How long the run takes, at most.
     pub horizon: Horizon,
     /// What must hold.
-    pub promises: Vec<Promise<P, I, O>>,
+    pub properties: Vec<Property<P, I, O>>,
     /// Which of them are expected to hold.
     pub expect: Expect<P>,
 }
@@ -42,7 +42,7 @@ impl<P: Protocol, I, O> Clone for Scenario<P, I, O> {
             config: self.config.clone(),
             workload: self.workload.clone(),
             faults: self.faults,
-            promises: self.promises.clone(),
+            properties: self.properties.clone(),
             ..*self
         }
     }
@@ -55,15 +55,15 @@ impl<P: Protocol, I, O> Scenario<P, I, O> {
     /// The field, what it says, and what would do.
     pub fn validate(&self) -> Result<(), String> {
         let Cluster { nodes, clients, fewest, spare, .. } = self.cluster;
-        let named: Vec<&str> = self.promises.iter().map(|promise| promise.name).collect();
+        let named: Vec<&str> = self.properties.iter().map(|property| property.name).collect();
         validate(self.name, (nodes, clients, fewest, spare), &named, self.expect.properties())
     }
 }
 
 impl<P: Protocol, I, O> Scenario<P, I, O> {
-    /// Whether it promises that operations complete: then nobody gives up a final one.
+    /// Whether it demands that operations complete: then nobody gives up a final one.
     pub fn must_complete(&self) -> bool {
-        self.promises.iter().any(|promise| matches!(promise.kind, Kind::Complete))
+        self.properties.iter().any(|property| matches!(property.kind, Kind::Complete))
     }
 }
 
@@ -117,9 +117,9 @@ pub struct Cluster {
     /// The clocks of the first nodes, set as the run begins; those of the others show virtual time.
     pub clocks: &'static [Clock],
     /// How many nodes the protocol can lose for good, or to a Byzantine fault, and still keep every
-    /// promise.
+    /// property.
     pub spare: usize,
-    /// With how few nodes the same parameters and promises make sense: a failing run is shrunk
+    /// With how few nodes the same parameters and properties make sense: a failing run is shrunk
     /// down to that many, if it still fails.
     pub fewest: usize,
 }

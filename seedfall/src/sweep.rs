@@ -56,7 +56,7 @@ impl Sweep {
         let mut trial = Trial { model: self.model, ..Trial::of(seed) };
         if !self.without.is_empty() {
             let model = self.model.unwrap_or_else(|| scenario.model());
-            let mut plan = scenario.plan_within(seed, &scenario.frame_under(model));
+            let mut plan = scenario.plan_within(seed, &scenario.fault_budget_under(model));
             plan.entries.retain(|entry| !self.without.contains(&entry.fault.class()));
             trial.plan = Some(plan);
         }

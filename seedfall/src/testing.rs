@@ -68,7 +68,7 @@ fn test_name() -> String {
 /// A run that eats up the memory cannot be stopped, and would take the process down before a test
 /// harness tells anything: told at once, and the process ends.
 fn end_if_glutted(failure: &Failure) {
-    if failure.promise == FITS_INTO_MEMORY {
+    if failure.property == FITS_INTO_MEMORY {
         let _ = std::io::stderr().write_all(format!("\n{failure}\n").as_bytes());
         std::process::exit(101);
     }
@@ -101,7 +101,7 @@ pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), Str
     let summary =
         sweep(scenario, &plan, &|progress| tell_if_slow(scenario.name(), progress, &told));
     match summary.meaning(scenario) {
-        Meaning::Good => Ok(()),
+        Meaning::AsExpected => Ok(()),
         Meaning::Vacuous(why) => {
             let undecided: String = summary
                 .unknown_because

@@ -86,9 +86,9 @@ impl<'a, P: Protocol, C: Clients<P>> ClientContext<'a, P, C> {
         self.now
     }
 
-    /// The draw for this client's decision number `ordinal`: it depends on nothing else.
-    pub fn draw_at(&mut self, ordinal: u64) -> Draw {
-        self.draws.at(Site::Client(self.client), ordinal)
+    /// The draw for this client's decision number `index`: it depends on nothing else.
+    pub fn draw_at(&mut self, index: u64) -> Draw {
+        self.draws.at(Site::Client(self.client), index)
     }
 
     /// The draws of the run, for decisions of this client: those of its own site.

@@ -3,7 +3,7 @@
 //!
 //! A sequential random stream makes shrinking impossible: leave one fault out and every later
 //! decision shifts. So a [`Draw`] has an [`Address`](crate::DrawAddress): a [`Site`] (the link
-//! n1->n2, the node n3, ...) and an ordinal there. Each site is one `ChaCha8` stream of the seed,
+//! n1->n2, the node n3, ...) and an index there. Each site is one `ChaCha8` stream of the seed,
 //! each draw four words of it; the 17th draw of a site is the same whatever happened elsewhere, and
 //! any draw can be overridden by its address.
 
@@ -38,9 +38,9 @@ pub enum Site {
     /// The k-th draw that the protocol on a node asks for.
     Node(NodeId),
     /// What the k-th crash of a node leaves of its un-synced records. For a program, what a crash
-    /// leaves of its files: the ordinal names the crash and the page.
+    /// leaves of its files: the index names the crash and the page.
     Disk(NodeId),
-    /// Which of the events of one instant comes first; the ordinal is the instant in nanoseconds.
+    /// Which of the events of one instant comes first; the index is the instant in nanoseconds.
     Tie,
     /// A client's decision about its k-th operation: what it asks, whom, and when.
     Client(ClientId),
@@ -48,23 +48,24 @@ pub enum Site {
     Plan,
     /// How a Byzantine node treats its k-th message.
     Lie(NodeId),
-    /// Whom the second of twins on a node hears; the ordinal names the sender and the round.
+    /// Whom the second of twins on a node hears; the index names the sender and the round.
     Twin(NodeId),
     /// Which of the threads of a program that can run goes on.
     Thread(NodeId),
-    /// The random bytes that a program asks its kernel for; the ordinal names the size of the
-    /// request and the how-manieth of that size it is.
+    /// The random bytes that a program asks its kernel for; the index names the size of the
+    /// request and its zero-based index among those of that size.
     Entropy(NodeId),
 }
 
-/// The name of one draw: a site, and its ordinal there, counted from zero.
+/// The name of one draw: a site, and its zero-based index there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DrawAddress {
     /// Where.
     pub site: Site,
-    /// The how-manieth draw of that site.
-    pub ordinal: u64,
+    /// Its zero-based index among the draws of that site.
+    #[cfg_attr(feature = "serde", serde(alias = "ordinal"))]
+    pub index: u64,
 }
 
 /// What to decide instead of what the seed says.
@@ -88,7 +89,7 @@ pub struct Draw {
     words: [u32; 4],
     next: u8,
     nominal: bool,
-    ordinal: u64,
+    index: u64,
 }
 
 /// Parts per million: the unit of every probability, so that plans are exact and readable.
@@ -99,17 +100,17 @@ pub const ALWAYS: Ppm = 1_000_000;
 
 impl Draw {
     /// The dull draw: every chance is declined, every span is the middle of its range.
-    pub const NOMINAL: Self = Self { words: [1 << 31; 4], next: 0, nominal: true, ordinal: 0 };
+    pub const NOMINAL: Self = Self { words: [1 << 31; 4], next: 0, nominal: true, index: 0 };
 
     /// A draw of the given words, for a network or a plan that is tested alone.
     pub const fn from_words(words: [u32; 4]) -> Self {
-        Self { words, next: 0, nominal: false, ordinal: 0 }
+        Self { words, next: 0, nominal: false, index: 0 }
     }
 
-    /// Its ordinal at its site.
+    /// Its index at its site.
     #[inline]
-    pub const fn ordinal(&self) -> u64 {
-        self.ordinal
+    pub const fn index(&self) -> u64 {
+        self.index
     }
 
     /// True if it is overridden by the dull outcome.
@@ -186,7 +187,7 @@ impl Draw {
 /// side.
 const BATCH: usize = 16;
 
-/// One site's stream: the next draws, and the ordinal of the first of them that is not used.
+/// One site's stream: the next draws, and the index of the first of them that is not used.
 #[derive(Clone, Debug)]
 struct Stream {
     next: u64,
@@ -267,7 +268,7 @@ impl Draws {
     }
 
     /// From here on every draw is that of another seed, nothing overridden or calm: the same past
-    /// with another future. Ordinals go on counting.
+    /// with another future. Indices go on counting.
     pub fn reseed(&mut self, seed: Seed) {
         self.seed = seed;
         self.overrides.clear();
@@ -337,21 +338,21 @@ impl Draws {
         let dense = self.dense_index(site);
         let known = dense.and_then(|index| self.dense.get(index)).map_or(0, |stream| *stream);
         let stream = if known == 0 { self.stream(site, dense) } else { known } as usize - 1;
-        let ordinal = self.streams[stream].next;
-        let at = ordinal as usize % BATCH;
+        let index = self.streams[stream].next;
+        let at = index as usize % BATCH;
         if at == 0 {
-            self.refill(stream, site, ordinal);
+            self.refill(stream, site, index);
         }
         let stream = &mut self.streams[stream];
-        stream.next = ordinal + 1;
+        stream.next = index + 1;
         let words = stream.batch[at];
-        self.revised(DrawAddress { site, ordinal }, words)
+        self.revised(DrawAddress { site, index }, words)
     }
 
     /// The draw at an address, which need not be the next one of its site.
-    pub fn at(&mut self, site: Site, ordinal: u64) -> Draw {
-        let words = words(&mut self.source(site, ordinal));
-        self.revised(DrawAddress { site, ordinal }, words)
+    pub fn at(&mut self, site: Site, index: u64) -> Draw {
+        let words = words(&mut self.source(site, index));
+        self.revised(DrawAddress { site, index }, words)
     }
 
     /// A choice among `count` things that happen at the instant `nanos`; `taken` were chosen there
@@ -359,8 +360,8 @@ impl Draws {
     pub fn tie(&mut self, nanos: u64, taken: u32, count: usize) -> usize {
         // Four words a draw, sixteen draws an instant: an instant with more choices than that wraps
         // into the words of a later one, which is as random.
-        let ordinal = nanos.wrapping_mul(16).wrapping_add(u64::from(taken / 4));
-        let mut draw = self.at(Site::Tie, ordinal);
+        let index = nanos.wrapping_mul(16).wrapping_add(u64::from(taken / 4));
+        let mut draw = self.at(Site::Tie, index);
         draw.next = (taken % 4) as u8;
         draw.below(count as u32) as usize
     }
@@ -402,9 +403,9 @@ impl Draws {
 
     /// Makes the next draws of a stream ready.
     #[cold]
-    fn refill(&mut self, stream: usize, site: Site, ordinal: u64) {
+    fn refill(&mut self, stream: usize, site: Site, index: u64) {
         let mut bytes = [0; BATCH * 16];
-        self.source(site, ordinal).fill_bytes(&mut bytes);
+        self.source(site, index).fill_bytes(&mut bytes);
         let (words, _) = bytes.as_chunks::<4>();
         let batch = self.streams[stream].batch.as_flattened_mut();
         for (place, word) in batch.iter_mut().zip(words) {
@@ -412,14 +413,14 @@ impl Draws {
         }
     }
 
-    /// A generator that stands before the draw with this ordinal.
-    fn source(&self, site: Site, ordinal: u64) -> ChaCha8Rng {
+    /// A generator that stands before the draw with this index.
+    fn source(&self, site: Site, index: u64) -> ChaCha8Rng {
         let mut key = *b"seedfall: one key a seed, vers.1";
         key[..8].copy_from_slice(&self.seed.0.to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(key);
         rng.set_stream(site.stream());
-        if ordinal > 0 {
-            rng.set_word_pos(u128::from(ordinal) * 4);
+        if index > 0 {
+            rng.set_word_pos(u128::from(index) * 4);
         }
         rng
     }
@@ -429,7 +430,7 @@ impl Draws {
     fn revised(&mut self, address: DrawAddress, words: [u32; 4]) -> Draw {
         let (words, nominal) =
             if self.is_plain { (words, false) } else { self.revise(address, words) };
-        Draw { words, next: 0, nominal, ordinal: address.ordinal }
+        Draw { words, next: 0, nominal, index: address.index }
     }
 
     /// What becomes of a draw under the overrides, and whether it is nominal; notes it in the log.
@@ -447,7 +448,7 @@ impl Draws {
                 Override::Nominal => self.nominal.words(address.site),
                 Override::Words(words) => words,
             };
-            self.overridden = fold(fold(self.overridden, address.site.stream()), address.ordinal);
+            self.overridden = fold(fold(self.overridden, address.site.stream()), address.index);
         }
         if let Some(log) = &mut self.log {
             log.push((address, words));
@@ -491,10 +492,10 @@ mod tests {
             busy.draw(Site::Node(NodeId::new(2)));
             busy.draw(link(1, 0));
         }
-        for ordinal in 0..40 {
+        for index in 0..40 {
             let draw = quiet.draw(link(0, 1));
             assert_eq!(draw, busy.draw(link(0, 1)));
-            assert_eq!(draw, quiet.at(link(0, 1), ordinal), "by address and in sequence");
+            assert_eq!(draw, quiet.at(link(0, 1), index), "by address and in sequence");
         }
         assert_ne!(quiet.at(link(0, 1), 3), Draws::new(Seed(8), 3, 0).at(link(0, 1), 3));
         assert_ne!(quiet.at(link(0, 1), 3).words, quiet.at(link(1, 0), 3).words);
@@ -511,7 +512,7 @@ mod tests {
 
     #[test]
     fn an_override_touches_only_its_address() {
-        let address = DrawAddress { site: link(0, 1), ordinal: 1 };
+        let address = DrawAddress { site: link(0, 1), index: 1 };
         let mut plain = Draws::new(Seed(7), 3, 0);
         let mut revised =
             plain.clone().with_overrides(BTreeMap::from([(address, Override::Nominal)]));
@@ -524,20 +525,20 @@ mod tests {
 
     #[test]
     fn a_calm_run_is_dull_but_for_what_is_named() {
-        let kept = DrawAddress { site: link(0, 1), ordinal: 1 };
+        let kept = DrawAddress { site: link(0, 1), index: 1 };
         let mut plain = Draws::new(Seed(7), 3, 0);
         let mut calm = plain.clone();
         calm.calm(BTreeSet::from([kept]));
-        for ordinal in 0..3 {
+        for index in 0..3 {
             let (plain, calm) = (plain.draw(link(0, 1)), calm.draw(link(0, 1)));
-            assert_eq!(plain == calm, ordinal == 1);
-            assert_eq!(calm.is_nominal(), ordinal != 1);
+            assert_eq!(plain == calm, index == 1);
+            assert_eq!(calm.is_nominal(), index != 1);
         }
         assert_eq!(plain.draw(Site::Plan), calm.draw(Site::Plan), "other sites stay as they are");
     }
 
     #[test]
-    fn another_seed_changes_the_future_alone_and_ordinals_go_on() {
+    fn another_seed_changes_the_future_alone_and_indices_go_on() {
         let client = Site::Link(ClientId::new(0).into(), NodeId::new(2).into());
         let sites = [link(0, 1), client, Site::Node(NodeId::new(1))];
         for (clients, drawn) in [(1, 0), (1, 15), (1, 16), (DENSE_PEERS, 17)] {

@@ -24,8 +24,8 @@ pub struct Released {
     pub from: Address,
     /// Its receiver.
     pub to: Address,
-    /// The ordinal of its draw on that link.
-    pub ordinal: u64,
+    /// The index of its draw on that link.
+    pub index: u64,
     /// When it would have arrived.
     pub was: Time,
     /// When it arrives instead.

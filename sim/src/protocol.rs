@@ -246,7 +246,7 @@ impl<'a, P: Protocol> Context<'a, P> {
         self.effects.push(Effect::Ignore(why));
     }
 
-    /// Says that a rare state was reached; counted, so that a scenario can promise `sometimes`.
+    /// Says that a rare state was reached; counted, so that a scenario can demand `sometimes`.
     #[inline]
     pub fn reach(&mut self, what: &'static str) {
         self.effects.push(Effect::Reach(what));

@@ -67,9 +67,9 @@ pub struct Event {
     pub actor: Address,
     /// Who else took part; the actor itself if nobody.
     pub peer: Address,
-    /// For what travels on a link: its ordinal there, which is the address of the draw that decided
+    /// For what travels on a link: its index there, which is the address of the draw that decided
     /// its fate.
-    pub ordinal: u64,
+    pub index: u64,
     /// The stable hash of the contents.
     pub digest: u64,
 }
@@ -148,8 +148,8 @@ impl Trace {
         let who = (event.kind as u64) << 48
             | event.actor.code() << 32
             | event.peer.code() << 16
-            // The ordinal's low bits separate the messages of one link at one instant.
-            | (event.ordinal & 0xFFFF);
+            // The index's low bits separate the messages of one link at one instant.
+            | (event.index & 0xFFFF);
         self.hash = fold(fold(fold(self.hash, event.at.as_nanos()), who), event.digest);
         self.count += 1;
     }

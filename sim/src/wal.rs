@@ -1,6 +1,6 @@
 //! A journal's file format and its recovery: a write-ahead log over any [`Storage`].
 //!
-//! **Promise.** What recovery hands out is a prefix of what was appended, in order, and holds
+//! **Guarantee.** What recovery hands out is a prefix of what was appended, in order, and holds
 //! everything that a [`Wal::sync`] covered, whatever a crash left of the rest; a torn tail is cut
 //! without a word. If something that was synced is damaged, [`Wal::open`] refuses and says where:
 //! to go on without it would un-write what others were told (Alagappan et al., "Protocol-Aware

@@ -1,4 +1,4 @@
-//! The engine's promises, one test each, on a protocol small enough to be read with them.
+//! The engine's guarantees, one test each, on a protocol small enough to be read with them.
 
 use seedfall_sim::{
     Address, Context, CrashPoint, Draw, DrawAddress, Duration, EffectKind, Fate, Kind, Network,
@@ -111,7 +111,7 @@ fn an_override_changes_the_hash_and_its_message_alone() {
         .expect("a tenth of 200 messages to n2 are lost")
         .event;
     let site = Site::Link(dropped.actor, site_end(site));
-    let address = DrawAddress { site, ordinal: dropped.ordinal };
+    let address = DrawAddress { site, index: dropped.index };
     let mut revised = cluster_with(4, BTreeMap::from([(address, Override::Nominal)]));
     revised.run_until(after(1_000));
     assert_eq!(revised.counters().dropped, plain.counters().dropped - 1);

@@ -192,7 +192,7 @@ fn a_message_that_is_released_arrives_earlier() {
     let mut world = cluster();
     world.run_until(after(12));
     let [from, to] = [Address::from(N2), Address::from(N1)];
-    let released = |ordinal, was, arrives| Released { from, to, ordinal, was, arrives };
+    let released = |index, was, arrives| Released { from, to, index, was, arrives };
     // There is none of these: another number, another time.
     world.release(&[released(1, after(15), after(12)), released(0, after(16), after(12))]);
     world.run_until(after(13));

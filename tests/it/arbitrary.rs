@@ -1,11 +1,11 @@
 //! Plans from bytes: every class of faults is spelled by some, in all its kinds, and whatever the
-//! bytes are, the plan fits its frame.
+//! bytes are, the plan fits its budget.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use seedfall::arbitrary::{Block, permitted, plan_from_blocks};
 use seedfall::net::{Disturbance, Partition};
-use seedfall::plan::{Aim, Frame};
+use seedfall::plan::{Aim, FaultBudget};
 use seedfall::sim::{
     Address, ClockFault, CrashPoint, DiskFault, Draw, Duration, EffectKind, Links, NodeId, Nodes,
     StableHasher, SystemModel, Timing,
@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const ANYTHING: SystemModel =
     SystemModel { links: Links::Arbitrary, nodes: Nodes::Byzantine, timing: Timing::Asynchronous };
 
-const FRAME: Frame =
-    Frame { model: ANYTHING, nodes: 5, clients: 3, spare: 2, faults: Duration::secs(1) };
+const BUDGET: FaultBudget =
+    FaultBudget { model: ANYTHING, nodes: 5, clients: 3, spare: 2, faults: Duration::secs(1) };
 
 /// A block of bytes that are as good as random.
 fn block(number: u32) -> Block {
@@ -30,9 +30,9 @@ fn block(number: u32) -> Block {
 }
 
 /// Entries of one block each.
-fn entries(blocks: u32, frame: &Frame) -> impl Iterator<Item = Entry> {
+fn entries(blocks: u32, budget: &FaultBudget) -> impl Iterator<Item = Entry> {
     (0..blocks).map(|number| {
-        let mut plan = plan_from_blocks(&[block(number)], frame).entries;
+        let mut plan = plan_from_blocks(&[block(number)], budget).entries;
         assert_eq!(plan.len(), 1, "a block alone always fits: {:?}", block(number));
         plan.remove(0)
     })
@@ -114,7 +114,7 @@ fn kind(fault: &Fault) -> (usize, usize) {
 fn every_class_is_spelled_by_some_bytes_in_all_its_kinds() {
     let mut seen: BTreeMap<Class, BTreeSet<usize>> = BTreeMap::new();
     let mut of: BTreeMap<Class, usize> = BTreeMap::new();
-    for Entry { fault, .. } in entries(20_000, &FRAME) {
+    for Entry { fault, .. } in entries(20_000, &BUDGET) {
         let (class, (kind, kinds)) = (fault.class(), kind(&fault));
         assert!(kind < kinds, "{fault} is kind {kind} of {kinds}");
         seen.entry(class).or_default().insert(kind);
@@ -132,13 +132,13 @@ fn every_class_is_spelled_by_some_bytes_in_all_its_kinds() {
 fn every_aim_and_way_to_lie_is_spelled_by_some_bytes() {
     let mut aims = BTreeSet::new();
     let (mut lies, mut sides, mut struck) = ([0; 5], [0; 2], BTreeSet::new());
-    for Entry { fault, aim, insists, .. } in entries(20_000, &FRAME) {
+    for Entry { fault, aim, retargets, .. } in entries(20_000, &BUDGET) {
         let aim = match aim {
             Aim::Named => 0,
             Aim::Leader => 1,
             Aim::EveryLeader { .. } => 2,
         };
-        aims.insert((fault.class(), aim, insists));
+        aims.insert((fault.class(), aim, retargets));
         struck.extend(fault.node());
         match &fault {
             Fault::Lie { lies: one, .. } => {
@@ -152,19 +152,19 @@ fn every_aim_and_way_to_lie_is_spelled_by_some_bytes() {
         }
     }
     for class in Class::ALL {
-        for (aim, insists) in (0..3).flat_map(|aim| [(aim, false), (aim, true)]) {
+        for (aim, retargets) in (0..3).flat_map(|aim| [(aim, false), (aim, true)]) {
             // Whoever is struck by one of these is lost for good, at every election another one.
             let expected = aim < 2 || !class.takes_a_node();
-            assert_eq!(aims.contains(&(class, aim, insists)), expected, "{} {aim}", class.name());
+            assert_eq!(aims.contains(&(class, aim, retargets)), expected, "{} {aim}", class.name());
         }
     }
     assert!(lies.iter().all(|ppm| *ppm > 0), "{lies:?}");
     assert!(sides.iter().all(|count| *count > 0), "with clients and without: {sides:?}");
-    assert_eq!(struck.len(), FRAME.nodes, "any node");
+    assert_eq!(struck.len(), BUDGET.nodes, "any node");
 }
 
-/// Frames of every model, also the narrowest.
-fn frames() -> impl Strategy<Value = Frame> {
+/// Budgets of every model, also the narrowest.
+fn budgets() -> impl Strategy<Value = FaultBudget> {
     let links = prop_oneof![Just(Links::Reliable), Just(Links::FairLoss), Just(Links::Arbitrary)];
     let nodes =
         prop_oneof![Just(Nodes::CrashStop), Just(Nodes::CrashRecovery), Just(Nodes::Byzantine)];
@@ -178,46 +178,42 @@ fn frames() -> impl Strategy<Value = Frame> {
         nodes,
         timing,
     });
-    (model, 1_usize..10, 0_usize..4, 0_usize..4).prop_map(|(model, nodes, clients, spare)| Frame {
-        model,
-        nodes,
-        clients,
-        spare: spare.min(nodes),
-        faults: Duration::secs(1),
+    (model, 1_usize..10, 0_usize..4, 0_usize..4).prop_map(|(model, nodes, clients, spare)| {
+        FaultBudget { model, nodes, clients, spare: spare.min(nodes), faults: Duration::secs(1) }
     })
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_a_plan_that_fits_any_frame(
-        frame in frames(),
+        budget in budgets(),
         blocks in vec(any::<Block>(), 0..40),
         out in any::<usize>(),
     ) {
-        let plan = plan_from_blocks(&blocks, &frame);
-        prop_assert_eq!(plan.check(&frame), Ok(()));
+        let plan = plan_from_blocks(&blocks, &budget);
+        prop_assert_eq!(plan.check(&budget), Ok(()));
         prop_assert!(plan.entries.len() <= blocks.len());
         // Where all of it fits, each block is one fault, and leaving it out leaves that one out.
         if let Some(out) = out.checked_rem(blocks.len()) && plan.entries.len() == blocks.len() {
             let (mut fewer, mut less) = (blocks, plan);
             fewer.remove(out);
             less.entries.remove(out);
-            prop_assert_eq!(plan_from_blocks(&fewer, &frame), less);
+            prop_assert_eq!(plan_from_blocks(&fewer, &budget), less);
         }
     }
 
     #[test]
-    fn whatever_a_frame_permits_is_spelled_by_some_byte(frame in frames()) {
-        let classes = permitted(&frame);
+    fn whatever_a_budget_permits_is_spelled_by_some_byte(budget in budgets()) {
+        let classes = permitted(&budget);
         let first = |byte: u8| [byte, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let of = |byte: u8| {
-            plan_from_blocks(&[first(byte)], &frame).entries.remove(0).fault.class()
+            plan_from_blocks(&[first(byte)], &budget).entries.remove(0).fault.class()
         };
         let spelled: Vec<Class> = (0..classes.len() as u8).map(of).collect();
         prop_assert_eq!(&spelled, &classes);
         for class in Class::ALL {
-            let fits = frame.spare > 0 || !class.takes_a_node();
-            prop_assert_eq!(classes.contains(&class), class.permitted_by(frame.model) && fits);
+            let fits = budget.spare > 0 || !class.takes_a_node();
+            prop_assert_eq!(classes.contains(&class), class.permitted_by(budget.model) && fits);
         }
     }
 }
@@ -230,6 +226,6 @@ fn any_address_can_be_clogged() {
         _ => None,
     };
     let clogs: BTreeSet<(Address, Address)> =
-        entries(20_000, &FRAME).filter_map(|entry| ends(&entry.fault)).collect();
+        entries(20_000, &BUDGET).filter_map(|entry| ends(&entry.fault)).collect();
     assert_eq!(clogs.len(), 8 * 7, "5 nodes and 3 clients, each to each other");
 }

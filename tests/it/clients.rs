@@ -7,8 +7,8 @@ use seedfall::sim::{
     Site, SystemModel,
 };
 use seedfall::{
-    Cluster, Conclusion, Expect, FailureKind, Horizon, Invocation, Judgement, OperationId, Promise,
-    Reply, Report, Runnable, Scenario, Swarm, Trial, Workload, always, eventually,
+    Cluster, Conclusion, Expect, FailureKind, Horizon, Invocation, Judgement, OperationId,
+    Property, Reply, Report, Runnable, Scenario, Swarm, Trial, Workload, always, eventually,
     every_operation_completes,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +52,7 @@ fn scenario(mute: bool, workload: Measured) -> Scenario<Measure, Vec<u32>, usize
         workload,
         faults: Swarm::NONE,
         horizon: Horizon::SHORT,
-        promises: vec![always("measured rightly", |history: &History<Vec<u32>, usize>| {
+        properties: vec![always("measured rightly", |history: &History<Vec<u32>, usize>| {
             let wrong = history.operations.iter().position(|operation| {
                 operation.outcome.output().is_some_and(|length| *length != operation.input.len())
             });
@@ -130,7 +130,7 @@ fn any_four_choices_can_be_overridden_and_be_the_simplest() {
     // The draws of its input, in the order in which they were made: what shrinking will look for.
     let site = Site::Client(third.client);
     let mut inputs = report.draws.iter().map(|(address, _)| *address).filter(|address| {
-        address.site == site && Choices::begin(address.ordinal).0 == u64::from(3 * 64 + 1_u32)
+        address.site == site && Choices::begin(address.index).0 == u64::from(3 * 64 + 1_u32)
     });
     let (first, hundredth) = (inputs.next().unwrap(), inputs.nth(98).unwrap());
     for (draw, value, at, becomes) in [
@@ -147,15 +147,15 @@ fn any_four_choices_can_be_overridden_and_be_the_simplest() {
     }
 }
 
-fn mute(more: Option<Promise<Measure, Vec<u32>, usize>>) -> Report {
+fn mute(more: Option<Property<Measure, Vec<u32>, usize>>) -> Report {
     let nothing = Workload::short(|_, _| Vec::new(), |_, _: &Vec<u32>| Vec::new(), Reply::Done);
     let mut scenario = scenario(true, nothing);
-    scenario.promises.extend(more);
+    scenario.properties.extend(more);
     scenario.run(&Trial::of(Seed(1)))
 }
 
 #[test]
-fn operations_need_not_complete_unless_it_is_promised() {
+fn operations_need_not_complete_unless_that_is_a_property() {
     let report = mute(None);
     // It ends as soon as all are given up, long before the horizon.
     assert!(matches!(report.conclusion(), Conclusion::Vacuous(_)), "{:?}", report.conclusion());
@@ -170,12 +170,12 @@ fn operations_need_not_complete_unless_it_is_promised() {
 }
 
 #[test]
-fn a_client_that_waits_at_the_horizon_breaks_nothing_but_that_promise() {
-    let patient = |promise| {
+fn a_client_that_waits_at_the_horizon_breaks_nothing_but_that_property() {
+    let patient = |property| {
         let nothing = Workload::short(|_, _| Vec::new(), |_, _: &Vec<u32>| Vec::new(), Reply::Done);
         let workload = Workload { patience: Duration::secs(60), ..nothing };
         let mut scenario = scenario(true, workload);
-        scenario.promises.push(promise);
+        scenario.properties.push(property);
         scenario.run(&Trial::of(Seed(1)))
     };
     let settled = eventually("the node is there", |nodes: &[Option<&Measure>]| {

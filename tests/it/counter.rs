@@ -4,7 +4,7 @@
 use seedfall::checkers::{self, Budget, History, Model, Verdict};
 use seedfall::sim::{Context, Duration, NodeId, Protocol, RequestId, Seed, SystemModel};
 use seedfall::{
-    Cluster, Expect, Horizon, Judgement, Promise, Reply, Runnable, Scenario, Swarm, Trial,
+    Cluster, Expect, Horizon, Judgement, Property, Reply, Runnable, Scenario, Swarm, Trial,
     Workload, always, every_operation_completes,
 };
 use std::collections::BTreeMap;
@@ -105,7 +105,7 @@ type CounterScenario = Scenario<Counter, u64, u64>;
 
 /// Of five nodes clients find the one that counts by guessing, and give up after three guesses:
 /// while faults last, up to two thirds of the adds are indeterminate.
-fn scenario(habit: Habit, promise: Promise<Counter, u64, u64>) -> CounterScenario {
+fn scenario(habit: Habit, property: Property<Counter, u64, u64>) -> CounterScenario {
     Scenario {
         name: "counter",
         story: "One of five nodes counts.",
@@ -119,7 +119,7 @@ fn scenario(habit: Habit, promise: Promise<Counter, u64, u64>) -> CounterScenari
         ),
         faults: Swarm::ALL,
         horizon: Horizon::SHORT,
-        promises: vec![promise, every_operation_completes()],
+        properties: vec![property, every_operation_completes()],
         expect: Expect::Holds,
     }
 }

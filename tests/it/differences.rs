@@ -102,7 +102,7 @@ fn of_two_seeds_the_named_draw_brings_the_event_about() {
             };
             // A draw that was made as the run began is not in its log; the seed says it.
             let mut draws = seedfall::sim::Draws::new(from.trial.seed, 3, 5);
-            let mut opening = draws.at(draw.site, draw.ordinal);
+            let mut opening = draws.at(draw.site, draw.index);
             let opening = [opening.word(), opening.word(), opening.word(), opening.word()];
             let value = value(from).unwrap_or(Override::Words(opening));
             let mut trial = to.trial.clone();

@@ -8,8 +8,8 @@ use seedfall_scenarios::{byzantine_generals, raft_byzantine, raft_kv};
 
 /// The swizzles of a seed.
 fn swizzles(seed: u64) -> Vec<Entry> {
-    let frame = raft_kv::five().frame();
-    Swarm { swizzles: 1, ..Swarm::NONE }.draw(Seed(seed), &frame).entries
+    let budget = raft_kv::five().fault_budget();
+    Swarm { swizzles: 1, ..Swarm::NONE }.draw(Seed(seed), &budget).entries
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn no_more_nodes_are_two_than_can_be_spared() {
         lasts: Duration::millis(10),
         fault: Fault::Twins { node: seedfall::sim::NodeId::new(node), round: Duration::millis(20) },
         aim: seedfall::plan::Aim::Named,
-        insists: false,
+        retargets: false,
     };
-    let frame = byzantine_generals::four().frame();
+    let budget = byzantine_generals::four().fault_budget();
     let one = seedfall::FaultPlan { entries: vec![twins(0, 0)] };
-    assert_eq!(one.check(&frame), Ok(()));
+    assert_eq!(one.check(&budget), Ok(()));
     let two = seedfall::FaultPlan { entries: vec![twins(0, 0), twins(20, 1)] };
-    assert!(matches!(two.check(&frame), Err(seedfall::plan::PlanError::TooMany { spare: 1, .. })));
+    assert!(matches!(two.check(&budget), Err(seedfall::plan::PlanError::TooMany { spare: 1, .. })));
 }

@@ -10,7 +10,7 @@
 //! - `verdicts`: each way in which a run can end; `outcomes`: code that panics, hangs, eats memory
 //!   or reads the machine, and what is expected to break; `door`: the `cargo test` door;
 //! - `faults`: swizzles and twins do what their names say;
-//! - `shrinking`: what a shrunk run promises; `stories`: what is told of it; `points`: where a
+//! - `shrinking`: what a shrunk run guarantees; `stories`: what is told of it; `points`: where a
 //!   failure is decided;
 //! - `differences`: what `diff` finds;
 //! - `museum`: the page of the planted bugs is generated;

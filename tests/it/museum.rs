@@ -76,7 +76,7 @@ fn the_page_tells_what_was_measured_and_what_was_not() {
     }
     let line = |bug: &str, found: bool, seeds: u64| {
         format!(
-            "{{\"bug\":\"{bug}\",\"found\":{found},\"promise\":\"always {bug}\",\"seeds\":{seeds},\
+            "{{\"bug\":\"{bug}\",\"found\":{found},\"property\":\"always {bug}\",\"seeds\":{seeds},\
              \"seconds\":0.126}}\n"
         )
     };

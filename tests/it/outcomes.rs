@@ -41,16 +41,16 @@ fn a_panic_names_who_panicked_where_and_in_which_event() {
     assert!(why.starts_with("n1 panicked in `on_request` at tests/it/verdicts.rs:"), "{why}");
 
     let (kind, why) = told(&with(|scenario| {
-        scenario.promises.push(always("careful", |_| panic!("I do not judge")));
+        scenario.properties.push(always("careful", |_| panic!("I do not judge")));
     }));
     assert_eq!(kind, FailureKind::Crash);
     assert!(why.starts_with("the property `careful` panicked at tests/it/outcomes.rs:"), "{why}");
     let (_, why) = told(&with(|scenario| {
-        scenario.promises.push(invariant("watchful", |_: NodeId, _: &One| panic!("I saw it")));
+        scenario.properties.push(invariant("watchful", |_: NodeId, _: &One| panic!("I saw it")));
     }));
     assert!(why.starts_with("the property `watchful` panicked"), "{why}");
     let (_, why) = told(&with(|scenario| {
-        scenario.promises.push(eventually("patient", |_: &[Option<&One>]| panic!("enough")));
+        scenario.properties.push(eventually("patient", |_: &[Option<&One>]| panic!("enough")));
     }));
     assert!(why.starts_with("the property `patient` panicked"), "{why}");
     let (kind, why) = told(&with(|scenario| {
@@ -67,7 +67,7 @@ fn a_panic_names_who_panicked_where_and_in_which_event() {
 #[test]
 fn a_sweep_goes_on_after_panics_of_every_kind() {
     let property = with(|scenario| {
-        scenario.promises.push(always("careful", |_| panic!("I do not judge")));
+        scenario.properties.push(always("careful", |_| panic!("I do not judge")));
     });
     for scenario in [scenario_of(Habit::Stillborn), scenario_of(Habit::Fragile), property] {
         let summary = swept(&scenario, 20);
@@ -84,7 +84,7 @@ fn an_error_of_the_scenario_itself_says_what_is_wrong() {
         let why = check_seed(&Scenario { name, ..scenario_of(Habit::Correct) }, 1);
         assert!(why.is_err_and(|why| why.contains("lower-case letters")), "{name}");
     }
-    let why = refused(|scenario| scenario.promises.push(sometimes("linearizable")));
+    let why = refused(|scenario| scenario.properties.push(sometimes("linearizable")));
     assert!(why.contains("two properties are named `linearizable`"), "{why}");
     let why = refused(|scenario| {
         scenario.expect = Expect::Violates { properties: &["linear"], because: "a slip" };
@@ -110,7 +110,7 @@ fn what_reads_the_machine_is_found_out_though_every_property_holds() {
 fn a_failure_that_cannot_be_repeated_says_so_first() {
     let failing = with(|scenario| {
         scenario.config = Habit::Counts;
-        scenario.promises.push(always("impossible", |_| Judgement::Violated {
+        scenario.properties.push(always("impossible", |_| Judgement::Violated {
             reason: "always".to_owned(),
             operation: None,
             core: Vec::new(),
@@ -136,7 +136,7 @@ fn a_run_that_does_not_end_is_a_verdict_and_the_sweep_goes_on() {
     assert_eq!((alone.seed, alone.event), (failure.seed, failure.event));
 
     let slow = with(|scenario| {
-        scenario.promises.push(always("thorough", |_| forever()));
+        scenario.properties.push(always("thorough", |_| forever()));
     });
     let failure = watched(&slow, &Trial::of(Seed(1)), &limits).expect_err("it hangs");
     assert!(failure.explanation.contains("judging `always thorough`"), "{failure}");
@@ -178,7 +178,7 @@ fn the_same_seeds_report_the_same_on_any_number_of_threads() {
 fn a_stall_hides_no_broken_history_and_a_second_failure_is_not_hidden_by_the_first() {
     // It lies, and then says nothing any more: the run stalls.
     let report = scenario_of(Habit::LiesThenMute).run(&Trial::of(Seed(1)));
-    let broken: Vec<_> = report.failures.iter().map(|failure| failure.promise.as_str()).collect();
+    let broken: Vec<_> = report.failures.iter().map(|failure| failure.property.as_str()).collect();
     assert_eq!(broken, ["always linearizable", "eventually every operation completes"]);
     let odd = |name| {
         invariant(name, |_: NodeId, one: &One| match one.value() % 2 {
@@ -186,9 +186,9 @@ fn a_stall_hides_no_broken_history_and_a_second_failure_is_not_hidden_by_the_fir
             _ => Err("odd".to_owned()),
         })
     };
-    let report = with(|scenario| scenario.promises.extend([odd("even"), odd("not odd")]))
+    let report = with(|scenario| scenario.properties.extend([odd("even"), odd("not odd")]))
         .run(&Trial::of(Seed(1)));
-    let broken: Vec<_> = report.failures.iter().map(|failure| failure.promise.as_str()).collect();
+    let broken: Vec<_> = report.failures.iter().map(|failure| failure.property.as_str()).collect();
     assert_eq!(broken, ["always even", "always not odd"], "both in one event");
 }
 
@@ -219,7 +219,7 @@ fn a_wait_is_expected_only_if_it_is_the_wait_that_must_be() {
     fn scenario(value: fn(u64) -> u64) -> OneScenario {
         let mut scenario = scenario_of(Habit::Correct);
         scenario.config = Habit::Writes(value);
-        scenario.promises.push(eventually("a sign", |_: &[Option<&One>]| Err("none".to_owned())));
+        scenario.properties.push(eventually("a sign", |_: &[Option<&One>]| Err("none".to_owned())));
         scenario.expect = Expect::Blocks { property: "a sign", because: "none comes", judge: must };
         scenario
     }
@@ -234,10 +234,10 @@ fn a_wait_is_expected_only_if_it_is_the_wait_that_must_be() {
 }
 
 #[test]
-fn a_scenario_that_promises_nothing_is_vacuous() {
-    let summary = swept(&with(|scenario| scenario.promises.clear()), 20);
+fn a_scenario_without_properties_is_vacuous() {
+    let summary = swept(&with(|scenario| scenario.properties.clear()), 20);
     assert_eq!((summary.vacuous, summary.passed), (20, 0));
-    let why = check_seed(&with(|scenario| scenario.promises.clear()), 36).expect_err("vacuous");
+    let why = check_seed(&with(|scenario| scenario.properties.clear()), 36).expect_err("vacuous");
     assert!(why.contains("no property"), "{why}");
 }
 

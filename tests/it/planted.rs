@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 /// Bugs of the journal are proved by the tests of the engine that their heads name: most of them
-/// show in a refusal to start, which no promise of a protocol forbids.
+/// show in a refusal to start, which no property of a protocol forbids.
 #[test]
 fn every_bug_of_the_journal_applies_and_names_the_test_that_finds_it() {
     let folder = root().join("tests/planted-journal");

@@ -126,7 +126,7 @@ fn a_fix_comes_too_late_from_some_step_on() {
         ),
         faults: copied_register::scenario().faults,
         horizon: copied_register::scenario().horizon,
-        promises: vec![seedfall::linearizable(Register { initial: 0 })],
+        properties: vec![seedfall::linearizable(Register { initial: 0 })],
         expect: Expect::Violates { properties: &["linearizable"], because: "it reads a copy" },
     };
     let failing = (0..100).map(|seed| Trial::of(Seed(seed))).find(|trial| fails(&scenario, trial));

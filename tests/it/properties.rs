@@ -201,7 +201,7 @@ proptest! {
                 3 | 4 if !jams.is_empty() => {
                     let (kind, until) = jams.remove(lasts as usize % jams.len());
                     for freed in wire.end(&kinds[kind], until, now) {
-                        let (_, arrives) = &mut messages[freed.ordinal as usize];
+                        let (_, arrives) = &mut messages[freed.index as usize];
                         prop_assert_eq!((freed.from, freed.to, freed.was), (from, to, *arrives));
                         prop_assert!(freed.arrives < freed.was);
                         *arrives = freed.arrives;
@@ -228,6 +228,6 @@ proptest! {
             }
         }
         let end = now + Duration::secs(1);
-        prop_assert!(wire.is_calm(end));
+        prop_assert!(wire.is_undisturbed(end));
     }
 }

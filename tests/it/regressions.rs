@@ -70,7 +70,7 @@ fn a_case_is_never_silently_green() {
     };
     // The bug is there.
     let told = check(&case);
-    assert!(told.contains("a promise is broken") && !told.contains("stale"), "{told}");
+    assert!(told.contains("a property is violated") && !told.contains("stale"), "{told}");
     // The code has changed: the chain stands for it.
     let mut stale = case.clone();
     let digit = if stale.expect.chain.as_bytes()[40] == b'0' { "1" } else { "0" };

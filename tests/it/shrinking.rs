@@ -1,4 +1,4 @@
-//! What shrinking promises: the same failure, nothing in it that could be left out, and the same
+//! What shrinking guarantees: the same failure, nothing in it that could be left out, and the same
 //! result every time.
 
 use seedfall::case::{Case, Replayed};
@@ -74,7 +74,7 @@ fn a_shrunk_run_ends_with_what_breaks_it() {
 
 /// Only so may a shrunk run be cut short: whoever keeps an `always` to the end keeps it throughout.
 #[test]
-fn a_run_that_passes_breaks_no_promise_when_it_is_cut_short() {
+fn a_run_that_passes_violates_no_property_when_it_is_cut_short() {
     for scenario in seedfall_scenarios::all() {
         for seed in 0..2 {
             let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(seed)) };
@@ -150,14 +150,14 @@ fn a_shrink_that_has_no_time_says_so() {
 
 /// The draw that decided when it arrives.
 fn draw(event: &Event) -> DrawAddress {
-    DrawAddress { site: Site::Link(event.peer, event.actor), ordinal: event.ordinal }
+    DrawAddress { site: Site::Link(event.peer, event.actor), index: event.index }
 }
 
 /// Every arrival of the small run either matters or can be lost; together they can be.
 #[test]
 fn what_matters_is_what_cannot_be_lost() {
     let (scenario, small) = small();
-    let matter = small.matter.clone().expect("asked, and a broken safety promise");
+    let matter = small.matter.clone().expect("asked, and a broken safety property");
     assert!(0 < matter.matter && matter.matter <= matter.arrivals, "{matter:?}");
     assert!(!matter.draws.is_empty(), "{matter:?}");
     let same = small.failure().map(|failure| failure.fingerprint.clone());
@@ -175,7 +175,7 @@ fn what_matters_is_what_cannot_be_lost() {
     // Nothing in the part arrives that did not in the run that is told.
     let part = Trial { recording: Recording::Full, ..only(&matters) };
     for event in arrivals(&scenario.run(&part).trace) {
-        let like = |one: &&Event| Event { ordinal: event.ordinal, ..**one } == event;
+        let like = |one: &&Event| Event { index: event.index, ..**one } == event;
         assert!(matters.iter().any(|one| like(&one)), "{event:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What stories promise: they hold the cause, and they are of one failure.
+//! What stories guarantee: they hold the cause, and they are of one failure.
 
 use seedfall::checkers::models::{Register, RegisterInput, RegisterOutput};
 use seedfall::explain::{End, Explanation, examine};
@@ -9,24 +9,24 @@ use seedfall::sim::{
     Context, Duration, NodeId, Nominal, Protocol, Recording, RequestId, Seed, SystemModel,
 };
 use seedfall::{
-    Cluster, Expect, Horizon, Promise, Reply, Runnable, Scenario, Swarm, Trial, Workload,
+    Cluster, Expect, Horizon, Property, Reply, Runnable, Scenario, Swarm, Trial, Workload,
 };
 use seedfall_scenarios::copied_register;
 
 type Ask = RegisterInput<u64>;
 type Answer = RegisterOutput<u64>;
 
-/// A scenario of one register, whose right promise is that it is linearizable.
+/// A scenario of one register, whose right property is that it is linearizable.
 fn scenario<P>(
     name: &'static str,
     nodes: usize,
-    more: Vec<Promise<P, Ask, Answer>>,
+    more: Vec<Property<P, Ask, Answer>>,
 ) -> Scenario<P, Ask, Answer>
 where
     P: Protocol<Config = (), Request = Ask, Response = Answer> + 'static,
 {
-    let mut promises = vec![seedfall::linearizable(Register { initial: 0 })];
-    promises.extend(more);
+    let mut properties = vec![seedfall::linearizable(Register { initial: 0 })];
+    properties.extend(more);
     Scenario {
         name,
         story: "A register.",
@@ -43,7 +43,7 @@ where
         ),
         faults: Swarm::NONE,
         horizon: Horizon::SHORT,
-        promises,
+        properties,
         expect: Expect::Holds,
     }
 }
@@ -158,7 +158,7 @@ impl Protocol for Once {
 
 fn loss(ppm: u32, lasts: Duration) -> FaultPlan {
     let fault = Fault::Wire(Disturbance::Loss { ppm });
-    let entry = Entry { at: Duration::ZERO, lasts, fault, aim: Aim::Named, insists: false };
+    let entry = Entry { at: Duration::ZERO, lasts, fault, aim: Aim::Named, retargets: false };
     FaultPlan { entries: vec![entry] }
 }
 

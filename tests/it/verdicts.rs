@@ -8,7 +8,7 @@ use seedfall::sim::{
 use seedfall::sweep::{COVERAGE_FROM, Meaning, Sweep, all_cores, sweep};
 use seedfall::{
     Aim, Class, Cluster, Conclusion, Entry, Expect, Failure, FailureKind, Fault, FaultPlan,
-    Horizon, PlanError, Promise, Reply, Report, Runnable, Scenario, Swarm, Trial, Workload,
+    Horizon, PlanError, Property, Reply, Report, Runnable, Scenario, Swarm, Trial, Workload,
     eventually, every_operation_completes, invariant, linearizable, sometimes,
 };
 
@@ -178,14 +178,14 @@ pub(crate) fn scenario_of(habit: Habit) -> OneScenario {
         ),
         faults: Swarm::NONE,
         horizon: Horizon::SHORT,
-        promises: vec![linearizable(Register { initial: 0 }), every_operation_completes()],
+        properties: vec![linearizable(Register { initial: 0 }), every_operation_completes()],
         expect: Expect::Holds,
     }
 }
 
-fn with(promise: Promise<One, In<u64>, Out<u64>>) -> OneScenario {
+fn with(property: Property<One, In<u64>, Out<u64>>) -> OneScenario {
     let mut scenario = scenario_of(Habit::Correct);
-    scenario.promises.push(promise);
+    scenario.properties.push(property);
     scenario
 }
 
@@ -209,7 +209,7 @@ fn a_correct_run_passes() {
 fn a_wrong_answer_is_a_safety_failure_that_names_the_operation() {
     let failure = failure(&scenario_of(Habit::Liar));
     assert_eq!(failure.kind, FailureKind::Safety);
-    assert_eq!(failure.promise, "always linearizable");
+    assert_eq!(failure.property, "always linearizable");
     assert!(failure.operations.iter().any(|line| line.starts_with("> c")), "{failure}");
     let told = failure.to_string();
     assert!(told.trim_end().ends_with("cargo run --release -- replay one-node --seed 1"), "{told}");
@@ -247,7 +247,7 @@ fn an_invariant_is_watched_while_the_run_goes_on() {
     };
     let failure = failure(&with(invariant("small values", small)));
     assert_eq!(
-        (failure.kind, failure.promise.as_str()),
+        (failure.kind, failure.property.as_str()),
         (FailureKind::Safety, "always small values")
     );
     let end = scenario_of(Habit::Correct).run(&Trial::of(Seed(1)));
@@ -274,7 +274,7 @@ fn a_run_without_operations_is_vacuous() {
 fn crash(at: u64, lasts: u64) -> Entry {
     let fault = Fault::Crash { node: NodeId::new(0), point: None, down: Duration::ZERO };
     let (at, lasts) = (Duration::millis(at), Duration::millis(lasts));
-    Entry { at, lasts, fault, aim: Aim::Named, insists: false }
+    Entry { at, lasts, fault, aim: Aim::Named, retargets: false }
 }
 
 #[test]
@@ -313,8 +313,9 @@ fn a_class_that_never_has_an_effect_makes_the_sweep_vacuous() {
 
 #[test]
 fn what_looks_for_work_strikes_when_there_is_some() {
-    let fires = |at, lasts, fault: Fault, insists| {
-        let plan = Some(FaultPlan { entries: vec![Entry { fault, insists, ..crash(at, lasts) }] });
+    let fires = |at, lasts, fault: Fault, retargets| {
+        let plan =
+            Some(FaultPlan { entries: vec![Entry { fault, retargets, ..crash(at, lasts) }] });
         let report = scenario_of(Habit::Correct).run(&Trial { plan, ..Trial::of(Seed(1)) });
         assert_eq!(report.conclusion(), Conclusion::Passed);
         report.fired[0].1
@@ -331,41 +332,41 @@ fn what_looks_for_work_strikes_when_there_is_some() {
     (idle.workload.operations, idle.workload.final_operations) = (0, 1);
     let wrong = DiskFault::WriteError { after: 0 };
     let fault = Fault::Disk { node: NodeId::new(0), wrong };
-    let entries = vec![Entry { fault, insists: true, ..crash(20, 600) }];
+    let entries = vec![Entry { fault, retargets: true, ..crash(20, 600) }];
     let report = idle.run(&Trial { plan: Some(FaultPlan { entries }), ..Trial::of(Seed(1)) });
     assert_eq!(report.fired, [(Class::DiskError, false)]);
 }
 
 #[test]
 fn a_plan_that_exceeds_its_model_is_refused() {
-    let mut frame = scenario_of(Habit::Correct).frame();
+    let mut budget = scenario_of(Habit::Correct).fault_budget();
     let plan = FaultPlan { entries: vec![crash(100, 500)] };
-    assert_eq!(plan.check(&frame), Ok(()));
+    assert_eq!(plan.check(&budget), Ok(()));
     let late = FaultPlan { entries: vec![crash(900, 500)] };
-    assert!(matches!(late.check(&frame), Err(PlanError::TooLong { entry: 0, .. })));
+    assert!(matches!(late.check(&budget), Err(PlanError::TooLong { entry: 0, .. })));
     let fault = Fault::Pause { node: NodeId::new(7) };
     let stranger = FaultPlan { entries: vec![Entry { fault, ..crash(100, 500) }] };
-    assert!(matches!(stranger.check(&frame), Err(PlanError::Nobody { entry: 0, .. })));
-    frame.model = SystemModel {
+    assert!(matches!(stranger.check(&budget), Err(PlanError::Nobody { entry: 0, .. })));
+    budget.model = SystemModel {
         links: Links::Reliable,
         nodes: Nodes::CrashStop,
         timing: Timing::Synchronous,
     };
-    assert!(matches!(plan.check(&frame), Err(PlanError::ExceedsModel { .. })));
-    let drawn = (0..200).map(|seed| Swarm::ALL.draw(Seed(seed), &frame));
+    assert!(matches!(plan.check(&budget), Err(PlanError::ExceedsModel { .. })));
+    let drawn = (0..200).map(|seed| Swarm::ALL.draw(Seed(seed), &budget));
     assert!(drawn.into_iter().all(|plan| plan.entries.is_empty()), "nothing is permitted");
 }
 
 #[test]
 fn drawn_plans_fit_their_frame_and_use_every_class() {
-    let mut frame = seedfall_scenarios::all()[0].frame();
-    frame.model.links = Links::Arbitrary;
-    frame.model.nodes = Nodes::Byzantine;
-    assert!(frame.spare > 0, "or nothing may be stopped, wiped or made to lie");
+    let mut budget = seedfall_scenarios::all()[0].fault_budget();
+    budget.model.links = Links::Arbitrary;
+    budget.model.nodes = Nodes::Byzantine;
+    assert!(budget.spare > 0, "or nothing may be stopped, wiped or made to lie");
     let mut classes = std::collections::BTreeMap::<Class, u32>::new();
     for seed in 0..500 {
-        let plan = Swarm::ALL.draw(Seed(seed), &frame);
-        assert_eq!(plan.check(&frame), Ok(()), "seed {seed}");
+        let plan = Swarm::ALL.draw(Seed(seed), &budget);
+        assert_eq!(plan.check(&budget), Ok(()), "seed {seed}");
         let own: std::collections::BTreeSet<_> =
             plan.entries.iter().map(|entry| entry.fault.class()).collect();
         own.into_iter().for_each(|class| *classes.entry(class).or_default() += 1);
@@ -382,7 +383,7 @@ fn a_sometimes_that_is_never_reached_makes_the_sweep_vacuous() {
         let plan = Sweep { seeds: 0..seeds, ..Sweep::new(all_cores()) };
         sweep(&scenario, &plan, &|_| ()).meaning(&scenario)
     };
-    assert_eq!(meaning(10), Meaning::Good, "too few seeds to say");
+    assert_eq!(meaning(10), Meaning::AsExpected, "too few seeds to say");
     let vacuous = Meaning::Vacuous("never reached: never said".to_owned());
     assert_eq!(meaning(COVERAGE_FROM), vacuous);
 }

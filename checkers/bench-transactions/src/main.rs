@@ -32,8 +32,8 @@ struct Case {
 enum What {
     Level(Level),
     Weak(WeakLevel),
-    Stamps(timestamps::Promise),
-    Online(timestamps::Promise),
+    Stamps(timestamps::Property),
+    Online(timestamps::Property),
 }
 
 fn cases() -> Vec<Case> {
@@ -83,21 +83,21 @@ fn cases() -> Vec<Case> {
         case(
             "stamps si 1e6",
             register(Snapshot, 1_000_000),
-            What::Stamps(timestamps::Promise::SnapshotIsolation),
+            What::Stamps(timestamps::Property::SnapshotIsolation),
             false,
             1.0,
         ),
         case(
             "stamps ser 1e6",
             register(StrictSerializable, 1_000_000),
-            What::Stamps(timestamps::Promise::Serializability),
+            What::Stamps(timestamps::Property::Serializability),
             false,
             1.0,
         ),
         case(
             "online si 1e6",
             register(Snapshot, 1_000_000),
-            What::Online(timestamps::Promise::SnapshotIsolation),
+            What::Online(timestamps::Property::SnapshotIsolation),
             false,
             2.0,
         ),
@@ -229,10 +229,10 @@ fn run_ours(case: &Case) {
     let status = match case.what {
         What::Level(level) => check(&history, level).map(|report| report.status()),
         What::Weak(level) => weak::check(&history, level).map(|report| report.status()),
-        What::Stamps(promise) => {
-            timestamps::replay(&history, &stamps, promise).map(|replay| status(replay.holds()))
+        What::Stamps(property) => {
+            timestamps::replay(&history, &stamps, property).map(|replay| status(replay.holds()))
         }
-        What::Online(promise) => Ok(status(online(&history, &stamps, promise))),
+        What::Online(property) => Ok(status(online(&history, &stamps, property))),
     };
     let end = cpu();
     let verdict = status.map_or("error".to_owned(), |status| format!("{status:?}"));
@@ -247,14 +247,14 @@ fn status(holds: bool) -> Status {
 fn online(
     history: &TransactionHistory,
     stamps: &[Option<timestamps::Stamp>],
-    promise: timestamps::Promise,
+    property: timestamps::Property,
 ) -> bool {
     let mut order: Vec<(u64, u32)> = (0u32..)
         .zip(stamps)
         .filter_map(|(t, stamp)| stamp.map(|stamp| (stamp.commit, t)))
         .collect();
     order.sort_unstable();
-    let mut monitor = timestamps::Monitor::new(promise);
+    let mut monitor = timestamps::Monitor::new(property);
     for (count, (commit, t)) in order.into_iter().enumerate() {
         if let Some(stamp) = stamps[t as usize] {
             monitor.commit(t, history.process(t), stamp, &history.transaction(t));

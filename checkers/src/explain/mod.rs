@@ -29,7 +29,7 @@ pub fn operation<I: Debug, O: Debug>(operation: &Operation<I, O>) -> String {
     }
 }
 
-/// Explains a verdict in text: what was promised, the operation that breaks it, the few that forbid
+/// Explains a verdict in text: the property, the operation that breaks it, the few that forbid
 /// it, drawn over time, and the longest prefix that can be explained.
 pub fn text<I: Debug, O: Debug>(history: &History<I, O>, verdict: &Verdict) -> String {
     let mut text = String::new();

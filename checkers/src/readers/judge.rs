@@ -1,4 +1,4 @@
-//! One door for every promise that a file can be judged by: a name, a history, an answer with its
+//! One door for every property that a file can be judged by: a name, a history, an answer with its
 //! evidence in words.
 
 use super::{Datum, ModelName, RawHistory, RawOperation, ReadError, Typed};
@@ -13,10 +13,10 @@ use crate::weak::{
 };
 use rustc_hash::FxHashMap;
 
-/// A promise that a history can be judged by.
+/// A property that a history can be judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Promise {
+pub enum Property {
     /// Linearizability with respect to a model.
     Linearizable(ModelName),
     /// Sequential consistency of registers.
@@ -62,7 +62,7 @@ const SHRINKING: u64 = 1_000_000;
 /// Most operations of a core that are told.
 const SHOWN: usize = 60;
 
-impl Promise {
+impl Property {
     /// Every name, with what it means.
     pub const NAMES: [(&'static str, &'static str); 33] = [
         ("register", "linearizable registers with read, write, cas"),
@@ -100,7 +100,7 @@ impl Promise {
         ("exact-causal", "transactions over registers, decided exactly"),
     ];
 
-    /// The promise of a name.
+    /// The property of a name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
@@ -123,7 +123,7 @@ impl Promise {
             .or_else(|| Level::from_name(name).map(Self::Isolation))
     }
 
-    /// The promises that a history's operations fit, the strongest of a kind: what `auto` offers.
+    /// The properties that a history's operations fit, the strongest of a kind: what `auto` offers.
     #[must_use]
     pub fn fitting(history: &RawHistory) -> Vec<Self> {
         if history.operations.iter().all(|operation| operation.f == "txn") {
@@ -190,44 +190,46 @@ impl Judgement {
     }
 }
 
-/// Judges a history by a promise. The core of a linearizability violation is made as small as a
+/// Judges a history by a property. The core of a linearizability violation is made as small as a
 /// budget of its own allows, see [`Typed::shrink`].
 ///
 /// # Errors
-/// The first line that the promise does not fit, and why.
+/// The first line that the property does not fit, and why.
 pub fn judge(
     history: &RawHistory,
-    promise: Promise,
+    property: Property,
     budget: Budget,
 ) -> Result<Judgement, ReadError> {
-    match promise {
-        Promise::Linearizable(model) => {
+    match property {
+        Property::Linearizable(model) => {
             let typed = history.interpret(model)?;
             let verdict = typed.check(budget).map_err(|error| history.misfit(&error))?;
             let least = Budget { configurations: budget.configurations.min(SHRINKING), ..budget };
             Ok(of_verdict(history, &typed, typed.shrink(verdict, least)))
         }
-        Promise::Isolation(level) => {
+        Property::Isolation(level) => {
             let transactions = transactions_of(history)?;
             let report = transactions::check(&transactions, level);
             Ok(of_isolation(&report.map_err(|error| misfit(history, &error))?))
         }
-        Promise::WeakIsolation(level) => {
+        Property::WeakIsolation(level) => {
             let transactions = transactions_of(history)?;
             let report = weak_levels::check(&transactions, level);
             Ok(of_weak_isolation(&report.map_err(|error| misfit(history, &error))?))
         }
         _ => {
             let registers = registers_of(history)?;
-            let report = match promise {
-                Promise::Sequential => weak::sequential(&registers, budget),
-                Promise::RealTime => weak::real_time(&registers),
-                Promise::Causal(kind) => causal(&registers, kind, budget),
-                Promise::Session(guarantee) => session_guarantees(&registers, &[guarantee], budget),
-                Promise::Regular => weak::regular(&registers),
-                Promise::Safe => weak::safe(&registers),
-                Promise::KAtomic(k) => k_atomic(&registers, k, budget),
-                Promise::Linearizable(_) | Promise::Isolation(_) | Promise::WeakIsolation(_) => {
+            let report = match property {
+                Property::Sequential => weak::sequential(&registers, budget),
+                Property::RealTime => weak::real_time(&registers),
+                Property::Causal(kind) => causal(&registers, kind, budget),
+                Property::Session(guarantee) => {
+                    session_guarantees(&registers, &[guarantee], budget)
+                }
+                Property::Regular => weak::regular(&registers),
+                Property::Safe => weak::safe(&registers),
+                Property::KAtomic(k) => k_atomic(&registers, k, budget),
+                Property::Linearizable(_) | Property::Isolation(_) | Property::WeakIsolation(_) => {
                     unreachable!("judged above")
                 }
             };
@@ -409,7 +411,7 @@ fn registers_of(history: &RawHistory) -> Result<RegisterHistory, ReadError> {
             }
             "write" | "put" => (Access::Write { key, value: values.of(&raw.value) }, None),
             other => {
-                let reason = format!("{other}: this promise is about read and write alone");
+                let reason = format!("{other}: this property is about read and write alone");
                 return Err(ReadError::new(raw.line, reason));
             }
         };
@@ -429,7 +431,7 @@ fn transactions_of(history: &RawHistory) -> Result<TransactionHistory, ReadError
     for raw in &history.operations {
         let wrong = |reason: &str| ReadError::new(raw.line, format!("{}: {reason}", raw.f));
         if raw.f != "txn" {
-            return Err(wrong("this promise is about operations named txn"));
+            return Err(wrong("this property is about operations named txn"));
         }
         let told = raw.ok == Some(true) && raw.output != Datum::Nil;
         let Datum::List(steps) = (if told { &raw.output } else { &raw.value }) else {
@@ -503,7 +505,7 @@ mod tests {
 
     fn judged(text: &str, name: &str) -> Result<Judgement, ReadError> {
         let history = read_lines(text);
-        judge(&history, Promise::from_name(name).expect("a name"), Budget::DEFAULT)
+        judge(&history, Property::from_name(name).expect("a name"), Budget::DEFAULT)
     }
 
     fn status(text: &str, name: &str) -> Status {
@@ -520,14 +522,14 @@ mod tests {
 "#;
 
     #[test]
-    fn every_name_is_a_promise_and_is_spelled_the_same_way_back() {
-        for (name, _) in Promise::NAMES {
-            let promise = Promise::from_name(name).unwrap_or_else(|| panic!("{name}"));
-            assert_eq!(promise.name(), name);
+    fn every_name_is_a_property_and_is_spelled_the_same_way_back() {
+        for (name, _) in Property::NAMES {
+            let property = Property::from_name(name).unwrap_or_else(|| panic!("{name}"));
+            assert_eq!(property.name(), name);
         }
-        assert_eq!(Promise::from_name("3-atomic"), Some(Promise::KAtomic(3)));
-        assert_eq!(Promise::from_name("0-atomic"), None);
-        assert_eq!(Promise::from_name("nonsense"), None);
+        assert_eq!(Property::from_name("3-atomic"), Some(Property::KAtomic(3)));
+        assert_eq!(Property::from_name("0-atomic"), None);
+        assert_eq!(Property::from_name("nonsense"), None);
     }
 
     #[test]
@@ -581,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_that_does_not_fit_names_the_line() {
+    fn a_property_that_does_not_fit_names_the_line() {
         let error = judged(SKEW, "sequential").expect_err("transactions are no reads");
         assert_eq!(error.line, 1);
         let error = judged(STALE, "serializable").expect_err("reads are no transactions");

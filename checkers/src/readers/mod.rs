@@ -19,7 +19,7 @@ use std::io::BufRead;
 pub use datum::Datum;
 pub use interpret::{ModelName, Typed};
 pub use json_lines::{VERSION, write};
-pub use judge::{Judgement, Promise, judge};
+pub use judge::{Judgement, Property, judge};
 
 /// How much a reader accepts before it gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

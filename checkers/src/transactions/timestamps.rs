@@ -23,9 +23,9 @@ pub struct Stamp {
     pub commit: u64,
 }
 
-/// Which promise the timestamps are held to.
+/// Which property the timestamps are held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promise {
+pub enum Property {
     /// Reads from the snapshot; no two overlapping transactions write one key.
     SnapshotIsolation,
     /// Everything takes effect at the commit; `start` is not looked at.
@@ -88,13 +88,13 @@ impl Replay {
 pub fn replay(
     history: &TransactionHistory,
     stamps: &[Option<Stamp>],
-    promise: Promise,
+    property: Property,
 ) -> Result<Replay, HistoryError> {
     if stamps.len() != history.len() {
         return Err(HistoryError::TooLarge);
     }
     let mut order: Vec<(u64, u32)> = Vec::with_capacity(history.len());
-    let mut monitor = Monitor::new(promise);
+    let mut monitor = Monitor::new(property);
     for (transaction, stamp) in (0u32..).zip(stamps) {
         match stamp {
             Some(stamp) => order.push((stamp.commit, transaction)),
@@ -117,7 +117,7 @@ pub fn replay(
 /// Judges transactions as they commit.
 #[derive(Clone, Debug)]
 pub struct Monitor {
-    promise: Promise,
+    property: Property,
     key_of: FxHashMap<u64, u32>,
     keys: Vec<Versions>,
     /// Last commit of each process.
@@ -169,9 +169,9 @@ impl Versions {
 impl Monitor {
     /// A monitor that has seen nothing.
     #[must_use]
-    pub fn new(promise: Promise) -> Self {
+    pub fn new(property: Property) -> Self {
         Self {
-            promise,
+            property,
             key_of: FxHashMap::default(),
             keys: Vec::new(),
             sessions: FxHashMap::default(),
@@ -206,9 +206,9 @@ impl Monitor {
             });
         }
         self.last_commit = self.last_commit.max(stamp.commit);
-        let snapshot = match self.promise {
-            Promise::SnapshotIsolation => stamp.start,
-            Promise::Serializability => stamp.commit,
+        let snapshot = match self.property {
+            Property::SnapshotIsolation => stamp.start,
+            Property::Serializability => stamp.commit,
         };
         if let Some(last) = self.sessions.insert(process, stamp.commit)
             && snapshot < last
@@ -278,7 +278,7 @@ impl Monitor {
             let last = versions.commits.last().map_or(0, |(commit, _)| *commit);
             versions.push(stamp.commit, *value);
             // Its own earlier write of the key carries the same commit time.
-            let overlaps = self.promise == Promise::SnapshotIsolation
+            let overlaps = self.property == Property::SnapshotIsolation
                 && stamp.start < last
                 && last != stamp.commit;
             if overlaps {

@@ -26,7 +26,7 @@ use crate::verdict::{Budget, Limit};
 use crate::weak::accesses::{Accesses, Refused, RegisterHistory, Role};
 use crate::weak::report::Report;
 
-/// A promise to one client about what it sees of its own past.
+/// A guarantee to one client about what it sees of its own past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Guarantee {
     /// A read shows the client's earlier writes.

@@ -21,8 +21,8 @@ A node that stops for good loses its disk too, within what the protocol can spar
 
 Ctrl-C or SIGTERM breaks it off at any time, also while the history is judged.
 
-Exit codes: 0 every promise kept, 1 safety broken, 2 bad usage, 3 a final operation did not
-complete, 4 vacuous, 5 a node ended by itself, its replay parts or a promise panics, 6 unknown
+Exit codes: 0 every property holds, 1 safety broken, 2 bad usage, 3 a final operation did not
+complete, 4 vacuous, 5 a node ended by itself, its replay parts or a property panics, 6 unknown
 within the checker's budget, 130 broken off. No process is left. The files of a run that fails are
 kept, and named; those of one that is broken off, if it was recorded or had come to be judged.")]
 pub(super) struct ChaosArgs {
@@ -168,8 +168,8 @@ fn tell(args: &ChaosArgs, seed: u64, report: &ChaosReport) {
             let judged = report.judged.join(", ");
             show::line(&show::styled(show::GOOD, &format!("holds: {judged}")));
         }
-        ChaosVerdict::Violated { promise, reason, operations } => {
-            bad(&format!("violated: {promise}"));
+        ChaosVerdict::Violated { property, reason, operations } => {
+            bad(&format!("violated: {property}"));
             show::line(&format!("  {reason}"));
             let earlier = operations.len().saturating_sub(SHOWN);
             if earlier > 0 {
@@ -204,8 +204,8 @@ fn tell(args: &ChaosArgs, seed: u64, report: &ChaosReport) {
 
 fn as_json(protocol: &str, seed: u64, report: &ChaosReport, code: u8) -> serde_json::Value {
     let (reason, operations) = match &report.verdict {
-        ChaosVerdict::Violated { promise, reason, operations } => {
-            (format!("{promise}: {reason}"), operations.clone())
+        ChaosVerdict::Violated { property, reason, operations } => {
+            (format!("{property}: {reason}"), operations.clone())
         }
         ChaosVerdict::Late(why)
         | ChaosVerdict::Died(why)

@@ -3,7 +3,7 @@
 use super::{Problem, show};
 use clap::Args;
 use seedfall_checkers::Budget;
-use seedfall_checkers::readers::{Format, Judgement, Limits, Promise, RawHistory, judge, read};
+use seedfall_checkers::readers::{Format, Judgement, Limits, Property, RawHistory, judge, read};
 use seedfall_checkers::weak::Status;
 use serde_json::json;
 use std::fs::File;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct CheckArgs {
     /// The history; `-` is standard input.
     file: PathBuf,
-    /// The promise to judge it by, or `auto`: what its operations fit.
+    /// The property to judge it by, or `auto`: what its operations fit.
     #[arg(long, default_value = "auto", value_name = "NAME")]
     model: String,
     /// The format; without it, it is guessed from the beginning of the file.
@@ -31,9 +31,9 @@ pub(super) struct CheckArgs {
 
 fn after_help() -> String {
     let mut text = String::from(
-        "Exit codes: 0 holds, 1 violated, 2 bad input, 6 unknown within the budget.\n\nPromises:\n",
+        "Exit codes: 0 holds, 1 violated, 2 bad input, 6 budget exhausted.\n\nProperties:\n",
     );
-    for (name, meaning) in Promise::NAMES {
+    for (name, meaning) in Property::NAMES {
         text.push_str(&format!("  {name:<34} {meaning}\n"));
     }
     text
@@ -62,15 +62,15 @@ pub(super) fn check(args: &CheckArgs, json: bool) -> Result<u8, Problem> {
         })?,
     };
     let history = read(format, input, Limits::DEFAULT).map_err(|error| at(&error))?;
-    let promise = choose(&args.model, &history).map_err(|error| at(&error))?;
-    let judgement = judge(&history, promise, Budget::configurations(args.budget))
+    let property = choose(&args.model, &history).map_err(|error| at(&error))?;
+    let judgement = judge(&history, property, Budget::configurations(args.budget))
         .map_err(|error| at(&error))?;
     if let Some(out) = &args.html {
-        let title = format!("{file}, {}", promise.name());
+        let title = format!("{file}, {}", property.name());
         save(out, &judgement.html(&title, &history))
             .map_err(|error| Problem(format!("{}: {error}", out.display())))?;
     }
-    tell(&history, promise, &judgement, json);
+    tell(&history, property, &judgement, json);
     Ok(match judgement.status {
         Status::Holds => 0,
         Status::Violated => 1,
@@ -88,29 +88,29 @@ fn save(path: &Path, page: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The promise that is asked for, or the one that fits.
-fn choose(name: &str, history: &RawHistory) -> Result<Promise, String> {
+/// The property that is asked for, or the one that fits.
+fn choose(name: &str, history: &RawHistory) -> Result<Property, String> {
     if name != "auto" {
-        return Promise::from_name(name).ok_or_else(|| {
-            let near = Promise::NAMES
+        return Property::from_name(name).ok_or_else(|| {
+            let near = Property::NAMES
                 .iter()
                 .map(|(known, _)| (strsim::damerau_levenshtein(known, name), *known))
                 .min()
                 .map_or("", |(_, known)| known);
-            format!("unknown promise `{name}`; did you mean `{near}`? `check --help` lists all")
+            format!("unknown property `{name}`; did you mean `{near}`? `check --help` lists all")
         });
     }
-    if let Some(promise) = history.model.as_deref().and_then(Promise::from_name) {
-        return Ok(promise);
+    if let Some(property) = history.model.as_deref().and_then(Property::from_name) {
+        return Ok(property);
     }
-    let fitting = Promise::fitting(history);
+    let fitting = Property::fitting(history);
     match fitting.as_slice() {
         [] => Err("its operations fit no model; say which with --model".to_owned()),
-        [promise, ..] => Ok(*promise),
+        [property, ..] => Ok(*property),
     }
 }
 
-fn tell(history: &RawHistory, promise: Promise, judgement: &Judgement, json: bool) {
+fn tell(history: &RawHistory, property: Property, judgement: &Judgement, json: bool) {
     let word = match judgement.status {
         Status::Holds => "holds",
         Status::Violated => "violated",
@@ -125,7 +125,7 @@ fn tell(history: &RawHistory, promise: Promise, judgement: &Judgement, json: boo
         let lines: Vec<u64> =
             judgement.operations.iter().map(|index| history.operations[*index].line).collect();
         let value = json!({
-            "promise": promise.name(),
+            "property": property.name(),
             "verdict": word,
             "operations": history.operations.len(),
             "evidence": judgement.evidence,
@@ -140,7 +140,7 @@ fn tell(history: &RawHistory, promise: Promise, judgement: &Judgement, json: boo
         Status::Violated => show::BAD,
         Status::Unknown => show::DULL,
     };
-    show::line(&format!("{}: {}", promise.name(), show::styled(style, word)));
+    show::line(&format!("{}: {}", property.name(), show::styled(style, word)));
     for line in &judgement.evidence {
         show::line(&format!("  {line}"));
     }

@@ -210,7 +210,7 @@ fn tell(difference: &Difference, names: [&str; 2]) {
     };
     let (what, sides) = match decision {
         Decision::Draw { draw, decides, left, right } => {
-            let what = format!("{decides}  ({:?}, {})", draw.site, draw.ordinal);
+            let what = format!("{decides}  ({:?}, {})", draw.site, draw.index);
             (what, [left.clone(), right.clone()])
         }
         Decision::Fault { left, right } => {

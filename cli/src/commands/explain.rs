@@ -27,7 +27,7 @@ pub(super) fn explain(
     json: bool,
 ) -> Result<u8, Problem> {
     let (_, scenario, trial) = target(scenarios, "explain", &args.target, args.seed)?;
-    let shrunk = examine(scenario, &trial, args.whole, &args.effort.get());
+    let shrunk = examine(scenario, &trial, args.no_shrink, &args.effort.get());
     let futures = Futures { of_each: FUTURES, jobs: args.effort.get().jobs };
     let point = if args.point { point(scenario, &shrunk.trial, futures) } else { None };
     let (replay, whole) = commands(args, &shrunk);
@@ -104,7 +104,7 @@ fn tell(explanation: &Explanation) {
             }
         }
     };
-    row("promised", verdict.promise.as_deref().unwrap_or_default());
+    row("property", verdict.property.as_deref().unwrap_or_default());
     row("but", &verdict.why);
     verdict.witness.iter().for_each(|line| row("", line));
     explanation.faults.iter().for_each(|fault| {

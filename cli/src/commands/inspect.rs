@@ -26,7 +26,7 @@ pub(super) fn list(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<u8, Pr
                 "scenario": name,
                 "story": story,
                 "model": scenario.model().to_string(),
-                "promises": scenario.promises(),
+                "properties": scenario.properties(),
                 "negative_control": control,
             });
             show::line(&value.to_string());
@@ -40,8 +40,8 @@ pub(super) fn list(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<u8, Pr
         show::line(&format!("{}{control}", show::styled(show::GOOD, name)));
         show::line(&format!("  {story}"));
         show::line(&format!("  model      {}", scenario.model()));
-        for promise in scenario.promises() {
-            show::line(&format!("  promises   {promise}"));
+        for property in scenario.properties() {
+            show::line(&format!("  property   {property}"));
         }
         show::line("");
     }
@@ -96,7 +96,7 @@ fn entry_json(index: usize, entry: &Entry) -> serde_json::Value {
         "kind": event.kind,
         "actor": event.actor,
         "peer": event.peer,
-        "ordinal": event.ordinal,
+        "index": event.index,
         "text": entry.text,
         "digest": format!("{:#018x}", event.digest),
         "hash": format!("{:#018x}", entry.hash),
@@ -224,7 +224,7 @@ fn tell(scenario: &dyn Runnable, report: &Report, same_as_case: bool) {
         Conclusion::Passed => {
             show::line(&show::styled(
                 show::GOOD,
-                &format!("{}: every promise kept", report.scenario),
+                &format!("{}: every property holds", report.scenario),
             ));
         }
         Conclusion::Unknown(unknown) => {
@@ -236,7 +236,7 @@ fn tell(scenario: &dyn Runnable, report: &Report, same_as_case: bool) {
         }
     }
     for other in report.failures.iter().skip(1) {
-        show::line(&format!("  and        {}: {}", other.promise, other.explanation));
+        show::line(&format!("  and        {}: {}", other.property, other.explanation));
     }
     if !report.failed() {
         show::line(&format!("  model      {}", scenario.model()));

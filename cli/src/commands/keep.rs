@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes: 0 kept, refreshed or retired, 2 bad input, 4 the failure is not found again; else those
-of a run that breaks a promise.
+of a run that breaks a property.
 
 Examples:
   seedfall keep target/seedfall/raft-kv-17.json \"a deposed leader answers\" --as deposed-leader

@@ -118,7 +118,7 @@ fn exhibit_json(exhibit: &Exhibit) -> serde_json::Value {
         "breaks": patch.says("Breaks"),
         "source": patch.says("Source"),
         "found": measured.map(|one| one.found),
-        "promise": measured.map(|one| &one.promise),
+        "property": measured.map(|one| &one.property),
         "seeds": measured.map(|one| one.seeds),
         "seconds": measured.map(|one| one.seconds),
         "small": exhibit.small(),

@@ -124,8 +124,8 @@ struct Found(Vec<Outcome>);
 enum Outcome {
     /// How it shows, after how many seeds and seconds.
     Found {
-        promise: String,
         property: String,
+        explanation: String,
         /// The seed that shows it.
         seed: u64,
         seeds: u64,
@@ -254,7 +254,7 @@ fn as_it_is(
     Ok(hunts)
 }
 
-/// The scenarios whose promises are expected to break.
+/// The scenarios whose properties are expected to break.
 fn controls(scenarios: &[Box<dyn Runnable>]) -> Vec<&str> {
     let is_control =
         |scenario: &&dyn Runnable| matches!(scenario.expect(), Expectation::Violates { .. });
@@ -331,7 +331,7 @@ fn hunt(
     let time = format!("{}ms", args.time.as_millis());
     let mut command = scratch.command()?;
     // A failing run is made small later, if at all, and once.
-    command.args(["sweep", scenario, "--json", "--whole", "--seeds", &seeds, "--time", &time]);
+    command.args(["sweep", scenario, "--json", "--no-shrink", "--seeds", &seeds, "--time", &time]);
     command.args(args.jobs());
     for class in without {
         command.args(["--without", class.name()]);
@@ -348,8 +348,8 @@ fn hunt(
     };
     Ok(match failure["seed"].as_u64() {
         Some(seed) => Outcome::Found {
-            promise: failure["promise"].as_str().unwrap_or_default().to_owned(),
-            property: failure["explanation"].as_str().unwrap_or_default().to_owned(),
+            property: failure["property"].as_str().unwrap_or_default().to_owned(),
+            explanation: failure["explanation"].as_str().unwrap_or_default().to_owned(),
             seed,
             seeds: seed + 1 - from,
             seconds,
@@ -381,10 +381,10 @@ fn hunt_for_real(
         seeds += 1;
         seconds += report["seconds"].as_f64().unwrap_or_default();
         let text = |field: &str| report[field].as_str().unwrap_or_default().to_owned();
-        // A broken promise, or a node that died of an assertion.
+        // A broken property, or a node that died of an assertion.
         if matches!(report["code"].as_u64(), Some(1 | 5)) {
-            let (promise, property) = (text("verdict"), text("reason"));
-            return Ok(Outcome::Found { promise, property, seed, seeds, seconds });
+            let (property, explanation) = (text("verdict"), text("reason"));
+            return Ok(Outcome::Found { property, explanation, seed, seeds, seconds });
         }
     }
     Ok(Outcome::Missed { seeds, seconds })
@@ -428,8 +428,8 @@ fn as_json(hunt: &Hunt) -> Value {
             "with": hunt.found.figures(), "without": without.figures(),
         });
     }
-    let (promise, property) = match hunt.found.median() {
-        Outcome::Found { promise, property, .. } => (promise.as_str(), property.as_str()),
+    let (property, explanation) = match hunt.found.median() {
+        Outcome::Found { property, explanation, .. } => (property.as_str(), explanation.as_str()),
         Outcome::Missed { .. } => ("", ""),
         Outcome::Unusable(why) => ("", why.as_str()),
     };
@@ -438,8 +438,8 @@ fn as_json(hunt: &Hunt) -> Value {
     value["bug"] = json!(hunt.name);
     value["id"] = json!(said("Id"));
     value["breaks"] = json!(said("Breaks"));
-    value["promise"] = json!(promise);
-    value["explanation"] = json!(property);
+    value["property"] = json!(property);
+    value["explanation"] = json!(explanation);
     value["small"] = json!(hunt.small);
     value
 }
@@ -450,9 +450,9 @@ fn row(hunt: &Hunt) -> Vec<String> {
         Outcome::Missed { seeds, .. } => format!("not in {}", show::count(*seeds)),
         Outcome::Unusable(why) => why.clone(),
     });
-    let (promise, property, seeds, seconds) = match hunt.found.median() {
-        Outcome::Found { promise, property, seeds, seconds, .. } => {
-            (promise.as_str(), property.as_str(), *seeds, *seconds)
+    let (property, explanation, seeds, seconds) = match hunt.found.median() {
+        Outcome::Found { property, explanation, seeds, seconds, .. } => {
+            (property.as_str(), explanation.as_str(), *seeds, *seconds)
         }
         Outcome::Missed { seeds, seconds } => ("", "", *seeds, *seconds),
         Outcome::Unusable(why) => ("", why.as_str(), 0, 0.0),
@@ -468,7 +468,7 @@ fn row(hunt: &Hunt) -> Vec<String> {
         Some(contrast) => format!("{} by {contrast}", hunt.name),
         None => hunt.name.clone(),
     };
-    let short: String = property.chars().take(60).collect();
-    let (promise, without) = (promise.to_owned(), without.unwrap_or_default());
-    vec![name, found, promise, short, show::count(seeds), format!("{seconds:.2}"), without]
+    let short: String = explanation.chars().take(60).collect();
+    let (property, without) = (property.to_owned(), without.unwrap_or_default());
+    vec![name, found, property, short, show::count(seeds), format!("{seconds:.2}"), without]
 }

@@ -17,11 +17,11 @@ const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇',
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 told, 2 bad input, or a run that breaks no promise.
+Exit codes: 0 told, 2 bad input, or a run that violates no property.
 
 Examples:
   seedfall point raft-kv --seed 17           shrinks the run first
-  seedfall point tests/museum/raft-21-local-read.json --whole")]
+  seedfall point tests/museum/raft-21-local-read.json --no-shrink")]
 pub(super) struct PointArgs {
     /// The scenario (with --seed), or the file of a case.
     target: String,
@@ -32,8 +32,8 @@ pub(super) struct PointArgs {
     #[arg(long, default_value_t = FUTURES, value_name = "N")]
     futures: usize,
     /// Do not shrink the run first.
-    #[arg(long)]
-    whole: bool,
+    #[arg(long, alias = "whole")]
+    no_shrink: bool,
     /// The program holds its own fix, behind `Context::has_fix`: until when would it have
     /// saved the run?
     #[arg(long)]
@@ -50,11 +50,11 @@ pub(super) fn point(
 ) -> Result<u8, Problem> {
     let (_, scenario, trial) = target(scenarios, "point", &args.target, args.seed)?;
     let effort = args.effort.get();
-    let small = examine(scenario, &trial, args.whole, &effort);
+    let small = examine(scenario, &trial, args.no_shrink, &effort);
     let futures = Futures { of_each: args.futures.max(1), jobs: effort.jobs };
     let point = look(scenario, &small.trial, futures);
     let Some(point) = point else {
-        return Err(Problem(format!("{}: this run breaks no promise", args.target)));
+        return Err(Problem(format!("{}: this run violates no property", args.target)));
     };
     let late = if args.fix { Some(fixed(scenario, &small.trial, args, futures)?) } else { None };
     let until = late.as_ref().map_or(point.events, |late| late.ends);
@@ -62,7 +62,7 @@ pub(super) fn point(
     if json {
         let (jump, decided) = (&point.jump, &point.decided);
         let value = json!({
-            "scenario": scenario.name(), "seed": trial.seed.0, "promise": point.promise,
+            "scenario": scenario.name(), "seed": trial.seed.0, "property": point.property,
             "events": point.events, "sure": jump.is_sure(),
             "jump": jump, "decided": decided, "cause": cause, "too_late": late,
             "curve": point.curve,
@@ -91,7 +91,7 @@ fn fixed(
 }
 
 fn tell(point: &Point, cause: Option<&Cause>, late: Option<&Turn>) {
-    show::line(&show::styled(show::BAD, &format!("{} is broken", point.promise)));
+    show::line(&show::styled(show::BAD, &format!("{} is broken", point.property)));
     show::line(&format!(
         "  how likely, had all that comes after event k been drawn anew (k to {}):",
         point.events

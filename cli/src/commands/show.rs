@@ -78,14 +78,14 @@ pub(super) fn rate(events: u64, seconds: f64) -> String {
 pub(super) fn verdict(scenario: &dyn Runnable, summary: &Summary, meaning: &Meaning) -> String {
     let seed = summary.first_failure().map_or(0, |failure| failure.seed.0);
     match (meaning, scenario.expect()) {
-        (Meaning::Good, Expectation::Holds) if summary.unknown > 0 => {
+        (Meaning::AsExpected, Expectation::Holds) if summary.unknown > 0 => {
             styled(DULL, &format!("holds, but for {} undecided", count(summary.unknown)))
         }
-        (Meaning::Good, Expectation::Holds) => styled(GOOD, "holds"),
-        (Meaning::Good, Expectation::Violates { .. }) => {
+        (Meaning::AsExpected, Expectation::Holds) => styled(GOOD, "holds"),
+        (Meaning::AsExpected, Expectation::Violates { .. }) => {
             styled(GOOD, &format!("violated as expected (seed {seed})"))
         }
-        (Meaning::Good, Expectation::Blocks { .. }) => {
+        (Meaning::AsExpected, Expectation::Blocks { .. }) => {
             styled(GOOD, &format!("blocks as expected (seed {seed})"))
         }
         (Meaning::Broken(kind), _) => {
@@ -154,9 +154,9 @@ pub(super) fn details(scenario: &dyn Runnable, summary: &Summary) -> String {
         };
         lines.push(format!("  sometimes  {mark:<78} in {:>5.1} % of runs{warning}", share(runs)));
     }
-    for (promise, (runs, failure)) in &summary.expected {
+    for (property, (runs, failure)) in &summary.expected {
         let seed = failure.seed.0;
-        lines.push(format!("  expected   {promise:<78} broken in {runs} runs (seed {seed})"));
+        lines.push(format!("  expected   {property:<78} broken in {runs} runs (seed {seed})"));
     }
     for (property, (runs, seed, why)) in &summary.unknown_because {
         lines.push(format!("  undecided  {property:<78} in {runs} runs (seed {seed}): {why}"));
@@ -205,7 +205,7 @@ pub(super) fn sweep_json(
         })
         .collect();
     let (verdict, why) = match meaning {
-        Meaning::Good => ("good", None),
+        Meaning::AsExpected => ("as-expected", None),
         Meaning::Broken(kind) => (kind.name(), None),
         Meaning::Vacuous(why) => ("vacuous", Some(why)),
     };
@@ -228,8 +228,8 @@ pub(super) fn sweep_json(
         "hash": format!("{:#018x}", summary.hash),
         "faults": fired,
         "marks": summary.marks,
-        "expected": summary.expected.iter().map(|(promise, (runs, failure))| {
-            json!({ "promise": promise, "runs": runs, "first": failure_json(failure) })
+        "expected": summary.expected.iter().map(|(property, (runs, failure))| {
+            json!({ "property": property, "runs": runs, "first": failure_json(failure) })
         }).collect::<Vec<_>>(),
         "failures": summary.failures.iter().map(failure_json).collect::<Vec<_>>(),
     })
@@ -241,7 +241,7 @@ pub(super) fn failure_json(failure: &Failure) -> serde_json::Value {
         "kind": failure.kind.name(),
         "scenario": failure.scenario,
         "seed": failure.seed.0,
-        "promise": failure.promise,
+        "property": failure.property,
         "explanation": failure.explanation,
         "expected": failure.expected,
         "operations": failure.operations,

@@ -27,7 +27,7 @@ pub(super) fn everything(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<
         without: Vec::new(),
         under: None,
         save_to: PathBuf::from("target/seedfall"),
-        whole: false,
+        no_shrink: false,
     };
     sweep(scenarios, &args, json)
 }
@@ -65,7 +65,8 @@ pub(super) fn sweep(
     for (scenario, summary, meaning) in &swept {
         let Some(failure) = summary.first_failure() else { continue };
         // A control that behaves as it should has a story too, but nobody waits for it.
-        let asked = !args.whole && (args.name.is_some() || !matches!(meaning, Meaning::Good));
+        let asked =
+            !args.no_shrink && (args.name.is_some() || !matches!(meaning, Meaning::AsExpected));
         // Whatever replays a seed draws the faults of the scenario's own model, all of them.
         let own_faults = args.without.is_empty() && args.under.is_none();
         if asked && own_faults {
@@ -159,7 +160,9 @@ fn tell(swept: &[Swept<'_>]) {
         show::line(&show::details(*scenario, summary));
     }
     let clean = swept.iter().filter(|(scenario, summary, meaning)| {
-        *meaning == Meaning::Good && scenario.expect() == Expectation::Holds && summary.passed > 0
+        *meaning == Meaning::AsExpected
+            && scenario.expect() == Expectation::Holds
+            && summary.passed > 0
     });
     let bounds: Vec<String> = clean
         .map(|(scenario, summary, _)| {

@@ -45,10 +45,10 @@ const LEGEND: &str = "\
 *Seeds*: how many it took to find, the median of several sweeps. *Run*: the first failing run, \
 shrunk. *Matter*: its arrivals\nthat are not nominal, or without which the bug does not show; a \
 dash if it shows by waiting. *Fewer events*: than before\nit was shrunk, \
-both runs up to the broken promise.";
+both runs up to the violation.";
 
 const POINTS: &str = "\
-*Point of no return*: the step from which on at least half of all futures break the promise, and \
+*Point of no return*: the step from which on at least half of all futures break the property, and \
 from what share to what it takes\nthem. *Harm*: the step from which on it is too late to mend the \
 bug: half of the futures fail in which the program is right\nfrom there on. *Cause*: the last \
 decision up to then that the run cannot fail without: a fault, an operation, or a draw that is \
@@ -106,7 +106,7 @@ fn stories(exhibits: &[Exhibit]) -> Vec<String> {
         let small = exhibit.small()?;
         let patch = &exhibit.planted;
         let head = format!(
-            "### {name}: {}\n\n{}, seed {}: {} events up to the broken promise, shrunk to {} in \
+            "### {name}: {}\n\n{}, seed {}: {} events up to the violation, shrunk to {} in \
              {:.1} s ({} runs).\n\n```text",
             patch.says("Bug"),
             patch.says("Scenario"),
@@ -174,7 +174,7 @@ fn targets(exhibits: &[Exhibit]) -> Vec<String> {
             format!("{} %; 90 % or more in {}", number(median(of_whole)), of(much_of_whole)),
         ),
         (
-            "fewer events up to the broken promise than in the run that was found, median",
+            "fewer events up to the violation than in the run that was found, median",
             "90 %",
             format!("{} %; 90 % or more in {}", number(median(fewer)), of(much)),
         ),
@@ -218,7 +218,7 @@ fn row(exhibit: &Exhibit) -> Vec<String> {
         }
         None => [dash(), dash(), dash()],
         Some(one) => {
-            let by = if one.found { one.promise.clone() } else { "MISSED".to_owned() };
+            let by = if one.found { one.property.clone() } else { "MISSED".to_owned() };
             [by, one.seeds.to_string(), format!("{:.2}", one.seconds)]
         }
     };

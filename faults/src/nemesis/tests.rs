@@ -70,7 +70,7 @@ const C: NodeId = NodeId::new(2);
 const D: NodeId = NodeId::new(3);
 const DELAY: Duration = Duration::millis(1);
 
-const FRAME: Frame = Frame {
+const BUDGET: FaultBudget = FaultBudget {
     model: SystemModel {
         links: Links::Arbitrary,
         nodes: Nodes::Byzantine,
@@ -100,7 +100,7 @@ struct Deed {
 
 impl Drive {
     fn of(plan: FaultPlan, reigns: &[Reign], recording: Recording) -> Self {
-        assert_eq!(plan.check(&FRAME), Ok(()));
+        assert_eq!(plan.check(&BUDGET), Ok(()));
         let delay = Delay::Fixed(DELAY);
         let link = LinkModel { delay, loss: 0, duplicate: 0, order: Order::Free };
         let setup = Setup {
@@ -112,7 +112,7 @@ impl Drive {
         };
         Self {
             world: World::new(setup, reigns.to_vec(), Wire::new(NODES, 0, link), ()),
-            nemesis: Nemesis::new(plan, Time::ZERO + FRAME.faults),
+            nemesis: Nemesis::new(plan, Time::ZERO + BUDGET.faults),
         }
     }
 
@@ -162,7 +162,7 @@ fn at(millis: u64) -> Time {
 /// An entry that strikes whom it names, from and for so many milliseconds.
 fn entry(at: u64, lasts: u64, fault: Fault) -> Entry {
     let (at, lasts) = (Duration::millis(at), Duration::millis(lasts));
-    Entry { at, lasts, fault, aim: Aim::Named, insists: false }
+    Entry { at, lasts, fault, aim: Aim::Named, retargets: false }
 }
 
 fn plan<const N: usize>(entries: [Entry; N]) -> FaultPlan {
@@ -178,7 +178,7 @@ fn drawn(number: u32, entries: u8) -> FaultPlan {
         block[8..].copy_from_slice(&word(1)[..4]);
         block
     };
-    plan_from_blocks(&(0..entries).map(block).collect::<Vec<_>>(), &FRAME)
+    plan_from_blocks(&(0..entries).map(block).collect::<Vec<_>>(), &BUDGET)
 }
 
 fn crash(node: NodeId) -> Fault {
@@ -228,7 +228,7 @@ fn a_node_that_another_aim_releases_is_named() {
 #[test]
 fn a_node_that_a_fault_without_effect_leaves_is_named() {
     // A is down already: the second crash has no effect, and goes on to B.
-    let second = Entry { insists: true, ..entry(20, 40, crash(A)) };
+    let second = Entry { retargets: true, ..entry(20, 40, crash(A)) };
     let crashes = plan([entry(10, 80, crash(A)), second]);
     let mut drive = Drive::of(crashes, &[], Recording::Hash);
     let mut deed = || drive.act().map(|deed| (deed.at, deed.named));
@@ -253,7 +253,7 @@ fn no_plan_changes_a_node_unnamed_or_outlasts_its_end() {
             assert_eq!(unnamed, None, "plan {number}: {deed:?}");
         }
         let now = drive.world.now();
-        assert!(drive.world.network().is_calm(now), "plan {number}: the wire is not calm");
+        assert!(drive.world.network().is_undisturbed(now), "plan {number}: the wire is not calm");
         for (node, is_up) in NodeId::all(NODES).zip(drive.up()) {
             assert!(!drive.world.is_paused(node), "plan {number}: {node} is paused");
             assert!(is_up || lost, "plan {number}: {node} is down");

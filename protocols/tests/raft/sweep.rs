@@ -52,7 +52,7 @@ struct Operation {
 }
 
 /// Clients that append and read, one operation at a time, and repeat until they are answered.
-struct Crowd {
+struct RaftClients {
     nodes: usize,
     per_client: usize,
     history: Vec<Vec<Operation>>,
@@ -69,9 +69,9 @@ enum Wake {
     Retry,
 }
 
-type Asking<'a, 'b> = &'a mut ClientContext<'b, Raft, Crowd>;
+type Asking<'a, 'b> = &'a mut ClientContext<'b, Raft, RaftClients>;
 
-impl Crowd {
+impl RaftClients {
     fn new(nodes: usize, clients: usize, per_client: usize) -> Self {
         Self {
             nodes,
@@ -104,7 +104,7 @@ impl Crowd {
     }
 }
 
-impl Clients<Raft> for Crowd {
+impl Clients<Raft> for RaftClients {
     type Timer = Wake;
 
     fn start(&mut self, client: ClientId, ctx: Asking<'_, '_>) {
@@ -216,7 +216,7 @@ fn judge(history: &[Vec<Operation>]) -> Option<String> {
 }
 
 struct Run {
-    world: World<Raft, Wire, Crowd>,
+    world: World<Raft, Wire, RaftClients>,
     invariants: raft::Invariants,
     broken: Option<String>,
     /// In some runs a new leader is cut off as soon as it leads, or a little later: how many events
@@ -251,7 +251,7 @@ impl Run {
             recording: Recording::Hash,
             overrides: BTreeMap::new(),
         };
-        let world = World::new(setup, config, wire, Crowd::new(nodes, clients, 60));
+        let world = World::new(setup, config, wire, RaftClients::new(nodes, clients, 60));
         let hunt = seed.is_multiple_of(2).then(|| Draws::new(Seed(!seed), nodes, 0));
         let (invariants, newest) = (raft::invariants(), Term::default());
         Self { world, invariants, broken: None, hunt, hunted: None, newest }
@@ -381,7 +381,11 @@ impl Run {
 }
 
 /// One run; what is wrong with it, if anything is.
-fn run(seed: u64, nodes: usize, extended: bool) -> (World<Raft, Wire, Crowd>, Option<String>) {
+fn run(
+    seed: u64,
+    nodes: usize,
+    extended: bool,
+) -> (World<Raft, Wire, RaftClients>, Option<String>) {
     let mut draws = Draws::new(Seed(seed ^ 0x5EED), nodes, 0);
     let mut plan = || draws.draw(Site::Plan);
     let mut run = Run::new(seed, nodes, extended, &mut plan);

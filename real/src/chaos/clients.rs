@@ -36,13 +36,13 @@ impl<I: Debug, O: Debug> Record<I, O> {
 }
 
 /// The clients at work.
-pub(super) struct Crowd<I, O> {
+pub(super) struct RunningClients<I, O> {
     clients: Arc<LiveClients<I, O>>,
     tasks: Vec<JoinHandle<()>>,
     began: Instant,
 }
 
-impl<I, O> Drop for Crowd<I, O> {
+impl<I, O> Drop for RunningClients<I, O> {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
@@ -73,7 +73,7 @@ pub(super) fn start<P, I, O>(
     must_complete: bool,
     seed: Seed,
     wires: &Wires,
-) -> Crowd<I, O>
+) -> RunningClients<I, O>
 where
     P: Deployable,
     P::Request: Sync,
@@ -93,10 +93,10 @@ where
         tokio::spawn(async move { clients.run(id, one).await })
     };
     let tasks = (0..count as u16).map(one).collect();
-    Crowd { clients, tasks, began }
+    RunningClients { clients, tasks, began }
 }
 
-impl<I, O> Crowd<I, O> {
+impl<I, O> RunningClients<I, O> {
     pub(super) fn completed(&self) -> u64 {
         self.clients.completed()
     }

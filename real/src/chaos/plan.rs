@@ -1,7 +1,7 @@
 //! The plan of chaos: as that of a run, drawn in rounds, of what can be done to the real thing.
 
 use super::{ChaosError, ChaosOptions};
-use seedfall::plan::{Aim, Class, Entry, Fault, FaultPlan, Frame, PlanError};
+use seedfall::plan::{Aim, Class, Entry, Fault, FaultBudget, FaultPlan, PlanError};
 use seedfall::scenario::Scenario;
 use seedfall::swarm::Swarm;
 use seedfall_sim::{Duration, Protocol, Seed};
@@ -49,12 +49,12 @@ pub fn supports(class: Class) -> bool {
     }
 }
 
-fn frame<P: Protocol, I, O>(
+fn budget<P: Protocol, I, O>(
     scenario: &Scenario<P, I, O>,
     options: &ChaosOptions,
     faults: Duration,
-) -> Frame {
-    Frame {
+) -> FaultBudget {
+    FaultBudget {
         model: scenario.model,
         nodes: options.nodes,
         clients: scenario.cluster.clients,
@@ -90,12 +90,12 @@ pub(super) fn draw<P: Protocol, I, O>(
         let left = all - begin;
         let is_last = left < ROUND + PAUSE + ROUND;
         let lasts = if left < ROUND { left } else { ROUND };
-        let mut frame = frame(scenario, options, lasts);
+        let mut budget = budget(scenario, options, lasts);
         if !is_last {
-            frame.spare = 0;
+            budget.spare = 0;
         }
         let seed = Seed(options.seed.0.wrapping_mul(1_000).wrapping_add(round));
-        for entry in swarm.draw(seed, &frame).entries {
+        for entry in swarm.draw(seed, &budget).entries {
             entries.push(real(Entry { at: begin + entry.at, ..entry }));
         }
         begin = if is_last { all } else { begin + ROUND + PAUSE };
@@ -112,7 +112,7 @@ fn real(mut entry: Entry) -> Entry {
     if matches!(entry.aim, Aim::EveryLeader { .. }) {
         entry.aim = Aim::Leader;
     }
-    entry.insists = false;
+    entry.retargets = false;
     entry
 }
 
@@ -123,7 +123,7 @@ pub(super) fn check<P: Protocol, I, O>(
     options: &ChaosOptions,
 ) -> Result<(), ChaosError> {
     let all = Duration::nanos(options.time.as_nanos() as u64);
-    let frame = frame(scenario, options, all);
+    let budget = budget(scenario, options, all);
     let mut taken = 0;
     for (place, entry) in plan.entries.iter().enumerate() {
         let class = entry.fault.class();
@@ -131,10 +131,10 @@ pub(super) fn check<P: Protocol, I, O>(
             return Err(ChaosError::Unsupported(class));
         }
         let alone = FaultPlan { entries: vec![entry.clone()] };
-        alone.check(&frame).map_err(|error| ChaosError::Plan(error.at(place)))?;
+        alone.check(&budget).map_err(|error| ChaosError::Plan(error.at(place)))?;
         taken += usize::from(class.takes_a_node());
-        if taken > frame.spare {
-            let error = PlanError::TooMany { entry: place, spare: frame.spare };
+        if taken > budget.spare {
+            let error = PlanError::TooMany { entry: place, spare: budget.spare };
             return Err(ChaosError::Plan(error));
         }
     }

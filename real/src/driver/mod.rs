@@ -53,7 +53,7 @@
 //! # }
 //! ```
 //!
-//! **What the driver promises, in the words of the model.**
+//! **What the driver guarantees, in the words of the model.**
 //! - *Links.* `FairLoss`. A message that is sent arrives at most once in a session (one TCP
 //!   connection from one node to another), and in order there. It is lost if the connection breaks
 //!   before it arrives, if it waits in a full queue (the oldest goes first), or if its receiver is

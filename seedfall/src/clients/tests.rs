@@ -218,7 +218,7 @@ fn no_two_decisions_share_an_address() {
         }
     }
     for (address, _) in draws.log() {
-        count += usize::from(subjects.insert(subject(ME, address.ordinal)));
+        count += usize::from(subjects.insert(subject(ME, address.index)));
     }
     assert_eq!((subjects.len(), count), (6 * (64 + 249), 6 * (64 + 249)));
 }

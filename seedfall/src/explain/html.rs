@@ -86,8 +86,8 @@ impl Explanation {
             // Writing to a string cannot fail.
             let _ = writeln!(html, "<dt>{name}</dt><dd class=\"{class}\">{}</dd>", escape(value));
         };
-        if let Some(promise) = &self.verdict.promise {
-            row("promised", promise, "");
+        if let Some(property) = &self.verdict.property {
+            row("property", property, "");
         }
         if !self.verdict.why.is_empty() {
             row("but", &self.verdict.why, "");

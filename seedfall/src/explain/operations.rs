@@ -5,7 +5,7 @@
 //! client's next operation, none of the timers rings by which it asks again.
 
 use super::{Happening, Operation};
-use crate::crowd::Waiting;
+use crate::clients::simulated::Waiting;
 use crate::report::Failure;
 use seedfall_sim::{ClientId, Kind};
 use std::collections::BTreeSet;

@@ -24,7 +24,7 @@ pub(super) fn section(point: &Point) -> String {
          <p>How many of {least} to {most} futures break <b>{}</b>, if everything after event k is \
          drawn anew; k from 0 to {}.</p>\n{}\
          <p>{}</p>\n<p>{}</p></section>\n",
-        escape(&point.promise),
+        escape(&point.property),
         point.events,
         picture(point.events, line.trim_end(), across(point.jump.before.after)),
         turn("More likely than not from", &point.jump),

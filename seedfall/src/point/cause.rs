@@ -29,12 +29,12 @@ pub struct Cause {
 pub fn cause(scenario: &dyn Runnable, trial: &Trial, until: u64) -> Option<Cause> {
     let whole = Trial { until: None, open_until: None, fork: None, ..trial.clone() };
     let failing = Side::of(scenario, &whole);
-    let promise = &failing.report.failure()?.promise;
+    let property = &failing.report.failure()?.property;
     // Where nothing is left to be done a run is over: that is no difference.
     let open_until = Some(failing.report.ended);
     let needed = |(less, change): (Trial, Change)| {
         let without = Side::of(scenario, &Trial { open_until, ..less });
-        let fails = without.report.failure().is_some_and(|it| it.promise == *promise);
+        let fails = without.report.failure().is_some_and(|it| it.property == *property);
         let shows = parting(&failing, &without).filter(|_| !fails)?;
         Some((decided(scenario, &failing, &change, shows) as u64 + 1, shows))
     };
@@ -49,8 +49,8 @@ pub fn cause(scenario: &dyn Runnable, trial: &Trial, until: u64) -> Option<Cause
 fn decided(scenario: &dyn Runnable, side: &Side, change: &Change, shows: usize) -> usize {
     let trace = &side.report.trace;
     let place = match change {
-        Change::Draw(DrawAddress { site: Site::Link(from, to), ordinal }) => {
-            left(trace, *from, *to, *ordinal)
+        Change::Draw(DrawAddress { site: Site::Link(from, to), index }) => {
+            left(trace, *from, *to, *index)
         }
         Change::Draw(draw) => Some(made(scenario, side, *draw)),
         Change::Fault(Some(fault), _) => {

@@ -13,7 +13,7 @@ pub(super) fn meaningful(plan: FaultPlan) -> FaultPlan {
     // Nobody looks on for work, and nobody leads, for all that can be seen.
     FaultPlan {
         entries: entries
-            .map(|entry| Entry { aim: crate::plan::Aim::Named, insists: false, ..entry })
+            .map(|entry| Entry { aim: crate::plan::Aim::Named, retargets: false, ..entry })
             .collect(),
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     fn what_comes_and_goes_is_gone_at_the_end() {
         let storm = Fault::Storm { node: NodeId::new(1), half: Duration::millis(30) };
         let (at, lasts) = (Duration::millis(10), Duration::millis(100));
-        let entry = Entry { at, lasts, fault: storm, aim: Aim::Named, insists: false };
+        let entry = Entry { at, lasts, fault: storm, aim: Aim::Named, retargets: false };
         let deeds = deeds(&entry);
         assert_eq!(deeds.len(), 4, "{deeds:?}");
         let last = deeds.last().expect("four");

@@ -5,7 +5,7 @@ use super::session::{CALLED, FAILED, OK, Operation, Planned};
 use super::{Process, Programs};
 use crate::clients::DRAWS;
 use crate::plan::FaultPlan;
-use crate::promise::{Judgement, Kind, Promise};
+use crate::property::{Judgement, Kind, Property};
 use crate::report::{Failure, FailureKind, Report, Unknown};
 use crate::run::{Doing, Runnable, Trial, panics, told};
 use crate::scenario::{Expect, NEVER_PANICS};
@@ -22,15 +22,15 @@ where
     I: Clone + Debug + Send + Sync + 'static,
     O: Debug + Serialize + DeserializeOwned + 'static,
 {
-    let frame = scenario.frame_of(trial);
-    let plan = trial.plan.clone().unwrap_or_else(|| scenario.plan_within(trial.seed, &frame));
-    if let Err(error) = plan.check(&frame) {
+    let budget = scenario.fault_budget_of(trial);
+    let plan = trial.plan.clone().unwrap_or_else(|| scenario.plan_within(trial.seed, &budget));
+    if let Err(error) = plan.check(&budget) {
         panic!("the plan does not fit scenario {}: {error}", scenario.name);
     }
     if let Some(pulse) = &trial.pulse {
         pulse.begin(trial.seed.0);
     }
-    let planned = planned(scenario, trial, Time::ZERO + frame.faults);
+    let planned = planned(scenario, trial, Time::ZERO + budget.faults);
     let inputs: Vec<Vec<(OperationId, I)>> = planned
         .iter()
         .map(|one| one.operations.iter().map(|each| (each.id, each.input.clone())).collect())
@@ -58,7 +58,7 @@ fn planned<I, O>(scenario: &Programs<I, O>, trial: &Trial, final_at: Time) -> Ve
     if let Some(random) = &trial.random {
         draws.calm(random.clone());
     }
-    let must_complete = scenario.promises.iter().any(|one| matches!(one.kind, Kind::Complete));
+    let must_complete = scenario.properties.iter().any(|one| matches!(one.kind, Kind::Complete));
     let mut all = Vec::new();
     for client in (0..*clients).map(|client| ClientId::new(client as u16)) {
         let mut own = Vec::new();
@@ -173,11 +173,11 @@ where
         let mut failures: Vec<Failure> =
             self.outside.failures.iter().map(|wrong| self.wrong(wrong)).collect();
         let mut unknown = Vec::new();
-        for (place, promise) in self.scenario.promises.iter().enumerate() {
+        for (place, property) in self.scenario.properties.iter().enumerate() {
             if let Some(pulse) = &self.trial.pulse {
                 pulse.set(Doing::Judge(place));
             }
-            failures.extend(self.judge(promise, &mut unknown));
+            failures.extend(self.judge(property, &mut unknown));
         }
         failures.extend(self.record.strange.as_ref().map(|text| {
             let why = format!("an answer cannot be read back: {text}");
@@ -204,7 +204,7 @@ where
             fired,
             failures,
             unknown,
-            vacuous: match (scenario.promises.is_empty(), completed) {
+            vacuous: match (scenario.properties.is_empty(), completed) {
                 (true, _) => Some("the scenario has no property that could be broken".to_owned()),
                 (_, 0) => Some("no operation completed".to_owned()),
                 _ => None,
@@ -218,12 +218,12 @@ where
 
     fn judge(
         &self,
-        promise: &Promise<Process, I, O>,
+        property: &Property<Process, I, O>,
         unknown: &mut Vec<Unknown>,
     ) -> Option<Failure> {
         let history = &self.record.history;
-        let words = format!("{promise:?}");
-        match &promise.kind {
+        let words = format!("{property:?}");
+        match &property.kind {
             Kind::History(judge) => match panics::catch(|| judge(history)) {
                 Ok(Judgement::Holds) => None,
                 Ok(Judgement::Violated { reason, operation, core }) => {
@@ -238,18 +238,18 @@ where
                     let failure =
                         self.failure(FailureKind::Safety, &words, &reason, reason.clone());
                     let operations = operations.collect();
-                    Some(Failure { operations, expected: self.expected(promise.name), ..failure })
+                    Some(Failure { operations, expected: self.expected(property.name), ..failure })
                 }
                 Ok(Judgement::Unknown(why)) => {
                     unknown.push(Unknown { property: words, why });
                     None
                 }
                 Err(panic) => {
-                    let name = promise.name;
+                    let name = property.name;
                     let panics::Panic { place, message } = panic;
                     let why = format!("the property `{name}` panicked at {place}: {message}");
-                    let promise = format!("the property `{name}` does not panic");
-                    Some(self.failure(FailureKind::Crash, &promise, &message, why))
+                    let property = format!("the property `{name}` does not panic");
+                    Some(self.failure(FailureKind::Crash, &property, &message, why))
                 }
             },
             Kind::Complete => {
@@ -261,7 +261,7 @@ where
                     owed.len()
                 );
                 let failure = self.failure(FailureKind::Liveness, &words, "operations", why);
-                Some(Failure { expected: self.expected(promise.name), ..failure })
+                Some(Failure { expected: self.expected(property.name), ..failure })
             }
             Kind::Invariant(_) | Kind::Eventually(_) | Kind::Sometimes(_) => None,
         }
@@ -293,7 +293,7 @@ where
 
     /// What went wrong with a program, or with the run.
     fn wrong(&self, wrong: &Wrong) -> Failure {
-        let (kind, promise) = match wrong {
+        let (kind, property) = match wrong {
             Wrong::Panic { .. } | Wrong::Exit { .. } | Wrong::Signal { .. } => {
                 (FailureKind::Crash, NEVER_PANICS)
             }
@@ -310,11 +310,11 @@ where
         // Numbers differ from run to run; the words are the bug.
         let first = why.lines().next().unwrap_or_default();
         let shape: String = first.chars().filter(|c| !c.is_ascii_digit()).take(80).collect();
-        let expected = (promise == NEVER_PANICS).then(|| self.expected(NEVER_PANICS)).flatten();
-        Failure { expected, ..self.failure(kind, promise, &shape, why) }
+        let expected = (property == NEVER_PANICS).then(|| self.expected(NEVER_PANICS)).flatten();
+        Failure { expected, ..self.failure(kind, property, &shape, why) }
     }
 
-    fn failure(&self, kind: FailureKind, promise: &str, shape: &str, why: String) -> Failure {
+    fn failure(&self, kind: FailureKind, property: &str, shape: &str, why: String) -> Failure {
         let (name, seed) = (self.scenario.name, self.trial.seed);
         let stuck = match self.outside.ended {
             Ended::Stuck => "; every thread waits for another",
@@ -324,14 +324,14 @@ where
             kind,
             scenario: name,
             seed,
-            promise: promise.to_owned(),
+            property: property.to_owned(),
             explanation: why + stuck,
             expected: None,
             operations: Vec::new(),
             event: self.outside.events,
             at: self.outside.at,
             hash: self.outside.hash,
-            fingerprint: format!("{}: {promise}: {shape}", kind.name()),
+            fingerprint: format!("{}: {property}: {shape}", kind.name()),
             faults: self.plan.entries.iter().map(ToString::to_string).collect(),
             replay: format!("cargo run --release -- replay {name} --seed {}", seed.0),
         }

@@ -6,9 +6,9 @@ use crate::report::FailureKind;
 pub(super) struct Broken {
     pub(super) kind: FailureKind,
     /// The property as a scenario declares it; `None`: it is none of the scenario's.
-    pub(super) property: Option<&'static str>,
-    /// What was promised, in words: `always linearizable`.
-    pub(super) promise: String,
+    pub(super) declared: Option<&'static str>,
+    /// Which property, in words: `always linearizable`.
+    pub(super) property: String,
     /// What the same bug looks like elsewhere.
     pub(super) shape: String,
     pub(super) explanation: String,
@@ -19,17 +19,17 @@ pub(super) struct Broken {
 impl Broken {
     pub(super) fn new(
         kind: FailureKind,
-        promise: String,
+        property: String,
         shape: &str,
         explanation: String,
     ) -> Self {
         let shape = shape.to_owned();
         let (operation, core) = (None, Vec::new());
-        Self { kind, property: None, promise, shape, explanation, operation, core }
+        Self { kind, declared: None, property, shape, explanation, operation, core }
     }
 
     /// The same, as the break of a property that the scenario declares.
     pub(super) fn of(self, property: &'static str) -> Self {
-        Self { property: Some(property), ..self }
+        Self { declared: Some(property), ..self }
     }
 }

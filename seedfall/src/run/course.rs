@@ -3,8 +3,8 @@
 use super::broken::Broken;
 use super::pulse::Doing;
 use super::{Run, Trial};
-use crate::crowd::Crowd;
-use crate::promise::Kind;
+use crate::clients::simulated::SimulatedClients;
+use crate::property::Kind;
 use crate::report::FailureKind;
 use crate::scenario::Scenario;
 use seedfall_net::Wire;
@@ -36,10 +36,10 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     /// The run up to its end, or up to the event that breaks something.
     pub(super) fn go(&mut self) -> Result<End, Vec<Broken>> {
         self.begin();
-        for node in NodeId::all(self.frame.nodes) {
+        for node in NodeId::all(self.budget.nodes) {
             self.observe(node)?;
         }
-        let end = Time::ZERO + self.frame.faults + self.scenario.horizon.settle;
+        let end = Time::ZERO + self.budget.faults + self.scenario.horizon.settle;
         loop {
             let act_at = self.nemesis.next_at();
             if act_at.is_none() && self.when_over.is_none() {
@@ -71,14 +71,14 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         if let Some(pulse) = &self.trial.pulse {
             pulse.begin(self.trial.seed.0);
         }
-        let Scenario { cluster, workload, config, promises, .. } = self.scenario;
-        let (nodes, clients) = (self.frame.nodes, cluster.clients);
-        let crowd = Crowd::new(
+        let Scenario { cluster, workload, config, properties, .. } = self.scenario;
+        let (nodes, clients) = (self.budget.nodes, cluster.clients);
+        let asking = SimulatedClients::new(
             workload.clone(),
             (nodes, clients),
             self.scenario.must_complete(),
             self.trial.skip.clone(),
-            Time::ZERO + self.frame.faults,
+            Time::ZERO + self.budget.faults,
             self.trial.calls.clone(),
         );
         let setup = Setup {
@@ -94,11 +94,11 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         };
         let wire = Wire::new(nodes, clients, cluster.link);
         // Idle at first: a node that panics as it starts leaves a world that can be told of.
-        self.world = Some(World::idle(setup, config.clone(), wire, crowd));
-        for promise in promises {
-            if let Kind::Invariant(make) = &promise.kind {
-                self.judging = Some(promise.name);
-                self.monitors.push((promise.name, make()));
+        self.world = Some(World::idle(setup, config.clone(), wire, asking));
+        for property in properties {
+            if let Kind::Invariant(make) = &property.kind {
+                self.judging = Some(property.name);
+                self.monitors.push((property.name, make()));
                 self.judging = None;
             }
         }
@@ -169,7 +169,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         if let Some(fork) = self.trial.fork.filter(|fork| self.look_at <= fork.after) {
             world.draws_mut().reseed(fork.seed);
             world.clients_mut().decide_calls();
-            self.nemesis.redraw(fork.seed, world.now(), &self.frame);
+            self.nemesis.redraw(fork.seed, world.now(), &self.budget);
         }
         if self.trial.fix.is_some_and(|from| from <= count) {
             world.draws_mut().fix();
@@ -219,14 +219,14 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             return Ok(());
         };
         let mut broken = Vec::new();
-        for (promise, monitor) in &mut self.monitors {
-            self.judging = Some(promise);
+        for (property, monitor) in &mut self.monitors {
+            self.judging = Some(property);
             if let Err(violation) = monitor.observe(node, state) {
-                let name = format!("always {promise}");
+                let name = format!("always {property}");
                 let explanation = violation.to_string();
                 broken.push(
                     Broken::new(FailureKind::Safety, name, violation.property, explanation)
-                        .of(promise),
+                        .of(property),
                 );
             }
         }
@@ -251,10 +251,10 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         let nodes: Vec<Option<&P>> =
             NodeId::all(world.node_count()).map(|node| world.node(node)).collect();
         let mut missing = Vec::new();
-        for promise in &self.scenario.promises {
-            if let Kind::Eventually(judge) = &promise.kind {
-                self.judging = Some(promise.name);
-                missing.extend(judge(&nodes).err().map(|why| (promise.name, why)));
+        for property in &self.scenario.properties {
+            if let Kind::Eventually(judge) = &property.kind {
+                self.judging = Some(property.name);
+                missing.extend(judge(&nodes).err().map(|why| (property.name, why)));
             }
         }
         self.judging = None;

@@ -7,7 +7,7 @@ use super::course::End;
 use super::panics::{Panic, catch};
 use super::pulse::Doing;
 use crate::plan::{Class, FaultPlan};
-use crate::promise::{Judgement, Kind};
+use crate::property::{Judgement, Kind};
 use crate::report::{Failure, FailureKind, Report, Unknown};
 use crate::scenario::{Expect, NEVER_PANICS, OperationId};
 use seedfall_checkers::{Operation, Outcome};
@@ -59,8 +59,8 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         if end == End::Over {
             return late;
         }
-        let complete = self.scenario.promises.iter().find_map(|promise| match promise.kind {
-            Kind::Complete => Some(promise.name),
+        let complete = self.scenario.properties.iter().find_map(|property| match property.kind {
+            Kind::Complete => Some(property.name),
             _ => None,
         });
         if let Some(name) = complete.filter(|_| !self.world().clients().is_done()) {
@@ -68,17 +68,17 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
                 self.stuck("nothing will ever happen again").of(name)
             } else {
                 let why = format!("{settle} after the last fault, {}", self.waiting());
-                let promise = format!("eventually {name}");
+                let property = format!("eventually {name}");
                 let shape = format!("operations: {}", self.shape_of_wait());
-                Broken::new(FailureKind::Liveness, promise, &shape, why).of(name)
+                Broken::new(FailureKind::Liveness, property, &shape, why).of(name)
             });
         }
         for (name, why) in self.unsettled() {
             let why =
                 format!("{settle} after the last fault, {why}; {}", self.nodes_wait().join("; "));
-            let promise = format!("eventually {name}");
+            let property = format!("eventually {name}");
             let shape = format!("{name}: {}", self.shape_of_wait());
-            late.push(Broken::new(FailureKind::Liveness, promise, &shape, why).of(name));
+            late.push(Broken::new(FailureKind::Liveness, property, &shape, why).of(name));
         }
         late
     }
@@ -111,33 +111,33 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
 
     pub(super) fn stuck(&self, why: &str) -> Broken {
         let waiting = self.waiting();
-        let promise = "the run comes to its end".to_owned();
+        let property = "the run comes to its end".to_owned();
         let shape = format!("{why}: {}", self.shape_of_wait());
-        Broken::new(FailureKind::Stuck, promise, &shape, format!("it {why}, while {waiting}"))
+        Broken::new(FailureKind::Stuck, property, &shape, format!("it {why}, while {waiting}"))
     }
 
     /// Who panicked: the property that was being judged, whoever's handler was running, or else
     /// Seedfall itself.
     fn panicked(&mut self, panic: &Panic) -> Broken {
         let running = self.world.as_ref().and_then(World::running);
-        let mut property = None;
-        let (kind, promise, who) = match (self.judging.take(), running) {
+        let mut declared = None;
+        let (kind, property, who) = match (self.judging.take(), running) {
             (Some(name), _) => {
-                let promise = format!("the property `{name}` does not panic");
-                (FailureKind::Crash, promise, format!("the property `{name}` panicked"))
+                let property = format!("the property `{name}` does not panic");
+                (FailureKind::Crash, property, format!("the property `{name}` panicked"))
             }
             (None, Some((actor, handler))) if actor.node().is_some() => {
                 let who = format!("{actor} panicked in `{handler}`");
-                property = Some(NEVER_PANICS);
+                declared = Some(NEVER_PANICS);
                 (FailureKind::Crash, NEVER_PANICS.to_owned(), who)
             }
             (None, Some((actor, _))) => {
-                let promise = "the workload does not panic".to_owned();
-                (FailureKind::Crash, promise, format!("the workload panicked for {actor}"))
+                let property = "the workload does not panic".to_owned();
+                (FailureKind::Crash, property, format!("the workload panicked for {actor}"))
             }
             (None, None) => {
-                let promise = "Seedfall does not panic".to_owned();
-                (FailureKind::Internal, promise, "this is a bug of Seedfall: it panicked".into())
+                let property = "Seedfall does not panic".to_owned();
+                (FailureKind::Internal, property, "this is a bug of Seedfall: it panicked".into())
             }
         };
         let Panic { message, place } = panic;
@@ -145,7 +145,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         let why = format!("{who} at {place}, event {event}: {message}");
         // Numbers differ from run to run; the words are the bug.
         let shape: String = message.chars().filter(|c| !c.is_ascii_digit()).take(80).collect();
-        Broken { property, ..Broken::new(kind, promise, &shape, why) }
+        Broken { declared, ..Broken::new(kind, property, &shape, why) }
     }
 
     /// How often faults had an effect, by class, and how often a node crashed for whatever reason.
@@ -160,8 +160,8 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         let after = self.fault_effects();
         if before != after {
             let why = format!("a fault took effect after its plan was over: {before:?}, {after:?}");
-            let promise = "faults end with their plan".to_owned();
-            found.broken.push(Broken::new(FailureKind::Internal, promise, "late fault", why));
+            let property = "faults end with their plan".to_owned();
+            found.broken.push(Broken::new(FailureKind::Internal, property, "late fault", why));
         }
     }
 
@@ -170,20 +170,20 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         let Some(world) = &self.world else { return };
         let history = world.clients().history();
         let mut panics = Vec::new();
-        for (place, promise) in self.scenario.promises.iter().enumerate() {
-            let Kind::History(judge) = &promise.kind else { continue };
+        for (place, property) in self.scenario.properties.iter().enumerate() {
+            let Kind::History(judge) = &property.kind else { continue };
             if let Some(pulse) = &self.trial.pulse {
                 pulse.set(Doing::Judge(place));
             }
-            let name = format!("always {}", promise.name);
+            let name = format!("always {}", property.name);
             match catch(|| judge(history)) {
                 Ok(Judgement::Holds) => {}
                 Ok(Judgement::Violated { reason, operation, core }) => {
                     let broken = Broken::new(FailureKind::Safety, name, &reason, reason.clone());
-                    found.broken.push(Broken { operation, core, ..broken.of(promise.name) });
+                    found.broken.push(Broken { operation, core, ..broken.of(property.name) });
                 }
                 Ok(Judgement::Unknown(why)) => found.unknown.push(Unknown { property: name, why }),
-                Err(panic) => panics.push((promise.name, panic)),
+                Err(panic) => panics.push((property.name, panic)),
             }
         }
         for (name, panic) in panics {
@@ -195,7 +195,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
 
     /// Why the scenario expects what is broken, if it does.
     fn expected(&self, broken: &Broken) -> Result<Option<String>, String> {
-        let named = |property: &str| broken.property == Some(property);
+        let named = |property: &str| broken.declared == Some(property);
         match self.scenario.expect {
             Expect::Violates { properties, because }
                 if properties.iter().any(|property| named(property))
@@ -228,7 +228,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         let mut failures: Vec<Failure> =
             found.broken.into_iter().map(|broken| self.failure(&plan, broken)).collect();
         failures.sort_by_key(|failure| failure.expected.is_some());
-        let judged = self.scenario.promises.iter().any(|promise| !promise.is_sometimes());
+        let judged = self.scenario.properties.iter().any(|property| !property.is_sometimes());
         let vacuous = match (judged, completed) {
             (false, _) => Some("the scenario has no property that could be broken".to_owned()),
             (true, 0) => Some("no operation completed".to_owned()),
@@ -267,16 +267,16 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             Err(why) => (None, format!("; it need not wait: {why}")),
         };
         let world = self.world();
-        let crowd = world.clients();
+        let clients = world.clients();
         let mut shown = broken.core.clone();
         shown.extend(broken.operation.filter(|one| !shown.contains(one)));
         shown.sort_unstable();
         let operations = shown
             .iter()
             .map(|index| {
-                let operation = &crowd.history().operations[*index];
+                let operation = &clients.history().operations[*index];
                 let mark = if Some(*index) == broken.operation { ">" } else { " " };
-                told(operation, crowd.name(*index), mark)
+                told(operation, clients.name(*index), mark)
             })
             .collect();
         let name = self.scenario.name;
@@ -286,8 +286,8 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             kind,
             scenario: name,
             seed,
-            fingerprint: format!("{}: {}: {}", kind.name(), broken.promise, broken.shape),
-            promise: broken.promise,
+            fingerprint: format!("{}: {}: {}", kind.name(), broken.property, broken.shape),
+            property: broken.property,
             explanation: broken.explanation + &need_not,
             expected,
             operations,

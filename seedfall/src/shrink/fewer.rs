@@ -73,7 +73,7 @@ impl Names {
             Site::Lie(node) => Site::Lie(self.node(node)?),
             Site::Thread(node) => Site::Thread(self.node(node)?),
             Site::Entropy(node) => Site::Entropy(self.node(node)?),
-            // Its ordinals name senders.
+            // Its indices name senders.
             Site::Twin(_) => return None,
             site @ (Site::Tie | Site::Client(_) | Site::Plan) => site,
         };
@@ -143,7 +143,7 @@ mod tests {
 
     fn plan(faults: Vec<Fault>) -> FaultPlan {
         let at = Duration::ZERO;
-        let entry = |fault| Entry { at, lasts: at, fault, aim: Aim::Named, insists: false };
+        let entry = |fault| Entry { at, lasts: at, fault, aim: Aim::Named, retargets: false };
         FaultPlan { entries: faults.into_iter().map(entry).collect() }
     }
 

@@ -56,7 +56,7 @@ pub fn arrivals(trace: &[Entry]) -> Vec<Event> {
 
 /// The draw that decided the fate of what arrives.
 fn draw(event: &Event) -> DrawAddress {
-    DrawAddress { site: Site::Link(event.peer, event.actor), ordinal: event.ordinal }
+    DrawAddress { site: Site::Link(event.peer, event.actor), index: event.index }
 }
 
 impl Search<'_> {

@@ -52,7 +52,7 @@ pub(super) const ORDERS: [[Pass; 6]; 3] = [
 pub(super) struct Search<'a> {
     scenario: &'a dyn Runnable,
     fingerprint: String,
-    promise: String,
+    property: String,
     /// The smallest so far.
     best: Trial,
     /// In which order things are made smaller.
@@ -68,7 +68,7 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// A search that begins with `best`, which breaks this promise after so many events.
+    /// A search that begins with `best`, which breaks this property after so many events.
     pub(super) fn new(
         scenario: &'a dyn Runnable,
         broken: &Failure,
@@ -79,11 +79,11 @@ impl<'a> Search<'a> {
         // Whoever waits for ever is only known by waiting.
         let most = if broken.kind.is_late() { None } else { Some(events) };
         let best = Trial { until: most, ..best };
-        let fix = !breaks(scenario, &mended(&best), &broken.promise);
+        let fix = !breaks(scenario, &mended(&best), &broken.property);
         Self {
             scenario,
             fingerprint: broken.fingerprint.clone(),
-            promise: broken.promise.clone(),
+            property: broken.property.clone(),
             best,
             order: ORDERS[0],
             runs: 0,
@@ -137,13 +137,13 @@ impl<'a> Search<'a> {
     pub(super) fn until_nothing_changes(&mut self) {
         // A run is over when its faults and its clients are; so that these can be left out, it is
         // to go on without them.
-        let until = self.scenario.frame_of(&self.best).faults;
+        let until = self.scenario.fault_budget_of(&self.best).faults;
         self.take(1, &|best, _| Trial { faults: Some(until), ..best.clone() });
         // What looks for work ends when its line says, if that will do.
         self.take(1, &|best, _| {
             let mut best = best.clone();
             let entries = best.plan.iter_mut().flat_map(|plan| &mut plan.entries);
-            entries.for_each(|entry| entry.insists = false);
+            entries.for_each(|entry| entry.retargets = false);
             best
         });
         // An operation is to be called when it was, whatever becomes of those before it.
@@ -195,8 +195,8 @@ impl<'a> Search<'a> {
     }
 
     fn fails(&self, candidate: &Trial) -> bool {
-        let frame = self.scenario.frame_of(candidate);
-        if candidate.plan.as_ref().is_some_and(|plan| plan.check(&frame).is_err()) {
+        let budget = self.scenario.fault_budget_of(candidate);
+        if candidate.plan.as_ref().is_some_and(|plan| plan.check(&budget).is_err()) {
             return false;
         }
         let mut trial = candidate.clone();
@@ -206,7 +206,7 @@ impl<'a> Search<'a> {
                 return false;
             }
             // What fails with the fix as well is another failure.
-            let is_other = || self.fix && breaks(self.scenario, &mended(&trial), &self.promise);
+            let is_other = || self.fix && breaks(self.scenario, &mended(&trial), &self.property);
             let (Some(most), Some(until)) = (candidate.until, trial.until) else {
                 return !is_other();
             };
@@ -261,7 +261,7 @@ impl<'a> Search<'a> {
                 && self
                     .take(CUTS.len(), &|best, which| {
                         let cut = gap.scale(CUTS[which], 8);
-                        earlier(best, from, cut, self.scenario.frame_of(best).faults)
+                        earlier(best, from, cut, self.scenario.fault_budget_of(best).faults)
                     })
                     .is_some();
             changed |= taken;
@@ -278,7 +278,7 @@ impl<'a> Search<'a> {
         let faults = entries.flat_map(|entry| [entry.at, entry.at + entry.lasts]);
         let called = best.calls.iter().filter(|(operation, _)| !best.skip.contains(operation));
         let calls = called.map(|(_, call)| call.at.since(Time::ZERO));
-        let end = self.scenario.frame_of(best).faults;
+        let end = self.scenario.fault_budget_of(best).faults;
         let all: BTreeSet<Duration> = faults.chain(calls).chain([Duration::ZERO, end]).collect();
         all.into_iter().collect()
     }
@@ -350,7 +350,7 @@ impl<'a> Search<'a> {
 
     /// How many nodes take part in the smallest run so far.
     pub(super) fn nodes_of_best(&self) -> usize {
-        self.scenario.frame_of(&self.best).nodes
+        self.scenario.fault_budget_of(&self.best).nodes
     }
 
     /// The size of the smallest run so far: its events, and a fault counts as many.
@@ -414,11 +414,11 @@ impl<'a> Search<'a> {
         let mut changed = false;
         for index in 0..self.plan().entries.len() {
             loop {
-                let frame = self.scenario.frame_of(&self.best);
+                let budget = self.scenario.fault_budget_of(&self.best);
                 let entry = self.plan().entries[index].clone();
                 let struck = self.struck(index).filter(|struck| *struck != entry);
                 let simpler: Vec<Entry> =
-                    struck.into_iter().chain(simpler(&entry, &frame)).collect();
+                    struck.into_iter().chain(simpler(&entry, &budget)).collect();
                 let taken = self.take(simpler.len(), &|best, which| {
                     let mut plan = best.plan.clone().unwrap_or_default();
                     plan.entries[index] = simpler[which].clone();
@@ -436,7 +436,7 @@ impl<'a> Search<'a> {
     /// The entry as it strikes in the smallest run so far, if it aims or looks for work.
     fn struck(&self, index: usize) -> Option<Entry> {
         let entry = &self.best.plan.as_ref()?.entries[index];
-        if !entry.insists && entry.aim == Aim::Named {
+        if !entry.retargets && entry.aim == Aim::Named {
             return None;
         }
         self.scenario.run(&self.best).struck.get(index)?.clone()
@@ -487,9 +487,9 @@ fn mended(trial: &Trial) -> Trial {
     Trial { fix: Some(0), recording: Recording::Hash, log_draws: false, ..trial.clone() }
 }
 
-/// Whether a run breaks this promise.
-fn breaks(scenario: &dyn Runnable, trial: &Trial, promise: &str) -> bool {
-    scenario.run(trial).failures.iter().any(|failure| failure.promise == promise)
+/// Whether a run breaks this property.
+fn breaks(scenario: &dyn Runnable, trial: &Trial, property: &str) -> bool {
+    scenario.run(trial).failures.iter().any(|failure| failure.property == property)
 }
 
 /// Something that can be left out.

@@ -1,7 +1,7 @@
 //! What a fault can be made into that is less: shorter, narrower, weaker.
 
 use crate::fault::Fault;
-use crate::plan::{Aim, Entry, Frame};
+use crate::plan::{Aim, Entry, FaultBudget};
 use seedfall_net::{Disturbance, Partition};
 use seedfall_sim::{Address, ClockFault, Duration, Lies, NodeId, Ppm};
 
@@ -10,21 +10,21 @@ const SHORT: Duration = Duration::millis(20);
 /// What is less likely than this, in a million, is not made rarer.
 const RARE: Ppm = 20_000;
 
-/// Entries that are less than this one, the least first. Whether they fit the plan's frame is not
+/// Entries that are less than this one, the least first. Whether they fit the plan's budget is not
 /// asked.
-pub(super) fn simpler(entry: &Entry, frame: &Frame) -> Vec<Entry> {
+pub(super) fn simpler(entry: &Entry, budget: &FaultBudget) -> Vec<Entry> {
     let mut less = Vec::new();
-    if entry.insists {
-        less.push(Entry { insists: false, ..entry.clone() });
+    if entry.retargets {
+        less.push(Entry { retargets: false, ..entry.clone() });
     }
     if entry.aim != Aim::Named {
-        let aimed = NodeId::all(frame.nodes).map(|node| entry.fault.aimed_at(node));
+        let aimed = NodeId::all(budget.nodes).map(|node| entry.fault.aimed_at(node));
         less.extend(aimed.map(|fault| Entry { fault, aim: Aim::Named, ..entry.clone() }));
     }
     if matches!(entry.aim, Aim::EveryLeader { .. }) {
         less.push(Entry { aim: Aim::Leader, ..entry.clone() });
     }
-    let weaker = weaker(&entry.fault, frame.nodes);
+    let weaker = weaker(&entry.fault, budget.nodes);
     less.extend(weaker.into_iter().map(|fault| Entry { fault, ..entry.clone() }));
     if entry.lasts >= SHORT {
         for eighths in [1, 2, 4, 6] {

@@ -31,12 +31,12 @@ pub fn story(shrunk: &Shrunk) -> Vec<String> {
 
 /// What is broken, and, if something did not happen, who waits for what: a line each.
 fn end(failure: &Failure) -> Vec<String> {
-    let Failure { at, promise, explanation, kind, .. } = failure;
+    let Failure { at, property, explanation, kind, .. } = failure;
     let explanation = explanation.replace('\n', " ");
     let parts: Vec<&str> =
         if kind.is_late() { explanation.split("; ").collect() } else { vec![&explanation] };
     let (first, rest) = parts.split_first().unwrap_or((&"", &[]));
-    let broken = format!("{:>10}  broken: {promise}: {first}", at.to_string());
+    let broken = format!("{:>10}  broken: {property}: {first}", at.to_string());
     [broken].into_iter().chain(rest.iter().map(|part| format!("{:>10}  {part}", ""))).collect()
 }
 
@@ -100,14 +100,14 @@ impl Teller<'_> {
 
     fn tells(&self, from: Address, to: Address, entry: &Entry) -> bool {
         let site = Site::Link(from, to);
-        self.telling.contains(&DrawAddress { site, ordinal: entry.event.ordinal })
+        self.telling.contains(&DrawAddress { site, index: entry.event.index })
     }
 
     /// An event in words, if it is told; `decides`: its step has a reason that matters.
     fn event(&self, entry: &Entry, decides: bool) -> Option<String> {
         let (event, text) = (entry.event, &entry.text);
         let (actor, peer) = (event.actor, event.peer);
-        let became = || fate(self.trace, actor, peer, event.ordinal);
+        let became = || fate(self.trace, actor, peer, event.index);
         Some(match event.kind {
             Kind::Start if !text.is_empty() => format!("{actor} starts {text}"),
             Kind::Start if event.at > Time::ZERO => format!("{actor} comes back"),
@@ -174,12 +174,12 @@ impl std::fmt::Display for Fate {
 }
 
 /// What became of a message, a request or an answer.
-pub(crate) fn fate(trace: &[Entry], from: Address, to: Address, ordinal: u64) -> Fate {
+pub(crate) fn fate(trace: &[Entry], from: Address, to: Address, index: u64) -> Fate {
     let about = |kinds: &'static [Kind], actor: Address, peer: Address| {
         trace.iter().filter(move |entry| {
             let event = entry.event;
             kinds.contains(&event.kind)
-                && (event.actor, event.peer, event.ordinal) == (actor, peer, ordinal)
+                && (event.actor, event.peer, event.index) == (actor, peer, index)
         })
     };
     let arrivals: Vec<Time> = about(&[Kind::Deliver, Kind::Asked, Kind::Answered], to, from)

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct Summary {
     /// Runs.
     pub seeds: u64,
-    /// Of these, with every property kept.
+    /// Of these, in which every property holds.
     pub passed: u64,
     /// Of these, proving nothing.
     pub vacuous: u64,
@@ -30,7 +30,7 @@ pub struct Summary {
     pub failures: Vec<Failure>,
     /// Runs that broke what the scenario expects to break, and nothing else.
     pub as_expected: u64,
-    /// By promise: in how many runs what is expected to break broke, and the first of these
+    /// By property: in how many runs what is expected to break broke, and the first of these
     /// failures.
     pub expected: BTreeMap<String, (u64, Failure)>,
     /// Events, over all runs.
@@ -63,8 +63,8 @@ pub const COVERAGE_FROM: u64 = 500;
 /// What a sweep means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Every property was kept; what was expected to break broke, and nothing else.
-    Good,
+    /// Every property holds; what was expected to break broke, and nothing else.
+    AsExpected,
     /// Something failed that is not expected, first in this way.
     Broken(FailureKind),
     /// Nothing was broken, and nothing is proved; says why.
@@ -115,7 +115,7 @@ impl Summary {
             self.keep(failure);
         }
         for failure in failures.filter(|failure| failure.expected.is_some()) {
-            self.expected.entry(failure.promise.clone()).or_insert((0, failure)).0 += 1;
+            self.expected.entry(failure.property.clone()).or_insert((0, failure)).0 += 1;
         }
     }
 
@@ -152,8 +152,8 @@ impl Summary {
         for (property, (count, seed, why)) in other.unknown_because {
             self.unknown_because.entry(property).or_insert((0, seed, why)).0 += count;
         }
-        for (promise, (count, failure)) in other.expected {
-            self.expected.entry(promise).or_insert((0, failure)).0 += count;
+        for (property, (count, failure)) in other.expected {
+            self.expected.entry(property).or_insert((0, failure)).0 += count;
         }
         for (class, (planned, fired)) in other.fired {
             let counts = self.fired.entry(class).or_default();
@@ -188,14 +188,14 @@ impl Summary {
             return Meaning::Vacuous(format!("no run proves anything ({why})"));
         }
         if self.seeds < COVERAGE_FROM || scenario.expect() != Expectation::Holds {
-            return Meaning::Good;
+            return Meaning::AsExpected;
         }
         if let Some((class, _)) = self.fired.iter().find(|(_, (_, fired))| *fired == 0) {
             return Meaning::Vacuous(format!("no {} ever had an effect", class.name()));
         }
         match scenario.sometimes().iter().find(|mark| !self.marks.contains_key(**mark)) {
             Some(mark) => Meaning::Vacuous(format!("never reached: {mark}")),
-            None => Meaning::Good,
+            None => Meaning::AsExpected,
         }
     }
 

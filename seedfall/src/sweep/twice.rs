@@ -92,7 +92,7 @@ fn nondeterminism(
         kind: FailureKind::Nondeterminism,
         scenario: first.scenario,
         seed: first.seed,
-        promise: "two runs of one seed are the same run".to_owned(),
+        property: "two runs of one seed are the same run".to_owned(),
         explanation: format!(
             "{where_} (hashes {hashes}). Usual causes: a HashMap or HashSet that is iterated \
              (BTreeMap, or sort first), Instant::now or SystemTime::now (Context::now), a thread, \

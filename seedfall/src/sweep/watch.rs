@@ -26,7 +26,7 @@ impl Limits {
     pub const DEFAULT: Self = Self { event: Duration::from_secs(20), memory: 2 << 30 };
 }
 
-/// What a run promises that eats up the memory.
+/// The property that a run violates which eats up the memory.
 pub const FITS_INTO_MEMORY: &str = "a run fits into memory";
 
 /// How often runs are looked at.
@@ -77,7 +77,7 @@ impl Watch {
         let Beat { events, doing, .. } = self.seen;
         match doing {
             Doing::Judge(place) => {
-                let name = scenario.promises().get(place).cloned().unwrap_or_default();
+                let name = scenario.properties().get(place).cloned().unwrap_or_default();
                 format!("judging `{name}` after {events} events")
             }
             Doing::Event(actor) => format!("{actor} handling event {}", events + 1),
@@ -105,25 +105,25 @@ impl Watch {
         self.failure(scenario, FITS_INTO_MEMORY, why)
     }
 
-    fn failure(&self, scenario: &dyn Runnable, promise: &str, explanation: String) -> Failure {
+    fn failure(&self, scenario: &dyn Runnable, property: &str, explanation: String) -> Failure {
         let (name, seed) = (scenario.name(), self.seen.seed);
         let doing = match self.seen.doing {
             Doing::Event(actor) => actor.to_string(),
-            Doing::Judge(place) => scenario.promises().get(place).cloned().unwrap_or_default(),
+            Doing::Judge(place) => scenario.properties().get(place).cloned().unwrap_or_default(),
             other => other.to_string(),
         };
         Failure {
             kind: FailureKind::Hang,
             scenario: name,
             seed: Seed(seed),
-            promise: promise.to_owned(),
+            property: property.to_owned(),
             explanation,
             expected: None,
             operations: Vec::new(),
             event: self.seen.events + 1,
             at: Time::ZERO,
             hash: 0,
-            fingerprint: format!("hang: {promise}: {doing}"),
+            fingerprint: format!("hang: {property}: {doing}"),
             faults: Vec::new(),
             replay: format!("cargo run --release -- trace {name} --seed {seed}"),
         }

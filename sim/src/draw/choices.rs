@@ -163,7 +163,7 @@ mod tests {
             draws.log().iter().map(|(address, _)| *address).collect();
         assert_eq!((draws.log().len(), addresses.len()), (500, 500));
         for (place, (address, _)) in draws.log().iter().enumerate() {
-            let (first, nth) = Choices::begin(address.ordinal);
+            let (first, nth) = Choices::begin(address.index);
             assert_eq!((first, nth), ([65, 129][place / 250], place as u64 % 250));
         }
     }
@@ -172,8 +172,8 @@ mod tests {
     fn each_four_of_them_can_be_overridden() {
         let mut plain = Draws::new(Seed(7), 3, 4);
         let before = words(&mut plain, 65, 12);
-        let ordinal = (1 << INDEX_BITS) | 65;
-        let with = |value| BTreeMap::from([(DrawAddress { site: SITE, ordinal }, value)]);
+        let index = (1 << INDEX_BITS) | 65;
+        let with = |value| BTreeMap::from([(DrawAddress { site: SITE, index }, value)]);
         let mut revised = plain.clone().with_overrides(with(Override::Words([1, 2, 3, 4])));
         let after = words(&mut revised, 65, 12);
         assert_eq!(after[4..8], [1, 2, 3, 4]);
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn nominal_choices_are_the_simplest() {
         let mut draws = Draws::new(Seed(7), 3, 4);
-        let address = DrawAddress { site: SITE, ordinal: 1 };
+        let address = DrawAddress { site: SITE, index: 1 };
         draws = draws.with_overrides(BTreeMap::from([(address, Override::Nominal)]));
         let mut choices = Choices::new(&mut draws, SITE, 1);
         let mean = Duration::millis(5);

@@ -183,7 +183,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.counters.lies += 1;
         let digest = StableHasher::hash(message);
         let (actor, peer) = (node.into(), to.into());
-        let event = Event { at: self.now, kind: Kind::Lie, actor, peer, ordinal: 0, digest };
+        let event = Event { at: self.now, kind: Kind::Lie, actor, peer, index: 0, digest };
         self.trace.record(event, || format!("({how}) {message:?}"));
     }
 }

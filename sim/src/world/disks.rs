@@ -10,7 +10,7 @@ use crate::network::Network;
 use crate::protocol::Protocol;
 use crate::trace::Kind;
 
-/// The ordinals of a disk's site below this are crashes; from here on, the operations on
+/// The indices of a disk's site below this are crashes; from here on, the operations on
 /// the disk and the faults that begin.
 const OPERATIONS: u64 = 1 << 32;
 

@@ -55,7 +55,7 @@ impl<P: Protocol> Body<P> {
 pub(super) struct Packet<P: Protocol> {
     pub(super) from: Address,
     pub(super) to: Address,
-    pub(super) ordinal: u32,
+    pub(super) index: u32,
     pub(super) digest: u64,
     pub(super) body: Body<P>,
 }

@@ -173,11 +173,11 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// Lets messages that are under way arrive earlier, as what held them up has ended: what the
     /// network says of it once that was taken back.
     pub fn release(&mut self, messages: &[Released]) {
-        for Released { from, to, ordinal, was, arrives } in messages {
+        for Released { from, to, index, was, arrives } in messages {
             let is_it = |due: &Due<P, C::Timer>| match due {
                 Due::Arrival(packet) => {
-                    let name = (packet.from, packet.to, u64::from(packet.ordinal));
-                    name == (*from, *to, *ordinal)
+                    let name = (packet.from, packet.to, u64::from(packet.index));
+                    name == (*from, *to, *index)
                 }
                 _ => false,
             };

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub(super) struct LetIn(BTreeMap<(Time, Kind, Address, Address, u64), u32>);
 
 fn name(event: &Event) -> (Time, Kind, Address, Address, u64) {
-    let Event { at, kind, actor, peer, digest, ordinal: _ } = *event;
+    let Event { at, kind, actor, peer, digest, index: _ } = *event;
     (at, kind, actor, peer, digest)
 }
 

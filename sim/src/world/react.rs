@@ -52,7 +52,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     #[inline(always)]
     fn receive(&mut self, packet: Packet<P>, kept: bool) {
-        let Packet { from, to, ordinal, digest, .. } = packet;
+        let Packet { from, to, index, digest, .. } = packet;
         if let Some(node) = to.node() {
             let slot = &self.nodes[node.index()];
             if slot.state.is_none() || slot.gate != Gate::Open {
@@ -64,7 +64,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             kind: packet.body.kinds().1,
             actor: to,
             peer: from,
-            ordinal: ordinal.into(),
+            index: index.into(),
             digest,
         };
         if kept && !self.lets_in(&event) {
@@ -122,10 +122,9 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     #[cold]
     #[inline(never)]
     fn refuse(&mut self, packet: Packet<P>, why: &'static str) {
-        let Packet { from, to, ordinal, digest, .. } = packet;
-        let ordinal = ordinal.into();
-        let event =
-            Event { at: self.now, kind: Kind::Drop, actor: from, peer: to, ordinal, digest };
+        let Packet { from, to, index, digest, .. } = packet;
+        let index = index.into();
+        let event = Event { at: self.now, kind: Kind::Drop, actor: from, peer: to, index, digest };
         self.lose(event, packet, why);
     }
 
@@ -142,10 +141,9 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             return self.count_waiting(node);
         }
         self.counters.lost += 1;
-        let Packet { from, to, ordinal, digest, .. } = packet;
-        let ordinal = ordinal.into();
-        let event =
-            Event { at: self.now, kind: Kind::Lost, actor: to, peer: from, ordinal, digest };
+        let Packet { from, to, index, digest, .. } = packet;
+        let index = index.into();
+        let event = Event { at: self.now, kind: Kind::Lost, actor: to, peer: from, index, digest };
         self.trace.record(event, || format!("(down) {}", packet.body.text()));
     }
 
@@ -299,12 +297,12 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         body: impl FnOnce() -> Body<P>,
     ) {
         let draw = self.draws.draw(Site::Link(from, to));
-        let ordinal = draw.ordinal();
+        let index = draw.index();
         let fate = self.network.fate(self.now, from, to, draw);
-        let event = Event { at: self.now, kind, actor: from, peer: to, ordinal, digest };
+        let event = Event { at: self.now, kind, actor: from, peer: to, index, digest };
         self.counters.sent += 1;
         self.trace.fold(&event);
-        let packet = || Packet { from, to, ordinal: ordinal as u32, digest, body: body() };
+        let packet = || Packet { from, to, index: index as u32, digest, body: body() };
         if self.trace.is_kept() {
             self.dispatch_kept(event, fate, packet());
         } else {
@@ -420,11 +418,11 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         kind: Kind,
         actor: Address,
         peer: Address,
-        ordinal: u64,
+        index: u64,
         value: &(impl std::hash::Hash + std::fmt::Debug),
     ) {
         let digest = StableHasher::hash(value);
-        let event = Event { at: self.now, kind, actor, peer, ordinal, digest };
+        let event = Event { at: self.now, kind, actor, peer, index, digest };
         self.trace.record(event, || format!("{value:?}"));
     }
 
@@ -438,7 +436,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         text: impl FnOnce() -> String,
     ) {
         let digest = StableHasher::hash(value);
-        let event = Event { at: self.now, kind, actor, peer: actor, ordinal: 0, digest };
+        let event = Event { at: self.now, kind, actor, peer: actor, index: 0, digest };
         self.trace.record(event, text);
     }
 

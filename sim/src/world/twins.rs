@@ -5,7 +5,7 @@
 //! everything; the second, from each sender apart, in half of all rounds nothing. So what it says
 //! may be what a correct node would say that does not know what the first knows: a second vote, an
 //! older value. (In the paper the network is split between the two. Here one of them hears all, so
-//! that the state of the node is true of all that its identity was told, and promises need not
+//! that the state of the node is true of all that its identity was told, and properties need not
 //! know of twins.)
 //!
 //! What strikes the machine (it is slow, its disk stalls or fails, it is paused) strikes the first
@@ -75,11 +75,11 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     /// A packet reaches a node that is twins.
     pub(super) fn meet_twins(&mut self, node: NodeId, packet: Packet<P>) {
-        let Packet { from, to, ordinal, digest, .. } = packet;
+        let Packet { from, to, index, digest, .. } = packet;
         self.counters.delivered += 1;
         let kind = packet.body.kinds().1;
-        let ordinal = ordinal.into();
-        let event = Event { at: self.now, kind, actor: to, peer: from, ordinal, digest };
+        let index = index.into();
+        let event = Event { at: self.now, kind, actor: to, peer: from, index, digest };
         self.trace.record(event, || packet.body.text());
         let second = packet.clone();
         self.hand_over(node, packet);
@@ -107,8 +107,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         }
         let heard = &mut twin.heard[sender];
         if heard.0 != round {
-            let ordinal = round.wrapping_mul(peers).wrapping_add(sender as u64);
-            *heard = (round, !self.draws.at(Site::Twin(node), ordinal).chance(500_000));
+            let index = round.wrapping_mul(peers).wrapping_add(sender as u64);
+            *heard = (round, !self.draws.at(Site::Twin(node), index).chance(500_000));
         }
         heard.1
     }

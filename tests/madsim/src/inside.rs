@@ -44,7 +44,7 @@ const PORT: u16 = 7000;
 
 async fn live(subject: Subject, job: Job) -> Life {
     let start = Instant::now();
-    let addresses: Vec<SocketAddr> = (0..subject.frame.nodes)
+    let addresses: Vec<SocketAddr> = (0..subject.budget.nodes)
         .map(|node| (IpAddr::from([10, 0, 0, node as u8 + 1]), PORT).into())
         .collect();
     let service = (subject.make)(&addresses, Seed(job.seed));
@@ -55,12 +55,12 @@ async fn live(subject: Subject, job: Job) -> Life {
         let builder = handle.create_node().name(format!("n{node}")).ip(address.ip());
         machines.push(builder.init(move || service.node(node)).build().id());
     }
-    let count = subject.frame.clients;
+    let count = subject.budget.clients;
     let policy =
         ClientPolicy { final_at: Time::ZERO + job.faults + subject.settle, ..subject.clients };
-    let clients = Clients::new(policy, Arc::new(generate), (subject.frame.nodes, count));
+    let clients = Clients::new(policy, Arc::new(generate), (subject.budget.nodes, count));
     let clients = clients.without(job.skip.iter().copied().collect());
-    let draws = Draws::new(Seed(job.seed), subject.frame.nodes, count);
+    let draws = Draws::new(Seed(job.seed), subject.budget.nodes, count);
     let clients = Arc::new(LiveClients::new(clients, draws));
     let mut tasks: Vec<JoinHandle<()>> = Vec::new();
     for client in 0..count {
@@ -73,7 +73,7 @@ async fn live(subject: Subject, job: Job) -> Life {
         }));
         machines.push(machine.id());
     }
-    let mut nemesis = Nemesis::new(job.plan.clone(), subject.frame.nodes, machines);
+    let mut nemesis = Nemesis::new(job.plan.clone(), subject.budget.nodes, machines);
     while let Some(at) = nemesis.next() {
         sleep_until(start + real(at)).await;
         nemesis.act();

@@ -44,7 +44,7 @@ pub fn within_reach(plan: FaultPlan) -> FaultPlan {
             )) => fault,
             _ => return None,
         };
-        Some(Entry { fault, aim: Aim::Named, insists: false, ..entry })
+        Some(Entry { fault, aim: Aim::Named, retargets: false, ..entry })
     };
     FaultPlan { entries: plan.entries.into_iter().filter_map(plain).collect() }
 }

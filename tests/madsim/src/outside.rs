@@ -6,8 +6,8 @@ use seedfall::checkers::models::{Kv, KvInput, KvOutput};
 use seedfall::checkers::{Budget, History, Operation, Outcome, Verdict, linearizable};
 use seedfall::sim::{ClientId, Counters, Seed, Time};
 use seedfall::{
-    Expectation, Failure, FailureKind, FaultPlan, Frame, OperationId, Report, Runnable, Trial,
-    Unknown,
+    Expectation, Failure, FailureKind, FaultBudget, FaultPlan, OperationId, Report, Runnable,
+    Trial, Unknown,
 };
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -48,7 +48,7 @@ impl Runnable for Outside {
         Arc::new(Self(self.0.clone()))
     }
 
-    fn promises(&self) -> Vec<String> {
+    fn properties(&self) -> Vec<String> {
         vec![LINEARIZABLE.to_owned(), COMPLETE.to_owned()]
     }
 
@@ -56,26 +56,26 @@ impl Runnable for Outside {
         Vec::new()
     }
 
-    fn frame(&self) -> Frame {
-        self.0.frame
+    fn fault_budget(&self) -> FaultBudget {
+        self.0.budget
     }
 
     fn operations(&self) -> Vec<OperationId> {
-        let Subject { frame, clients: policy, .. } = self.0;
+        let Subject { budget, clients: policy, .. } = self.0;
         let all = policy.operations.unwrap_or_default() + policy.final_operations;
-        let clients = (0..frame.clients).map(|client| ClientId::new(client as u16));
+        let clients = (0..budget.clients).map(|client| ClientId::new(client as u16));
         clients
             .flat_map(|client| (0..all).map(move |number| OperationId { client, number }))
             .collect()
     }
 
-    fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan {
-        within_reach(self.0.faults.draw(seed, frame))
+    fn plan_within(&self, seed: Seed, budget: &FaultBudget) -> FaultPlan {
+        within_reach(self.0.faults.draw(seed, budget))
     }
 
     fn fewest(&self) -> usize {
         // Who the nodes are is written into the program.
-        self.0.frame.nodes
+        self.0.budget.nodes
     }
 
     fn run(&self, trial: &Trial) -> Report {
@@ -84,7 +84,7 @@ impl Runnable for Outside {
             subject: self.0.name.to_owned(),
             seed: trial.seed.0,
             plan,
-            faults: self.frame_of(trial).faults,
+            faults: self.fault_budget_of(trial).faults,
             skip: trial.skip.iter().copied().collect(),
         };
         let output = process(&job);
@@ -219,16 +219,16 @@ impl Outside {
         }
     }
 
-    fn failure(&self, job: &Job, kind: FailureKind, promise: &str, why: String) -> Failure {
+    fn failure(&self, job: &Job, kind: FailureKind, property: &str, why: String) -> Failure {
         let (scenario, seed) = (self.0.name, Seed(job.seed));
         Failure {
             kind,
             scenario,
             seed,
-            promise: promise.to_owned(),
-            fingerprint: format!("{}: {promise}: {why}", kind.name()),
+            property: property.to_owned(),
+            fingerprint: format!("{}: {property}: {why}", kind.name()),
             explanation: why,
-            expected: self.expected(kind, promise),
+            expected: self.expected(kind, property),
             operations: Vec::new(),
             event: 0,
             at: Time::ZERO,
@@ -239,16 +239,16 @@ impl Outside {
     }
 
     /// Why the subject expects this, if it does.
-    fn expected(&self, kind: FailureKind, promise: &str) -> Option<String> {
+    fn expected(&self, kind: FailureKind, property: &str) -> Option<String> {
         let Expectation::Violates { properties, because } = self.0.expect else { return None };
-        let named = properties.iter().any(|property| promise.ends_with(property));
+        let named = properties.iter().any(|named| property.ends_with(named));
         (named && kind == FailureKind::Safety).then(|| because.to_owned())
     }
 
     fn failed(&self, failure: Failure, operations: Vec<String>, life: &Life) -> Failure {
         // Who is named differs from run to run; what is broken does not.
         let fingerprint = match failure.kind {
-            FailureKind::Liveness => format!("{}: {}", failure.kind.name(), failure.promise),
+            FailureKind::Liveness => format!("{}: {}", failure.kind.name(), failure.property),
             _ => failure.fingerprint,
         };
         Failure {

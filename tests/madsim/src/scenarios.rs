@@ -6,7 +6,7 @@ use crate::subject::{Answer, Asks, Question, Service, Subject, Task};
 use seedfall::clients::{ClientPolicy, Lost};
 use seedfall::net::Delay;
 use seedfall::sim::{ClientId, Duration, NodeId, SystemModel, Time};
-use seedfall::{Expectation, Frame, OperationId, Reply, Swarm};
+use seedfall::{Expectation, FaultBudget, OperationId, Reply, Swarm};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ fn chain() -> Subject {
     Subject {
         name: "madsim-chain",
         story: "Three tokio servers replicate two keys along a chain; reads are the tail's.",
-        frame: Frame {
+        budget: FaultBudget {
             model: SystemModel::USUAL,
             nodes: 3,
             clients: 3,

@@ -2,7 +2,7 @@
 
 use seedfall::clients::{ClientPolicy, Lost};
 use seedfall::sim::{ClientId, Duration, NodeId, Seed};
-use seedfall::{Expectation, FaultPlan, Frame, OperationId, Reply, Swarm};
+use seedfall::{Expectation, FaultBudget, FaultPlan, OperationId, Reply, Swarm};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,14 +20,14 @@ pub struct Subject {
     /// What happens, in a sentence or two.
     pub story: &'static str,
     /// Who takes part, what may go wrong, and until when.
-    pub frame: Frame,
+    pub budget: FaultBudget,
     /// What the nemesis may draw. What madsim cannot do is left out: see [`crate::nemesis`].
     pub faults: Swarm,
     /// How its clients behave; when their final operations may begin, the run says.
     pub clients: ClientPolicy,
     /// How long the service has to recover before these, and how long they may take.
     pub settle: Duration,
-    /// Whether the promises are expected to hold.
+    /// Whether the properties are expected to hold.
     pub expect: Expectation,
     /// The service of one run.
     pub make: fn(&[SocketAddr], Seed) -> Arc<dyn Service>,

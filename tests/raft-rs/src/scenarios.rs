@@ -3,14 +3,14 @@
 
 use crate::invariants::Invariants;
 use crate::server::{Config, Server};
-use seedfall_scenarios::raft_kv;
 use seedfall::checkers::models::{Kv, KvInput, KvOutput};
 use seedfall::sim::Duration;
 use seedfall::{
-    Expect, Promise, Runnable, Scenario, Workload, every_operation_completes, invariants,
+    Expect, Property, Runnable, Scenario, Workload, every_operation_completes, invariants,
     linearizable, sometimes,
 };
 use seedfall_protocols::raft::Raft;
+use seedfall_scenarios::raft_kv;
 
 type Input = KvInput<&'static str, String>;
 type Output = KvOutput<String>;
@@ -65,8 +65,8 @@ pub fn snapshots() -> Scenario<Server, Input, Output> {
         "Three raft-rs nodes with pre-vote, check-quorum and a snapshot every five entries.";
     let mut scenario = like(raft_kv::three(), "raft-rs-snapshot", story, config);
     // With a pre-vote, who gets no majority is no candidate yet.
-    scenario.promises.retain(|promise| promise.name != NO_MAJORITY);
-    scenario.promises.push(sometimes("snapshot: installed from the leader"));
+    scenario.properties.retain(|property| property.name != NO_MAJORITY);
+    scenario.properties.push(sometimes("snapshot: installed from the leader"));
     scenario
 }
 
@@ -102,12 +102,12 @@ fn like(
         },
         faults: ours.faults,
         horizon: ours.horizon,
-        promises: promises(),
+        properties: properties(),
         expect: Expect::Holds,
     }
 }
 
-fn promises() -> Vec<Promise<Server, Input, Output>> {
+fn properties() -> Vec<Property<Server, Input, Output>> {
     vec![
         invariants("the invariants of Raft", Invariants::default),
         linearizable(Kv::new()),

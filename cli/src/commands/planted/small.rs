@@ -41,7 +41,7 @@ pub(super) fn measure(
     let shrunk = ask(&words.concat(), true)?;
     let replayed = ask(&["replay", CASE], false)?;
     // A small run of which that cannot be told is a small run.
-    let whole = ["point", CASE, "--whole"];
+    let whole = ["point", CASE, "--no-shrink"];
     let with_fix = patch.can_be_mended().then(|| ask(&[&whole[..], &["--fix"]].concat(), true));
     let point = match with_fix {
         Some(Ok(point)) => Ok(point),

@@ -1,18 +1,18 @@
-//! What a scenario promises: always, eventually, sometimes.
+//! The properties of a scenario: always, eventually, sometimes.
 
 use seedfall_checkers::{Budget, History, Model, Verdict, linearizable as check_linearizable};
 use seedfall_sim::{Monitor, NodeId, Protocol, Violation};
 use std::fmt;
 use std::sync::Arc;
 
-/// One promise of a scenario.
-pub struct Promise<P: Protocol, I, O> {
+/// One property of a scenario.
+pub struct Property<P: Protocol, I, O> {
     /// Its name, as failures and tables print it.
     pub name: &'static str,
     pub(crate) kind: Kind<P, I, O>,
 }
 
-impl<P: Protocol, I, O> Promise<P, I, O> {
+impl<P: Protocol, I, O> Property<P, I, O> {
     /// Whether it is about what a sweep must reach, rather than about what must hold.
     pub fn is_sometimes(&self) -> bool {
         matches!(self.kind, Kind::Sometimes(_))
@@ -33,13 +33,13 @@ impl<P: Protocol, I, O> Promise<P, I, O> {
     }
 }
 
-impl<P: Protocol, I, O> Clone for Promise<P, I, O> {
+impl<P: Protocol, I, O> Clone for Property<P, I, O> {
     fn clone(&self) -> Self {
         Self { name: self.name, kind: self.kind.clone() }
     }
 }
 
-impl<P: Protocol, I, O> fmt::Debug for Promise<P, I, O> {
+impl<P: Protocol, I, O> fmt::Debug for Property<P, I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind.word(), self.name)
     }
@@ -88,7 +88,7 @@ impl<P: Protocol, I, O> Kind<P, I, O> {
 /// What a checker says of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// The promise was kept.
+    /// The property was kept.
     Holds,
     /// It was broken.
     Violated {
@@ -106,7 +106,7 @@ pub enum Judgement {
 /// Always: the history is linearizable (Herlihy and Wing 1990) with respect to the model. A check
 /// may cost [`Budget::DEFAULT`], a second or two on a slow core; if that was too little, the run
 /// proves nothing and says what helps.
-pub fn linearizable<P, M>(model: M) -> Promise<P, M::Input, M::Output>
+pub fn linearizable<P, M>(model: M) -> Property<P, M::Input, M::Output>
 where
     P: Protocol,
     M: Model + Send + Sync + 'static,
@@ -118,9 +118,9 @@ where
 /// same run has the same verdict on any machine.
 ///
 /// # Panics
-/// The promise panics on a history that no recorder can have produced, which is an error of what
+/// The property panics on a history that no recorder can have produced, which is an error of what
 /// recorded it.
-pub fn linearizable_within<P, M>(model: M, budget: Budget) -> Promise<P, M::Input, M::Output>
+pub fn linearizable_within<P, M>(model: M, budget: Budget) -> Property<P, M::Input, M::Output>
 where
     P: Protocol,
     M: Model + Send + Sync + 'static,
@@ -148,16 +148,16 @@ where
 pub fn always<P: Protocol, I, O>(
     name: &'static str,
     judge: impl Fn(&History<I, O>) -> Judgement + Send + Sync + 'static,
-) -> Promise<P, I, O> {
-    Promise { name, kind: Kind::History(Arc::new(judge)) }
+) -> Property<P, I, O> {
+    Property { name, kind: Kind::History(Arc::new(judge)) }
 }
 
 /// Always: the invariants that a monitor watches after every event; `make` gives each run its own.
 pub fn invariants<P: Protocol, I, O, M: Monitor<P> + 'static>(
     name: &'static str,
     make: impl Fn() -> M + Send + Sync + 'static,
-) -> Promise<P, I, O> {
-    Promise { name, kind: Kind::Invariant(Arc::new(move || Box::new(make()))) }
+) -> Property<P, I, O> {
+    Property { name, kind: Kind::Invariant(Arc::new(move || Box::new(make()))) }
 }
 
 /// Always: a condition on the state of one node, checked whenever it may have changed. The error
@@ -165,7 +165,7 @@ pub fn invariants<P: Protocol, I, O, M: Monitor<P> + 'static>(
 pub fn invariant<P: Protocol + 'static, I, O>(
     name: &'static str,
     holds: fn(NodeId, &P) -> Result<(), String>,
-) -> Promise<P, I, O> {
+) -> Property<P, I, O> {
     struct EachNode<P>(&'static str, fn(NodeId, &P) -> Result<(), String>);
     impl<P> Monitor<P> for EachNode<P> {
         fn observe(&mut self, node: NodeId, state: &P) -> Result<(), Violation> {
@@ -177,8 +177,8 @@ pub fn invariant<P: Protocol + 'static, I, O>(
 }
 
 /// Eventually: every operation that is called after the faults stopped completes.
-pub fn every_operation_completes<P: Protocol, I, O>() -> Promise<P, I, O> {
-    Promise { name: "every operation completes", kind: Kind::Complete }
+pub fn every_operation_completes<P: Protocol, I, O>() -> Property<P, I, O> {
+    Property { name: "every operation completes", kind: Kind::Complete }
 }
 
 /// Eventually: the nodes (`None`: down) come to a state, after the faults stopped. The error says
@@ -186,12 +186,12 @@ pub fn every_operation_completes<P: Protocol, I, O>() -> Promise<P, I, O> {
 pub fn eventually<P: Protocol, I, O>(
     name: &'static str,
     judge: impl Fn(&[Option<&P>]) -> Result<(), String> + Send + Sync + 'static,
-) -> Promise<P, I, O> {
-    Promise { name, kind: Kind::Eventually(Arc::new(judge)) }
+) -> Property<P, I, O> {
+    Property { name, kind: Kind::Eventually(Arc::new(judge)) }
 }
 
 /// Sometimes: over a whole sweep, the protocol calls `Context::reach` (or `Context::ignore`) with
 /// these very words.
-pub fn sometimes<P: Protocol, I, O>(mark: &'static str) -> Promise<P, I, O> {
-    Promise { name: mark, kind: Kind::Sometimes(mark) }
+pub fn sometimes<P: Protocol, I, O>(mark: &'static str) -> Property<P, I, O> {
+    Property { name: mark, kind: Kind::Sometimes(mark) }
 }

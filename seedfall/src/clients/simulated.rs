@@ -15,14 +15,14 @@ pub(crate) use crate::clients::Waiting;
 const RETRY: Duration = Duration::millis(5);
 
 /// All clients of a run, and the history that they record.
-pub(crate) struct Crowd<P: Protocol, I, O> {
+pub(crate) struct SimulatedClients<P: Protocol, I, O> {
     workload: Workload<P, I, O>,
     clients: Clients<I, O>,
     /// What a client wants done; empty between two events.
     actions: Vec<Action>,
 }
 
-impl<P: Protocol, I, O> Crowd<P, I, O> {
+impl<P: Protocol, I, O> SimulatedClients<P, I, O> {
     /// The clients of a workload, so many before so many nodes. If `must_complete` says so, nobody
     /// gives up an operation that was called after the faults stopped.
     pub(crate) fn new(
@@ -96,7 +96,7 @@ impl<P: Protocol, I, O> Crowd<P, I, O> {
     }
 }
 
-impl<P: Protocol, I, O> seedfall_sim::Clients<P> for Crowd<P, I, O> {
+impl<P: Protocol, I, O> seedfall_sim::Clients<P> for SimulatedClients<P, I, O> {
     type Timer = Waiting;
 
     fn start(&mut self, client: ClientId, ctx: &mut ClientContext<'_, P, Self>) {

@@ -6,7 +6,7 @@
 //! after its call. (Without deletions nothing is excused.)
 
 use super::{Input, Output, PATIENCE};
-use seedfall::promise::Judgement;
+use seedfall::property::Judgement;
 use seedfall_checkers::{History, Operation, Outcome};
 use seedfall_protocols::quorum_kv::{Dot, VersionVector, Versions};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,7 +68,7 @@ pub(super) fn gets_cover_acknowledged_puts(history: &History<Input, Output>) -> 
     Judgement::Holds
 }
 
-/// Not promised: a get covers what every earlier get has shown.
+/// Not guaranteed: a get covers what every earlier get has shown.
 pub(super) fn gets_never_go_back(history: &History<Input, Output>) -> Judgement {
     for key in by_key(history).values() {
         for later in &key.gets {
