@@ -142,13 +142,13 @@ pub fn blocking() -> Scenario<Site, Input, Output> {
             always("a contract is signed once", signed_once),
             eventually(AC5, all_decide),
         ],
-        expect: Expect::Blocks {
-            property: AC5,
-            because: "whoever voted yes may neither commit nor abort by itself, and only the \
+        expect: Expect::blocks(
+            AC5,
+            "whoever voted yes may neither commit nor abort by itself, and only the \
                       coordinator knows the decision (Bernstein, Hadzilacos, Goodman 1987, \
                       section 7.3: two-phase commit may block)",
-            judge: must_wait,
-        },
+            must_wait,
+        ),
         ..presumed_abort()
     }
 }
@@ -302,16 +302,7 @@ fn strictly_serializable(history: &History<Input, Output>) -> Judgement {
         pushed.expect("clients run one transaction at a time, and transfers have names");
     }
     let report = check(&transactions, Level::StrictSerializable).expect("transfers have names");
-    let forbidden = |anomaly, scope| Level::StrictSerializable.forbids(anomaly, scope);
-    let finding = report.findings.iter().find(|found| forbidden(found.anomaly, found.scope));
-    match finding {
-        None => Judgement::Holds,
-        Some(finding) => Judgement::Violated {
-            reason: format!("{} ({:?})", finding.anomaly.name(), finding.scope),
-            operation: None,
-            core: finding.transactions.iter().map(|index| *index as usize).collect(),
-        },
-    }
+    report.into()
 }
 
 /// What an operation would do, as far as it is known without its answer.

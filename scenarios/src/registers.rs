@@ -14,7 +14,7 @@ pub(super) type Output = KvOutput<String>;
 /// Whether every register is regular (Lamport 1986; with many writers: MWR-Weak, Shao et al. 2011).
 pub(super) fn regular(history: &History<Input, Output>) -> Judgement {
     let report = weak::regular(&accesses(history));
-    judgement(&report.expect("no value is written twice, by the workload"))
+    report.expect("no value is written twice, by the workload").into()
 }
 
 /// The history with its keys and values as numbers. An operation keeps its index.
@@ -41,17 +41,4 @@ pub(super) fn accesses(history: &History<Input, Output>) -> RegisterHistory {
         Operation { client: operation.client, call: operation.call, input, outcome }
     });
     History { operations: operations.collect() }
-}
-
-/// A report of the weaker checkers, as a property wants it.
-pub(super) fn judgement(report: &Report) -> Judgement {
-    match (report.status(), report.breaches.first()) {
-        (Status::Violated, Some(breach)) => Judgement::Violated {
-            reason: breach.rule.to_owned(),
-            operation: breach.operations.first().map(|operation| *operation as usize),
-            core: breach.operations.iter().map(|operation| *operation as usize).collect(),
-        },
-        (Status::Holds, _) => Judgement::Holds,
-        (status, _) => Judgement::Unknown(format!("{status:?}")),
-    }
 }

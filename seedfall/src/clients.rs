@@ -208,6 +208,11 @@ impl<I, O> Clients<I, O> {
         &self.history
     }
 
+    /// The history so far, to be judged in part, and put back as it was.
+    pub(crate) fn history_mut(&mut self) -> &mut History<I, O> {
+        &mut self.history
+    }
+
     /// The history, and the name of each of its operations.
     pub fn into_history(self) -> (History<I, O>, Vec<OperationId>) {
         (self.history, self.names)

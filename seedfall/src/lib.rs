@@ -1,21 +1,88 @@
-//! Deterministic simulation testing: one seed, one run, one verdict.
+//! Tests distributed algorithms by simulation. **One seed decides everything that can happen**: each
+//! message's delay, loss and copy, each partition, each crash and what it leaves on the disk. The
+//! same seed is the same run, bit for bit; a run that violates a property is shrunk to a story that
+//! a person can read, and kept as a test.
 //!
-//! Declare the model, run the protocol, keep the history, judge the history.
+//! # A first test
 //!
-//! - [`scenario`]: the struct literal in which a test writes its assumptions down;
-//! - [`workload`]: what its clients do; [`clients`]: how they do it, in whatever world;
-//! - [`property`]: what must hold always, eventually, sometimes;
-//! - [`fault`], [`plan`]: what can go wrong, fault plans as data, and the swarm that draws them
-//!   within the model;
-//! - [`run`]: one run; [`report`]: what it came to; [`mod@sweep`]: many runs;
-//! - [`mod@shrink`]: from a failing run to a story;
-//! - [`explain`]: a run as a picture;
-//! - [`case`]: a failing run, kept; [`diff`]: two runs, and what makes the difference;
-//! - [`arbitrary`]: plans from bytes and as proptest strategies;
-//! - [`testing`]: the door for `cargo test`;
+//! A protocol is a value that reacts; all that it can do to the world is in [`Context`](sim::Context).
+//! A scenario says what it is to survive, and which properties must hold.
 //!
-//! The commands are in `seedfall-cli`; `seedfall-real` runs the same protocols over TCP and files,
-//! and real processes under a fault plan.
+//! ```
+//! use seedfall::prelude::*;
+//! use models::{Register, RegisterInput as In, RegisterOutput as Out};
+//!
+//! struct Copied(u64); // A register, of which each of three nodes has a copy.
+//!
+//! impl Protocol for Copied {
+//!     type Config = ();
+//!     type Message = u64;
+//!     type Timer = ();
+//!     type Record = ();
+//!     type Request = In<u64>;
+//!     type Response = Out<u64>;
+//!
+//!     fn start(_: NodeId, _: &(), _journal: &[()], _: &mut Context<Self>) -> Self { Copied(0) }
+//!     fn on_request(&mut self, id: RequestId, body: In<u64>, ctx: &mut Context<Self>) {
+//!         let In::Write(value) = body else { return ctx.respond(id, Out::Value(self.0)) };
+//!         self.0 = value;
+//!         ctx.broadcast(value);
+//!         ctx.respond(id, Out::Done); // Too early: the others have not heard of it yet.
+//!     }
+//!     fn on_message(&mut self, _: NodeId, value: u64, _: &mut Context<Self>) { self.0 = value }
+//! }
+//!
+//! fn scenario() -> Scenario<Copied, In<u64>, Out<u64>> {
+//!     Scenario {
+//!         name: "copied-register",
+//!         story: "Three nodes copy a register to each other; two clients use it.",
+//!         model: SystemModel::USUAL,
+//!         cluster: Cluster::lan(3, 2), // nodes, clients
+//!         config: (),
+//!         workload: Workload::short(
+//!             |op, draw| if draw.below(2) == 0 { In::Read } else { In::Write(op.unique()) },
+//!             |_, input| input.clone(), // in the protocol's words
+//!             Reply::Done,              // and back
+//!         ),
+//!         faults: Swarm::ALL, // of those that the model permits
+//!         horizon: Horizon::SHORT,
+//!         properties: vec![linearizable(Register { initial: 0 }), every_operation_completes()],
+//!         expect: Expect::Holds,
+//!     }
+//! }
+//!
+//! # let failing = std::panic::catch_unwind(|| {
+//! // In a #[test]: 500 seeds on all cores, and the first failure, shrunk.
+//! seedfall::check(scenario());
+//! # });
+//! # let words = *failing.expect_err("it answers too early").downcast::<String>().unwrap();
+//! # assert!(words.contains("copied-register: a property is violated (safety)"), "{words}");
+//! # assert!(words.contains("SEEDFALL_SEED="), "{words}");
+//! ```
+//!
+//! # What a failure looks like
+//!
+//! The test above fails, and says by which seed and why:
+//!
+//! ```text
+//! FAILURE
+//! ```
+//!
+//! The seed replays that very run; the story is that of the shrunk one.
+//!
+//! # Where to go
+//!
+//! - `examples/01` to `05`, in order: a register that is wrong, then right; a lease lock with a
+//!   fencing token; a property and a model of one's own; a bug found, shrunk, kept and replayed; a
+//!   history from a file judged. `docs/guide/` is the same at leisure.
+//! - [`prelude`] has what a test needs. [`Scenario`] is the struct to fill in, [`Workload`] what its
+//!   clients do, [`always`] and [`property`] what must hold, [`Swarm`] what may go wrong.
+//! - [`check`] is the door for `cargo test`; [`Run`] is one run, from a seed to its [`Report`].
+//! - [`mod@shrink`] makes a failing run small, [`case`] keeps it, [`explain`] draws it, [`diff`] and
+//!   [`point`] say which decision made the difference; the command line of `seedfall-cli` has all of
+//!   them.
+//! - `seedfall-real` runs the same protocol over TCP and files; feature `programs` simulates whole
+//!   programs as they are.
 
 pub mod arbitrary;
 pub mod case;
@@ -24,6 +91,7 @@ pub mod diff;
 pub mod explain;
 mod parallel;
 pub mod point;
+pub mod prelude;
 #[cfg(all(feature = "programs", target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 pub mod programs;
 pub mod property;
@@ -41,6 +109,8 @@ pub use property::{
     linearizable, linearizable_within, sometimes,
 };
 pub use report::{Conclusion, Failure, FailureKind, Report, Unknown};
+pub use run::Run;
+#[doc(hidden)] // Documented in `run`: what commands and other worlds need.
 pub use run::{Runnable, Trial};
 pub use scenario::{Cluster, Expect, Expectation, Horizon, NEVER_PANICS, Scenario};
 pub use swarm::Swarm;

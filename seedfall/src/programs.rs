@@ -190,6 +190,7 @@ impl<I, O> Clone for Programs<I, O> {
             generate: Arc::clone(&self.generate),
             client: Arc::clone(&self.client),
             properties: self.properties.clone(),
+            expect: self.expect.clone(),
             ..*self
         }
     }

@@ -1,9 +1,14 @@
 //! The properties of a scenario: always, eventually, sometimes.
 
-use seedfall_checkers::{Budget, History, Model, Verdict, linearizable as check_linearizable};
+use seedfall_checkers::{Budget, History, Model, linearizable as check_linearizable};
 use seedfall_sim::{Monitor, NodeId, Protocol, Violation};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+pub use judgement::Judgement;
+
+mod judgement;
 
 /// One property of a scenario.
 pub struct Property<P: Protocol, I, O> {
@@ -48,7 +53,16 @@ impl<P: Protocol, I, O> fmt::Debug for Property<P, I, O> {
 type MakeMonitor<P> = dyn Fn() -> Box<dyn Monitor<P>> + Send + Sync;
 /// Judges a history.
 pub type JudgeHistory<I, O> = dyn Fn(&History<I, O>) -> Judgement + Send + Sync;
-type JudgeNodes<P> = dyn Fn(&[Option<&P>]) -> Result<(), String> + Send + Sync;
+type JudgeNodes<P> = dyn Fn(&[Option<&P>]) -> Judgement + Send + Sync;
+
+/// A name that was made while the test runs stays as long as the process: reports, failures and
+/// tables quote it, and a test makes a handful of them.
+pub(crate) fn lasting(name: impl Into<Cow<'static, str>>) -> &'static str {
+    match name.into() {
+        Cow::Borrowed(name) => name,
+        Cow::Owned(name) => name.leak(),
+    }
+}
 
 pub(crate) enum Kind<P: Protocol, I, O> {
     /// Safety, watched while the run goes on.
@@ -85,24 +99,6 @@ impl<P: Protocol, I, O> Kind<P, I, O> {
     }
 }
 
-/// What a checker says of a history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    /// The property was kept.
-    Holds,
-    /// It was broken.
-    Violated {
-        /// Why, in a sentence.
-        reason: String,
-        /// The operation that cannot be explained, as an index of the history.
-        operation: Option<usize>,
-        /// The operations that contradict each other, as indices of the history.
-        core: Vec<usize>,
-    },
-    /// The checker ran out of its budget.
-    Unknown(String),
-}
-
 /// Always: the history is linearizable (Herlihy and Wing 1990) with respect to the model. A check
 /// may cost [`Budget::DEFAULT`], a second or two on a slow core; if that was too little, the run
 /// proves nothing and says what helps.
@@ -128,52 +124,78 @@ where
     always("linearizable", move |history| {
         let verdict = check_linearizable(&model, history, budget)
             .unwrap_or_else(|error| panic!("the history was recorded wrongly: {error}"));
-        match verdict {
-            Verdict::Holds(_) => Judgement::Holds,
-            Verdict::Violated(witness) => Judgement::Violated {
-                reason: witness.reason.sentence().to_owned(),
-                operation: Some(witness.operation as usize),
-                core: witness.core.iter().map(|operation| *operation as usize).collect(),
-            },
-            Verdict::Unknown(exhausted) => {
-                Judgement::Unknown(format!("{exhausted} (`linearizable_within`)"))
-            }
+        match verdict.into() {
+            Judgement::Unknown(why) => Judgement::Unknown(format!("{why} (`linearizable_within`)")),
+            judged => judged,
         }
     })
 }
 
-/// Always: the history passes a check of the user's own, at any moment: a history that passes does
-/// so as well when it is cut short, with the operations that were open then indeterminate. (A
-/// shrunk run is over as soon as it fails.)
-pub fn always<P: Protocol, I, O>(
-    name: &'static str,
-    judge: impl Fn(&History<I, O>) -> Judgement + Send + Sync + 'static,
+/// Always: the history passes a check of the user's own, which answers with whatever a
+/// [`Judgement`] is made from: a `bool`, a `Result<(), E>` whose error says what is wrong, a
+/// verdict or report of a checker, or a [`Judgement`].
+///
+/// The check must be **prefix-closed**: if a history passes, it passes as well when it is cut off
+/// at any earlier instant, with the operations that were open then indeterminate. For safety that
+/// is no restriction: what is wrong at an instant stays wrong, whatever comes later. A shrunk run
+/// is over as soon as it fails, so a check that asks whether something *has happened by the end*
+/// would fail on every run cut short; that is an [`eventually`]. In a build with debug assertions,
+/// some seeds of each sweep judge a few prefixes of a history that holds, and a check that refuses
+/// one fails by its name.
+///
+/// ```
+/// use seedfall::prelude::*;
+/// # use seedfall::sim::Protocol;
+///
+/// /// No two operations are given the same number.
+/// fn unique<P: Protocol>() -> Property<P, (), u64> {
+///     always("numbers are unique", |history: &History<(), u64>| {
+///         let mut given: Vec<u64> =
+///             history.operations.iter().filter_map(|one| one.outcome.output().copied()).collect();
+///         given.sort_unstable();
+///         match given.windows(2).find(|pair| pair[0] == pair[1]) {
+///             Some(pair) => Err(format!("{} was given twice", pair[0])),
+///             None => Ok(()),
+///         }
+///     })
+/// }
+/// ```
+pub fn always<P: Protocol, I, O, J: Into<Judgement>>(
+    name: impl Into<Cow<'static, str>>,
+    judge: impl Fn(&History<I, O>) -> J + Send + Sync + 'static,
 ) -> Property<P, I, O> {
-    Property { name, kind: Kind::History(Arc::new(judge)) }
+    let judge = move |history: &History<I, O>| judge(history).into();
+    Property { name: lasting(name), kind: Kind::History(Arc::new(judge)) }
 }
 
 /// Always: the invariants that a monitor watches after every event; `make` gives each run its own.
 pub fn invariants<P: Protocol, I, O, M: Monitor<P> + 'static>(
-    name: &'static str,
+    name: impl Into<Cow<'static, str>>,
     make: impl Fn() -> M + Send + Sync + 'static,
 ) -> Property<P, I, O> {
-    Property { name, kind: Kind::Invariant(Arc::new(move || Box::new(make()))) }
+    Property { name: lasting(name), kind: Kind::Invariant(Arc::new(move || Box::new(make()))) }
 }
 
-/// Always: a condition on the state of one node, checked whenever it may have changed. The error
-/// says what is wrong.
-pub fn invariant<P: Protocol + 'static, I, O>(
-    name: &'static str,
-    holds: fn(NodeId, &P) -> Result<(), String>,
+/// Always: a condition on the state of one node, checked whenever it may have changed. It answers
+/// with whatever a [`Judgement`] is made from, such as a `bool`, or a `Result<(), String>` whose
+/// error says what is wrong.
+pub fn invariant<P: Protocol + 'static, I, O, J: Into<Judgement>>(
+    name: impl Into<Cow<'static, str>>,
+    holds: impl Fn(NodeId, &P) -> J + Send + Sync + 'static,
 ) -> Property<P, I, O> {
-    struct EachNode<P>(&'static str, fn(NodeId, &P) -> Result<(), String>);
-    impl<P> Monitor<P> for EachNode<P> {
+    struct EachNode<F>(&'static str, Arc<F>);
+    impl<P, J: Into<Judgement>, F: Fn(NodeId, &P) -> J> Monitor<P> for EachNode<F> {
         fn observe(&mut self, node: NodeId, state: &P) -> Result<(), Violation> {
-            let broken = |explanation| Violation { property: self.0, explanation };
-            (self.1)(node, state).map_err(broken)
+            match (self.1)(node, state).into() {
+                Judgement::Violated { reason: explanation, .. } => {
+                    Err(Violation { property: self.0, explanation })
+                }
+                Judgement::Holds | Judgement::Unknown(_) => Ok(()),
+            }
         }
     }
-    invariants(name, move || EachNode(name, holds))
+    let (name, holds) = (lasting(name), Arc::new(holds));
+    invariants(name, move || EachNode(name, Arc::clone(&holds)))
 }
 
 /// Eventually: every operation that is called after the faults stopped completes.
@@ -181,17 +203,19 @@ pub fn every_operation_completes<P: Protocol, I, O>() -> Property<P, I, O> {
     Property { name: "every operation completes", kind: Kind::Complete }
 }
 
-/// Eventually: the nodes (`None`: down) come to a state, after the faults stopped. The error says
-/// what is missing.
-pub fn eventually<P: Protocol, I, O>(
-    name: &'static str,
-    judge: impl Fn(&[Option<&P>]) -> Result<(), String> + Send + Sync + 'static,
+/// Eventually: the nodes (`None`: down) come to a state, after the faults stopped. It answers with
+/// whatever a [`Judgement`] is made from; what is violated, or unknown, is not there yet.
+pub fn eventually<P: Protocol, I, O, J: Into<Judgement>>(
+    name: impl Into<Cow<'static, str>>,
+    judge: impl Fn(&[Option<&P>]) -> J + Send + Sync + 'static,
 ) -> Property<P, I, O> {
-    Property { name, kind: Kind::Eventually(Arc::new(judge)) }
+    let judge = move |nodes: &[Option<&P>]| judge(nodes).into();
+    Property { name: lasting(name), kind: Kind::Eventually(Arc::new(judge)) }
 }
 
 /// Sometimes: over a whole sweep, the protocol calls `Context::reach` (or `Context::ignore`) with
 /// these very words.
-pub fn sometimes<P: Protocol, I, O>(mark: &'static str) -> Property<P, I, O> {
+pub fn sometimes<P: Protocol, I, O>(mark: impl Into<Cow<'static, str>>) -> Property<P, I, O> {
+    let mark = lasting(mark);
     Property { name: mark, kind: Kind::Sometimes(mark) }
 }

@@ -114,7 +114,8 @@ pub enum FailureKind {
     Liveness,
     /// The run came to a standstill, or ran in circles, with work undone.
     Stuck,
-    /// The user's code panicked: the protocol, the workload or a property.
+    /// The user's code is wrong: the protocol, the workload or a property panicked, or a property
+    /// is not prefix-closed.
     Crash,
     /// A handler or a check does not end, or eats up the memory.
     Hang,

@@ -1,13 +1,16 @@
 //! One run: a scenario, a seed, a verdict.
 
 mod broken;
+mod builder;
 mod course;
 pub mod panics;
+mod prefix;
 mod pulse;
 mod shape;
 mod trial;
 mod verdict;
 
+pub use builder::Run;
 pub use pulse::{Beat, Doing, Pulse};
 pub use trial::{Call, Fork, Trial};
 pub use verdict::told;
@@ -26,7 +29,9 @@ use std::sync::Arc;
 
 use course::next_look;
 
-/// A scenario of any protocol, as the commands and tests see it.
+/// A scenario of any protocol, as the commands and tests see it: what [`Scenario`] implements, and
+/// whoever brings a world of another kind. To run a scenario take [`Run`](crate::Run) or
+/// [`check`](crate::check).
 pub trait Runnable: Send + Sync {
     /// Its name.
     fn name(&self) -> &'static str;
@@ -168,7 +173,7 @@ where
             // our own bug.
             panic!("the plan does not fit scenario {}: {error}", self.name);
         }
-        let mut run = Run {
+        let mut run = Running {
             scenario: self,
             trial,
             budget,
@@ -187,7 +192,7 @@ where
 }
 
 /// One run, while it goes on.
-struct Run<'a, P: Protocol, I, O> {
+struct Running<'a, P: Protocol, I, O> {
     scenario: &'a Scenario<P, I, O>,
     trial: &'a Trial,
     budget: FaultBudget,
@@ -204,7 +209,7 @@ struct Run<'a, P: Protocol, I, O> {
     judging: Option<&'static str>,
 }
 
-impl<P: Protocol, I, O> Run<'_, P, I, O> {
+impl<P: Protocol, I, O> Running<'_, P, I, O> {
     fn world(&self) -> &World<P, Wire, SimulatedClients<P, I, O>> {
         self.world.as_ref().expect("a run is looked at only after it began")
     }

@@ -1,9 +1,11 @@
 //! The scenario: every assumption of a test, written out.
 
-use crate::property::{Kind, Property};
+use crate::property::{Kind, Property, lasting};
 use crate::swarm::Swarm;
 use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_sim::{Clock, Duration, Protocol, SystemModel};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 pub use crate::workload::{Invocation, OperationId, Phase, Reply, Workload};
 
@@ -43,12 +45,32 @@ impl<P: Protocol, I, O> Clone for Scenario<P, I, O> {
             workload: self.workload.clone(),
             faults: self.faults,
             properties: self.properties.clone(),
+            expect: self.expect.clone(),
             ..*self
         }
     }
 }
 
 impl<P: Protocol, I, O> Scenario<P, I, O> {
+    /// The same under another name, which may be made up as the test runs: of scenarios that differ
+    /// in a parameter, say.
+    ///
+    /// ```
+    /// # use seedfall::{Scenario, sim::Protocol};
+    /// # fn larger<P: Protocol, I, O>(scenario: &Scenario<P, I, O>) -> Vec<Scenario<P, I, O>> {
+    /// let of = |nodes| {
+    ///     let mut of = scenario.clone().named(format!("{}-{nodes}", scenario.name));
+    ///     of.cluster.nodes = nodes;
+    ///     of
+    /// };
+    /// (3..6).map(of).collect()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: lasting(name), ..self }
+    }
+
     /// What is wrong with the scenario itself, so that no run of it would mean anything.
     ///
     /// # Errors
@@ -183,18 +205,43 @@ pub enum Expect<P> {
 }
 
 /// Says of the nodes of a run that ends waiting who must wait for whom, or who need not.
-pub type JudgeWait<P> = fn(&[Option<&P>]) -> Result<String, String>;
+pub type JudgeWait<P> = Arc<dyn Fn(&[Option<&P>]) -> Result<String, String> + Send + Sync>;
 
-// By hand: a derive would ask for `P: Copy`, and a function is all that is copied of it.
+// By hand: a derive would ask for `P: Clone`, and only a pointer to a function is cloned.
 impl<P> Clone for Expect<P> {
     fn clone(&self) -> Self {
-        *self
+        match self {
+            Self::Holds => Self::Holds,
+            Self::Violates { properties, because } => Self::Violates { properties, because },
+            Self::Blocks { property, because, judge } => {
+                Self::Blocks { property, because, judge: Arc::clone(judge) }
+            }
+        }
     }
 }
 
-impl<P> Copy for Expect<P> {}
-
 impl<P> Expect<P> {
+    /// All properties hold but these, by the names that the scenario gives them, which may be made
+    /// up as the test runs; and why, in a sentence.
+    pub fn violates<N: Into<Cow<'static, str>>>(
+        properties: impl IntoIterator<Item = N>,
+        because: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let properties: Vec<&'static str> = properties.into_iter().map(lasting).collect();
+        Self::Violates { properties: properties.leak(), because: lasting(because) }
+    }
+
+    /// All properties hold but this one of liveness; why the protocol must wait; and who waits for
+    /// whom, as [`Expect::Blocks`] says.
+    pub fn blocks(
+        property: impl Into<Cow<'static, str>>,
+        because: impl Into<Cow<'static, str>>,
+        judge: impl Fn(&[Option<&P>]) -> Result<String, String> + Send + Sync + 'static,
+    ) -> Self {
+        let (property, because) = (lasting(property), lasting(because));
+        Self::Blocks { property, because, judge: Arc::new(judge) }
+    }
+
     /// The properties that are expected to break.
     pub(crate) fn properties(&self) -> &[&'static str] {
         match self {
@@ -206,7 +253,7 @@ impl<P> Expect<P> {
 
     /// What is expected, without the means to judge it.
     pub fn expectation(&self) -> Expectation {
-        match *self {
+        match self {
             Self::Holds => Expectation::Holds,
             Self::Violates { properties, because } => Expectation::Violates { properties, because },
             Self::Blocks { property, because, .. } => Expectation::Blocks { property, because },

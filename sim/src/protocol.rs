@@ -18,25 +18,26 @@ impl<T: Clone + Debug + Hash> Data for T {}
 /// The same value runs simulated, is searched, and runs for real, because it cannot tell where it
 /// is.
 ///
+/// Six types say what it is made of; `()` stands for what an algorithm does not have. Only
+/// [`start`](Protocol::start) must be written: handlers that are left out do nothing.
+///
 /// ```
-/// use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId};
+/// use seedfall_sim::{Context, NodeId, Protocol, RequestId};
 ///
 /// /// Answers every request with the number of requests so far, and forgets it in a crash.
 /// struct Counter(u64);
 ///
 /// impl Protocol for Counter {
 ///     type Config = ();
-///     type Message = ();
-///     type Timer = ();
-///     type Record = ();
+///     type Message = (); // Nodes say nothing to each other,
+///     type Timer = (); // wait for nothing,
+///     type Record = (); // and write nothing down.
 ///     type Request = ();
 ///     type Response = u64;
 ///
 ///     fn start(_: NodeId, (): &(), _journal: &[()], _: &mut Context<Self>) -> Self {
 ///         Counter(0)
 ///     }
-///     fn on_message(&mut self, _: NodeId, (): (), _: &mut Context<Self>) {}
-///     fn on_timer(&mut self, (): (), _: &mut Context<Self>) {}
 ///     fn on_request(&mut self, request: RequestId, (): (), ctx: &mut Context<Self>) {
 ///         self.0 += 1;
 ///         ctx.respond(request, self.0);
@@ -67,10 +68,26 @@ pub trait Protocol: Sized {
     ) -> Self;
 
     /// A message arrived. It may be late, doubled, or of a life before a crash.
-    fn on_message(&mut self, from: NodeId, message: Self::Message, ctx: &mut Context<'_, Self>);
+    /// By default it is ignored, and the trace says so: for protocols whose nodes say nothing to
+    /// each other, and whose `Message` is `()` or [`Infallible`](std::convert::Infallible).
+    fn on_message(&mut self, from: NodeId, message: Self::Message, ctx: &mut Context<'_, Self>) {
+        let _ = (from, message);
+        ctx.ignore("the protocol has no `on_message`");
+    }
 
-    /// A timer that this node set has rung.
-    fn on_timer(&mut self, timer: Self::Timer, ctx: &mut Context<'_, Self>);
+    /// A timer that this node set has rung. By default it is ignored, and the trace says so: for
+    /// protocols without timers.
+    fn on_timer(&mut self, timer: Self::Timer, ctx: &mut Context<'_, Self>) {
+        let _ = timer;
+        ctx.ignore("the protocol has no `on_timer`");
+    }
+
+    /// A client asks. The answer, if any, is [`Context::respond`], now or in a later handler. By
+    /// default it is ignored, and the trace says so: for protocols without clients.
+    fn on_request(&mut self, request: RequestId, body: Self::Request, ctx: &mut Context<'_, Self>) {
+        let _ = (request, body);
+        ctx.ignore("the protocol has no `on_request`");
+    }
 
     /// Whether this node leads, in whatever sense the algorithm has: what faults aim at that are
     /// meant for the leader.
@@ -91,9 +108,6 @@ pub trait Protocol: Sized {
     fn mutate(_message: &mut Self::Message, _draw: &mut Draw) -> bool {
         false
     }
-
-    /// A client asks. The answer, if any, is [`Context::respond`], now or in a later handler.
-    fn on_request(&mut self, request: RequestId, body: Self::Request, ctx: &mut Context<'_, Self>);
 }
 
 /// One thing that a handler wants done. Effects take place in order, and a crash may fall between

@@ -41,16 +41,20 @@ fn a_panic_names_who_panicked_where_and_in_which_event() {
     assert!(why.starts_with("n1 panicked in `on_request` at tests/it/verdicts.rs:"), "{why}");
 
     let (kind, why) = told(&with(|scenario| {
-        scenario.properties.push(always("careful", |_| panic!("I do not judge")));
+        scenario.properties.push(always("careful", |_| -> bool { panic!("I do not judge") }));
     }));
     assert_eq!(kind, FailureKind::Crash);
     assert!(why.starts_with("the property `careful` panicked at tests/it/outcomes.rs:"), "{why}");
     let (_, why) = told(&with(|scenario| {
-        scenario.properties.push(invariant("watchful", |_: NodeId, _: &One| panic!("I saw it")));
+        scenario
+            .properties
+            .push(invariant("watchful", |_, _: &One| -> bool { panic!("I saw it") }));
     }));
     assert!(why.starts_with("the property `watchful` panicked"), "{why}");
     let (_, why) = told(&with(|scenario| {
-        scenario.properties.push(eventually("patient", |_: &[Option<&One>]| panic!("enough")));
+        scenario
+            .properties
+            .push(eventually("patient", |_: &[Option<&One>]| -> bool { panic!("enough") }));
     }));
     assert!(why.starts_with("the property `patient` panicked"), "{why}");
     let (kind, why) = told(&with(|scenario| {
@@ -67,7 +71,7 @@ fn a_panic_names_who_panicked_where_and_in_which_event() {
 #[test]
 fn a_sweep_goes_on_after_panics_of_every_kind() {
     let property = with(|scenario| {
-        scenario.properties.push(always("careful", |_| panic!("I do not judge")));
+        scenario.properties.push(always("careful", |_| -> bool { panic!("I do not judge") }));
     });
     for scenario in [scenario_of(Habit::Stillborn), scenario_of(Habit::Fragile), property] {
         let summary = swept(&scenario, 20);
@@ -220,7 +224,7 @@ fn a_wait_is_expected_only_if_it_is_the_wait_that_must_be() {
         let mut scenario = scenario_of(Habit::Correct);
         scenario.config = Habit::Writes(value);
         scenario.properties.push(eventually("a sign", |_: &[Option<&One>]| Err("none".to_owned())));
-        scenario.expect = Expect::Blocks { property: "a sign", because: "none comes", judge: must };
+        scenario.expect = Expect::blocks("a sign", "none comes", must);
         scenario
     }
     let blocking = |value| swept(&scenario(value), 5);

@@ -307,7 +307,9 @@ fn a_class_that_never_has_an_effect_makes_the_sweep_vacuous() {
     let summary = sweep(&scenario, &plan, &|_| ());
     let (planned, fired) = summary.fired[&Class::Lie];
     assert!(planned > 0 && fired == 0, "{summary:?}");
-    let vacuous = Meaning::Vacuous("no lie ever had an effect".to_owned());
+    let why = "no lie ever had an effect: if the scenario gives it nothing to act on, leave it out \
+               of `faults`";
+    let vacuous = Meaning::Vacuous(why.to_owned());
     assert_eq!(summary.meaning(&scenario), vacuous);
 }
 

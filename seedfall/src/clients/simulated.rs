@@ -59,6 +59,11 @@ impl<P: Protocol, I, O> SimulatedClients<P, I, O> {
         self.clients.history()
     }
 
+    /// The history so far, to be judged in part, and put back as it was.
+    pub(crate) fn history_mut(&mut self) -> &mut History<I, O> {
+        self.clients.history_mut()
+    }
+
     /// From here on every operation is called as its client decides.
     pub(crate) fn decide_calls(&mut self) {
         self.clients.decide_calls();

@@ -283,9 +283,9 @@ where
     }
 
     fn expected(&self, property: &str) -> Option<String> {
-        match self.scenario.expect {
+        match &self.scenario.expect {
             Expect::Violates { properties, because } if properties.contains(&property) => {
-                Some(because.to_owned())
+                Some((*because).to_owned())
             }
             _ => None,
         }

@@ -2,9 +2,9 @@
 
 use super::broken::Broken;
 use super::pulse::Doing;
-use super::{Run, Trial};
+use super::{Running, Trial};
 use crate::clients::simulated::SimulatedClients;
-use crate::property::Kind;
+use crate::property::{Judgement, Kind};
 use crate::report::FailureKind;
 use crate::scenario::Scenario;
 use seedfall_net::Wire;
@@ -32,7 +32,7 @@ pub(super) enum End {
     Quiet,
 }
 
-impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
+impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
     /// The run up to its end, or up to the event that breaks something.
     pub(super) fn go(&mut self) -> Result<End, Vec<Broken>> {
         self.begin();
@@ -254,7 +254,12 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         for property in &self.scenario.properties {
             if let Kind::Eventually(judge) = &property.kind {
                 self.judging = Some(property.name);
-                missing.extend(judge(&nodes).err().map(|why| (property.name, why)));
+                match judge(&nodes) {
+                    Judgement::Holds => {}
+                    Judgement::Violated { reason: why, .. } | Judgement::Unknown(why) => {
+                        missing.push((property.name, why));
+                    }
+                }
             }
         }
         self.judging = None;

@@ -1,10 +1,10 @@
 //! The shape of a wait: what a run that fails by waiting waits for, without names and numbers.
 
-use super::Run;
+use super::Running;
 use seedfall_sim::{NodeId, Protocol};
 use std::collections::BTreeSet;
 
-impl<P: Protocol, I, O> Run<'_, P, I, O> {
+impl<P: Protocol, I, O> Running<'_, P, I, O> {
     /// Whether nodes are down or paused, and the words by which the others say that they wait
     /// ([`Protocol::waits`]), each once. How many nodes and clients there are is no part of it, so
     /// that it stays as a run becomes smaller.

@@ -1,18 +1,20 @@
 //! Everything that is judged of a run, whatever its end: a stall does not hide a broken history,
 //! and a first failure does not hide a second.
 
-use super::Run;
+use super::Running;
 use super::broken::Broken;
 use super::course::End;
 use super::panics::{Panic, catch};
+use super::prefix;
 use super::pulse::Doing;
 use crate::plan::{Class, FaultPlan};
-use crate::property::{Judgement, Kind};
+use crate::property::{JudgeHistory, Judgement, Kind};
 use crate::report::{Failure, FailureKind, Report, Unknown};
 use crate::scenario::{Expect, NEVER_PANICS, OperationId};
 use seedfall_checkers::{Operation, Outcome};
 use seedfall_sim::{NodeId, Protocol, Time, World};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// What was found of all properties.
 #[derive(Default)]
@@ -21,7 +23,7 @@ struct Findings {
     unknown: Vec<Unknown>,
 }
 
-impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
+impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
     /// What the run came to, by how it went.
     pub(super) fn report(
         mut self,
@@ -169,7 +171,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     fn judge_history(&mut self, found: &mut Findings) {
         let Some(world) = &self.world else { return };
         let history = world.clients().history();
-        let mut panics = Vec::new();
+        let (mut panics, mut held) = (Vec::new(), Vec::new());
         for (place, property) in self.scenario.properties.iter().enumerate() {
             let Kind::History(judge) = &property.kind else { continue };
             if let Some(pulse) = &self.trial.pulse {
@@ -177,7 +179,7 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             }
             let name = format!("always {}", property.name);
             match catch(|| judge(history)) {
-                Ok(Judgement::Holds) => {}
+                Ok(Judgement::Holds) => held.push((property.name, Arc::clone(judge))),
                 Ok(Judgement::Violated { reason, operation, core }) => {
                     let broken = Broken::new(FailureKind::Safety, name, &reason, reason.clone());
                     found.broken.push(Broken { operation, core, ..broken.of(property.name) });
@@ -191,17 +193,41 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
             let broken = self.panicked(&panic);
             found.broken.push(broken);
         }
+        if prefix::is_due(self.trial.seed) {
+            held.into_iter().for_each(|(name, judge)| self.judge_prefixes(name, &*judge, found));
+        }
+    }
+
+    /// What holds of a history must hold of each prefix of it: a few are judged.
+    fn judge_prefixes(
+        &mut self,
+        name: &'static str,
+        judge: &JudgeHistory<I, O>,
+        found: &mut Findings,
+    ) {
+        let Some(world) = &mut self.world else { return };
+        let history = world.clients_mut().history_mut();
+        if let Some((until, reason)) = prefix::refused(judge, history) {
+            let property = format!("the property `{name}` is prefix-closed");
+            let until = Time::from_nanos(until);
+            let why = format!(
+                "`{name}` holds for the history, and not for what clients knew of it at {until}: \
+                 {reason}. A run may be judged at any instant, and `always` speaks of all of them; \
+                 what must be so at the end is an `eventually`"
+            );
+            found.broken.push(Broken::new(FailureKind::Crash, property, name, why));
+        }
     }
 
     /// Why the scenario expects what is broken, if it does.
     fn expected(&self, broken: &Broken) -> Result<Option<String>, String> {
         let named = |property: &str| broken.declared == Some(property);
-        match self.scenario.expect {
+        match &self.scenario.expect {
             Expect::Violates { properties, because }
                 if properties.iter().any(|property| named(property))
                     && matches!(broken.kind, FailureKind::Safety | FailureKind::Crash) =>
             {
-                Ok(Some(because.to_owned()))
+                Ok(Some((*because).to_owned()))
             }
             Expect::Blocks { property, because, judge }
                 if named(property) && broken.kind.is_late() =>

@@ -191,7 +191,11 @@ impl Summary {
             return Meaning::AsExpected;
         }
         if let Some((class, _)) = self.fired.iter().find(|(_, (_, fired))| *fired == 0) {
-            return Meaning::Vacuous(format!("no {} ever had an effect", class.name()));
+            return Meaning::Vacuous(format!(
+                "no {} ever had an effect: if the scenario gives it nothing to act on, leave it \
+                 out of `faults`",
+                class.name()
+            ));
         }
         match scenario.sometimes().iter().find(|mark| !self.marks.contains_key(**mark)) {
             Some(mark) => Meaning::Vacuous(format!("never reached: {mark}")),

@@ -1,0 +1,18 @@
+//! What a test of a protocol needs, and nothing else: `use seedfall::prelude::*;`.
+
+pub use crate::checkers::{History, Model, Outcome, models};
+pub use crate::plan::FaultPlan;
+pub use crate::property::{
+    Judgement, Property, always, eventually, every_operation_completes, invariant, invariants,
+    linearizable, sometimes,
+};
+pub use crate::report::Report;
+pub use crate::run::Run;
+pub use crate::scenario::{Cluster, Expect, Horizon, Scenario};
+pub use crate::sim::{
+    Choices, Context, Duration, Links, NodeId, Nodes, Protocol, RequestId, SystemModel, Time,
+    Timing,
+};
+pub use crate::swarm::Swarm;
+pub use crate::testing::check;
+pub use crate::workload::{Invocation, OperationId, Reply, Workload};
