@@ -277,6 +277,15 @@ impl Class {
 }
 
 impl Fault {
+    /// Whether it cuts or jams links, as a picture shows it.
+    pub fn cuts_links(&self) -> bool {
+        use Disturbance::{Clog, Flap, Partition, Swizzle};
+        let wire = self.disturbance();
+        wire.is_some_and(|wire| {
+            matches!(wire, Partition(_) | Flap { .. } | Clog { .. } | Swizzle { .. })
+        })
+    }
+
     /// The fault with this node in the place of the node that it names first.
     #[must_use]
     pub fn aimed_at(&self, node: NodeId) -> Self {

@@ -13,7 +13,7 @@ mod html;
 mod operations;
 mod point;
 
-use crate::plan::FaultBudget;
+use crate::plan::{Fault, FaultBudget};
 use crate::point::Point;
 use crate::report::{Conclusion, Report};
 use crate::run::{Runnable, Trial};
@@ -262,7 +262,7 @@ impl Explanation {
             replay,
             whole,
             shrunk: (shrunk.runs > 0).then(|| shrunk.summary()),
-            cuts: cuts(&events, &lanes, report.ended.as_nanos()),
+            cuts: cuts(report, &events, &lanes, report.ended.as_nanos()),
             lanes,
             messages: Vec::new(),
             operations: operations::read(&events, report.failure(), budget.nodes),
@@ -436,23 +436,30 @@ fn planned(report: &Report) -> Vec<Planned> {
         .collect()
 }
 
-/// When the wire between some lanes was cut or jammed. Read off the trace, since a fault may be
-/// aimed at somebody else than its plan names.
-fn cuts(events: &[Happening], lanes: &[Lane], ended: u64) -> Vec<Cut> {
+/// When the wire between some lanes was cut or jammed. A fault may be aimed at somebody else than
+/// its plan names, and again and again: the trace says when, and in which words; what the words
+/// stand for, the plan has.
+fn cuts(report: &Report, events: &[Happening], lanes: &[Lane], ended: u64) -> Vec<Cut> {
+    let nodes = lanes.iter().filter(|lane| !lane.client).count();
+    let mut known: BTreeMap<String, Fault> = BTreeMap::new();
+    for entry in &report.plan.entries {
+        let aimed = NodeId::all(nodes).map(|node| entry.fault.aimed_at(node));
+        let moved =
+            std::iter::successors(Some(entry.fault.clone()), |one| Some(one.moved_on(nodes)));
+        let all = aimed.chain(moved.take(nodes.max(1)));
+        known.extend(all.filter(Fault::cuts_links).map(|fault| (fault.to_string(), fault)));
+    }
+    // Nodes first, then clients.
+    let lane = |name: Address| Some(name.index(nodes)).filter(|lane| *lane < lanes.len());
     let mut cuts: Vec<Cut> = Vec::new();
     let mut open: Vec<(&str, usize)> = Vec::new();
     for event in events.iter().filter(|event| event.kind == Kind::Fault) {
-        if let Some(what) = event.text.strip_prefix("begins: ") {
-            if !["partition", "clog", "swizzle"].iter().any(|word| what.starts_with(word)) {
-                continue;
-            }
-            let named = |name: &str| lanes.iter().position(|lane| lane.name == name);
+        if let Some(what) = event.text.strip_prefix("begins: ")
+            && let Some(fault) = known.get(what)
+        {
             open.push((what, cuts.len()));
-            cuts.push(Cut {
-                lanes: what.split_whitespace().filter_map(named).collect(),
-                from: event.at,
-                to: ended,
-            });
+            let lanes = fault.names().into_iter().filter_map(lane).collect();
+            cuts.push(Cut { lanes, from: event.at, to: ended });
         } else if let Some(what) = event.text.strip_prefix("ends: ")
             && let Some(place) = open.iter().position(|(begun, _)| *begun == what)
         {
