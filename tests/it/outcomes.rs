@@ -254,3 +254,17 @@ fn a_watched_run_is_the_same_run() {
     assert_eq!(watched.hash, scenario.run(&trial).hash);
     assert!(watched.ended > seedfall::sim::Time::ZERO + Duration::millis(1));
 }
+
+/// What is judged right must be right at any earlier instant: of every `always` of the built-in
+/// scenarios prefixes are judged, where debug assertions are on.
+#[test]
+fn every_always_is_prefix_closed() {
+    for scenario in seedfall_scenarios::all() {
+        for seed in [32, 96, 160] {
+            let report = scenario.run(&Trial::of(Seed(seed)));
+            let open =
+                report.failures.iter().find(|one| one.property.ends_with("is prefix-closed"));
+            assert!(open.is_none(), "{open:?}");
+        }
+    }
+}
