@@ -3,8 +3,9 @@
 //! Three lines give a crate of yours the same commands for its own scenarios:
 //!
 //! ```no_run
+//! # fn scenarios() -> Vec<Box<dyn seedfall::run::Runnable>> { Vec::new() }
 //! fn main() -> std::process::ExitCode {
-//!     seedfall::cli::main(&seedfall::builtin::all())
+//!     seedfall_cli::main(&scenarios())
 //! }
 //! ```
 

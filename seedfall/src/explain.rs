@@ -362,7 +362,7 @@ fn happenings(report: &Report, budget: &FaultBudget) -> Vec<Happening> {
 
 fn verdict(report: &Report) -> Verdict {
     let name = report.scenario;
-    let calm = |word, line, why| Verdict {
+    let unbroken = |word, line, why| Verdict {
         word,
         line,
         property: None,
@@ -372,14 +372,14 @@ fn verdict(report: &Report) -> Verdict {
     };
     match report.conclusion() {
         Conclusion::Passed => {
-            calm("passed", format!("{name}: every property holds"), String::new())
+            unbroken("passed", format!("{name}: every property holds"), String::new())
         }
         Conclusion::Unknown(unknown) => {
             let line = format!("{name}: {} could not be decided", unknown.property);
-            calm("unknown", line, unknown.why.clone())
+            unbroken("unknown", line, unknown.why.clone())
         }
         Conclusion::Vacuous(why) => {
-            calm("vacuous", format!("{name}: vacuous: it proves nothing"), why.to_owned())
+            unbroken("vacuous", format!("{name}: vacuous: it proves nothing"), why.to_owned())
         }
         Conclusion::Failed(failure) => Verdict {
             word: failure.kind.name(),

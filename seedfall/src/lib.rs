@@ -101,6 +101,8 @@ pub mod scenario;
 pub mod shrink;
 pub mod sweep;
 pub mod testing;
+#[doc(hidden)] // For the commands.
+pub mod words;
 pub mod workload;
 
 pub use plan::{Aim, Class, Entry, Fault, FaultBudget, FaultPlan, PlanError};

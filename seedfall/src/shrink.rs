@@ -34,6 +34,7 @@ pub use story::story;
 use crate::report::{Failure, Report};
 use crate::run::{Runnable, Trial};
 use crate::sweep::all_cores;
+use crate::words::{counted, left};
 use search::{FAULT, ORDERS, Search};
 use seedfall_sim::{DrawAddress, Nominal, Recording, Site};
 use std::fmt;
@@ -133,7 +134,7 @@ impl Shrunk {
         self.failure().map(|failure| failure.fingerprint.as_str())
     }
 
-    /// One line: what is left, and what there was.
+    /// One line: what is left of what there was, `1 of 20 faults`, up to the violation in both.
     pub fn summary(&self) -> String {
         let Size { faults, operations, draws, delivered, events } = self.after;
         let was = self.before;
@@ -146,9 +147,13 @@ impl Shrunk {
             None => String::new(),
         };
         format!(
-            "{faults} faults, {operations} operations, {draws} random draws, {delivered} \
-             messages{matter}, {events} events (of {}, {}, {}, {}, {}) after {} runs{stopped}",
-            was.faults, was.operations, was.draws, was.delivered, was.events, self.runs
+            "{}, {}, {}, {}{matter}, {}, in {}{stopped}",
+            left(faults as u64, was.faults as u64, "fault"),
+            left(operations, was.operations, "operation"),
+            left(draws as u64, was.draws as u64, "random draw"),
+            left(delivered, was.delivered, "message"),
+            left(events, was.events, "event"),
+            counted(self.runs, "run"),
         )
     }
 }

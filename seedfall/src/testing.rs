@@ -10,6 +10,7 @@ use crate::shrink::{DEFAULT_RUNS, Effort, shrink, story};
 use crate::sweep::{
     FITS_INTO_MEMORY, Limits, Meaning, Progress, Sweep, all_cores, run_twice, sweep, watched,
 };
+use crate::words::counted;
 use seedfall_sim::Seed;
 use std::io::Write as _;
 use std::ops::Range;
@@ -107,11 +108,12 @@ pub fn check_seeds(scenario: &dyn Runnable, seeds: Range<u64>) -> Result<(), Str
                 .unknown_because
                 .iter()
                 .map(|(property, (runs, seed, why))| {
-                    format!("\n  undecided  {property} in {runs} runs (seed {seed}): {why}")
+                    let runs = counted(*runs, "run");
+                    format!("\n  undecided  {property} in {runs} (seed {seed}): {why}")
                 })
                 .collect();
-            let (name, seeds) = (scenario.name(), summary.seeds);
-            Err(format!("{name}: vacuous after {seeds} seeds: {why}{undecided}"))
+            let (name, seeds) = (scenario.name(), counted(summary.seeds, "seed"));
+            Err(format!("{name}: vacuous after {seeds}: {why}{undecided}"))
         }
         Meaning::Broken(_) => {
             summary.failures.iter().for_each(end_if_glutted);

@@ -17,23 +17,28 @@ pub type Read<P, O> = Arc<dyn Fn(<P as Protocol>::Response) -> Reply<O> + Send +
 
 /// What the clients do: each runs one operation after the other.
 ///
-/// Its functions may capture what they need, such as the number of keys:
+/// Its functions may capture what they need, such as a share of reads:
 ///
 /// ```
-/// use seedfall::Workload;
-/// use seedfall::builtin::copied_register::Copied;
-/// use seedfall::checkers::models::RegisterInput::{self, Read, Write};
-/// use seedfall::{Reply, checkers::models::RegisterOutput};
+/// use seedfall::prelude::*;
+/// use models::{RegisterInput as In, RegisterOutput as Out};
 ///
-/// fn reads(of_a_hundred: u32) -> Workload<Copied, RegisterInput<u64>, RegisterOutput<u64>> {
-///     Workload::short(
-///         move |op, draw| if draw.below(100) < of_a_hundred { Read } else { Write(op.unique()) },
-///         |_, input| input.clone(),
-///         Reply::Done,
-///     )
+/// fn reads<P>(of_a_hundred: u32) -> Workload<P, In<u64>, Out<u64>>
+/// where
+///     P: Protocol<Request = In<u64>, Response = Out<u64>>,
+/// {
+///     Workload {
+///         operations: 30,
+///         ..Workload::short(
+///             move |op, draw| match draw.below(100) < of_a_hundred {
+///                 true => In::Read,
+///                 false => In::Write(op.unique()),
+///             },
+///             |_, input| input.clone(),
+///             Reply::Done,
+///         )
+///     }
 /// }
-/// let mostly_reads = Workload { operations: 30, ..reads(80) };
-/// assert_eq!(mostly_reads.attempts, 3);
 /// ```
 pub struct Workload<P: Protocol, I, O> {
     /// Operations of each client while the faults last.

@@ -257,7 +257,7 @@ impl Draws {
 
     /// From here on every draw of a link, a node or a disk is nominal, but for these: what is left
     /// of a run when all that does not matter was made dull.
-    pub fn calm(&mut self, random: BTreeSet<DrawAddress>) {
+    pub fn nominal_except(&mut self, random: BTreeSet<DrawAddress>) {
         self.random = Some(random);
         self.is_plain = false;
     }
@@ -267,7 +267,7 @@ impl Draws {
         self.nominal = nominal;
     }
 
-    /// From here on every draw is that of another seed, nothing overridden or calm: the same past
+    /// From here on every draw is that of another seed, nothing overridden or nominal: the same past
     /// with another future. Indices go on counting.
     pub fn reseed(&mut self, seed: Seed) {
         self.seed = seed;
@@ -528,7 +528,7 @@ mod tests {
         let kept = DrawAddress { site: link(0, 1), index: 1 };
         let mut plain = Draws::new(Seed(7), 3, 0);
         let mut calm = plain.clone();
-        calm.calm(BTreeSet::from([kept]));
+        calm.nominal_except(BTreeSet::from([kept]));
         for index in 0..3 {
             let (plain, calm) = (plain.draw(link(0, 1)), calm.draw(link(0, 1)));
             assert_eq!(plain == calm, index == 1);
@@ -546,7 +546,7 @@ mod tests {
             for site in sites.iter().cycle().take(3 * drawn) {
                 assert_ne!(old.draw(*site), other.draw(*site));
             }
-            old.calm(BTreeSet::new());
+            old.nominal_except(BTreeSet::new());
             old.reseed(Seed(8));
             for site in sites.iter().cycle().take(3 * 40) {
                 assert_eq!(old.draw(*site), other.draw(*site));

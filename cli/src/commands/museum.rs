@@ -91,7 +91,7 @@ fn tell(exhibit: &Exhibit, args: &MuseumArgs) {
     };
     let [was, events] = small.events;
     let [were, faults] = small.faults;
-    row("small run", &format!("{events} events, {faults} faults (of {was}, {were})"));
+    row("small run", &format!("{events} of {was} events, {faults} of {were} faults"));
     let case = args.cases.join(format!("{}.json", patch.name));
     row("case", &case.display().to_string());
     if let Some(jump) = &small.jump {

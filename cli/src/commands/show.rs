@@ -9,8 +9,11 @@ use seedfall::run::Runnable;
 use seedfall::scenario::Expectation;
 use seedfall::shrink::{self, Shrunk};
 use seedfall::sweep::{COVERAGE_FROM, Meaning, Summary};
+use seedfall::words::counted;
 use serde_json::json;
 use std::path::Path;
+
+pub(super) use seedfall::words::count;
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -49,19 +52,6 @@ pub(super) fn table(header: &[&str], numbers: &[usize]) -> Table {
         }
     }
     table
-}
-
-/// Thousands apart: `12,345,678`.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Events a second, to two figures and a letter.
@@ -156,18 +146,20 @@ pub(super) fn details(scenario: &dyn Runnable, summary: &Summary) -> String {
     }
     for (property, (runs, failure)) in &summary.expected {
         let seed = failure.seed.0;
-        lines.push(format!("  expected   {property:<78} broken in {runs} runs (seed {seed})"));
+        let runs = counted(*runs, "run");
+        lines.push(format!("  expected   {property:<78} broken in {runs} (seed {seed})"));
     }
     for (property, (runs, seed, why)) in &summary.unknown_because {
-        lines.push(format!("  undecided  {property:<78} in {runs} runs (seed {seed}): {why}"));
+        let runs = counted(*runs, "run");
+        lines.push(format!("  undecided  {property:<78} in {runs} (seed {seed}): {why}"));
     }
     for (why, runs) in &summary.vacuous_because {
-        lines.push(format!("  vacuous    {why:<78} {} runs, not counted", count(*runs)));
+        lines.push(format!("  vacuous    {why:<78} {}, not counted", counted(*runs, "run")));
     }
     lines.join("\n")
 }
 
-/// A failure, whole.
+/// A failure, all of it.
 pub(super) fn failure(failure: &Failure) {
     let told = failure.to_string();
     let (first, rest) = told.split_once('\n').unwrap_or((&told, ""));

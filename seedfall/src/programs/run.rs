@@ -56,7 +56,7 @@ fn planned<I, O>(scenario: &Programs<I, O>, trial: &Trial, final_at: Time) -> Ve
     let mut draws = Draws::new(trial.seed, nodes.len(), *clients);
     draws = draws.with_overrides(trial.overrides.clone());
     if let Some(random) = &trial.random {
-        draws.calm(random.clone());
+        draws.nominal_except(random.clone());
     }
     let must_complete = scenario.properties.iter().any(|one| matches!(one.kind, Kind::Complete));
     let mut all = Vec::new();

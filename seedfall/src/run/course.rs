@@ -109,7 +109,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         }
         world.start();
         if let Some(random) = &self.trial.random {
-            world.draws_mut().calm(random.clone());
+            world.draws_mut().nominal_except(random.clone());
         }
         if self.trial.log_draws {
             world.draws_mut().keep_log();

@@ -11,6 +11,7 @@ use crate::plan::{Class, FaultPlan};
 use crate::property::{JudgeHistory, Judgement, Kind};
 use crate::report::{Failure, FailureKind, Report, Unknown};
 use crate::scenario::{Expect, NEVER_PANICS, OperationId};
+use crate::words::counted;
 use seedfall_checkers::{Operation, Outcome};
 use seedfall_sim::{NodeId, Protocol, Time, World};
 use std::fmt::Debug;
@@ -297,8 +298,17 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         let mut shown = broken.core.clone();
         shown.extend(broken.operation.filter(|one| !shown.contains(one)));
         shown.sort_unstable();
+        // A judgement may name what is not there; that is the user's slip, and told.
+        let all = clients.history().len();
+        let strange = shown.iter().find(|index| all <= **index).map_or_else(String::new, |index| {
+            format!(
+                "; it names operation {index}, and the history has {}",
+                counted(all as u64, "operation")
+            )
+        });
         let operations = shown
             .iter()
+            .filter(|index| **index < all)
             .map(|index| {
                 let operation = &clients.history().operations[*index];
                 let mark = if Some(*index) == broken.operation { ">" } else { " " };
@@ -314,7 +324,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             seed,
             fingerprint: format!("{}: {}: {}", kind.name(), broken.property, broken.shape),
             property: broken.property,
-            explanation: broken.explanation + &need_not,
+            explanation: broken.explanation + &need_not + &strange,
             expected,
             operations,
             event: world.trace().count(),

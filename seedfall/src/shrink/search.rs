@@ -21,14 +21,14 @@ const CUTS: [u64; 4] = [8, 6, 4, 2];
 
 /// To a reader a fault is as much as so many events.
 pub(super) const FAULT: u64 = 30;
-/// Of so many faults and operations all twos are left out.
-const TWOS: usize = 24;
-/// Of so many faults and operations all threes are left out.
-const THREES: usize = 12;
+/// Of so many faults and operations all pairs are left out.
+const ALL_PAIRS_UP_TO: usize = 24;
+/// Of so many faults and operations all triples are left out.
+const ALL_TRIPLES_UP_TO: usize = 12;
 /// How many runs with calls moved are tried.
-const SHAKEN: u64 = 400;
+const JITTERED_RUNS: u64 = 400;
 /// By how much a call is moved, at most.
-const SHAKE: Duration = Duration::millis(20);
+const JITTER: Duration = Duration::millis(20);
 
 /// What is made smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -315,7 +315,7 @@ impl<'a> Search<'a> {
             let sets = sets(&things);
             let taken = self.take(sets.len(), &|best, which| {
                 let (out, salt) = &sets[which];
-                shaken_by(without(best, out), *salt)
+                with_calls_jittered(without(best, out), *salt)
             });
             if taken.is_none() {
                 return changed;
@@ -505,10 +505,10 @@ fn sets(things: &[Thing]) -> Vec<(Vec<Thing>, u64)> {
     let mut sets = Vec::new();
     for (index, one) in things.iter().enumerate() {
         for (other, two) in things.iter().enumerate().skip(index + 1) {
-            if things.len() <= TWOS {
+            if things.len() <= ALL_PAIRS_UP_TO {
                 sets.push((vec![*one, *two], 0));
             }
-            if things.len() <= THREES {
+            if things.len() <= ALL_TRIPLES_UP_TO {
                 let more = things.iter().skip(other + 1);
                 sets.extend(more.map(|three| (vec![*one, *two, *three], 0)));
             }
@@ -518,7 +518,7 @@ fn sets(things: &[Thing]) -> Vec<(Vec<Thing>, u64)> {
         let draw = StableHasher::hash(&(salt, turn)) >> 32;
         things[((draw * things.len() as u64) >> 32) as usize]
     };
-    sets.extend((1..=SHAKEN).map(|salt| {
+    sets.extend((1..=JITTERED_RUNS).map(|salt| {
         let out = (0..=salt % 3).map(|turn| any(salt, turn)).collect();
         (out, salt)
     }));
@@ -542,12 +542,12 @@ fn without(trial: &Trial, out: &[Thing]) -> Trial {
 }
 
 /// The trial with its calls a little later or earlier, otherwise for each salt; zero leaves them.
-fn shaken_by(mut trial: Trial, salt: u64) -> Trial {
+fn with_calls_jittered(mut trial: Trial, salt: u64) -> Trial {
     if salt > 0 {
         for (operation, call) in &mut trial.calls {
             let draw = StableHasher::hash(&(*operation, salt));
-            let later = call.at.since(Time::ZERO) + SHAKE.scale(draw >> 33, 1 << 30);
-            call.at = Time::ZERO + (later - SHAKE.min(later));
+            let later = call.at.since(Time::ZERO) + JITTER.scale(draw >> 33, 1 << 30);
+            call.at = Time::ZERO + (later - JITTER.min(later));
         }
     }
     trial

@@ -40,7 +40,7 @@ mod tests {
         let spans = |nominal| {
             let mut draws = Draws::new(Seed(7), 5, 1);
             draws.set_nominal(nominal);
-            draws.calm(BTreeSet::new());
+            draws.nominal_except(BTreeSet::new());
             let sites = NodeId::all(5)
                 .map(Site::Node)
                 .chain([Site::Link(NodeId::new(0).into(), NodeId::new(1).into())]);
