@@ -123,7 +123,7 @@ fn properties(rare: &[&'static str]) -> Vec<seedfall::Property<Raft, Input, Outp
         linearizable(Members(Kv::new())),
         every_operation_completes(),
     ];
-    properties.extend(rare.iter().map(|mark| sometimes(mark)));
+    properties.extend(rare.iter().map(|mark| sometimes(*mark)));
     properties
 }
 

@@ -2,7 +2,7 @@
 
 use seedfall::property::Judgement;
 use seedfall_checkers::models::{KvInput, KvOutput};
-use seedfall_checkers::weak::{self, Access, RegisterHistory, Report, Status};
+use seedfall_checkers::weak::{self, Access, RegisterHistory};
 use seedfall_checkers::{History, Operation, Outcome};
 use std::collections::BTreeMap;
 

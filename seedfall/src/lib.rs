@@ -65,7 +65,25 @@
 //! The test above fails, and says by which seed and why:
 //!
 //! ```text
-//! FAILURE
+//! copied-register: a property is violated (safety)
+//!   property   always linearizable
+//!   but        two values each had to be current before the other
+//!                c2/0 Write(2)   0.094314s .. 0.106634s = Done
+//!                c1/1 Write(65537)   0.099871s .. 0.109624s = Done
+//!                c2/1 Read   0.168253s .. 0.178481s = Value(65537)
+//!              > c1/2 Read   0.176117s .. 0.180904s = Value(2)
+//!   faults     0ns to 1.000s: duplicate 19.87 % within 16.207ms
+//!              ...
+//!   replay     SEEDFALL_SEED=0 cargo test register
+//!   shrunk to  0 of 7 faults, 4 of 5 operations, 1 of 14 random draws, 12 of 15 messages ...
+//!  0.000000s  c2 asks n2: c2#0 Write(2)
+//!  0.005500s  n2 sends n3 2: it arrives at 0.011000s
+//!  0.005557s  c1 asks n3: c1#1 Write(65537)
+//!  0.006602s  n3 sends n2 65537: it arrives at 0.012102s
+//!  ...
+//!  0.092104s  c1 is told by n3: c1#10 Value(2)
+//!  0.115878s  c2 is told by n2: c2#5 Value(65537)
+//!  0.115878s  broken: always linearizable: two values each had to be current before the other
 //! ```
 //!
 //! The seed replays that very run; the story is that of the shrunk one.
@@ -130,3 +148,18 @@ pub use seedfall_sim as sim;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The code of the guide, likewise.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../docs/guide/first-test.md")]
+    struct FirstTest;
+    #[doc = include_str!("../../docs/guide/time-and-crashes.md")]
+    struct TimeAndCrashes;
+    #[doc = include_str!("../../docs/guide/faults-and-models.md")]
+    struct FaultsAndModels;
+    #[doc = include_str!("../../docs/guide/reading-a-failure.md")]
+    struct ReadingAFailure;
+    #[doc = include_str!("../../docs/guide/properties-and-checkers.md")]
+    struct PropertiesAndCheckers;
+}

@@ -140,7 +140,7 @@ fn a_run_that_does_not_end_is_a_verdict_and_the_sweep_goes_on() {
     assert_eq!((alone.seed, alone.event), (failure.seed, failure.event));
 
     let slow = with(|scenario| {
-        scenario.properties.push(always("thorough", |_| forever()));
+        scenario.properties.push(always("thorough", |_| -> bool { forever() }));
     });
     let failure = watched(&slow, &Trial::of(Seed(1)), &limits).expect_err("it hangs");
     assert!(failure.explanation.contains("judging `always thorough`"), "{failure}");
@@ -253,4 +253,18 @@ fn a_watched_run_is_the_same_run() {
     let watched = watched(&scenario, &trial, &Limits::DEFAULT).expect("it ends");
     assert_eq!(watched.hash, scenario.run(&trial).hash);
     assert!(watched.ended > seedfall::sim::Time::ZERO + Duration::millis(1));
+}
+
+/// What is judged right must be right at any earlier instant: of every `always` of the built-in
+/// scenarios prefixes are judged, where debug assertions are on.
+#[test]
+fn every_always_is_prefix_closed() {
+    for scenario in seedfall_scenarios::all() {
+        for seed in [32, 96, 160] {
+            let report = scenario.run(&Trial::of(Seed(seed)));
+            let open =
+                report.failures.iter().find(|one| one.property.ends_with("is prefix-closed"));
+            assert!(open.is_none(), "{open:?}");
+        }
+    }
 }
