@@ -96,9 +96,9 @@ const REQUIRED: [&str; 4] = ["Bug", "Source", "Breaks", "Scenario"];
 
 impl Planted {
     /// Whether the bug can be mended in the midst of a run: its patch keeps the right code, for a
-    /// program that has its fix ([`Context::has_fix`](seedfall_sim::Context::has_fix)).
+    /// program that has its fix ([`planted::has_fix`](seedfall_sim::planted::has_fix)).
     pub fn can_be_mended(&self) -> bool {
-        self.changes.iter().any(|(_, diff)| diff.contains("has_fix()"))
+        self.changes.iter().any(|(_, diff)| diff.contains("has_fix("))
     }
 
     /// Reads one patch.

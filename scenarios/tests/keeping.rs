@@ -78,7 +78,7 @@ fn point_names_the_turn_and_the_cause_and_knows_a_program_without_a_fix() {
     assert!(jump >= Some(1) && cause >= Some(1), "{value}");
     assert!(value["too_late"].is_null(), "{value}");
     let fixed = seedfall_in(folder.path(), &[&args[..], &["--fix"]].concat());
-    came_to(&fixed, 2, &["no fix that would have saved it", "Context::has_fix"]);
+    came_to(&fixed, 2, &["no fix that would have saved it", "planted::has_fix"]);
     let passing = seedfall_in(folder.path(), &["point", "abd", "--seed", "3"]);
     came_to(&passing, 2, &["violates no property"]);
 }

@@ -18,11 +18,11 @@
 //! overwritten, and what overwrites it wrongly is bound to run.
 //!
 //! Nor is every decision that a run cannot fail without a cause: a read may only show what went
-//! wrong before. Where a program holds its own fix ([`Context::has_fix`]), [`too_late`] tells the
+//! wrong before. Where a program holds its own fix ([`planted::has_fix`]), [`too_late`] tells the
 //! two apart. The futures of each prefix are run with the fix: what is decided after the step from
 //! which on it comes too late has done no harm.
 //!
-//! [`Context::has_fix`]: seedfall_sim::Context::has_fix
+//! [`planted::has_fix`]: seedfall_sim::planted::has_fix
 
 mod cause;
 
@@ -141,11 +141,11 @@ pub fn point(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Option
     Some(Point { property: search.property, events: search.events, curve, jump, decided })
 }
 
-/// The step from which on the fix of the program ([`Context::has_fix`]) comes too late: before it
+/// The step from which on the fix of the program ([`planted::has_fix`]) comes too late: before it
 /// less than half of the futures fail that have the fix, and from after it on at least half do.
 /// `None`: the run does not fail, or it does though it has the fix from its first event on.
 ///
-/// [`Context::has_fix`]: seedfall_sim::Context::has_fix
+/// [`planted::has_fix`]: seedfall_sim::planted::has_fix
 pub fn too_late(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Option<Turn> {
     let mut search = Search::new(scenario, trial, futures, true)?;
     let mended = scenario.run(&Trial { fix: Some(0), ..search.trial.clone() });

@@ -280,7 +280,7 @@ impl Draws {
         }
     }
 
-    /// From here on the program has its fix ([`Context::has_fix`](crate::Context::has_fix)).
+    /// From here on the program has its fix ([`planted::has_fix`](crate::planted::has_fix)).
     pub fn fix(&mut self) {
         self.has_fix = true;
     }

@@ -37,6 +37,7 @@ pub mod model;
 pub mod monitor;
 pub mod network;
 mod node;
+pub mod planted;
 pub mod protocol;
 pub mod queue;
 pub mod time;

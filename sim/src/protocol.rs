@@ -202,11 +202,9 @@ impl<'a, P: Protocol> Context<'a, P> {
         self.draws.draw(Site::Node(self.id))
     }
 
-    /// Whether the program has its fix by now: for whoever keeps a fix beside what it mends, as in
-    /// `if ctx.has_fix() { right } else { wrong }`, and asks until when it would have saved a run.
-    /// A run has it from where its trial says so; a real node never has it.
+    /// See [`planted::has_fix`](crate::planted::has_fix).
     #[inline]
-    pub fn has_fix(&self) -> bool {
+    pub(crate) fn has_fix(&self) -> bool {
         self.draws.has_fix()
     }
 

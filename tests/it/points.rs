@@ -88,7 +88,7 @@ impl Protocol for Mended {
     }
 
     fn on_request(&mut self, id: RequestId, body: RegisterInput<u64>, ctx: &mut Context<'_, Self>) {
-        if ctx.has_fix() && ctx.id() != NodeId::new(0) {
+        if seedfall::sim::planted::has_fix(ctx) && ctx.id() != NodeId::new(0) {
             return;
         }
         if let RegisterInput::Write(value) = body {

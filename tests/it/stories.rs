@@ -210,7 +210,8 @@ impl Protocol for TwoWays {
                 ctx.respond(id, RegisterOutput::Done);
             }
             _ => {
-                let wrong = self.answers == 1 || 3 <= self.answers && !ctx.has_fix();
+                let wrong =
+                    self.answers == 1 || 3 <= self.answers && !seedfall::sim::planted::has_fix(ctx);
                 let value = if wrong { 7 } else { self.value };
                 ctx.respond(id, RegisterOutput::Value(value));
             }

@@ -34,7 +34,7 @@ pub(super) struct PointArgs {
     /// Do not shrink the run first.
     #[arg(long, alias = "whole")]
     no_shrink: bool,
-    /// The program holds its own fix, behind `Context::has_fix`: until when would it have
+    /// The program holds its own fix, behind `planted::has_fix`: until when would it have
     /// saved the run?
     #[arg(long)]
     fix: bool,
@@ -84,7 +84,7 @@ fn fixed(
     too_late(scenario, trial, futures).ok_or_else(|| {
         Problem(format!(
             "{}: this run has no fix that would have saved it: either nothing in it asks \
-             `Context::has_fix`, or it fails with the fix from the first event on",
+             `planted::has_fix`, or it fails with the fix from the first event on",
             args.target
         ))
     })

@@ -49,7 +49,7 @@ pub struct Trial {
     /// Where the run takes another turn; `None`: nowhere.
     pub fork: Option<Fork>,
     /// After so many events, as for a fork, the program has its fix
-    /// ([`Context::has_fix`](seedfall_sim::Context::has_fix)); zero: as soon as its nodes have
+    /// ([`planted::has_fix`](seedfall_sim::planted::has_fix)); zero: as soon as its nodes have
     /// started; `None`: never.
     pub fix: Option<u64>,
     /// How much of the trace to keep.
