@@ -212,6 +212,7 @@ fn counter(tally: &Tally, disturbance: &Disturbance) -> u64 {
         Disturbance::Throttle { .. } => tally.throttled,
         Disturbance::Corrupt { .. } => tally.corrupted,
         Disturbance::Flap { .. } => tally.flapped,
+        Disturbance::Stretch { .. } => tally.stretched,
     }
 }
 

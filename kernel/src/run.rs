@@ -428,12 +428,12 @@ fn finish(ended: Ended, nemesis: &dyn Nemesis) -> ! {
     machine::end_process()
 }
 
-fn tally_words(tally: &Tally) -> [u64; 11] {
+fn tally_words(tally: &Tally) -> [u64; 12] {
     let Tally { lost, duplicated, reordered, clogged, swizzled, cut, burst, .. } = *tally;
-    let Tally { lagged, throttled, corrupted, flapped, .. } = *tally;
+    let Tally { lagged, throttled, corrupted, flapped, stretched, .. } = *tally;
     [
         lost, duplicated, reordered, clogged, swizzled, cut, burst, lagged, throttled, corrupted,
-        flapped,
+        flapped, stretched,
     ]
 }
 
@@ -548,6 +548,7 @@ fn read_final(report: &mut Report, frame: &mut Reader<'_>) {
         throttled: frame.number(),
         corrupted: frame.number(),
         flapped: frame.number(),
+        stretched: frame.number(),
     };
     report.effects = (0..frame.number()).map(|_| frame.number()).collect();
 }

@@ -70,6 +70,16 @@ pub enum Disturbance {
         /// How many wait at most.
         queue: u32,
     },
+    /// What is sent from one address to another takes `times` as long as it would, loss and copies
+    /// aside.
+    Stretch {
+        /// The sender.
+        from: Address,
+        /// The receiver.
+        to: Address,
+        /// How many times as long; once is as ever.
+        times: u32,
+    },
     /// Bits of a message flip with this probability. A protocol whose messages can be changed
     /// (`Protocol::mutate`) is handed a changed one; any other has a checksum, and loses it.
     Corrupt {

@@ -19,6 +19,8 @@ pub(crate) struct Rare {
 #[derive(Clone, Debug)]
 struct InForce {
     what: Disturbance,
+    /// The one link that it disturbs; `None`: all.
+    only: Option<usize>,
     /// For each link, when the burst of loss that has begun there is over, or when the queue there
     /// is empty.
     until: Vec<Time>,
@@ -39,9 +41,10 @@ impl Rare {
         self.left_out.insert((link, index));
     }
 
-    pub(crate) fn begin(&mut self, disturbance: &Disturbance) {
+    /// `only`: the one link that it disturbs.
+    pub(crate) fn begin(&mut self, disturbance: &Disturbance, only: Option<usize>) {
         let until = vec![Time::ZERO; self.links];
-        self.in_force.push(InForce { what: disturbance.clone(), until });
+        self.in_force.push(InForce { what: disturbance.clone(), only, until });
     }
 
     /// True if nothing is left in force.
@@ -52,13 +55,14 @@ impl Rare {
         self.in_force.is_empty() && self.left_out.is_empty()
     }
 
-    /// How much longer a message takes on a link, or what else becomes of it. All of it comes from
+    /// How much longer a message takes on a link on which it `takes` so long, or what else becomes of it. All of it comes from
     /// one word of the message's draw, the last one, so that nothing else of its fate moves. A
     /// message that is `lost` by chance is none that was late.
     pub(crate) fn fate(
         &mut self,
         now: Time,
         link: usize,
+        takes: Duration,
         draw: &Draw,
         lost: bool,
         tally: &mut Tally,
@@ -77,7 +81,11 @@ impl Rare {
             return Err(RareFate::Lost("burst"));
         }
         let (mut lag, mut queued, mut corrupt) = (Duration::ZERO, Duration::ZERO, false);
-        for (turn, InForce { what, until }) in (0..).zip(&mut self.in_force) {
+        let mut stretch = Duration::ZERO;
+        for (turn, InForce { what, only, until }) in (0..).zip(&mut self.in_force) {
+            if only.is_some_and(|only| only != link) {
+                continue;
+            }
             match what {
                 Disturbance::Burst { ppm, span } if happens(turn, *ppm) => {
                     until[link] = now + span.scale(u64::from(word(!turn)), 1 << 32);
@@ -99,6 +107,10 @@ impl Rare {
                     until[link] = comes + waits + *each;
                     queued = queued + waits;
                 }
+                Disturbance::Stretch { times, .. } => {
+                    let times = u64::from(*times).saturating_sub(1);
+                    stretch = stretch + Duration::nanos(takes.as_nanos().saturating_mul(times));
+                }
                 Disturbance::Corrupt { ppm } => corrupt |= happens(turn, *ppm),
                 _ => {}
             }
@@ -106,11 +118,13 @@ impl Rare {
         if corrupt || !lost {
             tally.lagged += u64::from(lag > Duration::ZERO);
             tally.throttled += u64::from(queued > Duration::ZERO);
+            tally.stretched += u64::from(stretch > Duration::ZERO);
         }
+        let late = lag + queued + stretch;
         if corrupt {
             tally.corrupted += 1;
-            return Err(RareFate::Corrupt(lag + queued, draw.last_word()));
+            return Err(RareFate::Corrupt(late, draw.last_word()));
         }
-        Ok(lag + queued)
+        Ok(late)
     }
 }

@@ -56,6 +56,8 @@ pub struct Tally {
     pub corrupted: u64,
     /// Messages cut by a partition that comes and goes.
     pub flapped: u64,
+    /// Messages that took longer, as all do on a link that is stretched.
+    pub stretched: u64,
 }
 
 impl Tally {
@@ -164,7 +166,11 @@ impl Wire {
             }),
             rare => {
                 let links = self.links.len();
-                self.rare.get_or_insert_with(|| Box::new(Rare::new(links))).begin(rare);
+                let only = match rare {
+                    Disturbance::Stretch { from, to, .. } => Some(self.at(*from, *to)),
+                    _ => None,
+                };
+                self.rare.get_or_insert_with(|| Box::new(Rare::new(links))).begin(rare, only);
             }
         }
     }
@@ -314,13 +320,14 @@ impl Network for Wire {
         let fresh = draw;
         let what = draw.one_of(chances);
         let mut after = model.delay.sample(&mut draw);
+        let takes = after;
         let (jammed, behind) = (link.jammed_until > now, link.last);
         if jammed {
             after = after + link.jammed_until.since(now);
         }
         let mut flips = None;
         if let Some(rare) = &mut self.rare {
-            match rare.fate(now, at, &draw, what == Some(0), &mut self.tally) {
+            match rare.fate(now, at, takes, &draw, what == Some(0), &mut self.tally) {
                 Ok(extra) => after = after + extra,
                 Err(RareFate::Lost(why)) => return Fate::Drop(why),
                 Err(RareFate::Corrupt(extra, word)) => {

@@ -214,3 +214,19 @@ fn two_queues_in_a_row_are_as_slow_as_the_slower() {
     assert_eq!(all, spans);
     assert_eq!(wire.tally().throttled, 3, "the first does not wait");
 }
+
+/// A link that takes ten times as long does so alone, in one direction, and not once it is over.
+#[test]
+fn a_stretched_link_is_slow_in_one_direction_and_no_other() {
+    let (mut wire, mut draws) = wire(STEADY);
+    let stretch = Disturbance::Stretch { from: node(0), to: node(1), times: 10 };
+    wire.begin(&stretch, Time::MAX);
+    let slow = Fate::Deliver(Duration::millis(10));
+    assert_eq!(fates(&mut wire, &mut draws, 0, 2), [slow, slow]);
+    let back = draws.draw(Site::Link(node(1), node(0)));
+    assert_eq!(wire.fate(after(0), node(1), node(0), back), Fate::Deliver(DELAY));
+    assert_eq!(wire.tally().stretched, 2);
+    assert!(wire.end(&stretch, Time::MAX, after(1)).is_empty());
+    assert_eq!(fates(&mut wire, &mut draws, 1, 1), [Fate::Deliver(DELAY)]);
+    assert!(wire.is_calm(after(1)) && wire.tally().stretched == 2);
+}

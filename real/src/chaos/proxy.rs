@@ -213,8 +213,10 @@ impl Wires {
                     .at(Site::Link(link.from, link.to), 0);
                 rules.latency = rules.latency + draw.duration(Duration::ZERO..*most);
             }
-            // TCP hides them; no plan that is run here has any, nor a swizzle.
-            Disturbance::Duplicate { .. } | Disturbance::Swizzle { .. } => {}
+            // TCP hides them; no plan that is run here has any, nor what follows.
+            Disturbance::Duplicate { .. }
+            | Disturbance::Swizzle { .. }
+            | Disturbance::Stretch { .. } => {}
         }
     }
 }
