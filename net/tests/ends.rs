@@ -228,5 +228,5 @@ fn a_stretched_link_is_slow_in_one_direction_and_no_other() {
     assert_eq!(wire.tally().stretched, 2);
     assert!(wire.end(&stretch, Time::MAX, after(1)).is_empty());
     assert_eq!(fates(&mut wire, &mut draws, 1, 1), [Fate::Deliver(DELAY)]);
-    assert!(wire.is_calm(after(1)) && wire.tally().stretched == 2);
+    assert!(wire.is_undisturbed(after(1)) && wire.tally().stretched == 2);
 }
