@@ -267,6 +267,7 @@ registry! {
     DiskLie in disk_lie, at most disk_lies;
     Swizzle in swizzle, at most swizzles;
     Twins in twins, at most twins;
+    SlowLink in slow_link, at most slow_links;
 }
 
 impl Class {
