@@ -10,11 +10,11 @@
 //! find one).
 
 use crate::registers::{self, Input, Output};
+use seedfall::Property;
 use seedfall::property::{always, every_operation_completes, invariants, linearizable, sometimes};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
-use seedfall::{Property, Swarm};
 use seedfall_checkers::models::{Kv, KvInput, KvOutput};
 use seedfall_net::Delay;
 use seedfall_protocols::abd::{self, Abd, Config, Request, Response, Writers};
@@ -29,7 +29,7 @@ pub fn many() -> Scenario<Abd, Input, Output> {
         cluster: Cluster { clocks: &CLOCKS, fewest: 3, ..Cluster::lan(5, 5) },
         config: CONFIG,
         workload: workload(),
-        faults: Swarm::ALL,
+        faults: crate::MEASURED,
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
         properties: properties([
             linearizable(Kv::new()),

@@ -77,7 +77,7 @@ pub fn presumed_abort() -> Scenario<Site, Input, Output> {
         cluster: Cluster::lan(3, 4),
         config: CONFIG,
         workload: workload(),
-        faults: Swarm::ALL,
+        faults: crate::MEASURED,
         horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
         properties,
         expect: Expect::Holds,
@@ -134,7 +134,7 @@ pub fn blocking() -> Scenario<Site, Input, Output> {
         name: "bank-blocking",
         story: "The same, where a site may stop for good, and those in doubt wait for it for ever.",
         cluster: Cluster { spare: 1, ..Cluster::lan(3, 4) },
-        faults: Swarm { stops: 1, ..Swarm::ALL },
+        faults: Swarm { stops: 1, ..crate::MEASURED },
         properties: vec![
             invariants("AC1, AC2, AC3 and AC4", two_phase_commit::invariants),
             always("strictly serializable", strictly_serializable),

@@ -69,7 +69,7 @@ pub fn strict() -> Scenario<QuorumKv, Input, Output> {
         cluster: Cluster { clocks: &CLOCKS, fewest: 3, ..Cluster::lan(5, 4) },
         config: CONFIG,
         workload: workload(),
-        faults: Swarm::ALL,
+        faults: crate::MEASURED,
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
         properties: properties([
             always("gets cover acknowledged puts", properties::gets_cover_acknowledged_puts),
@@ -138,7 +138,7 @@ pub fn deletes() -> Scenario<QuorumKv, Input, Output> {
         story: "The strict quorum store with many deletions, which it forgets soon.",
         config: Config { grace: Duration::millis(60), ..CONFIG },
         workload: Workload { generate: Arc::new(generate_many_deletions), ..workload() },
-        faults: Swarm { duplicate: 0, ..Swarm::ALL },
+        faults: Swarm { duplicate: 0, ..crate::MEASURED },
         properties: properties([
             always("gets cover acknowledged puts", properties::gets_cover_acknowledged_puts),
             sometimes("tombstone: forgotten by all"),
@@ -155,7 +155,7 @@ pub fn siblings() -> Scenario<QuorumKv, Input, Output> {
         name: "quorum-kv-siblings",
         story: "Four clients put one key of the quorum store, each over what it was shown.",
         workload: Workload { generate: Arc::new(generate_one_key), ..workload() },
-        faults: Swarm { duplicate: 0, ..Swarm::ALL },
+        faults: Swarm { duplicate: 0, ..crate::MEASURED },
         properties: properties([
             always("puts replace what was shown", properties::puts_replace_what_was_shown),
             sometimes("answer: shows siblings"),

@@ -24,7 +24,7 @@ pub fn liar() -> Control {
         story: "Three Raft nodes of which one lies: Raft does not claim to survive that.",
         model: SystemModel { nodes: Nodes::Byzantine, ..SystemModel::USUAL },
         cluster: Cluster { spare: 1, ..duel.cluster.clone() },
-        faults: Swarm { stops: 0, wipes: 0, ..Swarm::ALL },
+        faults: Swarm { stops: 0, wipes: 0, ..crate::MEASURED },
         properties: duel
             .properties
             .iter()
@@ -57,7 +57,7 @@ pub fn amnesiac() -> Control {
     Scenario {
         name: "raft-amnesia",
         story: "Three Raft nodes of which one loses its disk and comes back under its old name.",
-        faults: Swarm { stops: 0, liars: 0, twins: 0, ..Swarm::ALL },
+        faults: Swarm { stops: 0, liars: 0, twins: 0, ..crate::MEASURED },
         ..liar()
     }
 }

@@ -43,7 +43,7 @@ pub fn five() -> Scenario<Raft, Input, Output> {
         cluster: Cluster { clocks: &CLOCKS, spare: 2, fewest: 3, ..Cluster::lan(5, 4) },
         config: Config { max_entries_per_append: 4, ..Config::PAPER },
         workload: workload(),
-        faults: Swarm::ALL,
+        faults: crate::MEASURED,
         horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
         properties: properties(),
         expect: Expect::Holds,
@@ -75,7 +75,18 @@ pub fn duel() -> Scenario<Raft, Input, Output> {
             max_entries_per_append: 1,
             ..Config::PAPER
         },
-        faults: Swarm { crashes: 14, ..Swarm::ALL },
+        faults: Swarm { crashes: 14, ..crate::MEASURED },
+        ..three()
+    }
+}
+
+/// Three nodes of which one hears another late, time and again, while the way back is as fast as
+/// ever: who is slow to whom depends on the direction.
+pub fn slow_links() -> Scenario<Raft, Input, Output> {
+    Scenario {
+        name: "raft-kv-slow-links",
+        story: "Three Raft nodes, and links that are slow in one direction.",
+        faults: Swarm { slow_links: 4, ..FEW },
         ..three()
     }
 }

@@ -63,7 +63,7 @@ pub fn seven() -> Scenario<Raft, Input, Output> {
             attempts: 3,
             ..Workload::short(any_change, request, reply)
         },
-        faults: seedfall::Swarm::ALL,
+        faults: crate::MEASURED,
         horizon: Horizon { faults: Duration::secs(3), ..kv.horizon },
         properties: properties(&[
             "membership: a joint configuration was left by another leader",

@@ -41,7 +41,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
             ..raft_kv::workload()
         },
         properties,
-        faults: seedfall::Swarm::ALL,
+        faults: crate::MEASURED,
         ..raft_kv::three()
     }
 }
