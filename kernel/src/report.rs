@@ -158,16 +158,55 @@ pub struct Note {
     pub bytes: Vec<u8>,
 }
 
+/// What catches system calls that come without a symbol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backstop {
+    /// Nothing: they reach the real machine.
+    #[default]
+    Absent,
+    /// Syscall User Dispatch.
+    Dispatch,
+    /// A filter of seccomp, where there is no Syscall User Dispatch. Calls of the run's process
+    /// itself are slower by a signal each.
+    Seccomp,
+}
+
 /// How far this machine lets a run depend on its seed alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Isolation {
     /// The addresses of the process are the same in every process (see
     /// [`isolated`](crate::isolated)).
     pub fixed_addresses: bool,
-    /// System calls that come without a symbol are caught (Syscall User Dispatch).
-    pub system_calls: bool,
+    /// What catches system calls that come without a symbol.
+    pub system_calls: Backstop,
     /// Readings of the time-stamp counter are caught.
     pub time_stamps: bool,
+}
+
+impl Isolation {
+    /// What the machine does not permit, in words, and what follows from it; empty if it permits
+    /// all.
+    pub fn degraded(&self) -> Vec<&'static str> {
+        let mut without = Vec::new();
+        if !self.fixed_addresses {
+            without.push(
+                "addresses are random (no `personality`, or not within `isolated`): a program that \
+                 looks at them may differ from process to process",
+            );
+        }
+        if self.system_calls == Backstop::Absent {
+            without.push(
+                "neither Syscall User Dispatch nor seccomp: a system call that comes without a \
+                 symbol of libc reaches the real machine unseen",
+            );
+        }
+        if !self.time_stamps {
+            without.push(
+                "no PR_SET_TSC: a program that reads the time-stamp counter sees the real time",
+            );
+        }
+        without
+    }
 }
 
 /// Everything that a run tells.

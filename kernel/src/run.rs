@@ -5,7 +5,9 @@ use crate::faults::{Fault, Nemesis, Place, Plan, Target};
 use crate::kernel::{Event, Kernel, NodeIndex, Step};
 use crate::machine::{self, Bounds, Remains, enter};
 use crate::node::{Node, Power};
-use crate::report::{Ended, Failure, Isolation, NodeReport, Note, Printed, Reader, Report, Writer};
+use crate::report::{
+    Backstop, Ended, Failure, Isolation, NodeReport, Note, Printed, Reader, Report, Writer,
+};
 use crate::trace::{Happening, digest};
 use crate::world::World;
 use seedfall_net::{Tally, Wire};
@@ -278,10 +280,10 @@ fn child(
     machine::install(kernel);
     let mains = world.nodes().map(|spec| spec.main.clone()).collect();
     assert!(MAINS.set(mains).is_ok(), "one run a process");
-    let [system_calls, time_stamps] = machine::arm();
+    let (system_calls, time_stamps) = machine::arm();
     let mut frame = Writer::frame(ARMED);
     frame.number(machine::has_fixed_addresses().into());
-    frame.number(system_calls.into()).number(time_stamps.into());
+    frame.number(system_calls as u64).number(time_stamps.into());
     machine::report(&frame.done());
     let ended = drive(world, nemesis);
     finish(ended, nemesis);
@@ -451,7 +453,11 @@ fn read(report: &mut Report, remains: &Remains) {
             ARMED => {
                 report.isolation = Isolation {
                     fixed_addresses: frame.number() == 1,
-                    system_calls: frame.number() == 1,
+                    system_calls: match frame.number() {
+                        1 => Backstop::Dispatch,
+                        2 => Backstop::Seccomp,
+                        _ => Backstop::Absent,
+                    },
                     time_stamps: frame.number() == 1,
                 };
             }

@@ -20,7 +20,7 @@ pub(crate) use process::{
     Bounds, Remains, can_switch, end_process, fix_addresses, forget_exit, fork,
     has_fixed_addresses, is_run, report,
 };
-pub(crate) use signals::{arm, bound};
+pub(crate) use signals::{arm, bound, door};
 
 use crate::kernel::Kernel;
 use std::cell::UnsafeCell;

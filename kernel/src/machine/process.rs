@@ -187,16 +187,19 @@ pub(crate) fn can_switch() -> bool {
     unsafe { libc::getauxval(libc::AT_HWCAP2) & 2 != 0 }
 }
 
-/// Whether the addresses of this process are the same in every process.
+/// Whether the addresses of this process, that of a run, are the same in every process.
 pub(crate) fn has_fixed_addresses() -> bool {
     // SAFETY: the number that asks and changes nothing.
     let personality = unsafe { libc::personality(0xFFFF_FFFF) };
-    personality & libc::ADDR_NO_RANDOMIZE != 0
+    personality & libc::ADDR_NO_RANDOMIZE != 0 && crate::hooks::is_reserved()
 }
 
 /// A command will run without randomised addresses, where that is permitted.
 pub(crate) fn fix_addresses(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
+    if crate::backstop::is_forbidden("personality") {
+        return;
+    }
     let fix = || {
         // SAFETY: a plain system call. One that is refused leaves the addresses random.
         unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) };

@@ -10,6 +10,7 @@
     reason = "programs do what programs do"
 )]
 
+mod backstop;
 mod beside;
 mod decided;
 mod echo;

@@ -125,9 +125,12 @@ impl<I: Clone, O: DeserializeOwned> Record<I, O> {
     }
 }
 
-/// What the nodes printed, line by line, in the order of time.
+/// What the nodes printed, line by line, in the order of time, after what the machine does not
+/// permit.
 fn printed(outside: &kernel::Report) -> Vec<String> {
-    let mut lines: Vec<(Time, String)> = Vec::new();
+    let degraded = outside.isolation.degraded().into_iter();
+    let mut lines: Vec<(Time, String)> =
+        degraded.map(|why| (Time::ZERO, format!("this machine: {why}"))).collect();
     for node in &outside.nodes {
         for one in &node.printed {
             let text = String::from_utf8_lossy(&one.bytes).into_owned();
