@@ -114,11 +114,12 @@ mod tests;
 mod trace;
 mod udp;
 mod unix;
+mod waits;
 pub mod world;
 
 pub use audit::audit;
 pub use faults::{Fault, Nemesis, Place, Target};
 pub use isolate::isolated;
-pub use report::{Backstop, Ended, Failure, Isolation, NodeReport, Note, Printed, Report};
+pub use report::{Backstop, Ended, Failure, Isolation, NodeReport, Note, Printed, Report, Waiting};
 pub use run::{node, nondeterministic, note, now, run, run_under};
 pub use world::{ClientContext, Limits, Outcome, Simulation, World};

@@ -74,8 +74,12 @@ pub enum Failure {
     },
     /// More events happened than the run was given.
     Storm {
+        /// Whose program ran last.
+        node: String,
         /// When.
         at: Time,
+        /// How many.
+        events: u64,
     },
     /// A program asked for what is not simulated.
     Unsupported {
@@ -107,7 +111,9 @@ impl fmt::Display for Failure {
                 write!(f, "the run took too long; at {at} `{node}` was here:\n{stack}")
             }
             Self::Memory { node, at } => write!(f, "`{node}` ran out of memory at {at}"),
-            Self::Storm { at } => write!(f, "too many events by {at}"),
+            Self::Storm { node, at, events } => {
+                write!(f, "more than {events} events by {at}, lately in `{node}`")
+            }
             Self::Unsupported { node, at, call, stack } => {
                 write!(f, "`{node}` calls {call} at {at}, which is not simulated:\n{stack}")
             }
@@ -144,6 +150,28 @@ impl NodeReport {
     pub fn output(&self) -> String {
         let all: Vec<u8> = self.printed.iter().flat_map(|one| one.bytes.iter().copied()).collect();
         String::from_utf8_lossy(&all).into_owned()
+    }
+}
+
+/// A thread that waits, when nothing will ever happen again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Whose.
+    pub node: String,
+    /// Its number, as `gettid` says it.
+    pub thread: i32,
+    /// For what.
+    pub what: String,
+    /// The program's own functions that it is in, the innermost first, with their places where the
+    /// binary knows them.
+    pub stack: Vec<String>,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, thread, what, stack } = self;
+        write!(f, "`{node}`, thread {thread}, waits for {what}")?;
+        stack.iter().try_for_each(|one| write!(f, "\n    in {one}"))
     }
 }
 
@@ -242,6 +270,8 @@ pub struct Report {
     /// How often a program did something with the real machine
     /// ([`nondeterministic`](crate::nondeterministic)).
     pub nondeterministic: u64,
+    /// Where the threads wait, if clients do when nothing will ever happen again ([`Ended::Stuck`]).
+    pub waiting: Vec<Waiting>,
     /// What reached the real standard output and error of the process.
     pub stray: Vec<u8>,
     /// What the machine permitted.

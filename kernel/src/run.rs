@@ -38,6 +38,7 @@ const EXIT: u8 = 4;
 const STOP: u8 = 5;
 const FINAL: u8 = 6;
 const ARMED: u8 = 7;
+const WAITING: u8 = 20;
 
 /// What is told as it happens, so that a process that dies has told it.
 #[derive(Clone, Copy, Debug)]
@@ -78,8 +79,8 @@ pub(crate) enum Stop {
     Time,
     /// A call that is not simulated.
     Unsupported(String),
-    /// Too many events.
-    Storm,
+    /// Too many events: how many, and in whose program last.
+    Storm(u64, Time, String),
     /// A bug of the kernel.
     Bug(String),
 }
@@ -90,7 +91,7 @@ pub(crate) fn stopped(stop: Stop) -> ! {
         Stop::Spin => (1, String::new()),
         Stop::Time => (2, String::new()),
         Stop::Unsupported(call) => (3, call),
-        Stop::Storm => (4, String::new()),
+        Stop::Storm(events, at, node) => (4, format!("{events} {} {node}", at.as_nanos())),
         Stop::Bug(message) => (5, message),
     };
     let inside = machine::in_program();
@@ -204,6 +205,9 @@ pub fn run_under(
         Ok(child) => read(&mut report, &child.wait()),
         Err(error) => report.failures.push(Failure::Setup(format!("cannot fork: {error}"))),
     }
+    if !report.waiting.is_empty() {
+        crate::waits::prepare();
+    }
     report
 }
 
@@ -242,6 +246,7 @@ fn empty_report(world: &World, seed: Seed) -> Report {
         calls: 0,
         switches: 0,
         nondeterministic: 0,
+        waiting: Vec::new(),
         stray: Vec::new(),
         isolation: Isolation::default(),
     }
@@ -286,6 +291,9 @@ fn child(
     frame.number(system_calls as u64).number(time_stamps.into());
     machine::report(&frame.done());
     let ended = drive(world, nemesis);
+    if ended == Ended::Stuck && clients > 0 {
+        crate::waits::tell(WAITING);
+    }
     finish(ended, nemesis);
 }
 
@@ -346,7 +354,11 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
                 }
             }),
             Next::End(ended) => return ended,
-            Next::Storm => stopped(Stop::Storm),
+            Next::Storm => {
+                let (at, node) =
+                    enter(|kernel| (kernel.now, kernel.nodes[kernel.here()].name.clone()));
+                stopped(Stop::Storm(world.limits.events, at, node));
+            }
         }
     }
 }
@@ -450,6 +462,11 @@ fn read(report: &mut Report, remains: &Remains) {
                 complete = true;
                 read_stop(report, &mut frame);
             }
+            WAITING => {
+                let (node, thread) = (frame.number() as usize, frame.number() as i32);
+                let waits = crate::waits::read(name_of(report, node), thread, &frame.text());
+                report.waiting.push(waits);
+            }
             ARMED => {
                 report.isolation = Isolation {
                     fixed_addresses: frame.number() == 1,
@@ -522,7 +539,13 @@ fn read_stop(report: &mut Report, frame: &mut Reader<'_>) {
         1 => Failure::Spin { node, at, stack },
         2 => Failure::Time { node, at, stack },
         3 => Failure::Unsupported { node, at, call: text, stack },
-        4 => Failure::Storm { at: report.at },
+        4 => {
+            let mut words = text.splitn(3, ' ');
+            let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+            let (events, at) = (number(), Time::from_nanos(number()));
+            report.at = report.at.max(at);
+            Failure::Storm { node: words.next().unwrap_or_default().to_owned(), at, events }
+        }
         6 => Failure::Signal { node, at, signal: text },
         _ => Failure::Bug(text),
     });

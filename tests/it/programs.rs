@@ -190,3 +190,25 @@ fn a_scenario_of_programs_that_makes_no_sense_is_refused() {
     let why = check_seed(&scenario, 1).expect_err("nobody sees");
     assert!(why.contains("the state of a program is not seen"), "{why}");
 }
+
+#[test]
+fn a_program_that_ends_at_once_and_a_deadlock_are_told_as_what_they_are() {
+    let why = |main: fn()| {
+        let mut scenario = register("program-broken", true);
+        scenario.faults = Swarm::NONE;
+        scenario.nodes = vec![Program::new("server", main)];
+        let report = scenario.run(&Trial::of(Seed(1)));
+        report.failure().map(|failure| (failure.kind, failure.explanation.clone()))
+    };
+    let (kind, text) = why(|| ()).expect("nobody answers");
+    assert_eq!(kind, FailureKind::Liveness);
+    assert!(text.contains("`server` ended by itself at 0.000000s, with code 0"), "{text}");
+    let deaf = || {
+        let listener = TcpListener::bind("0.0.0.0:7000").expect("the port is free");
+        let mutex = Mutex::new(());
+        let held = mutex.lock();
+        drop((mutex.lock(), held, listener));
+    };
+    let (kind, text) = why(deaf).expect("nobody answers");
+    assert_eq!(kind, FailureKind::Liveness, "{text}");
+}

@@ -141,10 +141,14 @@ unsafe fn open_at(
 ) -> Result<i32, Errno> {
     // SAFETY: the caller vouches for the path.
     let path = unsafe { text(path) };
-    call(|k| {
+    let opened = call(|k| {
         let whole = k.path_at(folder, &path)?;
         k.open(&whole, flags, mode)
-    })
+    });
+    if opened == Err(ENOENT) && flags & O_CREAT != 0 {
+        calls::hint_folder(&path);
+    }
+    opened
 }
 
 fn read_at(fd: c_int, buffers: &mut [IoSliceMut<'_>], at: off_t) -> Result<usize, Errno> {

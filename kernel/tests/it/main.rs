@@ -16,6 +16,7 @@ mod decided;
 mod echo;
 mod faults;
 mod files;
+mod mistakes;
 mod network;
 mod on_tokio;
 mod tidy;

@@ -315,16 +315,23 @@ where
 
     fn failure(&self, kind: FailureKind, promise: &str, shape: &str, why: String) -> Failure {
         let (name, seed) = (self.scenario.name, self.trial.seed);
-        let stuck = match self.outside.ended {
-            Ended::Stuck => "; every thread waits for another",
-            Ended::Finished | Ended::Horizon | Ended::Stopped => "",
-        };
+        let mut why = why;
+        if self.outside.ended == Ended::Stuck {
+            why += "; every thread waits for another";
+            self.outside.waiting.iter().for_each(|waits| why += &format!("\n  {waits}"));
+        }
+        if kind == FailureKind::Liveness {
+            let servers = self.outside.nodes.iter().take(self.scenario.nodes.len());
+            for (node, (at, code)) in servers.filter_map(|node| Some((node, node.exits.last()?))) {
+                why += &format!("; `{}` ended by itself at {at}, with code {code}", node.name);
+            }
+        }
         Failure {
             kind,
             scenario: name,
             seed,
             promise: promise.to_owned(),
-            explanation: why + stuck,
+            explanation: why,
             expected: None,
             operations: Vec::new(),
             event: self.outside.events,
