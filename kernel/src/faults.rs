@@ -67,6 +67,10 @@ pub trait Target {
     fn clock_end(&mut self, node: Place, fault: ClockFault) -> bool;
     /// What the disturbances of the wire did so far.
     fn tally(&self) -> Tally;
+    /// This is about to be done: for whoever tells what happens.
+    fn announce(&mut self, fault: &Fault) {
+        let _ = fault;
+    }
 }
 
 /// Who strikes: a plan, or anything that looks at the world first.
@@ -76,11 +80,16 @@ pub trait Nemesis {
     /// How many effects each of its faults had, in its own order, as the run is over and the wire
     /// has this tally.
     fn effects(&self, tally: &Tally) -> Vec<u64>;
+    /// What it had still to do it does otherwise: these faults, and nothing else, are to come.
+    fn replan(&mut self, faults: &[(Time, Fault)]) {
+        let _ = faults;
+    }
 }
 
 /// Applies one fault: how many effects it had at once. Disturbances of the wire have theirs later,
 /// and are counted by [`Target::tally`]; one that begins ends at `until`.
 pub fn apply(target: &mut dyn Target, fault: &Fault, until: Time) -> u64 {
+    target.announce(fault);
     let effect = match fault {
         Fault::Begin(disturbance) => {
             target.begin(disturbance, until);
@@ -183,6 +192,10 @@ impl Nemesis for Plan {
         None
     }
 
+    fn replan(&mut self, faults: &[(Time, Fault)]) {
+        *self = Self::new(faults);
+    }
+
     fn effects(&self, tally: &Tally) -> Vec<u64> {
         let mut effects = self.effects.clone();
         for (index, disturbance, before) in &self.open {
@@ -202,7 +215,8 @@ impl Kernel {
 
     /// A program ended by itself.
     pub(crate) fn exit(&mut self, node: NodeIndex, code: i32) {
-        self.record(Happening::Exit, node, node, code as u64);
+        let text = |_: &Self| format!("with code {code}");
+        self.record_text(Happening::Exit, node, node, code as u64, text);
         self.nodes[node].exit = Some(code);
         self.end_program(node, Power::Idle);
     }
@@ -236,7 +250,8 @@ impl Target for Kernel {
         one.crashes += 1;
         let crashes = one.crashes;
         let lost = one.tree.crash(&mut self.draws, Self::place(node), crashes, all);
-        self.record(Happening::Crash, node, node, lost as u64);
+        let text = |_: &Self| format!("{lost} changes of its files were not durable");
+        self.record_text(Happening::Crash, node, node, lost as u64, text);
         true
     }
 
@@ -245,7 +260,8 @@ impl Target for Kernel {
             return false;
         }
         self.end_program(node, Power::Idle);
-        self.record(Happening::Crash, node, node, u64::MAX);
+        let text = |_: &Self| "its program is killed".to_owned();
+        self.record_text(Happening::Crash, node, node, u64::MAX, text);
         true
     }
 
@@ -267,12 +283,12 @@ impl Target for Kernel {
 
     fn pause(&mut self, Place(node): Place) -> bool {
         self.nodes[node].pauses += 1;
-        self.record(Happening::Fault, node, node, 1);
+        self.record(Happening::Pause, node, node, 1);
         self.nodes[node].power == Power::Running
     }
 
     fn resume(&mut self, Place(node): Place) -> bool {
-        self.record(Happening::Fault, node, node, 2);
+        self.record(Happening::Resume, node, node, 2);
         let one = &mut self.nodes[node];
         let was = one.pauses;
         one.pauses = was.saturating_sub(1);
@@ -281,12 +297,16 @@ impl Target for Kernel {
     }
 
     fn begin(&mut self, disturbance: &Disturbance, until: Time) {
-        self.record(Happening::Fault, 0, 0, StableHasher::hash(disturbance));
+        self.record_text(Happening::Fault, 0, 0, StableHasher::hash(disturbance), |kernel| {
+            kernel.striking.clone()
+        });
         self.wire.begin(disturbance, until);
     }
 
     fn end(&mut self, disturbance: &Disturbance, until: Time) {
-        self.record(Happening::Fault, 0, 1, StableHasher::hash(disturbance));
+        self.record_text(Happening::Fault, 0, 1, StableHasher::hash(disturbance), |kernel| {
+            kernel.striking.clone()
+        });
         // It ends when it was said to, so what it held has arrived.
         let released = self.wire.end(disturbance, until, self.now);
         assert!(released.is_empty() || until > self.now, "held beyond its end: {released:?}");
@@ -296,17 +316,27 @@ impl Target for Kernel {
     }
 
     fn clock_begin(&mut self, Place(node): Place, fault: ClockFault) -> bool {
-        self.record(Happening::Fault, node, node, StableHasher::hash(&fault));
+        self.record_text(Happening::Fault, node, node, StableHasher::hash(&fault), |kernel| {
+            kernel.striking.clone()
+        });
         self.nodes[node].clocks.begin(self.now, fault);
         true
     }
 
     fn clock_end(&mut self, Place(node): Place, fault: ClockFault) -> bool {
-        self.record(Happening::Fault, node, node, StableHasher::hash(&fault));
+        self.record_text(Happening::Fault, node, node, StableHasher::hash(&fault), |kernel| {
+            kernel.striking.clone()
+        });
         self.nodes[node].clocks.end(self.now, fault)
     }
 
     fn tally(&self) -> Tally {
         *self.wire.tally()
+    }
+
+    fn announce(&mut self, fault: &Fault) {
+        if self.trace.is_full() {
+            self.striking = fault.to_string();
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::trace::Happening;
 use data::{Data, PAGE};
 use seedfall_sim::{Draws, NodeId, Site};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// So many symbolic links are followed.
 const MOST_LINKS: u32 = 40;
@@ -83,6 +84,8 @@ pub(crate) struct OpenFile {
     pub(crate) offset: u64,
     /// The flags of `open`.
     pub(crate) flags: i32,
+    /// The path by which it was opened.
+    pub(crate) path: Arc<str>,
 }
 
 /// An open folder.
@@ -541,9 +544,9 @@ impl Kernel {
     }
 
     /// A node syncs a file.
-    pub(crate) fn sync_inode(&mut self, node: usize, inode: usize) {
+    pub(crate) fn sync_inode(&mut self, node: usize, inode: usize, path: &str) {
         let count = self.nodes[node].tree.sync(inode);
-        self.record(Happening::Sync, node, node, count as u64);
+        self.record_text(Happening::Sync, node, node, count as u64, |_| path.to_owned());
     }
 }
 

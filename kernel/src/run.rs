@@ -1,16 +1,17 @@
 //! A run: a fork of this process, in which the kernel lives, and the report that it sends back.
 
 use crate::calls;
-use crate::faults::{Fault, Nemesis, Place, Plan, Target};
+use crate::course::{Course, Fork};
+use crate::faults::{Nemesis, Place, Target};
 use crate::kernel::{Event, Kernel, NodeIndex, Step};
 use crate::machine::{self, Bounds, Remains, enter};
 use crate::node::{Node, Power};
 use crate::report::{Ended, Failure, Isolation, NodeReport, Note, Printed, Reader, Report, Writer};
-use crate::trace::{Happening, digest};
+use crate::speech::Speech;
+use crate::trace::{self, Happening, Trace, digest};
 use crate::world::World;
 use seedfall_net::{Tally, Wire};
-use seedfall_sim::{DrawAddress, Draws, Override, Seed, Time};
-use std::collections::BTreeMap;
+use seedfall_sim::{Draws, Recording, Seed, Time};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -36,6 +37,9 @@ const EXIT: u8 = 4;
 const STOP: u8 = 5;
 const FINAL: u8 = 6;
 const ARMED: u8 = 7;
+pub(crate) const TRACE: u8 = 8;
+pub(crate) const DRAWS: u8 = 9;
+const LOG: u8 = 10;
 
 /// What is told as it happens, so that a process that dies has told it.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,8 @@ pub(crate) enum Told<'a> {
     Note { node: NodeIndex, at: Time, bytes: &'a [u8] },
     /// A program ended.
     Exit { node: NodeIndex, at: Time, code: i32 },
+    /// Something was logged in a program by somebody who is no part of it.
+    Log { node: NodeIndex, at: Time, text: &'a str },
 }
 
 /// Tells the parent something.
@@ -57,6 +63,7 @@ pub(crate) fn tell(told: Told<'_>) {
         Told::Panic { node, at, message } => (PANIC, node, at, 0, message.as_bytes()),
         Told::Note { node, at, bytes } => (NOTE, node, at, 0, bytes),
         Told::Exit { node, at, code } => (EXIT, node, at, code as u64, &[][..]),
+        Told::Log { node, at, text } => (LOG, node, at, 0, text.as_bytes()),
     };
     let mut frame = Writer::frame(kind);
     frame.number(node as u64).number(at.as_nanos()).number(number).bytes(bytes);
@@ -88,11 +95,7 @@ pub(crate) fn stopped(stop: Stop) -> ! {
         Stop::Bug(message) => (5, message),
     };
     let inside = machine::in_program();
-    let (node, at) = if machine::is_lent() || !inside {
-        (usize::MAX, Time::ZERO)
-    } else {
-        enter(|kernel| (kernel.here(), kernel.now))
-    };
+    let (node, at) = stands(inside);
     let stack = if inside && number <= 3 {
         machine::outside(|| std::backtrace::Backtrace::force_capture().to_string())
     } else {
@@ -105,13 +108,20 @@ pub(crate) fn stopped(stop: Stop) -> ! {
     machine::end_process()
 }
 
+/// Whose program runs, and when it is, as the process is about to end; tells what was kept so far.
+fn stands(inside: bool) -> (NodeIndex, Time) {
+    if machine::is_lent() || !machine::is_installed() {
+        return (usize::MAX, Time::ZERO);
+    }
+    enter(|kernel| {
+        kernel.trace.tell();
+        (if inside { kernel.here() } else { usize::MAX }, kernel.now)
+    })
+}
+
 /// A signal is about to end the process: tells whose program it was.
 pub(crate) fn died(signal: i32, overflow: bool) {
-    let (node, at) = if machine::is_lent() || !machine::in_program() {
-        (usize::MAX, Time::ZERO)
-    } else {
-        enter(|kernel| (kernel.here(), kernel.now))
-    };
+    let (node, at) = stands(machine::in_program());
     let mut frame = Writer::frame(STOP);
     frame.number(node as u64).number(at.as_nanos()).number(6);
     let text = if overflow { "a stack overflow" } else { signal_name(signal) };
@@ -153,52 +163,86 @@ pub fn nondeterministic<R>(work: impl FnOnce() -> R) -> R {
     machine::outside(work)
 }
 
+/// What a note is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// An operation begins.
+    Call,
+    /// An operation ends.
+    Return,
+    /// Anything else.
+    Other,
+}
+
 /// Records something for the report of the run. Outside a simulation, nothing.
 pub fn note(bytes: &[u8]) {
+    note_about(About::Other, bytes);
+}
+
+/// As [`note`], as an event of this kind.
+pub fn note_about(about: About, bytes: &[u8]) {
     if !machine::in_program() {
         return;
     }
+    let kind = match about {
+        About::Call => Happening::Call,
+        About::Return => Happening::Return,
+        About::Other => Happening::Note,
+    };
     let (node, at) = enter(|kernel| {
         let node = kernel.here();
-        kernel.record(Happening::Note, node, node, digest(bytes));
+        let text = |_: &Kernel| String::from_utf8_lossy(bytes).into_owned();
+        kernel.record_text(kind, node, node, digest(bytes), text);
         (node, kernel.now)
     });
     tell(Told::Note { node, at, bytes });
 }
 
-/// One run of a world: a function of the seed, the faults and the overridden draws.
-pub fn run(
-    world: &World,
-    seed: Seed,
-    faults: &[(Time, Fault)],
-    overrides: &BTreeMap<DrawAddress, Override>,
-) -> Report {
-    run_under(world, seed, &mut Plan::new(faults), overrides)
+/// Adds a line to the log of the run, with the virtual time and the node: for loggers that are no
+/// part of the program. Making the text takes nothing of the program's memory, and the line is no
+/// event: a run with it and a run without it are one and the same. False outside a simulation,
+/// where nothing happens.
+pub fn log(text: impl FnOnce() -> String) -> bool {
+    if !machine::in_program() {
+        return false;
+    }
+    let (node, at) = enter(|kernel| (kernel.here(), kernel.now));
+    machine::outside(|| tell(Told::Log { node, at, text: &text() }));
+    true
 }
 
-/// One run of a world under somebody who strikes. The nemesis strikes in the run's process: what it
-/// learns there stays there, but for the effects that it counts.
-pub fn run_under(
-    world: &World,
-    seed: Seed,
-    nemesis: &mut dyn Nemesis,
-    overrides: &BTreeMap<DrawAddress, Override>,
-) -> Report {
-    let mut report = empty_report(world, seed);
-    if let Some(wrong) = check(world) {
+/// Whether the run has taken another turn ([`Course::fork`]), for the workload.
+pub fn has_forked() -> bool {
+    machine::in_program() && enter(|kernel| kernel.has_forked)
+}
+
+/// One run of a world under somebody who strikes: a function of the world, the course and what the
+/// nemesis does. The nemesis strikes in the run's process: what it learns there stays there, but
+/// for the effects that it counts.
+pub fn run(world: &World, course: &Course, nemesis: &mut dyn Nemesis) -> Report {
+    let mut report = empty_report(world, course.seed);
+    if let Some(wrong) = prepare(world) {
         report.failures.push(Failure::Setup(wrong));
         return report;
+    }
+    match machine::fork(POOL, || child(world, course, nemesis)) {
+        Ok(child) => read(&mut report, world, &child.wait()),
+        Err(error) => report.failures.push(Failure::Setup(format!("cannot fork: {error}"))),
+    }
+    report
+}
+
+/// What is wrong with the world or the machine; if nothing is, the process can be forked.
+fn prepare(world: &World) -> Option<String> {
+    if let Some(wrong) = check(world) {
+        return Some(wrong);
     }
     EXECUTABLE.get_or_init(|| {
         let path = std::env::current_exe().ok()?;
         Some(path.to_string_lossy().into_owned())
     });
     watch_panics();
-    match machine::fork(POOL, || child(world, seed, nemesis, overrides)) {
-        Ok(child) => read(&mut report, &child.wait()),
-        Err(error) => report.failures.push(Failure::Setup(format!("cannot fork: {error}"))),
-    }
-    report
+    None
 }
 
 /// What is wrong with a world, or with the machine under it.
@@ -232,28 +276,35 @@ fn empty_report(world: &World, seed: Seed) -> Report {
         failures: Vec::new(),
         effects: Vec::new(),
         tally: Tally::default(),
+        sent: 0,
         deliveries: 0,
+        lost: 0,
+        doubled: 0,
         calls: 0,
         switches: 0,
         nondeterministic: 0,
+        trace: Vec::new(),
+        draws: Vec::new(),
+        logs: Vec::new(),
         stray: Vec::new(),
         isolation: Isolation::default(),
     }
 }
 
 /// The whole life of a run's process.
-fn child(
-    world: &World,
-    seed: Seed,
-    nemesis: &mut dyn Nemesis,
-    overrides: &BTreeMap<DrawAddress, Override>,
-) {
-    let limits = world.limits;
-    let bounds = Bounds { seconds: limits.seconds, memory: limits.memory, spin: limits.spin };
-    machine::bound(&bounds);
+fn child(world: &World, course: &Course, nemesis: &mut dyn Nemesis) {
+    machine::bound(&bounds(world));
     let servers = world.servers.len();
     let (count, clients) = (world.nodes().count(), world.clients.len());
-    let draws = Draws::new(seed, servers, clients).with_overrides(overrides.clone());
+    let mut draws = Draws::new(course.seed, servers, clients);
+    draws = draws.with_overrides(course.overrides.clone());
+    draws.set_nominal(course.nominal);
+    if let Some(random) = &course.random {
+        draws.calm(random.clone());
+    }
+    if course.log_draws {
+        draws.keep_log();
+    }
     let wire = Wire::new(servers, clients, world.link);
     let nodes = world.nodes().enumerate().map(|(index, spec)| {
         let mut node = Node::new(spec.name.clone(), index, spec.folder.clone());
@@ -266,6 +317,10 @@ fn child(
         node
     });
     let mut kernel = Kernel::new(draws, wire, nodes.collect(), servers);
+    kernel.trace = Trace::new(course.seed.0, servers, course.recording);
+    if let Some(only) = &course.only {
+        kernel.trace.let_in_only(only);
+    }
     for node in 0..count {
         kernel.restart(Place(node));
     }
@@ -278,24 +333,40 @@ fn child(
     frame.number(machine::has_fixed_addresses().into());
     frame.number(system_calls.into()).number(time_stamps.into());
     machine::report(&frame.done());
-    let ended = drive(world, nemesis);
-    finish(ended, nemesis);
+    let ended = drive(world, course, nemesis);
+    finish(ended, course, nemesis);
+}
+
+fn bounds(world: &World) -> Bounds {
+    let limits = world.limits;
+    Bounds { seconds: limits.seconds, memory: limits.memory, spin: limits.spin }
 }
 
 /// What the host does next.
 enum Next {
     Start(NodeIndex),
-    Thread { node: NodeIndex, block: usize, environment: usize },
+    Thread {
+        node: NodeIndex,
+        block: usize,
+        environment: usize,
+    },
     Nemesis,
+    /// So many events have happened that the run takes another turn, or is over.
+    Look,
     End(Ended),
     Storm,
 }
 
 /// Runs threads and events until the run is over.
-fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
+fn drive(world: &World, course: &Course, nemesis: &mut dyn Nemesis) -> Ended {
+    let mut fork = course.fork.as_ref();
     let limit = Time::ZERO + world.limits.horizon;
     let clients = world.servers.len()..world.nodes().count();
-    let next = |kernel: &mut Kernel| loop {
+    let open_until = course.open_until.unwrap_or(Time::ZERO);
+    let next = |kernel: &mut Kernel, look_at: u64| loop {
+        if look_at <= kernel.trace.count() {
+            return Next::Look;
+        }
         if let Some(node) = kernel.starts.pop_front() {
             return Next::Start(node);
         }
@@ -305,7 +376,8 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
             return Next::Thread { node, block, environment };
         }
         let over = |node: NodeIndex| kernel.nodes[node].power != Power::Running;
-        if !clients.is_empty() && clients.clone().all(over) {
+        let may_end = open_until <= kernel.now || kernel.queue.is_empty();
+        if !clients.is_empty() && may_end && clients.clone().all(over) {
             return Next::End(Ended::Finished);
         }
         if kernel.steps > world.limits.events {
@@ -322,7 +394,13 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
         }
     };
     loop {
-        match enter(next) {
+        let until = course.until.unwrap_or(u64::MAX);
+        let look_at = fork.map_or(until, |fork| fork.after.min(until));
+        match enter(|kernel| next(kernel, look_at)) {
+            Next::Look => match fork.take() {
+                Some(fork) if fork.after <= until => turn(fork, nemesis),
+                _ => return Ended::Cut,
+            },
             Next::Start(node) => start(world, node),
             Next::Thread { node, block, environment } => {
                 let (ended, moved) = machine::resume(block, environment);
@@ -342,6 +420,19 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
             Next::Storm => stopped(Stop::Storm),
         }
     }
+}
+
+/// The run takes another turn: all that comes is drawn anew.
+fn turn(fork: &Fork, nemesis: &mut dyn Nemesis) {
+    enter(|kernel| {
+        kernel.draws.reseed(fork.seed);
+        kernel.has_forked = true;
+        if let Some(faults) = &fork.faults {
+            nemesis.replan(&faults(kernel.now));
+            // It looks at its new plan at once, and at the old one's instants in vain.
+            kernel.queue.push(kernel.now, Event::Nemesis);
+        }
+    });
 }
 
 /// Makes the main thread of a node.
@@ -387,7 +478,8 @@ fn set_hook() {
         let place = info.location().map(|at| format!(" ({at})")).unwrap_or_default();
         let (node, at) = enter(|kernel| {
             let node = kernel.here();
-            kernel.record(Happening::Panic, node, node, digest(message.as_bytes()));
+            let text = |_: &Kernel| format!("{message}{place}");
+            kernel.record_text(Happening::Panic, node, node, digest(message.as_bytes()), text);
             (node, kernel.now)
         });
         tell(Told::Panic { node, at, message: &format!("{message}{place}") });
@@ -396,19 +488,30 @@ fn set_hook() {
 }
 
 /// Tells how the run ended, and ends its process.
-fn finish(ended: Ended, nemesis: &dyn Nemesis) -> ! {
+fn finish(ended: Ended, course: &Course, nemesis: &dyn Nemesis) -> ! {
     let frame = enter(|kernel| {
+        kernel.trace.tell();
+        if matches!(course.recording, Recording::Ring(_)) {
+            machine::report(&kernel.trace.ring());
+        }
+        if course.log_draws {
+            machine::report(&trace::write_draws(kernel.draws.log(), kernel.servers));
+        }
         let mut frame = Writer::frame(FINAL);
         let ended = match ended {
             Ended::Finished => 0,
             Ended::Horizon => 1,
             Ended::Stuck => 2,
             Ended::Stopped => 3,
+            Ended::Cut => 4,
         };
         frame.number(kernel.trace.hash()).number(kernel.trace.count()).number(ended);
         frame.number(kernel.now.as_nanos());
         frame.number(kernel.deliveries).number(kernel.calls).number(kernel.switches);
         frame.number(kernel.escapes);
+        for count in kernel.packets {
+            frame.number(count);
+        }
         let tally = kernel.tally();
         for word in tally_words(&tally) {
             frame.number(word);
@@ -434,12 +537,15 @@ fn tally_words(tally: &Tally) -> [u64; 11] {
 }
 
 /// Puts what a child left into the report.
-fn read(report: &mut Report, remains: &Remains) {
+fn read(report: &mut Report, world: &World, remains: &Remains) {
     let mut rest = remains.report.as_slice();
     let mut complete = false;
+    let (servers, mut speech) = (world.servers.len(), Speech::default());
     while let Some((kind, mut frame)) = Reader::frame(&mut rest) {
         match kind {
-            OUTPUT | PANIC | NOTE | EXIT => read_told(report, kind, &mut frame),
+            OUTPUT | PANIC | NOTE | EXIT | LOG => read_told(report, kind, &mut frame),
+            TRACE => trace::read_entries(&mut frame, servers, &mut speech, &mut report.trace),
+            DRAWS => report.draws = trace::read_draws(&mut frame, servers),
             STOP => {
                 complete = true;
                 read_stop(report, &mut frame);
@@ -480,6 +586,7 @@ fn read_told(report: &mut Report, kind: u8, frame: &mut Reader<'_>) {
     match kind {
         OUTPUT => one.printed.push(Printed { at, is_error: number == 2, bytes }),
         NOTE => report.notes.push(Note { at, node, bytes }),
+        LOG => report.logs.push(Note { at, node, bytes }),
         PANIC => {
             let message = String::from_utf8_lossy(&bytes).into_owned();
             report.failures.push(Failure::Panic { node: name, at, message });
@@ -519,13 +626,17 @@ fn read_final(report: &mut Report, frame: &mut Reader<'_>) {
         0 => Ended::Finished,
         1 => Ended::Horizon,
         2 => Ended::Stuck,
-        _ => Ended::Stopped,
+        3 => Ended::Stopped,
+        _ => Ended::Cut,
     };
     report.at = frame.time();
     report.deliveries = frame.number();
     report.calls = frame.number();
     report.switches = frame.number();
     report.nondeterministic = frame.number();
+    report.sent = frame.number();
+    report.lost = frame.number();
+    report.doubled = frame.number();
     report.tally = Tally {
         lost: frame.number(),
         duplicated: frame.number(),

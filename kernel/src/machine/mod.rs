@@ -126,6 +126,12 @@ pub(crate) fn is_lent() -> bool {
     LENT.load(Relaxed)
 }
 
+/// Whether this process has a kernel yet.
+pub(crate) fn is_installed() -> bool {
+    // SAFETY: nobody holds it, as it is not lent, and a run has one thread that does anything.
+    !is_lent() && unsafe { (*KERNEL.0.get()).is_some() }
+}
+
 /// Installs the kernel of this process's run.
 pub(crate) fn install(kernel: Kernel) {
     // SAFETY: called once in a child, before any program runs.

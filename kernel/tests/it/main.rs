@@ -17,4 +17,5 @@ mod files;
 mod network;
 mod on_tokio;
 mod tidy;
+mod traced;
 mod verdicts;
