@@ -31,13 +31,16 @@
 //! ```
 //!
 //! A run is a process of its own, forked for it. What decides it is what decides every run: the
-//! seed, the fault plan, the operations that are left out, and overridden draws. So sweeps,
-//! replays, cases and shrinking work as for a [`Scenario`](crate::Scenario); what looks at single
-//! events of the trace (`trace`, `explain`, `point`, `diff`) has nothing to look at yet.
+//! seed, the fault plan, the operations that are left out, and overridden draws. So everything
+//! that can be done with a run of a [`Scenario`](crate::Scenario) can be done with it: sweeps,
+//! replays, cases, shrinking, and what looks at single events (`trace`, `explain`, `point`,
+//! `diff`). Its events are what its programs ask of their kernel: connections and what goes over
+//! them, changes of files, what they print, and how they end.
 
 mod plan;
 mod run;
 mod session;
+mod told;
 
 pub use session::{Answer, Session};
 
@@ -278,6 +281,11 @@ where
         run::run(self, trial)
     }
 
+    fn names(&self) -> Vec<String> {
+        let nodes = self.nodes.iter().map(|node| node.name.to_owned());
+        nodes.chain((1..=self.clients).map(|client| format!("client{client}"))).collect()
+    }
+
     fn alone(&self, body: &mut dyn FnMut()) {
         seedfall_kernel::isolated(body);
     }
@@ -289,8 +297,8 @@ where
     O: Serialize + 'static,
 {
     /// The world of one run: nodes, and clients with the operations that they are to ask for.
-    fn simulation(&self, seed: Seed, sessions: Vec<session::Planned<I>>) -> Simulation {
-        let mut simulation = Simulation::new(seed.0).link(self.link).limits(Limits {
+    fn simulation(&self, sessions: &[Arc<session::Planned<I>>]) -> Simulation {
+        let mut simulation = Simulation::new(0).link(self.link).limits(Limits {
             horizon: self.horizon.faults + self.horizon.settle,
             events: self.horizon.events.max(self.limits.events),
             ..self.limits
@@ -305,8 +313,8 @@ where
                 simulation = simulation.env(name, key, value);
             }
         }
-        for (index, planned) in sessions.into_iter().enumerate() {
-            let (client, planned) = (Arc::clone(&self.client), Arc::new(planned));
+        for (index, planned) in sessions.iter().enumerate() {
+            let (client, planned) = (Arc::clone(&self.client), Arc::clone(planned));
             let name = format!("client{}", index + 1);
             simulation = simulation.client_main(&name, move |_| {
                 client(Session::new(index, Arc::clone(&planned)));

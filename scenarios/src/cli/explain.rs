@@ -202,7 +202,8 @@ impl<'a> Strip<'a> {
         match (event.kind, closes) {
             (_, Some(operation)) if operation.broken => Some(show::BAD),
             (_, Some(_)) | (Kind::Reach | Kind::Fault | Kind::Pause, None) => Some(show::DULL),
-            (Kind::Crash | Kind::Refuse | Kind::Drop | Kind::Lost, None) => Some(show::BAD),
+            (Kind::Crash | Kind::Refuse | Kind::Drop | Kind::Lost, None)
+            | (Kind::Exit | Kind::Panic, None) => Some(show::BAD),
             _ => None,
         }
     }
@@ -226,6 +227,10 @@ impl<'a> Strip<'a> {
             return cells.into_iter().collect();
         };
         if let Some(peer) = place(event.peer).filter(|peer| *peer != actor) {
+            if event.kind == Kind::Connect {
+                cells[actor] = glyph(event.kind);
+                return cells.into_iter().collect();
+            }
             let arrives =
                 matches!(event.kind, Kind::Deliver | Kind::Asked | Kind::Answered | Kind::Lost);
             let (from, to) = if arrives { (peer, actor) } else { (actor, peer) };
@@ -266,8 +271,10 @@ fn glyph(kind: Kind) -> char {
         Kind::Crash | Kind::Refuse => '✕',
         Kind::Pause => '‖',
         Kind::Timer => '◷',
-        Kind::Append => '□',
+        Kind::Append | Kind::File => '□',
         Kind::Sync => '■',
+        Kind::Exit | Kind::Panic => '✕',
+        Kind::Connect | Kind::Switch | Kind::Output | Kind::Note => '·',
         Kind::Reach => '◆',
         Kind::Ignore => '○',
         _ => '●',
@@ -306,6 +313,15 @@ fn words(explanation: &Explanation, event: &Happening) -> String {
         Kind::Fault => text.clone(),
         Kind::Lie => format!("{me} to {other}: {text}"),
         Kind::Refuse => format!("{me} DOES NOT START, {text}"),
+        Kind::Call => format!("{me} calls {text}"),
+        Kind::Return => format!("{me} has {text}"),
+        Kind::Connect => text.clone(),
+        Kind::File => format!("{me} {text}"),
+        Kind::Exit => format!("{me} ENDS {text}"),
+        Kind::Output => format!("{me} prints {text}"),
+        Kind::Panic => format!("{me} PANICS: {text}"),
+        Kind::Switch => format!("{me} goes on with another thread"),
+        Kind::Note => format!("{me} notes {text}"),
     };
     told.replace('\n', " ")
 }

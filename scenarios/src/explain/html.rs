@@ -288,7 +288,7 @@ impl Explanation {
 }
 
 /// The kinds of events as the script names them, by their number less one.
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 30] = [
     "start",
     "send",
     "drop",
@@ -308,6 +308,17 @@ const KINDS: [&str; 19] = [
     "pause",
     "resume",
     "fault",
+    "lie",
+    "refuse",
+    "call",
+    "return",
+    "connect",
+    "file",
+    "exit",
+    "output",
+    "panic",
+    "switch",
+    "note",
 ];
 
 /// Texts by number: most contents stand in a run twice, where they left and where they arrived.
