@@ -109,8 +109,8 @@ pub(crate) struct Kernel {
     pub(crate) packets: [u64; 3],
     /// Packets that never left their machine.
     pub(crate) local_packets: u64,
-    /// Whether the run has taken another turn ([`Course::fork`](crate::Course::fork)).
-    pub(crate) has_forked: bool,
+    /// Which turn the run has taken ([`Course::fork`](crate::Course::fork)).
+    pub(crate) turn: Option<usize>,
     /// The fault that strikes, in words, if all is kept.
     pub(crate) striking: String,
 }
@@ -146,7 +146,7 @@ impl Kernel {
             deliveries: 0,
             packets: [0; 3],
             local_packets: 0,
-            has_forked: false,
+            turn: None,
             striking: String::new(),
         }
     }

@@ -4,14 +4,14 @@ use crate::calls;
 use crate::course::{Course, Fork};
 use crate::faults::{Nemesis, Place, Target};
 use crate::kernel::{Event, Kernel, NodeIndex, Step};
-use crate::machine::{self, Bounds, Remains, enter};
+use crate::machine::{self, Bounds, enter};
 use crate::node::{Node, Power};
-use crate::report::{Ended, Failure, Isolation, NodeReport, Note, Printed, Reader, Report, Writer};
-use crate::speech::Speech;
+use crate::remains::{empty_report, read, read_futures};
+use crate::report::{Ended, Failure, Report, Writer};
 use crate::trace::{self, Happening, Trace, digest};
 use crate::world::World;
 use seedfall_net::{Tally, Wire};
-use seedfall_sim::{Draws, Recording, Seed, Time};
+use seedfall_sim::{Draws, Recording, Time};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -30,16 +30,17 @@ pub(crate) fn executable() -> Option<&'static str> {
 }
 
 // The kinds of frames.
-const OUTPUT: u8 = 1;
-const PANIC: u8 = 2;
-const NOTE: u8 = 3;
-const EXIT: u8 = 4;
-const STOP: u8 = 5;
-const FINAL: u8 = 6;
-const ARMED: u8 = 7;
+pub(crate) const OUTPUT: u8 = 1;
+pub(crate) const PANIC: u8 = 2;
+pub(crate) const NOTE: u8 = 3;
+pub(crate) const EXIT: u8 = 4;
+pub(crate) const STOP: u8 = 5;
+pub(crate) const FINAL: u8 = 6;
+pub(crate) const ARMED: u8 = 7;
 pub(crate) const TRACE: u8 = 8;
 pub(crate) const DRAWS: u8 = 9;
-const LOG: u8 = 10;
+pub(crate) const LOG: u8 = 10;
+pub(crate) const FUTURE: u8 = 11;
 
 /// What is told as it happens, so that a process that dies has told it.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +130,7 @@ pub(crate) fn died(signal: i32, overflow: bool) {
     machine::report(&frame.done());
 }
 
-fn signal_name(signal: i32) -> &'static str {
+pub(crate) fn signal_name(signal: i32) -> &'static str {
     match signal {
         libc::SIGSEGV => "SIGSEGV, memory that is not there",
         libc::SIGBUS => "SIGBUS, memory that is not there",
@@ -211,9 +212,10 @@ pub fn log(text: impl FnOnce() -> String) -> bool {
     true
 }
 
-/// Whether the run has taken another turn ([`Course::fork`]), for the workload.
-pub fn has_forked() -> bool {
-    machine::in_program() && enter(|kernel| kernel.has_forked)
+/// The turn that the run has taken ([`Course::fork`], [`futures`]), counted from zero, for the
+/// workload; `None`: it has not.
+pub fn turn() -> Option<usize> {
+    if machine::in_program() { enter(|kernel| kernel.turn) } else { None }
 }
 
 /// One run of a world under somebody who strikes: a function of the world, the course and what the
@@ -225,11 +227,36 @@ pub fn run(world: &World, course: &Course, nemesis: &mut dyn Nemesis) -> Report 
         report.failures.push(Failure::Setup(wrong));
         return report;
     }
-    match machine::fork(POOL, || child(world, course, nemesis)) {
+    let forks = course.fork.as_slice();
+    match machine::fork(POOL, || child(world, course, nemesis, forks, 1)) {
         Ok(child) => read(&mut report, world, &child.wait()),
         Err(error) => report.failures.push(Failure::Setup(format!("cannot fork: {error}"))),
     }
     report
+}
+
+/// Several futures of one run, which take another turn at the same event: the past is run once, in
+/// a process that is forked there for each of them, so many at a time. Each is what [`run`] makes
+/// of a course with that fork.
+pub fn futures(
+    world: &World,
+    course: &Course,
+    nemesis: &mut dyn Nemesis,
+    forks: &[Fork],
+    jobs: usize,
+) -> Vec<Report> {
+    let failed = |wrong: String| {
+        let mut report = empty_report(world, course.seed);
+        report.failures.push(Failure::Setup(wrong));
+        vec![report; forks.len()]
+    };
+    if let Some(wrong) = prepare(world) {
+        return failed(wrong);
+    }
+    match machine::fork(POOL, || child(world, course, nemesis, forks, jobs.max(1))) {
+        Ok(child) => read_futures(world, course.seed, &child.wait(), forks.len()),
+        Err(error) => failed(format!("cannot fork: {error}")),
+    }
 }
 
 /// What is wrong with the world or the machine; if nothing is, the process can be forked.
@@ -263,36 +290,8 @@ fn check(world: &World) -> Option<String> {
     None
 }
 
-fn empty_report(world: &World, seed: Seed) -> Report {
-    let node = |name: &str| NodeReport { name: name.to_owned(), ..NodeReport::default() };
-    Report {
-        seed,
-        hash: 0,
-        events: 0,
-        ended: Ended::Stopped,
-        at: Time::ZERO,
-        nodes: world.nodes().map(|spec| node(&spec.name)).collect(),
-        notes: Vec::new(),
-        failures: Vec::new(),
-        effects: Vec::new(),
-        tally: Tally::default(),
-        sent: 0,
-        deliveries: 0,
-        lost: 0,
-        doubled: 0,
-        calls: 0,
-        switches: 0,
-        nondeterministic: 0,
-        trace: Vec::new(),
-        draws: Vec::new(),
-        logs: Vec::new(),
-        stray: Vec::new(),
-        isolation: Isolation::default(),
-    }
-}
-
 /// The whole life of a run's process.
-fn child(world: &World, course: &Course, nemesis: &mut dyn Nemesis) {
+fn child(world: &World, course: &Course, nemesis: &mut dyn Nemesis, forks: &[Fork], jobs: usize) {
     machine::bound(&bounds(world));
     let servers = world.servers.len();
     let (count, clients) = (world.nodes().count(), world.clients.len());
@@ -333,8 +332,43 @@ fn child(world: &World, course: &Course, nemesis: &mut dyn Nemesis) {
     frame.number(machine::has_fixed_addresses().into());
     frame.number(system_calls.into()).number(time_stamps.into());
     machine::report(&frame.done());
-    let ended = drive(world, course, nemesis);
-    finish(ended, course, nemesis);
+    let after = forks.first().map(|fork| fork.after);
+    let mut ended = drive(world, course, nemesis, after);
+    if let (None, Some(_)) = (ended, after) {
+        let which = if let [_] = forks { 0 } else { branch(world, forks.len(), jobs) };
+        take_turn(which, &forks[which], nemesis);
+        ended = drive(world, course, nemesis, None);
+    }
+    finish(ended.unwrap_or(Ended::Stopped), course, nemesis);
+}
+
+/// Forks this process for each of so many futures, so many at a time, and sends on what they
+/// report. Comes back in each of them, with its number.
+fn branch(world: &World, futures: usize, jobs: usize) -> usize {
+    machine::forget_time();
+    let all: Vec<usize> = (0..futures).collect();
+    for some in all.chunks(jobs) {
+        let mut children = Vec::new();
+        for which in some {
+            match machine::split() {
+                Ok(None) => {
+                    machine::keep_time(&bounds(world));
+                    machine::arm();
+                    return *which;
+                }
+                Ok(Some(child)) => children.push((*which, child)),
+                Err(error) => stopped(Stop::Bug(format!("cannot fork: {error}"))),
+            }
+        }
+        for (which, child) in children {
+            let remains = child.wait();
+            let mut frame = Writer::frame(FUTURE);
+            frame.number(which as u64).number(remains.signal.map_or(0, |signal| signal as u64));
+            frame.bytes(&remains.report).bytes(&remains.stray);
+            machine::report(&frame.done());
+        }
+    }
+    machine::end_process()
 }
 
 fn bounds(world: &World) -> Bounds {
@@ -351,21 +385,30 @@ enum Next {
         environment: usize,
     },
     Nemesis,
-    /// So many events have happened that the run takes another turn, or is over.
-    Look,
+    /// So many events have happened that the run takes another turn.
+    Turn,
+    /// So many events have happened that it is over.
+    Cut,
     End(Ended),
     Storm,
 }
 
-/// Runs threads and events until the run is over.
-fn drive(world: &World, course: &Course, nemesis: &mut dyn Nemesis) -> Ended {
-    let mut fork = course.fork.as_ref();
+/// Runs threads and events until the run is over, or so many events have happened that it takes
+/// another turn: then `None`.
+fn drive(
+    world: &World,
+    course: &Course,
+    nemesis: &mut dyn Nemesis,
+    turn_after: Option<u64>,
+) -> Option<Ended> {
+    let turn_after = turn_after.unwrap_or(u64::MAX);
+    let until = course.until.unwrap_or(u64::MAX);
     let limit = Time::ZERO + world.limits.horizon;
     let clients = world.servers.len()..world.nodes().count();
     let open_until = course.open_until.unwrap_or(Time::ZERO);
-    let next = |kernel: &mut Kernel, look_at: u64| loop {
-        if look_at <= kernel.trace.count() {
-            return Next::Look;
+    let next = |kernel: &mut Kernel| loop {
+        if turn_after.min(until) <= kernel.trace.count() {
+            return if turn_after <= until { Next::Turn } else { Next::Cut };
         }
         if let Some(node) = kernel.starts.pop_front() {
             return Next::Start(node);
@@ -394,13 +437,9 @@ fn drive(world: &World, course: &Course, nemesis: &mut dyn Nemesis) -> Ended {
         }
     };
     loop {
-        let until = course.until.unwrap_or(u64::MAX);
-        let look_at = fork.map_or(until, |fork| fork.after.min(until));
-        match enter(|kernel| next(kernel, look_at)) {
-            Next::Look => match fork.take() {
-                Some(fork) if fork.after <= until => turn(fork, nemesis),
-                _ => return Ended::Cut,
-            },
+        match enter(next) {
+            Next::Turn => return None,
+            Next::Cut => return Some(Ended::Cut),
             Next::Start(node) => start(world, node),
             Next::Thread { node, block, environment } => {
                 let (ended, moved) = machine::resume(block, environment);
@@ -416,17 +455,17 @@ fn drive(world: &World, course: &Course, nemesis: &mut dyn Nemesis) -> Ended {
                     kernel.queue.push(at, Event::Nemesis);
                 }
             }),
-            Next::End(ended) => return ended,
+            Next::End(ended) => return Some(ended),
             Next::Storm => stopped(Stop::Storm),
         }
     }
 }
 
 /// The run takes another turn: all that comes is drawn anew.
-fn turn(fork: &Fork, nemesis: &mut dyn Nemesis) {
+fn take_turn(which: usize, fork: &Fork, nemesis: &mut dyn Nemesis) {
     enter(|kernel| {
         kernel.draws.reseed(fork.seed);
-        kernel.has_forked = true;
+        kernel.turn = Some(which);
         if let Some(faults) = &fork.faults {
             nemesis.replan(&faults(kernel.now));
             // It looks at its new plan at once, and at the old one's instants in vain.
@@ -534,121 +573,4 @@ fn tally_words(tally: &Tally) -> [u64; 11] {
         lost, duplicated, reordered, clogged, swizzled, cut, burst, lagged, throttled, corrupted,
         flapped,
     ]
-}
-
-/// Puts what a child left into the report.
-fn read(report: &mut Report, world: &World, remains: &Remains) {
-    let mut rest = remains.report.as_slice();
-    let mut complete = false;
-    let (servers, mut speech) = (world.servers.len(), Speech::default());
-    while let Some((kind, mut frame)) = Reader::frame(&mut rest) {
-        match kind {
-            OUTPUT | PANIC | NOTE | EXIT | LOG => read_told(report, kind, &mut frame),
-            TRACE => trace::read_entries(&mut frame, servers, &mut speech, &mut report.trace),
-            DRAWS => report.draws = trace::read_draws(&mut frame, servers),
-            STOP => {
-                complete = true;
-                read_stop(report, &mut frame);
-            }
-            ARMED => {
-                report.isolation = Isolation {
-                    fixed_addresses: frame.number() == 1,
-                    system_calls: frame.number() == 1,
-                    time_stamps: frame.number() == 1,
-                };
-            }
-            FINAL => {
-                complete = true;
-                read_final(report, &mut frame);
-            }
-            _ => {}
-        }
-    }
-    report.stray.clone_from(&remains.stray);
-    if !complete {
-        let signal = remains.signal.map_or("it ended without a report", signal_name);
-        let failure =
-            Failure::Signal { node: String::new(), at: report.at, signal: signal.to_owned() };
-        report.failures.push(failure);
-    }
-}
-
-fn name_of(report: &Report, node: usize) -> String {
-    report.nodes.get(node).map(|node| node.name.clone()).unwrap_or_default()
-}
-
-fn read_told(report: &mut Report, kind: u8, frame: &mut Reader<'_>) {
-    let (node, at, number) = (frame.number() as usize, frame.time(), frame.number());
-    let bytes = frame.bytes().to_vec();
-    report.at = at;
-    let name = name_of(report, node);
-    let Some(one) = report.nodes.get_mut(node) else { return };
-    match kind {
-        OUTPUT => one.printed.push(Printed { at, is_error: number == 2, bytes }),
-        NOTE => report.notes.push(Note { at, node, bytes }),
-        LOG => report.logs.push(Note { at, node, bytes }),
-        PANIC => {
-            let message = String::from_utf8_lossy(&bytes).into_owned();
-            report.failures.push(Failure::Panic { node: name, at, message });
-        }
-        _ => {
-            let code = number as i32;
-            one.exits.push((at, code));
-            let hungry = one.output().contains("memory allocation of");
-            if code == 128 + libc::SIGABRT && hungry {
-                report.failures.push(Failure::Memory { node: name, at });
-            } else if code != 0 {
-                report.failures.push(Failure::Exit { node: name, at, code });
-            }
-        }
-    }
-}
-
-fn read_stop(report: &mut Report, frame: &mut Reader<'_>) {
-    let (node, at, number) = (frame.number() as usize, frame.time(), frame.number());
-    let (text, stack) = (frame.text(), frame.text());
-    let node = name_of(report, node);
-    report.at = report.at.max(at);
-    report.failures.push(match number {
-        1 => Failure::Spin { node, at, stack },
-        2 => Failure::Time { node, at, stack },
-        3 => Failure::Unsupported { node, at, call: text, stack },
-        4 => Failure::Storm { at: report.at },
-        6 => Failure::Signal { node, at, signal: text },
-        _ => Failure::Bug(text),
-    });
-}
-
-fn read_final(report: &mut Report, frame: &mut Reader<'_>) {
-    report.hash = frame.number();
-    report.events = frame.number();
-    report.ended = match frame.number() {
-        0 => Ended::Finished,
-        1 => Ended::Horizon,
-        2 => Ended::Stuck,
-        3 => Ended::Stopped,
-        _ => Ended::Cut,
-    };
-    report.at = frame.time();
-    report.deliveries = frame.number();
-    report.calls = frame.number();
-    report.switches = frame.number();
-    report.nondeterministic = frame.number();
-    report.sent = frame.number();
-    report.lost = frame.number();
-    report.doubled = frame.number();
-    report.tally = Tally {
-        lost: frame.number(),
-        duplicated: frame.number(),
-        reordered: frame.number(),
-        clogged: frame.number(),
-        swizzled: frame.number(),
-        cut: frame.number(),
-        burst: frame.number(),
-        lagged: frame.number(),
-        throttled: frame.number(),
-        corrupted: frame.number(),
-        flapped: frame.number(),
-    };
-    report.effects = (0..frame.number()).map(|_| frame.number()).collect();
 }

@@ -1,6 +1,6 @@
 //! The world as its user describes it: nodes with their programs, links, faults, limits.
 
-use crate::course::Course;
+use crate::course::{Course, Fork};
 use crate::faults::{Fault, Place, Plan};
 use crate::report::Report;
 use seedfall_net::{Delay, Disturbance, LinkModel, Order, Partition};
@@ -343,6 +343,11 @@ impl Simulation {
     /// The world without the run.
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// Several futures of it ([`futures`](crate::futures)).
+    pub fn futures(&self, forks: &[Fork], jobs: usize) -> Vec<Report> {
+        crate::run::futures(&self.world, &self.course, &mut Plan::new(&self.faults), forks, jobs)
     }
 
     /// Runs it, in a process of its own.

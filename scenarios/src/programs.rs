@@ -47,7 +47,7 @@ pub use session::{Answer, Session};
 use crate::plan::{FaultPlan, Frame};
 use crate::promise::{Kind, Promise};
 use crate::report::Report;
-use crate::run::{Runnable, Trial};
+use crate::run::{Futures, Runnable, Trial};
 use crate::scenario::{Expect, Expectation, Horizon};
 use crate::swarm::Swarm;
 use crate::workload::{Generate, Invocation, OperationId};
@@ -279,6 +279,10 @@ where
 
     fn run(&self, trial: &Trial) -> Report {
         run::run(self, trial)
+    }
+
+    fn futures(&self, trial: &Trial, of: &Futures<'_>) -> usize {
+        run::futures(self, trial, of)
     }
 
     fn names(&self) -> Vec<String> {

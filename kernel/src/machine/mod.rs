@@ -18,9 +18,9 @@ mod signals;
 
 pub(crate) use process::{
     Bounds, Remains, can_switch, end_process, fix_addresses, fork, has_fixed_addresses, is_run,
-    report,
+    report, split,
 };
-pub(crate) use signals::{arm, bound};
+pub(crate) use signals::{arm, bound, forget_time, keep_time};
 
 use crate::kernel::Kernel;
 use std::cell::UnsafeCell;

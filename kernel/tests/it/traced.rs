@@ -160,6 +160,22 @@ fn a_fork_has_the_same_past_and_its_own_future() {
         let (one, again, two) = (forked(1), forked(1), forked(2));
         assert_eq!(one.trace, again.trace);
         assert_ne!(one.hash, two.hash);
+        let forks: Vec<Fork> =
+            (0..7).map(|seed| Fork { after, seed: Seed(seed), faults: None }).collect();
+        let world = world().course(full(4));
+        for jobs in [1, 3] {
+            let all = world.futures(&forks, jobs);
+            let hashes: Vec<u64> = all.iter().map(|report| report.hash).collect();
+            let alone: Vec<u64> = (0..7).map(|seed| forked(seed).hash).collect();
+            assert_eq!(hashes, alone, "a process that is forked is the run from its beginning");
+            assert_eq!(all[1].trace, one.trace);
+            assert_eq!(all[2].notes, two.notes);
+        }
+        let late: Vec<Fork> = (0..2)
+            .map(|seed| Fork { after: whole.events + 1, seed: Seed(seed), faults: None })
+            .collect();
+        let all = world.futures(&late, 1);
+        assert_eq!([all[0].hash, all[1].hash], [whole.hash; 2], "it never comes to its turn");
         for report in [&one, &two] {
             assert_eq!(report.trace[..after as usize], whole.trace[..after as usize]);
         }

@@ -8,12 +8,14 @@ use crate::nemesis::redrawn;
 use crate::plan::FaultPlan;
 use crate::promise::{Judgement, Kind, Promise};
 use crate::report::{Failure, FailureKind, Report, Unknown};
-use crate::run::{self, Call, Doing, Runnable, Trial, panics};
+use crate::run::{self, Call, Doing, Futures, Runnable, Trial, panics};
 use crate::scenario::{Expect, NEVER_PANICS};
 use crate::workload::{Invocation, OperationId, Phase};
 use seedfall_checkers::{History, Outcome};
 use seedfall_kernel::{self as kernel, Course, Ended, Failure as Wrong, Simulation};
-use seedfall_sim::{Choices, ClientId, Counters, DrawAddress, Draws, NodeId, Seed, Site, Time};
+use seedfall_sim::{
+    Choices, ClientId, Counters, DrawAddress, Draws, NodeId, Recording, Seed, Site, Time,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -25,13 +27,30 @@ where
     I: Clone + Debug + Send + Sync + 'static,
     O: Debug + Serialize + DeserializeOwned + 'static,
 {
-    let setup = Setup::of(scenario, trial);
-    let outside = setup.simulation().run();
-    let report = setup.report(outside);
+    let setup = Setup::of(scenario, trial, trial.fork.as_slice());
+    let outside = setup.simulation(trial.fork.map(|fork| setup.fork(fork))).run();
+    let report = setup.report(outside, 0);
     if let Some(pulse) = &trial.pulse {
         pulse.set(Doing::Idle);
     }
     report
+}
+
+/// How many of the futures of a run fail. The past is run once, and its process forked for each.
+pub(super) fn futures<I, O>(scenario: &Programs<I, O>, trial: &Trial, of: &Futures<'_>) -> usize
+where
+    I: Clone + Debug + Send + Sync + 'static,
+    O: Debug + Serialize + DeserializeOwned + 'static,
+{
+    let fork = |which| run::Fork { after: of.after, seed: (of.seed)(which) };
+    let forks: Vec<run::Fork> = (0..of.count).map(fork).collect();
+    let trial = Trial { recording: Recording::Hash, fork: None, ..trial.clone() };
+    let setup = Setup::of(scenario, &trial, &forks);
+    let simulation = setup.simulation(None);
+    let inside: Vec<kernel::Fork> = forks.iter().map(|fork| setup.fork(*fork)).collect();
+    let all = simulation.futures(&inside, of.jobs.get());
+    let reports = all.into_iter().enumerate().map(|(which, one)| setup.report(one, which));
+    reports.filter(|report| (of.fails)(report)).count()
 }
 
 /// The inputs of the operations of one client.
@@ -54,7 +73,7 @@ where
     I: Clone + Debug + Send + Sync + 'static,
     O: Debug + Serialize + DeserializeOwned + 'static,
 {
-    fn of(scenario: &'a Programs<I, O>, trial: &'a Trial) -> Self {
+    fn of(scenario: &'a Programs<I, O>, trial: &'a Trial, forks: &[run::Fork]) -> Self {
         let frame = scenario.frame_of(trial);
         let plan = trial.plan.clone().unwrap_or_else(|| scenario.plan_within(trial.seed, &frame));
         if let Err(error) = plan.check(&frame) {
@@ -73,28 +92,27 @@ where
         }
         let drawn = operations(scenario, trial, &mut draws, &trial.calls);
         let log = draws.log().to_vec();
-        let again = trial.fork.map(|fork| {
+        let again = forks.iter().map(|fork| {
             draws.reseed(fork.seed);
-            operations(scenario, trial, &mut draws, &BTreeMap::new())
+            operations(scenario, trial, &mut draws, &BTreeMap::new()).into_iter()
         });
-        let mut again = again.into_iter().flatten();
+        let mut again: Vec<_> = again.collect();
         let final_at = Time::ZERO + frame.faults;
         let must_complete = scenario.promises.iter().any(|one| matches!(one.kind, Kind::Complete));
         let planned = drawn.into_iter().map(|operations| {
-            let anew = again.next();
+            let anew = again.iter_mut().filter_map(Iterator::next).collect();
             Arc::new(Planned { operations, anew, final_at, must_complete })
         });
         let (planned, deeds) = (planned.collect(), all_deeds(&plan));
         Self { scenario, trial, plan, deeds, planned, draws: log }
     }
 
-    fn simulation(&self) -> Simulation {
+    fn fork(&self, run::Fork { after, seed }: run::Fork) -> kernel::Fork {
+        kernel::Fork { after, seed, faults: Some(self.other_faults(seed)) }
+    }
+
+    fn simulation(&self, fork: Option<kernel::Fork>) -> Simulation {
         let trial = self.trial;
-        let fork = trial.fork.map(|fork| kernel::Fork {
-            after: fork.after,
-            seed: fork.seed,
-            faults: Some(self.other_faults(fork.seed)),
-        });
         let course = Course {
             seed: trial.seed,
             overrides: trial.overrides.clone(),
@@ -129,29 +147,28 @@ where
         })
     }
 
-    /// The inputs of all operations, as first drawn or as drawn anew.
-    fn inputs(&self, anew: bool) -> Vec<Inputs<I>> {
+    /// The inputs of all operations, as drawn first, or anew for a turn.
+    fn inputs(&self, turn: Option<usize>) -> Vec<Inputs<I>> {
         let of = |planned: &Planned<I>| -> Inputs<I> {
-            let operations = match &planned.anew {
-                Some(operations) if anew => operations,
-                _ => &planned.operations,
-            };
+            let anew = turn.and_then(|turn| planned.anew.get(turn));
+            let operations = anew.unwrap_or(&planned.operations);
             operations.iter().map(|one| (one.id, one.input.clone())).collect()
         };
         self.planned.iter().map(|one| of(one)).collect()
     }
 
-    fn report(self, mut outside: kernel::Report) -> Report {
-        let inputs = [false, true].map(|anew| self.inputs(anew));
+    /// What a run came to; if it took a turn, which.
+    fn report(&self, mut outside: kernel::Report, turn: usize) -> Report {
+        let inputs = [None, Some(turn)].map(|turn| self.inputs(turn));
         let record = Record::of(&outside, &inputs);
         told::in_words(&mut outside, &self.plan, &self.deeds, &inputs, |json| {
             let output = serde_json::from_str::<O>(json);
             output.map_or_else(|_| json.to_owned(), |output| format!("{output:?}"))
         });
         let Self { scenario, trial, plan, deeds, draws, .. } = self;
-        let verdict = Verdict { scenario, trial, plan, record, outside };
-        let fired = verdict.fired(&deeds);
-        verdict.report(fired, draws)
+        let verdict = Verdict { scenario, trial, plan: plan.clone(), record, outside };
+        let fired = verdict.fired(deeds);
+        verdict.report(fired, draws.clone())
     }
 }
 

@@ -24,8 +24,8 @@ pub enum Answer<O> {
 /// The operations of one client, drawn before the run.
 pub(super) struct Planned<I> {
     pub(super) operations: Vec<Operation<I>>,
-    /// The same, drawn anew: from where the run takes another turn, if it does.
-    pub(super) anew: Option<Vec<Operation<I>>>,
+    /// The same, drawn anew for each turn that the run may take.
+    pub(super) anew: Vec<Vec<Operation<I>>>,
     /// When the final ones may begin.
     pub(super) final_at: Time,
     /// Whether a final one is asked for again until it is answered.
@@ -45,9 +45,9 @@ pub(super) struct Operation<I> {
 impl<I> Planned<I> {
     /// The operations that are in force, and whether they were drawn anew.
     fn in_force(&self) -> (&[Operation<I>], bool) {
-        match &self.anew {
-            Some(anew) if seedfall_kernel::has_forked() => (anew, true),
-            _ => (&self.operations, false),
+        match seedfall_kernel::turn().and_then(|turn| self.anew.get(turn)) {
+            Some(anew) => (anew, true),
+            None => (&self.operations, false),
         }
     }
 }
