@@ -76,7 +76,7 @@ fn scenario() -> Programs<In<u64>, Out<u64>> {
     Programs {
         nodes: vec![Program::new("server", server)],
         clients: 2,
-        faults: Swarm { partitions: 0, flaps: 0, ..Swarm::ALL },
+        faults: Swarm::ALL,
         promises: vec![linearizable(Register { initial: 0 }), every_operation_completes()],
         expect: Expect::Violates {
             properties: &["linearizable"],

@@ -269,7 +269,12 @@ where
     }
 
     fn plan_within(&self, seed: Seed, frame: &Frame) -> FaultPlan {
-        plan::meaningful(self.faults.draw(seed, frame))
+        // One server alone has nobody from whom it could be parted: clients reach everybody.
+        let faults = match self.nodes.len() {
+            1 => Swarm { partitions: 0, flaps: 0, ..self.faults },
+            _ => self.faults,
+        };
+        plan::meaningful(faults.draw(seed, frame))
     }
 
     fn fewest(&self) -> usize {

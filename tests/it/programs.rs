@@ -176,3 +176,24 @@ fn a_scenario_of_programs_that_makes_no_sense_is_refused() {
     let why = check_seed(&scenario, 1).expect_err("nobody sees");
     assert!(why.contains("the state of a program is not seen"), "{why}");
 }
+
+/// The code of the guide is code that is compiled and run: each block stands in a file of tests or
+/// examples, line by line.
+#[test]
+fn the_code_of_the_guide_is_code_that_runs() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).expect("it is there");
+    let compiled = read("tests/programs/tests/twenty_lines.rs");
+    let lines: Vec<&str> = compiled.lines().map(str::trim).collect();
+    for page in ["README.md", "docs/guide/programs.md"] {
+        let text = read(page);
+        let blocks: Vec<&str> = text.split("```rust,ignore\n").skip(1).collect();
+        assert!(!blocks.is_empty(), "{page} shows no code");
+        for block in blocks {
+            let (code, _) = block.split_once("```").expect("a block ends");
+            for line in code.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                assert!(lines.contains(&line), "{page}: not in twenty_lines.rs: {line}");
+            }
+        }
+    }
+}

@@ -113,6 +113,7 @@ fn tell(explanation: &Explanation) {
     });
     show::line("");
     let strip = Strip::of(explanation);
+    strip.titles().iter().for_each(|titles| show::line(&format!("{:INSTANT$}{titles}", "")));
     show::line(&strip.header());
     let shown = strip.shown();
     let left_out = shown.len().saturating_sub(LINES_MAX);
@@ -168,6 +169,15 @@ impl<'a> Strip<'a> {
         let all = !self.explanation.is_failure();
         let events = self.explanation.events.iter().enumerate();
         events.filter(|(_, event)| all || event.cone).map(|(index, _)| index).collect()
+    }
+
+    /// Whom the scenario calls what.
+    fn titles(&self) -> Option<String> {
+        let lanes = self.columns.iter().map(|lane| &self.explanation.lanes[*lane]);
+        let named = lanes.filter(|lane| !lane.title.is_empty());
+        let titles: Vec<String> =
+            named.map(|lane| format!("{} is {}", lane.name, lane.title)).collect();
+        (!titles.is_empty()).then(|| titles.join(", "))
     }
 
     fn header(&self) -> String {
