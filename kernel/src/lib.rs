@@ -115,7 +115,7 @@ pub mod world;
 pub use audit::audit;
 pub use course::{Course, Fork};
 pub use faults::{Fault, Nemesis, Place, Target};
-pub use isolate::isolated;
+pub use isolate::{fix_addresses, isolated};
 pub use report::{Ended, Failure, Isolation, NodeReport, Note, Printed, Report};
 pub use run::{About, futures, log, node, nondeterministic, note, note_about, now, run, turn};
 pub use world::{ClientContext, Limits, Outcome, Simulation, World};

@@ -295,6 +295,10 @@ where
         nodes.chain((1..=self.clients).map(|client| format!("client{client}"))).collect()
     }
 
+    fn prepare(&self) {
+        seedfall_kernel::fix_addresses();
+    }
+
     fn alone(&self, body: &mut dyn FnMut()) {
         seedfall_kernel::isolated(body);
     }

@@ -60,6 +60,9 @@ pub trait Runnable: Send + Sync {
     fn alone(&self, body: &mut dyn FnMut()) {
         body();
     }
+    /// Called once before anything is done with it in a process of its own, as commands are; it may
+    /// have the process made anew.
+    fn prepare(&self) {}
     /// Runs it once. The plan of the trial must fit the [`Runnable::frame_of`] it.
     fn run(&self, trial: &Trial) -> Report;
 

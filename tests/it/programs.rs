@@ -1,12 +1,19 @@
 //! Programs as they are, as scenarios: a register over `std::net` and `std::fs`, with threads.
 
+use seedfall::case::{Case, Replayed};
 use seedfall::checkers::models::{Register, RegisterInput as In, RegisterOutput as Out};
+use seedfall::diff::{Side, compare, neighbour};
+use seedfall::explain::Explanation;
+use seedfall::point::point;
 use seedfall::programs::{Answer, Program, Programs, Session};
-use seedfall::sim::Seed;
+use seedfall::run::{Fork, Futures};
+use seedfall::shrink::{Effort, Shrunk, shrink, story};
+use seedfall::sim::{Kind, Recording, Seed};
 use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall::testing::check_seed;
 use seedfall::{
-    Expect, FailureKind, Horizon, Runnable, Swarm, Trial, every_operation_completes, linearizable,
+    Expect, FailureKind, Horizon, Report, Runnable, Swarm, Trial, every_operation_completes,
+    linearizable,
 };
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -175,6 +182,104 @@ fn a_scenario_of_programs_that_makes_no_sense_is_refused() {
     scenario.promises.push(seedfall::eventually("all is well", |_| Ok(())));
     let why = check_seed(&scenario, 1).expect_err("nobody sees");
     assert!(why.contains("the state of a program is not seen"), "{why}");
+}
+
+/// A run recorded in full.
+fn full(seed: u64) -> Trial {
+    Trial { recording: Recording::Full, log_draws: true, ..Trial::of(Seed(seed)) }
+}
+
+/// A run that loses what it acknowledged, made small.
+fn small(scenario: &Programs<In<u64>, Out<u64>>) -> Shrunk {
+    let fails = |seed: &u64| scenario.run(&Trial::of(Seed(*seed))).failed();
+    let seed = (0..200).find(fails).expect("it forgets what it acknowledged");
+    shrink(scenario, &Trial::of(Seed(seed)), &Effort::runs(600)).expect("it fails")
+}
+
+#[test]
+fn a_run_of_a_program_is_traced_and_is_the_run_that_is_not() {
+    let scenario = register("program-register", true);
+    for seed in 0..20 {
+        let (plain, kept) = (scenario.run(&Trial::of(Seed(seed))), scenario.run(&full(seed)));
+        assert_eq!((plain.hash, plain.events), (kept.hash, kept.events), "seed {seed}");
+        assert_eq!(kept.trace.len() as u64, kept.events);
+        let case = Case::of(&full(seed), &kept, "");
+        assert_eq!(case.compare(&scenario.run(&case.trial())), Replayed::Same);
+        let part = scenario.run(&Trial { until: Some(kept.events / 2), ..full(seed) });
+        assert_eq!(part.trace[..], kept.trace[..part.trace.len()], "and a part of it");
+    }
+    let report = scenario.run(&full(7));
+    let lines: Vec<String> = report.trace.iter().map(ToString::to_string).collect();
+    for words in [
+        "n1 starts",
+        "c1 calls        c1#0 ",
+        "c1 connect n1   client1:32769 connects to server:7000",
+        "c1 ->      n1   w ",
+        "n1 <-      c1   w ",
+        "n1 file         renames /work/new to /work/value",
+        "n1 sync         /work/new",
+        "n1 ->      c1   ok",
+        "c1 returns      c1#",
+        "n1 FAULT        begins: ",
+        "n1 FAULT        ends: ",
+    ] {
+        let words = words.replace("sync  ", "syncs ");
+        assert!(lines.iter().any(|line| line.contains(&words)), "{words}\n{}", lines.join("\n"));
+    }
+}
+
+#[test]
+fn a_run_of_a_program_is_told_and_explained() {
+    let scenario = register("program-register-unsynced", false);
+    let small = small(&scenario);
+    let story = story(&small).join("\n");
+    for words in ["calls", "n1 writes /work/new", "n1 crashes", "not durable", "broken: always"] {
+        assert!(story.contains(words), "{words}\n{story}");
+    }
+    let explained = Explanation::of(&scenario, &small, "replay".to_owned(), None);
+    assert_eq!(
+        (explained.lanes[0].name.as_str(), explained.lanes[0].title.as_str()),
+        ("n1", "server")
+    );
+    assert_eq!(explained.operations.len() as u64, small.after.operations);
+    assert!(explained.operations.iter().any(|one| one.broken), "the witness is marked");
+    assert!(explained.messages.iter().all(|one| one.from != one.to));
+    let arrived = explained.messages.iter().filter(|one| !one.arrivals.is_empty()).count();
+    assert_eq!(arrived as u64, small.after.delivered);
+    assert!(explained.html().contains("server"));
+}
+
+#[test]
+fn two_runs_of_a_program_are_compared() {
+    let scenario = register("program-register", true);
+    let sides = [3, 4].map(|seed| Side::of(&scenario, &full(seed)));
+    assert!(compare(&scenario, &sides[0], &sides[0]).is_none());
+    assert!(compare(&scenario, &sides[0], &sides[1]).is_some());
+    let scenario = register("program-register-unsynced", false);
+    let failing = Side::of(&scenario, &small(&scenario).trial);
+    let neighbour = neighbour(&scenario, &failing).expect("it does not fail without its crash");
+    let left = neighbour.difference.left.expect("the crash").event.kind;
+    assert!(matches!(left, Kind::Crash | Kind::Fault), "{left:?}");
+}
+
+#[test]
+fn the_futures_of_a_program_are_what_they_are_from_its_beginning() {
+    let scenario = register("program-register-unsynced", false);
+    let small = small(&scenario);
+    let trial = Trial { until: None, ..small.trial.clone() };
+    let seed = |which: usize| Seed(which as u64 + 100);
+    for after in [1, small.after.events / 2, small.after.events - 2] {
+        let alone = (0..20).filter(|which| {
+            let fork = Some(Fork { after, seed: seed(*which) });
+            scenario.run(&Trial { fork, ..trial.clone() }).failed()
+        });
+        let fails = |report: &Report| report.failed();
+        let futures = Futures { after, count: 20, seed: &seed, fails: &fails, jobs: all_cores() };
+        assert_eq!(scenario.futures(&trial, &futures), alone.count(), "after {after}");
+    }
+    let asked = seedfall::point::Futures { of_each: 20, jobs: all_cores() };
+    let point = point(&scenario, &small.trial, asked).expect("it fails");
+    assert!(point.jump.after.share() >= 0.5 && point.jump.event <= point.events, "{point:?}");
 }
 
 /// The code of the guide is code that is compiled and run: each block stands in a file of tests or

@@ -100,7 +100,10 @@ for (const fault of [...data.faults].sort((a, b) => a.from - b.from)) {
 const faultRows = Math.min(rows.length, FAULT_ROWS_MAX);
 const top0 = AXIS + faultRows * FAULT + (faultRows ? 6 : 0) + 26;
 // Whoever has no part in the run has no lane.
-const present = new Set(events.filter((one) => one.kind !== "fault").map((one) => one.lane));
+// A client of programs that only starts and ends had nothing to do.
+const idle = (one) => data.lanes[one.lane].client && ["start", "exit"].includes(one.kind);
+const present = new Set(events.filter((one) => one.kind !== "fault" && !idle(one))
+  .map((one) => one.lane));
 const y = [];
 let height = top0;
 data.lanes.forEach((lane, index) => {
@@ -361,7 +364,8 @@ function drawPoints() {
   const kinds = ["append", "sync", "reach", "start", "resume", "crash", "timer", "ignore", "file",
     "panic"];
   const all = events.filter((one) => kinds.includes(one.kind) && shows(one.at, one.at)
-    && (!view.cone || one.cone) && !(data.lanes[one.lane].client && one.kind === "timer"));
+    && (!view.cone || one.cone) && !(data.lanes[one.lane].client && one.kind === "timer")
+    && !idle(one));
   const rare = (one) => ["crash", "reach", "start", "resume"].includes(one.kind) ? 2 : one.cone;
   for (const event of chosenOf(all, rare)) {
     const spot = { transform: `translate(${x(event.at)} ${y[event.lane]})` };

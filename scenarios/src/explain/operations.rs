@@ -89,7 +89,7 @@ fn pass<'a>(
             Kind::Return => {
                 let Some((open, _)) = reader.open.take() else { continue };
                 match body(&event.text).1 {
-                    "nobody knows" => operations[open].given_up = Some(event.at),
+                    "no answer" => operations[open].given_up = Some(event.at),
                     said => {
                         operations[open].answered = Some(index);
                         said.clone_into(&mut operations[open].output);

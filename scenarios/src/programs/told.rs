@@ -58,7 +58,7 @@ fn operation<I: Debug>(
     let said = match kind {
         CALLED => format!("{:?}", input()?),
         OK => output(rest),
-        UNKNOWN => "nobody knows".to_owned(),
+        UNKNOWN => "no answer".to_owned(),
         _ => "failed".to_owned(),
     };
     Some(format!("{} {said}", RequestId { client, number }))

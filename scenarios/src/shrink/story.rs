@@ -160,10 +160,15 @@ fn is_end(text: &str) -> bool {
     [" is refused by ", " is reset by ", " gives up on "].iter().any(|end| text.contains(end))
 }
 
-/// Whether a packet of a stream has no contents: it opens or closes a connection.
+/// Whether a packet of a stream has no contents: it opens or closes a connection, or makes two ends
+/// of HTTP/2 agree about theirs.
 fn is_control(text: &str) -> bool {
     let text = text.strip_prefix("again: ").unwrap_or(text);
+    let is_frame = |frame: &str| {
+        ["begins", "SETTINGS", "WINDOW_UPDATE", "PING"].iter().any(|kind| frame.starts_with(kind))
+    };
     ["SYN", "SYN, ACK", "ACK", "FIN", "RST", "there is room again"].contains(&text)
+        || text.strip_prefix("HTTP/2 ").is_some_and(|frames| frames.split(", ").all(is_frame))
 }
 
 /// What became of a message, a request or an answer.

@@ -79,7 +79,11 @@ impl UnaryService<Append> for Journal {
 
     fn call(&mut self, request: Request<Append>) -> Self::Future {
         let own = self.clone();
-        Box::pin(async move { own.append(request.into_inner()).await.map(Response::new) })
+        // A task of its own: a client that gives up must not stop it midway.
+        let task = async move { own.append(request.into_inner()).await.map(Response::new) };
+        Box::pin(async move {
+            tokio::spawn(task).await.map_err(|error| Status::internal(error.to_string()))?
+        })
     }
 }
 
@@ -190,7 +194,11 @@ async fn ask(channel: &Channel, input: &In<u64>, key: &str) -> Result<Out<u64>, 
     Ok(Out::Records(all?.into_iter().map(|one| one.record).collect()))
 }
 
-fn scenario(name: &'static str, syncs: bool, expect: Expect<Process>) -> Programs<In<u64>, Out<u64>> {
+fn scenario(
+    name: &'static str,
+    syncs: bool,
+    expect: Expect<Process>,
+) -> Programs<In<u64>, Out<u64>> {
     Programs {
         story: "Two clients append to a journal over gRPC, and read it as a stream.",
         nodes: vec![Program::new("journal", move || serve(syncs).expect("it can serve"))],

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     seedfall::cli::main(&[
         Box::new(payments::right()),
-        Box::new(payments::wrong()),
+        Box::new(payments::forgetful()),
+        Box::new(payments::stopped()),
         Box::new(journal::right()),
         Box::new(journal::wrong()),
     ])

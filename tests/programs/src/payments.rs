@@ -2,8 +2,11 @@
 //! they are published. A client that hears nothing asks again, with the same key: a payment whose
 //! key is known is not booked a second time.
 //!
-//! The right one writes key and amount into its ledger, and reads both when it starts. The wrong
-//! one reads the amounts alone: after a crash it knows no key any more.
+//! The right one writes key and amount into its ledger, and reads both when it starts. One that is
+//! wrong reads the amounts alone: after a crash it knows no key any more. The other one was
+//! thought to be right until it was run here: a client that gives up closes its connection, and
+//! its request is dropped where it stands, after the ledger was written and before the key is
+//! known. So a payment is booked by a task of its own.
 
 use axum::Router;
 use axum::extract::State;
@@ -21,7 +24,18 @@ use tokio::sync::Mutex;
 /// The header by which a client says that two requests are one payment.
 const KEY: &str = "idempotency-key";
 
+/// What is wrong with a service.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    Nothing,
+    /// It forgets its keys in a crash.
+    Forgets,
+    /// A client that gives up stops it midway.
+    StopsMidway,
+}
+
 struct Payments {
+    flaw: Flaw,
     total: i64,
     keys: HashSet<String>,
     ledger: tokio::fs::File,
@@ -31,17 +45,17 @@ type Shared = State<Arc<Mutex<Payments>>>;
 
 /// The service's `main`, as it would run anywhere.
 #[tokio::main(flavor = "current_thread")]
-async fn serve(remembers: bool) -> std::io::Result<()> {
+async fn serve(flaw: Flaw) -> std::io::Result<()> {
     let old = tokio::fs::read_to_string("ledger").await.unwrap_or_default();
     let booked = old.lines().filter_map(|line| line.split_once(' '));
     let total = booked.clone().filter_map(|(_, amount)| amount.parse::<i64>().ok()).sum();
-    let keys = booked.filter(|_| remembers).map(|(key, _)| key.to_owned()).collect();
+    let keys = booked.filter(|_| flaw != Flaw::Forgets).map(|(key, _)| key.to_owned()).collect();
     let mut options = tokio::fs::OpenOptions::new();
     let ledger = options.create(true).append(true).open("ledger").await?;
     let app = Router::new()
         .route("/payments", post(pay))
         .route("/total", get(total_now))
-        .with_state(Arc::new(Mutex::new(Payments { total, keys, ledger })));
+        .with_state(Arc::new(Mutex::new(Payments { flaw, total, keys, ledger })));
     let listener = tokio::net::TcpListener::bind("0.0.0.0:80").await?;
     tracing::info!(total, "serves");
     axum::serve(listener, app).await
@@ -54,20 +68,26 @@ async fn pay(
 ) -> Result<String, StatusCode> {
     let key = headers.get(KEY).and_then(|key| key.to_str().ok()).ok_or(StatusCode::BAD_REQUEST)?;
     let sum = amount.parse::<i64>().map_err(|_| StatusCode::BAD_REQUEST)?;
+    let key = key.to_owned();
+    let booked = if payments.lock().await.flaw == Flaw::StopsMidway {
+        book(payments, key, sum).await
+    } else {
+        tokio::spawn(book(payments, key, sum)).await.map_err(std::io::Error::other).flatten()
+    };
+    booked.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+async fn book(payments: Arc<Mutex<Payments>>, key: String, sum: i64) -> std::io::Result<String> {
     let mut payments = payments.lock().await;
-    if payments.keys.contains(key) {
+    if payments.keys.contains(&key) {
         tracing::info!(key, "is booked already");
         return Ok("booked before\n".to_owned());
     }
-    let line = format!("{key} {amount}\n");
-    let wrote = async {
-        payments.ledger.write_all(line.as_bytes()).await?;
-        payments.ledger.flush().await?;
-        payments.ledger.sync_data().await
-    };
-    wrote.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    payments.ledger.write_all(format!("{key} {sum}\n").as_bytes()).await?;
+    payments.ledger.flush().await?;
+    payments.ledger.sync_data().await?;
     payments.total += sum;
-    payments.keys.insert(key.to_owned());
+    payments.keys.insert(key);
     Ok("booked\n".to_owned())
 }
 
@@ -108,29 +128,40 @@ async fn ask(http: &reqwest::Client, input: &In, key: &str) -> reqwest::Result<O
     Ok(Out::Done)
 }
 
-fn scenario(name: &'static str, remembers: bool, expect: Expect<Process>) -> Programs<In, Out> {
+fn scenario(name: &'static str, flaw: Flaw, expect: Expect<Process>) -> Programs<In, Out> {
     Programs {
         story: "Two clients pay through a service over HTTP, and look at the total.",
-        nodes: vec![Program::new("payments", move || serve(remembers).expect("it can serve"))],
+        nodes: vec![Program::new("payments", move || serve(flaw).expect("it can serve"))],
         faults: Swarm::ALL,
         promises: vec![linearizable(Counter { initial: 0 }), every_operation_completes()],
         expect,
         ..Programs::new(
             name,
-            |_, draw| if draw.below(3) == 0 { In::Read } else { In::Add(1 + draw.below(99) as i64) },
+            |_, draw| {
+                if draw.below(3) == 0 { In::Read } else { In::Add(1 + draw.below(99) as i64) }
+            },
             client,
         )
     }
 }
 
-/// The service that keeps its keys.
+/// The service that books no payment twice.
 pub fn right() -> Programs<In, Out> {
-    scenario("payments", true, Expect::Holds)
+    scenario("payments", Flaw::Nothing, Expect::Holds)
+}
+
+fn wrong(name: &'static str, flaw: Flaw, because: &'static str) -> Programs<In, Out> {
+    scenario(name, flaw, Expect::Violates { properties: &["linearizable"], because })
 }
 
 /// The service that forgets its keys in a crash.
-pub fn wrong() -> Programs<In, Out> {
+pub fn forgetful() -> Programs<In, Out> {
     let because = "it forgets in a crash which payments it has booked";
-    let properties = &["linearizable"];
-    scenario("payments-forgetful", false, Expect::Violates { properties, because })
+    wrong("payments-forgetful", Flaw::Forgets, because)
+}
+
+/// The service that a client stops midway when it gives up.
+pub fn stopped() -> Programs<In, Out> {
+    let because = "a request that is dropped midway has booked its payment, and nobody knows";
+    wrong("payments-stopped", Flaw::StopsMidway, because)
 }

@@ -46,10 +46,19 @@ fn a_service_of_axum_that_keeps_its_keys_holds() {
 #[test]
 fn a_payment_that_is_booked_twice_after_a_crash_is_found_and_told() {
     isolated(|| {
-        let (small, story) = found(&payments::wrong());
+        let (small, story) = found(&payments::forgetful());
         assert_eq!(small.after.faults, 1, "{}", small.summary());
         assert!(tells(&story, &["n1 crashes"]), "{story:#?}");
         assert!(tells(&story, &["POST /payments HTTP/1.1"]), "{story:#?}");
+        assert!(tells(&story, &["n1 writes /work/ledger"]), "{story:#?}");
+        assert!(tells(&story, &["broken: always linearizable"]), "{story:#?}");
+    });
+}
+
+#[test]
+fn a_payment_that_is_booked_twice_as_its_request_was_dropped_is_found_and_told() {
+    isolated(|| {
+        let (_, story) = found(&payments::stopped());
         assert!(tells(&story, &["n1 writes /work/ledger"]), "{story:#?}");
         assert!(tells(&story, &["broken: always linearizable"]), "{story:#?}");
     });
