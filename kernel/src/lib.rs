@@ -39,6 +39,10 @@
 //!   begin anew in each, and a program that aborts, overflows its stack, spins or eats its memory
 //!   ends its own process: the [`Report`] says so. The memory and the stacks of programs stand at
 //!   fixed addresses. [`isolated`] makes the rest of the process the same, too.
+//! - **Seeing.** Every packet and its fate, connection, change of a file, line that is printed and
+//!   choice of a thread is an event of the run's trace, kept if its [`Course`] asks for it
+//!   ([`Report::trace`]); keeping it changes nothing in the run. [`futures`] forks the process of a
+//!   run in its midst, so that its past is run once for all of them.
 //! - **The backstop.** A system call that comes without a symbol (from inside libc, or from a crate
 //!   that makes its own) is caught by Syscall User Dispatch: what is known is served, what touches
 //!   this process's memory alone is let through, and anything else ends the run with its name and
