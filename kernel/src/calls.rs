@@ -365,7 +365,8 @@ pub(crate) fn print(stream: u8, bytes: &[u8]) {
         let node = kernel.here();
         // What goes to standard error is a backtrace now and then, which differs between builds.
         if stream == 1 {
-            kernel.record(Happening::Output, node, node, digest(bytes));
+            let text = |_: &Kernel| String::from_utf8_lossy(bytes).trim_end().to_owned();
+            kernel.record_text(Happening::Output, node, node, digest(bytes), text);
         }
         (node, kernel.now)
     });

@@ -1,7 +1,7 @@
 //! What a run tells: the report, and the frames in which a child sends it to its parent.
 
 use seedfall_net::Tally;
-use seedfall_sim::{Seed, Time};
+use seedfall_sim::{DrawAddress, Entry, Seed, Time};
 use std::fmt;
 
 /// How a run ended.
@@ -15,6 +15,8 @@ pub enum Ended {
     Stuck,
     /// It did not come to an end: the report's failure says why.
     Stopped,
+    /// So many events have happened as were asked for.
+    Cut,
 }
 
 /// What went wrong with a run itself, or with a program in it.
@@ -261,8 +263,14 @@ pub struct Report {
     pub effects: Vec<u64>,
     /// What the disturbances of the wire did.
     pub tally: Tally,
-    /// Segments and datagrams that arrived.
+    /// Segments and datagrams that left.
+    pub sent: u64,
+    /// Those that arrived.
     pub deliveries: u64,
+    /// Those that were lost, by the wire or for want of a machine that is on.
+    pub lost: u64,
+    /// Those that the wire doubled.
+    pub doubled: u64,
     /// Calls of the kernel.
     pub calls: u64,
     /// Switches between threads.
@@ -272,6 +280,12 @@ pub struct Report {
     pub nondeterministic: u64,
     /// Where the threads wait, if clients do when nothing will ever happen again ([`Ended::Stuck`]).
     pub waiting: Vec<Waiting>,
+    /// The events, as far as they were kept.
+    pub trace: Vec<Entry>,
+    /// The draws, if they were logged.
+    pub draws: Vec<(DrawAddress, [u32; 4])>,
+    /// What was logged in programs by somebody who is no part of them ([`log`](crate::log())).
+    pub logs: Vec<Note>,
     /// What reached the real standard output and error of the process.
     pub stray: Vec<u8>,
     /// What the machine permitted.
@@ -322,6 +336,11 @@ impl Writer {
         self
     }
 
+    /// How long it is so far.
+    pub(crate) fn size(&self) -> usize {
+        self.0.len()
+    }
+
     /// The whole frame.
     pub(crate) fn done(mut self) -> Vec<u8> {
         let length = (self.0.len() - 5) as u32;
@@ -342,6 +361,11 @@ impl<'a> Reader<'a> {
         let (body, rest) = rest.split_at_checked(length)?;
         *report = rest;
         Some((head[0], Self(body)))
+    }
+
+    /// Whether everything was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// A number.

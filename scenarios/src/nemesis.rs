@@ -136,16 +136,7 @@ impl Nemesis {
                 continue;
             }
             let entry = &mut self.plan.entries[index];
-            let word = |which: u8| StableHasher::hash(&(seed.0, index, which)) as u32;
-            let mut draw = Draw::from_words([0, 1, 2, 3].map(word));
-            let (first, last) = (now.since(Time::ZERO), frame.faults - entry.lasts);
-            if first < last {
-                entry.at = draw.duration(first..last);
-            }
-            if entry.fault.node().is_some() {
-                entry.fault =
-                    entry.fault.aimed_at(NodeId::new(draw.below(frame.nodes as u32) as u16));
-            }
+            redrawn(entry, index, seed, now, frame);
             self.states[index] = State::planned(entry);
             self.schedule(index);
         }
@@ -549,6 +540,19 @@ fn first_named(disturbance: &Disturbance) -> seedfall_sim::Address {
         Disturbance::Clog { from, .. } => *from,
         Disturbance::Swizzle { node } => (*node).into(),
         _ => NodeId::new(0).into(),
+    }
+}
+
+/// Lets an entry of a plan that has not begun strike at another time, and another node.
+pub(crate) fn redrawn(entry: &mut Entry, index: usize, seed: Seed, now: Time, frame: &Frame) {
+    let word = |which: u8| StableHasher::hash(&(seed.0, index, which)) as u32;
+    let mut draw = Draw::from_words([0, 1, 2, 3].map(word));
+    let (first, last) = (now.since(Time::ZERO), frame.faults - entry.lasts);
+    if first < last {
+        entry.at = draw.duration(first..last);
+    }
+    if entry.fault.node().is_some() {
+        entry.fault = entry.fault.aimed_at(NodeId::new(draw.below(frame.nodes as u32) as u16));
     }
 }
 

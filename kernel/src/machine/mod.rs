@@ -18,9 +18,9 @@ mod signals;
 
 pub(crate) use process::{
     Bounds, Remains, can_switch, end_process, fix_addresses, forget_exit, fork,
-    has_fixed_addresses, is_run, report,
+    has_fixed_addresses, is_run, report, split,
 };
-pub(crate) use signals::{arm, bound, door};
+pub(crate) use signals::{arm, bound, door, forget_time, keep_time};
 
 use crate::kernel::Kernel;
 use std::cell::UnsafeCell;
@@ -124,6 +124,12 @@ pub(crate) fn in_program() -> bool {
 /// Whether the kernel is lent: a panic now is the kernel's own.
 pub(crate) fn is_lent() -> bool {
     LENT.load(Relaxed)
+}
+
+/// Whether this process has a kernel yet.
+pub(crate) fn is_installed() -> bool {
+    // SAFETY: nobody holds it, as it is not lent, and a run has one thread that does anything.
+    !is_lent() && unsafe { (*KERNEL.0.get()).is_some() }
 }
 
 /// Installs the kernel of this process's run.

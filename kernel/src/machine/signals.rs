@@ -25,15 +25,29 @@ pub(crate) fn bound(bounds: &Bounds) {
         }
         handle(libc::SIGALRM, on_alarm, 0);
         handle(libc::SIGPROF, on_tick, libc::SA_RESTART);
-        SPIN.store(4 * bounds.spin as usize, Relaxed);
+    }
+    keep_time(bounds);
+}
+
+/// What ends the process when it spins or takes too long. A fork does not inherit it.
+pub(crate) fn keep_time(bounds: &Bounds) {
+    SPIN.store(4 * bounds.spin as usize, Relaxed);
+    set_timers(bounds.seconds, 250_000);
+}
+
+/// Nothing ends the process from now on: it only waits for others.
+pub(crate) fn forget_time() {
+    set_timers(0, 0);
+}
+
+fn set_timers(limit: u32, tick: i64) {
+    // SAFETY: plain libc calls on values of our own.
+    unsafe {
         let seconds = |seconds: i64, micros| libc::timeval { tv_sec: seconds, tv_usec: micros };
-        let once = libc::itimerval {
-            it_interval: seconds(0, 0),
-            it_value: seconds(bounds.seconds.into(), 0),
-        };
+        let once =
+            libc::itimerval { it_interval: seconds(0, 0), it_value: seconds(limit.into(), 0) };
         setitimer(libc::ITIMER_REAL, &raw const once, ptr::null_mut());
-        let ticks =
-            libc::itimerval { it_interval: seconds(0, 250_000), it_value: seconds(0, 250_000) };
+        let ticks = libc::itimerval { it_interval: seconds(0, tick), it_value: seconds(0, tick) };
         setitimer(libc::ITIMER_PROF, &raw const ticks, ptr::null_mut());
     }
 }

@@ -20,4 +20,5 @@ mod mistakes;
 mod network;
 mod on_tokio;
 mod tidy;
+mod traced;
 mod verdicts;
