@@ -279,6 +279,7 @@ fn run(
     cli: Cli,
 ) -> Result<u8, Problem> {
     make_sense(scenarios)?;
+    scenarios.iter().for_each(|scenario| scenario.prepare());
     let json = cli.json;
     match cli.command {
         None => quietly(|| sweeps::everything(scenarios, json)),

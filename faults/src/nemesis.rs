@@ -129,16 +129,7 @@ impl Nemesis {
                 continue;
             }
             let entry = &mut self.plan.entries[index];
-            let word = |which: u8| StableHasher::hash(&(seed.0, index, which)) as u32;
-            let mut draw = Draw::from_words([0, 1, 2, 3].map(word));
-            let (first, last) = (now.since(Time::ZERO), budget.faults - entry.lasts);
-            if first < last {
-                entry.at = draw.duration(first..last);
-            }
-            if entry.fault.node().is_some() {
-                entry.fault =
-                    entry.fault.aimed_at(NodeId::new(draw.below(budget.nodes as u32) as u16));
-            }
+            redrawn(entry, index, seed, now, budget);
             self.states[index] = State::planned(entry);
             self.schedule(index);
         }
@@ -384,6 +375,20 @@ impl Nemesis {
 
     fn effects_of(&self, class: Class, seen: &Seen) -> u64 {
         class.effects(&Effects { seen, deeds: self.deeds[class as usize] })
+    }
+}
+
+/// Lets an entry of a plan that has not begun strike at another time, from `now` on, and, if it
+/// names one node alone, another node: as the seed says, within the budget.
+pub fn redrawn(entry: &mut Entry, index: usize, seed: Seed, now: Time, budget: &FaultBudget) {
+    let word = |which: u8| StableHasher::hash(&(seed.0, index, which)) as u32;
+    let mut draw = Draw::from_words([0, 1, 2, 3].map(word));
+    let (first, last) = (now.since(Time::ZERO), budget.faults - entry.lasts);
+    if first < last {
+        entry.at = draw.duration(first..last);
+    }
+    if entry.fault.node().is_some() {
+        entry.fault = entry.fault.aimed_at(NodeId::new(draw.below(budget.nodes as u32) as u16));
     }
 }
 

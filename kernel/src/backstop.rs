@@ -21,34 +21,39 @@ pub(crate) enum Policy {
     Refused,
 }
 
+/// Calls that touch this process's memory, signal masks or identity alone.
+pub(crate) const REAL: [i64; 25] = [
+    libc::SYS_brk,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_mprotect,
+    libc::SYS_madvise,
+    libc::SYS_mlock,
+    libc::SYS_munlock,
+    libc::SYS_mincore,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigaction,
+    libc::SYS_sigaltstack,
+    libc::SYS_getrlimit,
+    libc::SYS_prlimit64,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_arch_prctl,
+    libc::SYS_prctl,
+    libc::SYS_exit_group,
+    libc::SYS_membarrier,
+    libc::SYS_get_mempolicy,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+];
+
 /// What becomes of a system call that is not served.
 pub(crate) fn policy(number: i64) -> Policy {
     match number {
-        libc::SYS_brk
-        | libc::SYS_mmap
-        | libc::SYS_munmap
-        | libc::SYS_mremap
-        | libc::SYS_mprotect
-        | libc::SYS_madvise
-        | libc::SYS_mlock
-        | libc::SYS_munlock
-        | libc::SYS_mincore
-        | libc::SYS_rt_sigprocmask
-        | libc::SYS_rt_sigaction
-        | libc::SYS_sigaltstack
-        | libc::SYS_getrlimit
-        | libc::SYS_prlimit64
-        | libc::SYS_set_robust_list
-        | libc::SYS_rseq
-        | libc::SYS_arch_prctl
-        | libc::SYS_prctl
-        | libc::SYS_exit_group
-        | libc::SYS_membarrier
-        | libc::SYS_get_mempolicy
-        | libc::SYS_getuid
-        | libc::SYS_geteuid
-        | libc::SYS_getgid
-        | libc::SYS_getegid => Policy::Real,
+        number if REAL.contains(&number) => Policy::Real,
         libc::SYS_io_uring_setup
         | libc::SYS_io_uring_enter
         | libc::SYS_io_uring_register
@@ -87,4 +92,54 @@ pub(crate) fn name(number: i64) -> String {
         _ => return format!("number {number}"),
     };
     name.to_owned()
+}
+
+/// What a run does without, as an environment variable says, so that a test can see how it does:
+/// `dispatch`, `seccomp`, `tsc`, `personality`, separated by commas.
+pub(crate) fn is_forbidden(what: &str) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "it is read before a program runs")]
+    let without = std::env::var("SEEDFALL_KERNEL_WITHOUT").unwrap_or_default();
+    without.split(',').any(|one| one == what)
+}
+
+/// A filter for seccomp that catches all system calls but those that come from one page, and those
+/// that the real kernel does in any case.
+pub(crate) fn filter(page: usize) -> Vec<libc::sock_filter> {
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let (and, equal, set, give) = (
+        (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16,
+        (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16,
+        (libc::BPF_RET | libc::BPF_K) as u16,
+    );
+    let one = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let (allow, trap) = (libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_TRAP);
+    // Words of `seccomp_data`: the number, the architecture, the instruction, the arguments.
+    let (number, instruction, first) = (0, 8, 16);
+    let mut filter = vec![
+        one(load, 0, 0, instruction),
+        one(and, 0, 0, 0xFFFF_F000),
+        one(equal, 0, 3, page as u32),
+        one(load, 0, 0, instruction + 4),
+        one(equal, 0, 1, (page >> 32) as u32),
+        one(give, 0, 0, allow),
+        one(load, 0, 0, number),
+    ];
+    // A thread that gives its stack away waits in `pause`, with signals blocked.
+    let own = REAL.into_iter().filter(|number| *number != libc::SYS_prctl);
+    for number in own.chain([libc::SYS_pause]) {
+        filter.extend([one(equal, 0, 1, number as u32), one(give, 0, 0, allow)]);
+    }
+    // Threads are made by `clone`, whose flags can be looked at; `clone3` is not there.
+    let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+    filter.extend([
+        one(equal, 0, 1, libc::SYS_clone3 as u32),
+        one(give, 0, 0, absent),
+        one(equal, 0, 3, libc::SYS_clone as u32),
+        one(load, 0, 0, first),
+        one(set, 0, 1, libc::CLONE_THREAD as u32),
+        one(give, 0, 0, allow),
+        one(give, 0, 0, trap),
+    ]);
+    filter
 }

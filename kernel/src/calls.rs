@@ -365,11 +365,50 @@ pub(crate) fn print(stream: u8, bytes: &[u8]) {
         let node = kernel.here();
         // What goes to standard error is a backtrace now and then, which differs between builds.
         if stream == 1 {
-            kernel.record(Happening::Output, node, node, digest(bytes));
+            let text = |_: &Kernel| String::from_utf8_lossy(bytes).trim_end().to_owned();
+            kernel.record_text(Happening::Output, node, node, digest(bytes), text);
         }
         (node, kernel.now)
     });
     run::tell(run::Told::Output { node, at, stream, bytes });
+}
+
+/// Says something to whoever reads what a program printed: what it was told was a number.
+fn hint(words: impl FnOnce(&mut Kernel, &str) -> String) {
+    let text = enter(|kernel| {
+        let name = kernel.nodes[kernel.here()].name.clone();
+        format!("seedfall: {}\n", words(kernel, &name))
+    });
+    print(2, text.as_bytes());
+}
+
+/// `bind`.
+pub(crate) fn bind(fd: i32, name: &Name) -> Result<(), Errno> {
+    let bound = call(|kernel| kernel.bind(fd, name));
+    if let (Err(libc::EADDRINUSE), Name::Inet(address)) = (bound, name) {
+        hint(|_, node| format!("port {} of `{node}` is taken already", address.port()));
+    }
+    bound
+}
+
+/// A program asked for a name that nobody has.
+pub(crate) fn hint_names(name: &str) {
+    hint(|kernel, _| {
+        let names = kernel.nodes.iter().map(|node| format!("`{}`", node.name));
+        let names: Vec<String> = names.collect();
+        format!("nobody is called `{name}`: there are {}", names.join(", "))
+    });
+}
+
+/// A program makes a file in a folder that is not there.
+pub(crate) fn hint_folder(path: &str) {
+    hint(|kernel, node| {
+        let whole = kernel.whole_path(path);
+        let folder = whole.rsplit_once('/').map_or("/", |(folder, _)| folder);
+        format!(
+            "`{node}` has no folder {folder} for {whole}: a program makes it, or an image has it"
+        )
+    });
 }
 
 /// The program of the running thread ends; its machine lives on.

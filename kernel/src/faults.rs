@@ -147,6 +147,10 @@ pub trait Target {
     /// slow node let wait; syncs that waited; what the disk did wrong; readings of a clock that was
     /// wrong and timers that were set by one; crashes at a point.
     fn felt(&self, fault: &Fault) -> u64;
+    /// This is about to be done: for whoever tells what happens.
+    fn announce(&mut self, fault: &Fault) {
+        let _ = fault;
+    }
 }
 
 /// Who strikes: a plan, or anything that looks at the world first.
@@ -155,11 +159,16 @@ pub trait Nemesis {
     fn strike(&mut self, target: &mut dyn Target) -> Option<Time>;
     /// How many effects each of its faults had, in its own order, as the run is over.
     fn effects(&self, target: &dyn Target) -> Vec<u64>;
+    /// What it had still to do it does otherwise: these faults, and nothing else, are to come.
+    fn replan(&mut self, faults: &[(Time, Fault)]) {
+        let _ = faults;
+    }
 }
 
 /// Applies one fault: how many effects it had at once. Those that last have theirs later, and are
 /// counted by [`Target::felt`]; a disturbance that begins ends at `until`.
 pub fn apply(target: &mut dyn Target, fault: &Fault, until: Time) -> u64 {
+    target.announce(fault);
     let effect = match fault {
         Fault::Crash(node) => target.crash(*node, false),
         Fault::PowerLoss(nodes) => {
@@ -266,6 +275,10 @@ impl Nemesis for Plan {
             self.next += 1;
         }
         None
+    }
+
+    fn replan(&mut self, faults: &[(Time, Fault)]) {
+        *self = Self::new(faults);
     }
 
     fn effects(&self, target: &dyn Target) -> Vec<u64> {

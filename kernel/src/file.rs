@@ -16,6 +16,7 @@ use data::{Data, PAGE};
 use faults::Faults;
 use seedfall_sim::{CrashPoint, EffectKind};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// So many symbolic links are followed.
 const MOST_LINKS: u32 = 40;
@@ -86,6 +87,8 @@ pub(crate) struct OpenFile {
     pub(crate) offset: u64,
     /// The flags of `open`.
     pub(crate) flags: i32,
+    /// The path by which it was opened.
+    pub(crate) path: Arc<str>,
 }
 
 /// An open folder.
@@ -484,11 +487,16 @@ impl Kernel {
     }
 
     /// A node syncs a file.
-    pub(crate) fn sync_inode(&mut self, node: usize, inode: usize) -> Result<(), Errno> {
+    pub(crate) fn sync_inode(
+        &mut self,
+        node: usize,
+        inode: usize,
+        path: &str,
+    ) -> Result<(), Errno> {
         self.reach(CrashPoint::Before(EffectKind::Sync))?;
         let synced = self.nodes[node].tree.sync(inode);
         let count = synced.map_or_else(|error| u64::from(error.unsigned_abs()) << 32, |n| n as u64);
-        self.record(Happening::Sync, node, node, count);
+        self.record_text(Happening::Sync, node, node, count, |_| path.to_owned());
         self.reach(CrashPoint::After(EffectKind::Sync))?;
         synced.map(drop)
     }

@@ -6,6 +6,25 @@ use std::process::{Command, Stdio};
 /// What tells a process that it is the one made anew.
 const MARK: &str = "SEEDFALL_KERNEL_ISOLATED";
 
+/// Makes this process anew if its addresses are random, where the machine permits that: to be
+/// called first in the `main` of a command, whose runs are then the same in every process. The
+/// process made anew has the same arguments, and everything that is open.
+pub fn fix_addresses() {
+    use std::os::unix::process::CommandExt as _;
+    #[expect(clippy::disallowed_methods, reason = "the process made anew is told so")]
+    let is_anew = std::env::var(MARK).is_ok();
+    let (false, false, Ok(program)) =
+        (is_anew, machine::has_fixed_addresses(), std::env::current_exe())
+    else {
+        return;
+    };
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).env(MARK, "1");
+    machine::fix_addresses(&mut command);
+    // It comes back only if it fails: then this process goes on as it is.
+    let _ = command.exec();
+}
+
 /// Runs `body` in a process of its own, made for this test alone: no other test's threads in it,
 /// and the same addresses every time, where the machine permits that
 /// ([`Isolation::fixed_addresses`](crate::report::Isolation)).

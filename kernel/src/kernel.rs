@@ -9,11 +9,11 @@ use crate::futex::Futexes;
 use crate::node::Node;
 use crate::sched::Thread;
 use crate::tcp::Connection;
-use crate::trace::{Happening, Trace};
+use crate::trace::{Detail, Happening, Trace};
 use crate::udp::Datagram;
 use seedfall_net::Wire;
 use seedfall_sim::queue::Queue;
-use seedfall_sim::{Address, ClientId, Draws, Duration, NodeId, Site, Time};
+use seedfall_sim::{Address, Draws, Duration, Event as Traced, NodeId, Recording, Site, Time};
 use std::collections::{BTreeSet, VecDeque};
 
 /// An error number of Linux.
@@ -37,7 +37,7 @@ pub(crate) enum Event {
     /// A side of a connection hears that it may send more.
     Window { connection: usize, generation: u32, side: usize },
     /// A side of a connection hears that the other is gone.
-    Reset { connection: usize, generation: u32, side: usize },
+    Reset { connection: usize, generation: u32, side: usize, nth: u64 },
     /// A datagram arrives.
     Datagram(Box<Datagram>),
     /// A timer descriptor rings.
@@ -109,6 +109,14 @@ pub(crate) struct Kernel {
     pub(crate) escapes: u64,
     /// Segments and datagrams that arrived.
     pub(crate) deliveries: u64,
+    /// Those that left, that were lost, and that the wire doubled.
+    pub(crate) packets: [u64; 3],
+    /// Packets that never left their machine.
+    pub(crate) local_packets: u64,
+    /// Which turn the run has taken ([`Course::fork`](crate::Course::fork)).
+    pub(crate) turn: Option<usize>,
+    /// The fault that strikes, in words, if all is kept.
+    pub(crate) striking: String,
 }
 
 impl Kernel {
@@ -120,7 +128,7 @@ impl Kernel {
             queue: Queue::default(),
             draws,
             wire,
-            trace: Trace::new(seed),
+            trace: Trace::new(seed, servers, Recording::Hash),
             nodes,
             servers,
             objects: Vec::new(),
@@ -140,6 +148,10 @@ impl Kernel {
             switches: 0,
             escapes: 0,
             deliveries: 0,
+            packets: [0; 3],
+            local_packets: 0,
+            turn: None,
+            striking: String::new(),
         }
     }
 
@@ -151,10 +163,7 @@ impl Kernel {
 
     /// The address of a node on the wire.
     pub(crate) fn address(&self, node: NodeIndex) -> Address {
-        match node.checked_sub(self.servers) {
-            None => NodeId::new(node as u16).into(),
-            Some(client) => ClientId::new(client as u16).into(),
-        }
+        crate::trace::address(node, self.servers)
     }
 
     /// The name under which draws of a node are made, clients counted after the servers.
@@ -162,7 +171,21 @@ impl Kernel {
         NodeId::new(node as u16)
     }
 
-    /// Folds something that happened into the hash of the run.
+    /// Something that happens now.
+    #[inline]
+    pub(crate) fn event(
+        &self,
+        kind: Happening,
+        actor: NodeIndex,
+        peer: NodeIndex,
+        nth: u64,
+        digest: u64,
+    ) -> Traced {
+        let (actor, peer) = (self.address(actor), self.address(peer));
+        Traced { at: self.now, kind, actor, peer, index: nth, digest }
+    }
+
+    /// Records something that happened and needs no words.
     pub(crate) fn record(
         &mut self,
         what: Happening,
@@ -170,7 +193,22 @@ impl Kernel {
         peer: NodeIndex,
         digest: u64,
     ) {
-        self.trace.record(self.now, what, actor, peer, digest);
+        self.record_text(what, actor, peer, digest, |_| String::new());
+    }
+
+    /// Records something that happened; `text` is asked only if all is kept.
+    #[inline]
+    pub(crate) fn record_text(
+        &mut self,
+        what: Happening,
+        actor: NodeIndex,
+        peer: NodeIndex,
+        digest: u64,
+        text: impl FnOnce(&Self) -> String,
+    ) {
+        let event = self.event(what, actor, peer, 0, digest);
+        let text = if self.trace.is_full() { text(self) } else { String::new() };
+        self.trace.record(event, || Detail::Text(text));
     }
 
     /// Handles the next event, if it is due at `limit` or before.
@@ -191,8 +229,8 @@ impl Kernel {
             Event::Window { connection, generation, side } => {
                 self.window_opens(connection, generation, side);
             }
-            Event::Reset { connection, generation, side } => {
-                self.reset_arrives(connection, generation, side);
+            Event::Reset { connection, generation, side, nth } => {
+                self.reset_arrives(connection, generation, side, nth);
             }
             Event::Datagram(datagram) => self.datagram_arrives(*datagram),
             Event::Timer { object, generation, setting } => {
@@ -230,9 +268,9 @@ impl Kernel {
         let size = bytes.len().min(0xFFFF) as u64;
         for chunk in bytes.chunks_mut(16) {
             let count = self.nodes[node].entropy.entry(size).or_insert(0);
-            let index = (size << 40) | *count;
+            let nth = (size << 40) | *count;
             *count += 1;
-            let mut draw = self.draws.at(Site::Entropy(Self::place(node)), index);
+            let mut draw = self.draws.at(Site::Entropy(Self::place(node)), nth);
             for word in chunk.chunks_mut(4) {
                 let from = draw.word().to_le_bytes();
                 word.copy_from_slice(&from[..word.len()]);

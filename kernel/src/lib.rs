@@ -39,11 +39,15 @@
 //!   begin anew in each, and a program that aborts, overflows its stack, spins or eats its memory
 //!   ends its own process: the [`Report`] says so. The memory and the stacks of programs stand at
 //!   fixed addresses. [`isolated`] makes the rest of the process the same, too.
+//! - **Seeing.** Every packet and its fate, connection, change of a file, line that is printed and
+//!   choice of a thread is an event of the run's trace, kept if its [`Course`] asks for it
+//!   ([`Report::trace`]); keeping it changes nothing in the run. [`futures`] forks the process of a
+//!   run in its midst, so that its past is run once for all of them.
 //! - **The backstop.** A system call that comes without a symbol (from inside libc, or from a crate
-//!   that makes its own) is caught by Syscall User Dispatch: what is known is served, what touches
-//!   this process's memory alone is let through, and anything else ends the run with its name and
-//!   its stack. Reading the time-stamp counter is caught as well. [`Isolation`] says which of these
-//!   the machine permits, and [`audit()`] names what a binary imports that nobody simulates.
+//!   that makes its own) is caught by Syscall User Dispatch, or by seccomp where there is none: what
+//!   is known is served, what touches this process's memory alone is let through, and anything else
+//!   ends the run with its name and its stack. Reading the time-stamp counter is caught as well.
+//!   [`Isolation`] says which of these the machine permits, and [`audit()`] names what a binary imports that nobody simulates.
 //!
 //! # Faults
 //!
@@ -91,6 +95,7 @@ mod audit;
 mod backstop;
 mod calls;
 mod clock;
+mod course;
 mod epoll;
 mod event;
 pub mod faults;
@@ -103,10 +108,13 @@ mod kernel;
 mod machine;
 mod node;
 mod open;
+mod packet;
+mod remains;
 pub mod report;
 mod run;
 mod sched;
 mod socket;
+mod speech;
 mod stream;
 mod tcp;
 #[cfg(test)]
@@ -114,11 +122,13 @@ mod tests;
 mod trace;
 mod udp;
 mod unix;
+mod waits;
 pub mod world;
 
 pub use audit::audit;
+pub use course::{Course, Fork};
 pub use faults::{Fault, Nemesis, Place, Target};
-pub use isolate::isolated;
-pub use report::{Ended, Failure, Isolation, NodeReport, Note, Printed, Report};
-pub use run::{node, nondeterministic, note, now, run, run_under};
+pub use isolate::{fix_addresses, isolated};
+pub use report::{Backstop, Ended, Failure, Isolation, NodeReport, Note, Printed, Report, Waiting};
+pub use run::{About, futures, log, node, nondeterministic, note, note_about, now, run, turn};
 pub use world::{ClientContext, Limits, Outcome, Simulation, World};

@@ -1,8 +1,10 @@
 //! What programs do with files: paths, offsets, folders, devices.
 
 use crate::fd::{Device, FIRST, Kind};
-use crate::file::{OpenFile, OpenFolder, Status};
-use crate::kernel::{Errno, Kernel};
+use crate::file::{OpenFile, OpenFolder, Status, Tree};
+use crate::kernel::{Errno, Kernel, NodeIndex};
+use crate::speech::contents;
+use crate::trace::{Happening, digest};
 use seedfall_sim::{CrashPoint, Duration, EffectKind};
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
@@ -43,13 +45,77 @@ impl Kernel {
         }
         let now = self.wall();
         let here = self.here();
-        let (inode, is_folder) = self.nodes[here].tree.open(path, flags, mode, now)?;
+        let tree = &mut self.nodes[here].tree;
+        let changes = flags & (libc::O_CREAT | libc::O_TRUNC) != 0;
+        let before = tree.status(path, true).ok().filter(|_| changes).map(|status| status.size);
+        let (inode, is_folder) = tree.open(path, flags, mode, now)?;
         let kind = if is_folder {
             Kind::Folder(OpenFolder { path: path.to_owned(), rest: None })
         } else {
-            Kind::File(OpenFile { inode, offset: 0, flags })
+            Kind::File(OpenFile { inode, offset: 0, flags, path: path.into() })
         };
+        match before {
+            None if changes => self.file_event(here, 1, || format!("makes {path}")),
+            Some(1..) if flags & libc::O_TRUNC != 0 => {
+                self.file_event(here, 2, || format!("empties {path}"));
+            }
+            _ => {}
+        }
         Ok(self.open_object(kind, flags & libc::O_NONBLOCK != 0))
+    }
+
+    /// A program changed its files.
+    fn file_event(&mut self, node: NodeIndex, what: u64, text: impl FnOnce() -> String) {
+        self.record_text(Happening::File, node, node, what, |_| text());
+    }
+
+    /// A change of names: made of whole paths, and told if it went well.
+    fn name_event<T>(
+        &mut self,
+        text: impl FnOnce() -> String,
+        change: impl FnOnce(&mut Tree) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let here = self.here();
+        let done = change(&mut self.nodes[here].tree)?;
+        self.file_event(here, 3, text);
+        Ok(done)
+    }
+
+    /// `mkdir`.
+    pub(crate) fn make_folder(&mut self, path: &str, mode: u32, now: u64) -> Result<(), Errno> {
+        self.name_event(|| format!("makes {path}/"), |tree| tree.make_folder(path, mode, now))
+    }
+
+    /// `unlink`, or `rmdir` if `folder`.
+    pub(crate) fn unlink(&mut self, path: &str, folder: bool, now: u64) -> Result<(), Errno> {
+        self.name_event(|| format!("removes {path}"), |tree| tree.unlink(path, folder, now))
+    }
+
+    /// `rename`.
+    pub(crate) fn rename(&mut self, from: &str, to: &str, now: u64) -> Result<(), Errno> {
+        self.name_event(|| format!("renames {from} to {to}"), |tree| tree.rename(from, to, now))
+    }
+
+    /// `link`.
+    pub(crate) fn link(&mut self, from: &str, to: &str, now: u64) -> Result<(), Errno> {
+        self.name_event(|| format!("links {to} to {from}"), |tree| tree.link(from, to, now))
+    }
+
+    /// `symlink`.
+    pub(crate) fn make_link(&mut self, target: &str, path: &str, now: u64) -> Result<(), Errno> {
+        let text = || format!("links {path} to {target}");
+        self.name_event(text, |tree| tree.make_link(target, path, now))
+    }
+
+    /// `truncate`.
+    pub(crate) fn cut(&mut self, path: &str, length: usize, now: u64) -> Result<(), Errno> {
+        self.name_event(
+            || format!("cuts {path} to {length} bytes"),
+            |tree| {
+                let inode = tree.inode(path)?;
+                tree.resize(inode, length, now)
+            },
+        )
     }
 
     /// The last descriptor of a file is closed.
@@ -139,7 +205,7 @@ impl Kernel {
         let node = self.objects[object].node;
         let now = self.wall();
         let file = self.file(object)?;
-        let (inode, flags) = (file.inode, file.flags);
+        let (inode, flags, path) = (file.inode, file.flags, file.path.clone());
         if flags & libc::O_ACCMODE == libc::O_RDONLY {
             return Err(libc::EBADF);
         }
@@ -157,8 +223,15 @@ impl Kernel {
                 break;
             }
         }
+        let what = buffers.iter().fold(offset, |sum, buffer| sum.rotate_left(9) ^ digest(buffer));
+        self.file_event(node, what, || {
+            let bytes =
+                contents(&buffers.iter().flat_map(|one| one.iter().copied()).collect::<Vec<_>>());
+            let place = if offset == 0 { String::new() } else { format!(" at {offset}") };
+            format!("writes {path}{place}, {bytes}")
+        });
         if flags & (libc::O_SYNC | libc::O_DSYNC) != 0 {
-            self.sync_inode(node, inode)?;
+            self.sync_inode(node, inode, &path)?;
         }
         self.reach(CrashPoint::After(EffectKind::Append))?;
         Ok(count)
@@ -200,8 +273,10 @@ impl Kernel {
         if file.flags & libc::O_ACCMODE == libc::O_RDONLY {
             return Err(libc::EINVAL);
         }
-        let inode = file.inode;
-        self.nodes[node].tree.resize(inode, length, now)
+        let (inode, path) = (file.inode, file.path.clone());
+        self.nodes[node].tree.resize(inode, length, now)?;
+        self.file_event(node, length as u64, || format!("cuts {path} to {length} bytes"));
+        Ok(())
     }
 
     /// `fallocate`, without a mode: the file is at least so long.
@@ -217,12 +292,14 @@ impl Kernel {
     pub(crate) fn sync(&mut self, fd: i32) -> Result<(), Errno> {
         let object = self.object(fd)?;
         let node = self.objects[object].node;
-        let inode = match &self.objects[object].kind {
-            Kind::File(file) => file.inode,
-            Kind::Folder(folder) => self.nodes[node].tree.inode(&folder.path)?,
+        let (inode, path) = match &self.objects[object].kind {
+            Kind::File(file) => (file.inode, file.path.clone()),
+            Kind::Folder(folder) => {
+                (self.nodes[node].tree.inode(&folder.path)?, format!("{}/", folder.path).into())
+            }
             _ => return Err(libc::EINVAL),
         };
-        self.sync_inode(node, inode)
+        self.sync_inode(node, inode, &path)
     }
 
     /// How long a sync of a descriptor keeps its thread waiting: its node's disk is slow.

@@ -1,7 +1,7 @@
 //! What a run tells: the report, and the frames in which a child sends it to its parent.
 
 use seedfall_net::Tally;
-use seedfall_sim::{Seed, Time};
+use seedfall_sim::{DrawAddress, Entry, Seed, Time};
 use std::fmt;
 
 /// How a run ended.
@@ -15,6 +15,8 @@ pub enum Ended {
     Stuck,
     /// It did not come to an end: the report's failure says why.
     Stopped,
+    /// So many events have happened as were asked for.
+    Cut,
 }
 
 /// What went wrong with a run itself, or with a program in it.
@@ -74,8 +76,12 @@ pub enum Failure {
     },
     /// More events happened than the run was given.
     Storm {
+        /// Whose program ran last.
+        node: String,
         /// When.
         at: Time,
+        /// How many.
+        events: u64,
     },
     /// A program asked for what is not simulated.
     Unsupported {
@@ -107,7 +113,9 @@ impl fmt::Display for Failure {
                 write!(f, "the run took too long; at {at} `{node}` was here:\n{stack}")
             }
             Self::Memory { node, at } => write!(f, "`{node}` ran out of memory at {at}"),
-            Self::Storm { at } => write!(f, "too many events by {at}"),
+            Self::Storm { node, at, events } => {
+                write!(f, "more than {events} events by {at}, lately in `{node}`")
+            }
             Self::Unsupported { node, at, call, stack } => {
                 write!(f, "`{node}` calls {call} at {at}, which is not simulated:\n{stack}")
             }
@@ -147,6 +155,28 @@ impl NodeReport {
     }
 }
 
+/// A thread that waits, when nothing will ever happen again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Whose.
+    pub node: String,
+    /// Its number, as `gettid` says it.
+    pub thread: i32,
+    /// For what.
+    pub what: String,
+    /// The program's own functions that it is in, the innermost first, with their places where the
+    /// binary knows them.
+    pub stack: Vec<String>,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, thread, what, stack } = self;
+        write!(f, "`{node}`, thread {thread}, waits for {what}")?;
+        stack.iter().try_for_each(|one| write!(f, "\n    in {one}"))
+    }
+}
+
 /// Something that the workload recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -158,16 +188,55 @@ pub struct Note {
     pub bytes: Vec<u8>,
 }
 
+/// What catches system calls that come without a symbol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backstop {
+    /// Nothing: they reach the real machine.
+    #[default]
+    Absent,
+    /// Syscall User Dispatch.
+    Dispatch,
+    /// A filter of seccomp, where there is no Syscall User Dispatch. Calls of the run's process
+    /// itself are slower by a signal each.
+    Seccomp,
+}
+
 /// How far this machine lets a run depend on its seed alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Isolation {
     /// The addresses of the process are the same in every process (see
     /// [`isolated`](crate::isolated)).
     pub fixed_addresses: bool,
-    /// System calls that come without a symbol are caught (Syscall User Dispatch).
-    pub system_calls: bool,
+    /// What catches system calls that come without a symbol.
+    pub system_calls: Backstop,
     /// Readings of the time-stamp counter are caught.
     pub time_stamps: bool,
+}
+
+impl Isolation {
+    /// What the machine does not permit, in words, and what follows from it; empty if it permits
+    /// all.
+    pub fn degraded(&self) -> Vec<&'static str> {
+        let mut without = Vec::new();
+        if !self.fixed_addresses {
+            without.push(
+                "addresses are random (no `personality`, or not within `isolated`): a program that \
+                 looks at them may differ from process to process",
+            );
+        }
+        if self.system_calls == Backstop::Absent {
+            without.push(
+                "neither Syscall User Dispatch nor seccomp: a system call that comes without a \
+                 symbol of libc reaches the real machine unseen",
+            );
+        }
+        if !self.time_stamps {
+            without.push(
+                "no PR_SET_TSC: a program that reads the time-stamp counter sees the real time",
+            );
+        }
+        without
+    }
 }
 
 /// Everything that a run tells.
@@ -194,8 +263,14 @@ pub struct Report {
     pub effects: Vec<u64>,
     /// What the disturbances of the wire did.
     pub tally: Tally,
-    /// Segments and datagrams that arrived.
+    /// Segments and datagrams that left.
+    pub sent: u64,
+    /// Those that arrived.
     pub deliveries: u64,
+    /// Those that were lost, by the wire or for want of a machine that is on.
+    pub lost: u64,
+    /// Those that the wire doubled.
+    pub doubled: u64,
     /// Calls of the kernel.
     pub calls: u64,
     /// Switches between threads.
@@ -203,6 +278,14 @@ pub struct Report {
     /// How often a program did something with the real machine
     /// ([`nondeterministic`](crate::nondeterministic)).
     pub nondeterministic: u64,
+    /// Where the threads wait, if clients do when nothing will ever happen again ([`Ended::Stuck`]).
+    pub waiting: Vec<Waiting>,
+    /// The events, as far as they were kept.
+    pub trace: Vec<Entry>,
+    /// The draws, if they were logged.
+    pub draws: Vec<(DrawAddress, [u32; 4])>,
+    /// What was logged in programs by somebody who is no part of them ([`log`](crate::log())).
+    pub logs: Vec<Note>,
     /// What reached the real standard output and error of the process.
     pub stray: Vec<u8>,
     /// What the machine permitted.
@@ -253,6 +336,11 @@ impl Writer {
         self
     }
 
+    /// How long it is so far.
+    pub(crate) fn size(&self) -> usize {
+        self.0.len()
+    }
+
     /// The whole frame.
     pub(crate) fn done(mut self) -> Vec<u8> {
         let length = (self.0.len() - 5) as u32;
@@ -273,6 +361,11 @@ impl<'a> Reader<'a> {
         let (body, rest) = rest.split_at_checked(length)?;
         *report = rest;
         Some((head[0], Self(body)))
+    }
+
+    /// Whether everything was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// A number.

@@ -1,16 +1,17 @@
 //! A run: a fork of this process, in which the kernel lives, and the report that it sends back.
 
 use crate::calls;
-use crate::faults::{Fault, Nemesis, Place, Plan, Target};
+use crate::course::{Course, Fork};
+use crate::faults::{Nemesis, Place, Target};
 use crate::kernel::{Event, Kernel, NodeIndex, Step};
-use crate::machine::{self, Bounds, Remains, enter};
+use crate::machine::{self, Bounds, enter};
 use crate::node::{Node, Power};
-use crate::report::{Ended, Failure, Isolation, NodeReport, Note, Printed, Reader, Report, Writer};
-use crate::trace::{Happening, digest};
+use crate::remains::{empty_report, read, read_futures};
+use crate::report::{Ended, Failure, Report, Writer};
+use crate::trace::{self, Happening, Trace, digest};
 use crate::world::World;
 use seedfall_net::{Tally, Wire};
-use seedfall_sim::{DrawAddress, Draws, Override, Seed, Time};
-use std::collections::BTreeMap;
+use seedfall_sim::{Draws, Recording, Time};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -29,13 +30,18 @@ pub(crate) fn executable() -> Option<&'static str> {
 }
 
 // The kinds of frames.
-const OUTPUT: u8 = 1;
-const PANIC: u8 = 2;
-const NOTE: u8 = 3;
-const EXIT: u8 = 4;
-const STOP: u8 = 5;
-const FINAL: u8 = 6;
-const ARMED: u8 = 7;
+pub(crate) const OUTPUT: u8 = 1;
+pub(crate) const PANIC: u8 = 2;
+pub(crate) const NOTE: u8 = 3;
+pub(crate) const EXIT: u8 = 4;
+pub(crate) const STOP: u8 = 5;
+pub(crate) const FINAL: u8 = 6;
+pub(crate) const ARMED: u8 = 7;
+pub(crate) const TRACE: u8 = 8;
+pub(crate) const DRAWS: u8 = 9;
+pub(crate) const LOG: u8 = 10;
+pub(crate) const FUTURE: u8 = 11;
+pub(crate) const WAITING: u8 = 20;
 
 /// What is told as it happens, so that a process that dies has told it.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +54,8 @@ pub(crate) enum Told<'a> {
     Note { node: NodeIndex, at: Time, bytes: &'a [u8] },
     /// A program ended; `excused`: its disk had failed it.
     Exit { node: NodeIndex, at: Time, code: i32, excused: bool },
+    /// Something was logged in a program by somebody who is no part of it.
+    Log { node: NodeIndex, at: Time, text: &'a str },
 }
 
 /// Tells the parent something.
@@ -61,6 +69,7 @@ pub(crate) fn tell(told: Told<'_>) {
         Told::Exit { node, at, code, excused } => {
             (EXIT, node, at, u64::from(code as u32) | u64::from(excused) << 32, &[][..])
         }
+        Told::Log { node, at, text } => (LOG, node, at, 0, text.as_bytes()),
     };
     let mut frame = Writer::frame(kind);
     frame.number(node as u64).number(at.as_nanos()).number(number).bytes(bytes);
@@ -76,8 +85,8 @@ pub(crate) enum Stop {
     Time,
     /// A call that is not simulated.
     Unsupported(String),
-    /// Too many events.
-    Storm,
+    /// Too many events: how many, and in whose program last.
+    Storm(u64, Time, String),
     /// A bug of the kernel.
     Bug(String),
 }
@@ -88,15 +97,11 @@ pub(crate) fn stopped(stop: Stop) -> ! {
         Stop::Spin => (1, String::new()),
         Stop::Time => (2, String::new()),
         Stop::Unsupported(call) => (3, call),
-        Stop::Storm => (4, String::new()),
+        Stop::Storm(events, at, node) => (4, format!("{events} {} {node}", at.as_nanos())),
         Stop::Bug(message) => (5, message),
     };
     let inside = machine::in_program();
-    let (node, at) = if machine::is_lent() || !inside {
-        (usize::MAX, Time::ZERO)
-    } else {
-        enter(|kernel| (kernel.here(), kernel.now))
-    };
+    let (node, at) = stands(inside);
     let stack = if inside && number <= 3 {
         machine::outside(|| std::backtrace::Backtrace::force_capture().to_string())
     } else {
@@ -109,13 +114,20 @@ pub(crate) fn stopped(stop: Stop) -> ! {
     machine::end_process()
 }
 
+/// Whose program runs, and when it is, as the process is about to end; tells what was kept so far.
+fn stands(inside: bool) -> (NodeIndex, Time) {
+    if machine::is_lent() || !machine::is_installed() {
+        return (usize::MAX, Time::ZERO);
+    }
+    enter(|kernel| {
+        kernel.trace.tell();
+        (if inside { kernel.here() } else { usize::MAX }, kernel.now)
+    })
+}
+
 /// A signal is about to end the process: tells whose program it was.
 pub(crate) fn died(signal: i32, overflow: bool) {
-    let (node, at) = if machine::is_lent() || !machine::in_program() {
-        (usize::MAX, Time::ZERO)
-    } else {
-        enter(|kernel| (kernel.here(), kernel.now))
-    };
+    let (node, at) = stands(machine::in_program());
     let mut frame = Writer::frame(STOP);
     frame.number(node as u64).number(at.as_nanos()).number(6);
     let text = if overflow { "a stack overflow" } else { signal_name(signal) };
@@ -123,7 +135,7 @@ pub(crate) fn died(signal: i32, overflow: bool) {
     machine::report(&frame.done());
 }
 
-fn signal_name(signal: i32) -> &'static str {
+pub(crate) fn signal_name(signal: i32) -> &'static str {
     match signal {
         libc::SIGSEGV => "SIGSEGV, memory that is not there",
         libc::SIGBUS => "SIGBUS, memory that is not there",
@@ -157,52 +169,115 @@ pub fn nondeterministic<R>(work: impl FnOnce() -> R) -> R {
     machine::outside(work)
 }
 
+/// What a note is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// An operation begins.
+    Call,
+    /// An operation ends.
+    Return,
+    /// Anything else.
+    Other,
+}
+
 /// Records something for the report of the run. Outside a simulation, nothing.
 pub fn note(bytes: &[u8]) {
+    note_about(About::Other, bytes);
+}
+
+/// As [`note`], as an event of this kind.
+pub fn note_about(about: About, bytes: &[u8]) {
     if !machine::in_program() {
         return;
     }
+    let kind = match about {
+        About::Call => Happening::Call,
+        About::Return => Happening::Return,
+        About::Other => Happening::Note,
+    };
     let (node, at) = enter(|kernel| {
         let node = kernel.here();
-        kernel.record(Happening::Note, node, node, digest(bytes));
+        let text = |_: &Kernel| String::from_utf8_lossy(bytes).into_owned();
+        kernel.record_text(kind, node, node, digest(bytes), text);
         (node, kernel.now)
     });
     tell(Told::Note { node, at, bytes });
 }
 
-/// One run of a world: a function of the seed, the faults and the overridden draws.
-pub fn run(
-    world: &World,
-    seed: Seed,
-    faults: &[(Time, Fault)],
-    overrides: &BTreeMap<DrawAddress, Override>,
-) -> Report {
-    run_under(world, seed, &mut Plan::new(faults), overrides)
+/// Adds a line to the log of the run, with the virtual time and the node: for loggers that are no
+/// part of the program. Making the text takes nothing of the program's memory, and the line is no
+/// event: a run with it and a run without it are one and the same. False outside a simulation,
+/// where nothing happens.
+pub fn log(text: impl FnOnce() -> String) -> bool {
+    if !machine::in_program() {
+        return false;
+    }
+    let (node, at) = enter(|kernel| (kernel.here(), kernel.now));
+    machine::outside(|| tell(Told::Log { node, at, text: &text() }));
+    true
 }
 
-/// One run of a world under somebody who strikes. The nemesis strikes in the run's process: what it
-/// learns there stays there, but for the effects that it counts.
-pub fn run_under(
-    world: &World,
-    seed: Seed,
-    nemesis: &mut dyn Nemesis,
-    overrides: &BTreeMap<DrawAddress, Override>,
-) -> Report {
-    let mut report = empty_report(world, seed);
-    if let Some(wrong) = check(world) {
+/// The turn that the run has taken ([`Course::fork`], [`futures`]), counted from zero, for the
+/// workload; `None`: it has not.
+pub fn turn() -> Option<usize> {
+    if machine::in_program() { enter(|kernel| kernel.turn) } else { None }
+}
+
+/// One run of a world under somebody who strikes: a function of the world, the course and what the
+/// nemesis does. The nemesis strikes in the run's process: what it learns there stays there, but
+/// for the effects that it counts.
+pub fn run(world: &World, course: &Course, nemesis: &mut dyn Nemesis) -> Report {
+    let mut report = empty_report(world, course.seed);
+    if let Some(wrong) = prepare(world) {
         report.failures.push(Failure::Setup(wrong));
         return report;
+    }
+    let forks = course.fork.as_slice();
+    match machine::fork(POOL, || child(world, course, nemesis, forks, 1)) {
+        Ok(child) => read(&mut report, world, &child.wait()),
+        Err(error) => report.failures.push(Failure::Setup(format!("cannot fork: {error}"))),
+    }
+    if !report.waiting.is_empty() {
+        crate::waits::prepare();
+    }
+    report
+}
+
+/// Several futures of one run, which take another turn at the same event: the past is run once, in
+/// a process that is forked there for each of them, so many at a time. Each is what [`run`] makes
+/// of a course with that fork.
+pub fn futures(
+    world: &World,
+    course: &Course,
+    nemesis: &mut dyn Nemesis,
+    forks: &[Fork],
+    jobs: usize,
+) -> Vec<Report> {
+    let failed = |wrong: String| {
+        let mut report = empty_report(world, course.seed);
+        report.failures.push(Failure::Setup(wrong));
+        vec![report; forks.len()]
+    };
+    if let Some(wrong) = prepare(world) {
+        return failed(wrong);
+    }
+    match machine::fork(POOL, || child(world, course, nemesis, forks, jobs.max(1))) {
+        Ok(child) => read_futures(world, course.seed, &child.wait(), forks.len()),
+        Err(error) => failed(format!("cannot fork: {error}")),
+    }
+}
+
+/// What is wrong with the world or the machine; if nothing is, the process can be forked.
+fn prepare(world: &World) -> Option<String> {
+    if let Some(wrong) = check(world) {
+        return Some(wrong);
     }
     EXECUTABLE.get_or_init(|| {
         let path = std::env::current_exe().ok()?;
         Some(path.to_string_lossy().into_owned())
     });
     watch_panics();
-    match machine::fork(POOL, || child(world, seed, nemesis, overrides)) {
-        Ok(child) => read(&mut report, &child.wait()),
-        Err(error) => report.failures.push(Failure::Setup(format!("cannot fork: {error}"))),
-    }
-    report
+    None
 }
 
 /// What is wrong with a world, or with the machine under it.
@@ -223,41 +298,20 @@ fn check(world: &World) -> Option<String> {
     None
 }
 
-fn empty_report(world: &World, seed: Seed) -> Report {
-    let node = |name: &str| NodeReport { name: name.to_owned(), ..NodeReport::default() };
-    Report {
-        seed,
-        hash: 0,
-        events: 0,
-        ended: Ended::Stopped,
-        at: Time::ZERO,
-        nodes: world.nodes().map(|spec| node(&spec.name)).collect(),
-        notes: Vec::new(),
-        failures: Vec::new(),
-        effects: Vec::new(),
-        tally: Tally::default(),
-        deliveries: 0,
-        calls: 0,
-        switches: 0,
-        nondeterministic: 0,
-        stray: Vec::new(),
-        isolation: Isolation::default(),
-    }
-}
-
 /// The whole life of a run's process.
-fn child(
-    world: &World,
-    seed: Seed,
-    nemesis: &mut dyn Nemesis,
-    overrides: &BTreeMap<DrawAddress, Override>,
-) {
-    let limits = world.limits;
-    let bounds = Bounds { seconds: limits.seconds, memory: limits.memory, spin: limits.spin };
-    machine::bound(&bounds);
+fn child(world: &World, course: &Course, nemesis: &mut dyn Nemesis, forks: &[Fork], jobs: usize) {
+    machine::bound(&bounds(world));
     let servers = world.servers.len();
     let (count, clients) = (world.nodes().count(), world.clients.len());
-    let draws = Draws::new(seed, servers, clients).with_overrides(overrides.clone());
+    let mut draws = Draws::new(course.seed, servers, clients);
+    draws = draws.with_overrides(course.overrides.clone());
+    draws.set_nominal(course.nominal);
+    if let Some(random) = &course.random {
+        draws.nominal_except(random.clone());
+    }
+    if course.log_draws {
+        draws.keep_log();
+    }
     let wire = Wire::new(servers, clients, world.link);
     let nodes = world.nodes().enumerate().map(|(index, spec)| {
         let mut node = Node::new(spec.name.clone(), index, spec.folder.clone());
@@ -271,6 +325,10 @@ fn child(
         node
     });
     let mut kernel = Kernel::new(draws, wire, nodes.collect(), servers);
+    kernel.trace = Trace::new(course.seed.0, servers, course.recording);
+    if let Some(only) = &course.only {
+        kernel.trace.let_in_only(only);
+    }
     for node in 0..count {
         kernel.restart(Place(node));
     }
@@ -278,29 +336,92 @@ fn child(
     machine::install(kernel);
     let mains = world.nodes().map(|spec| spec.main.clone()).collect();
     assert!(MAINS.set(mains).is_ok(), "one run a process");
-    let [system_calls, time_stamps] = machine::arm();
+    let (system_calls, time_stamps) = machine::arm();
     let mut frame = Writer::frame(ARMED);
     frame.number(machine::has_fixed_addresses().into());
-    frame.number(system_calls.into()).number(time_stamps.into());
+    frame.number(system_calls as u64).number(time_stamps.into());
     machine::report(&frame.done());
-    let ended = drive(world, nemesis);
-    finish(ended, nemesis);
+    let after = forks.first().map(|fork| fork.after);
+    let mut ended = drive(world, course, nemesis, after);
+    if let (None, Some(_)) = (ended, after) {
+        let which = if let [_] = forks { 0 } else { branch(world, forks.len(), jobs) };
+        take_turn(which, &forks[which], nemesis);
+        ended = drive(world, course, nemesis, None);
+    }
+    if ended == Some(Ended::Stuck) && clients > 0 {
+        crate::waits::tell(WAITING);
+    }
+    finish(ended.unwrap_or(Ended::Stopped), course, nemesis);
+}
+
+/// Forks this process for each of so many futures, so many at a time, and sends on what they
+/// report. Comes back in each of them, with its number.
+fn branch(world: &World, futures: usize, jobs: usize) -> usize {
+    machine::forget_time();
+    let all: Vec<usize> = (0..futures).collect();
+    for some in all.chunks(jobs) {
+        let mut children = Vec::new();
+        for which in some {
+            match machine::split() {
+                Ok(None) => {
+                    machine::keep_time(&bounds(world));
+                    machine::arm();
+                    return *which;
+                }
+                Ok(Some(child)) => children.push((*which, child)),
+                Err(error) => stopped(Stop::Bug(format!("cannot fork: {error}"))),
+            }
+        }
+        for (which, child) in children {
+            let remains = child.wait();
+            let mut frame = Writer::frame(FUTURE);
+            frame.number(which as u64).number(remains.signal.map_or(0, |signal| signal as u64));
+            frame.bytes(&remains.report).bytes(&remains.stray);
+            machine::report(&frame.done());
+        }
+    }
+    machine::end_process()
+}
+
+fn bounds(world: &World) -> Bounds {
+    let limits = world.limits;
+    Bounds { seconds: limits.seconds, memory: limits.memory, spin: limits.spin }
 }
 
 /// What the host does next.
 enum Next {
     Start(NodeIndex),
-    Thread { node: NodeIndex, block: usize, environment: usize },
+    Thread {
+        node: NodeIndex,
+        block: usize,
+        environment: usize,
+    },
     Nemesis,
+    /// So many events have happened that the run takes another turn.
+    Turn,
+    /// So many events have happened that it is over.
+    Cut,
     End(Ended),
     Storm,
 }
 
-/// Runs threads and events until the run is over.
-fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
+/// Runs threads and events until the run is over, or so many events have happened that it takes
+/// another turn: then `None`.
+fn drive(
+    world: &World,
+    course: &Course,
+    nemesis: &mut dyn Nemesis,
+    turn_after: Option<u64>,
+) -> Option<Ended> {
+    let turn_after = turn_after.unwrap_or(u64::MAX);
+    let until = course.until.unwrap_or(u64::MAX);
     let limit = Time::ZERO + world.limits.horizon;
     let clients = world.servers.len()..world.nodes().count();
+    let open_until = course.open_until.unwrap_or(Time::ZERO);
     let next = |kernel: &mut Kernel| loop {
+        if turn_after.min(until) <= kernel.trace.count() {
+            return if turn_after <= until { Next::Turn } else { Next::Cut };
+        }
         if let Some(node) = kernel.starts.pop_front() {
             return Next::Start(node);
         }
@@ -310,7 +431,8 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
             return Next::Thread { node, block, environment };
         }
         let over = |node: NodeIndex| kernel.nodes[node].power != Power::Running;
-        if !clients.is_empty() && clients.clone().all(over) {
+        let may_end = open_until <= kernel.now || kernel.queue.is_empty();
+        if !clients.is_empty() && may_end && clients.clone().all(over) {
             return Next::End(Ended::Finished);
         }
         if kernel.steps > world.limits.events {
@@ -328,6 +450,8 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
     };
     loop {
         match enter(next) {
+            Next::Turn => return None,
+            Next::Cut => return Some(Ended::Cut),
             Next::Start(node) => start(world, node),
             Next::Thread { node, block, environment } => {
                 let (ended, moved) = machine::resume(block, environment);
@@ -343,10 +467,27 @@ fn drive(world: &World, nemesis: &mut dyn Nemesis) -> Ended {
                     kernel.queue.push(at, Event::Nemesis);
                 }
             }),
-            Next::End(ended) => return ended,
-            Next::Storm => stopped(Stop::Storm),
+            Next::End(ended) => return Some(ended),
+            Next::Storm => {
+                let (at, node) =
+                    enter(|kernel| (kernel.now, kernel.nodes[kernel.here()].name.clone()));
+                stopped(Stop::Storm(world.limits.events, at, node));
+            }
         }
     }
+}
+
+/// The run takes another turn: all that comes is drawn anew.
+fn take_turn(which: usize, fork: &Fork, nemesis: &mut dyn Nemesis) {
+    enter(|kernel| {
+        kernel.draws.reseed(fork.seed);
+        kernel.turn = Some(which);
+        if let Some(faults) = &fork.faults {
+            nemesis.replan(&faults(kernel.now));
+            // It looks at its new plan at once, and at the old one's instants in vain.
+            kernel.queue.push(kernel.now, Event::Nemesis);
+        }
+    });
 }
 
 /// Makes the main thread of a node.
@@ -392,7 +533,8 @@ fn set_hook() {
         let place = info.location().map(|at| format!(" ({at})")).unwrap_or_default();
         let (node, at, excused) = enter(|kernel| {
             let node = kernel.here();
-            kernel.record(Happening::Panic, node, node, digest(message.as_bytes()));
+            let text = |_: &Kernel| format!("{message}{place}");
+            kernel.record_text(Happening::Panic, node, node, digest(message.as_bytes()), text);
             (node, kernel.now, kernel.is_excused(node))
         });
         tell(Told::Panic { node, at, message: &format!("{message}{place}"), excused });
@@ -401,19 +543,30 @@ fn set_hook() {
 }
 
 /// Tells how the run ended, and ends its process.
-fn finish(ended: Ended, nemesis: &dyn Nemesis) -> ! {
+fn finish(ended: Ended, course: &Course, nemesis: &dyn Nemesis) -> ! {
     let frame = enter(|kernel| {
+        kernel.trace.tell();
+        if matches!(course.recording, Recording::Ring(_)) {
+            machine::report(&kernel.trace.ring());
+        }
+        if course.log_draws {
+            machine::report(&trace::write_draws(kernel.draws.log(), kernel.servers));
+        }
         let mut frame = Writer::frame(FINAL);
         let ended = match ended {
             Ended::Finished => 0,
             Ended::Horizon => 1,
             Ended::Stuck => 2,
             Ended::Stopped => 3,
+            Ended::Cut => 4,
         };
         frame.number(kernel.trace.hash()).number(kernel.trace.count()).number(ended);
         frame.number(kernel.now.as_nanos());
         frame.number(kernel.deliveries).number(kernel.calls).number(kernel.switches);
         frame.number(kernel.escapes);
+        for count in kernel.packets {
+            frame.number(count);
+        }
         for word in tally_words(kernel.wire.tally()) {
             frame.number(word);
         }
@@ -435,120 +588,4 @@ fn tally_words(tally: &Tally) -> [u64; 12] {
         lost, duplicated, reordered, clogged, swizzled, cut, burst, lagged, throttled, corrupted,
         flapped, stretched,
     ]
-}
-
-/// Puts what a child left into the report.
-fn read(report: &mut Report, remains: &Remains) {
-    let mut rest = remains.report.as_slice();
-    let mut complete = false;
-    while let Some((kind, mut frame)) = Reader::frame(&mut rest) {
-        match kind {
-            OUTPUT | PANIC | NOTE | EXIT => read_told(report, kind, &mut frame),
-            STOP => {
-                complete = true;
-                read_stop(report, &mut frame);
-            }
-            ARMED => {
-                report.isolation = Isolation {
-                    fixed_addresses: frame.number() == 1,
-                    system_calls: frame.number() == 1,
-                    time_stamps: frame.number() == 1,
-                };
-            }
-            FINAL => {
-                complete = true;
-                read_final(report, &mut frame);
-            }
-            _ => {}
-        }
-    }
-    report.stray.clone_from(&remains.stray);
-    if !complete {
-        let signal = remains.signal.map_or("it ended without a report", signal_name);
-        let failure =
-            Failure::Signal { node: String::new(), at: report.at, signal: signal.to_owned() };
-        report.failures.push(failure);
-    }
-}
-
-fn name_of(report: &Report, node: usize) -> String {
-    report.nodes.get(node).map(|node| node.name.clone()).unwrap_or_default()
-}
-
-fn read_told(report: &mut Report, kind: u8, frame: &mut Reader<'_>) {
-    let (node, at, number) = (frame.number() as usize, frame.time(), frame.number());
-    let bytes = frame.bytes().to_vec();
-    report.at = at;
-    let name = name_of(report, node);
-    let Some(one) = report.nodes.get_mut(node) else { return };
-    // A program that stops because its disk failed does what it should.
-    let excused = number >> 32 == 1;
-    match kind {
-        OUTPUT => one.printed.push(Printed { at, is_error: number == 2, bytes }),
-        NOTE => report.notes.push(Note { at, node, bytes }),
-        PANIC if excused => {}
-        PANIC => {
-            let message = String::from_utf8_lossy(&bytes).into_owned();
-            report.failures.push(Failure::Panic { node: name, at, message });
-        }
-        _ => {
-            let code = number as u32 as i32;
-            one.exits.push((at, code));
-            let hungry = one.output().contains("memory allocation of");
-            if excused {
-                return;
-            }
-            if code == 128 + libc::SIGABRT && hungry {
-                report.failures.push(Failure::Memory { node: name, at });
-            } else if code != 0 {
-                report.failures.push(Failure::Exit { node: name, at, code });
-            }
-        }
-    }
-}
-
-fn read_stop(report: &mut Report, frame: &mut Reader<'_>) {
-    let (node, at, number) = (frame.number() as usize, frame.time(), frame.number());
-    let (text, stack) = (frame.text(), frame.text());
-    let node = name_of(report, node);
-    report.at = report.at.max(at);
-    report.failures.push(match number {
-        1 => Failure::Spin { node, at, stack },
-        2 => Failure::Time { node, at, stack },
-        3 => Failure::Unsupported { node, at, call: text, stack },
-        4 => Failure::Storm { at: report.at },
-        6 => Failure::Signal { node, at, signal: text },
-        _ => Failure::Bug(text),
-    });
-}
-
-fn read_final(report: &mut Report, frame: &mut Reader<'_>) {
-    report.hash = frame.number();
-    report.events = frame.number();
-    report.ended = match frame.number() {
-        0 => Ended::Finished,
-        1 => Ended::Horizon,
-        2 => Ended::Stuck,
-        _ => Ended::Stopped,
-    };
-    report.at = frame.time();
-    report.deliveries = frame.number();
-    report.calls = frame.number();
-    report.switches = frame.number();
-    report.nondeterministic = frame.number();
-    report.tally = Tally {
-        lost: frame.number(),
-        duplicated: frame.number(),
-        reordered: frame.number(),
-        clogged: frame.number(),
-        swizzled: frame.number(),
-        cut: frame.number(),
-        burst: frame.number(),
-        lagged: frame.number(),
-        throttled: frame.number(),
-        corrupted: frame.number(),
-        flapped: frame.number(),
-        stretched: frame.number(),
-    };
-    report.effects = (0..frame.number()).map(|_| frame.number()).collect();
 }

@@ -329,6 +329,9 @@ impl Kernel {
         self.objects[accepted].nonblocking = flags & libc::SOCK_NONBLOCK != 0;
         let descriptor = self.make_descriptor(accepted);
         self.objects[accepted].refs -= 1;
+        if let Some((connection, side)) = self.side(accepted) {
+            self.connection_event(connection, side, "accepts");
+        }
         Ok((descriptor, self.name(descriptor, true).unwrap_or(Name::Unix(Vec::new()))))
     }
 
@@ -367,6 +370,7 @@ impl Kernel {
         let socket = self.socket_of(object)?;
         (socket.local, socket.peer, socket.error) = (local, target, None);
         socket.stage = Stage::Connecting { connection };
+        self.connection_event(connection, 0, "connects to");
         self.open_connection(connection, object);
         Err(libc::EINPROGRESS)
     }

@@ -2,6 +2,7 @@
 
 use crate::fd::total;
 use crate::kernel::{Errno, Event, Kernel};
+use crate::packet::Meets;
 use crate::tcp::{DATA_TIMEOUT, Segment};
 use std::io::{IoSlice, IoSliceMut};
 
@@ -112,8 +113,11 @@ impl Kernel {
         }
         let [to, from] = self.ends(index, side);
         // One that is lost is asked for again (the zero-window probe).
-        let after = self.fate_of_segment(from, to, 1);
-        let at = self.now + after.unwrap_or(DATA_TIMEOUT);
+        let after = match self.packet_leaves(from, to, 1, "there is room again") {
+            Meets::Way { after, .. } => after,
+            Meets::Loss => DATA_TIMEOUT,
+        };
+        let at = self.now + after;
         self.queue.push(at, Event::Window { connection: index, generation, side });
     }
 

@@ -11,11 +11,12 @@
 //! and there is no congestion window.
 
 use crate::fd::Kind;
-use crate::kernel::{Errno, Event, Kernel, LOOPBACK, NodeIndex};
+use crate::kernel::{Errno, Event, Kernel, NodeIndex};
 use crate::node::Power;
+use crate::packet::Meets;
 use crate::socket::Stage;
-use crate::trace::{Happening, digest};
-use seedfall_sim::{Duration, Fate, Network, Site, Time};
+use crate::trace::Happening;
+use seedfall_sim::{Duration, Time};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -63,11 +64,17 @@ pub(crate) struct Side {
     /// The other side sends no more.
     pub(crate) ended: bool,
     /// What was sent and has not arrived.
-    flight: VecDeque<Segment>,
+    pub(crate) flight: VecDeque<Segment>,
     /// The bytes in it.
     pub(crate) flying: usize,
     /// How many of its segments are under way; the others wait.
-    sent: usize,
+    pub(crate) sent: usize,
+    /// Under which numbers of the link those left.
+    nths: VecDeque<u64>,
+    /// How many of its segments have left at least once.
+    pub(crate) tried: usize,
+    /// The bytes that arrived before it.
+    pub(crate) offset: u64,
     /// Counts the losses: arrivals of what was sent before one are void.
     epoch: u32,
     /// The first segment was lost, and is to be sent again.
@@ -97,6 +104,9 @@ impl Side {
             flight: VecDeque::new(),
             flying: 0,
             sent: 0,
+            nths: VecDeque::new(),
+            tried: 0,
+            offset: 0,
             epoch: 0,
             stalled: false,
             lost: false,
@@ -111,6 +121,7 @@ impl Side {
     fn ground(&mut self) {
         self.flight.clear();
         (self.flying, self.sent, self.stalled, self.lost) = (0, 0, false, false);
+        self.tried = 0;
         self.epoch += 1;
     }
 }
@@ -186,12 +197,12 @@ impl Kernel {
     /// Sends what waits, up to the first segment that is lost.
     fn transmit(&mut self, index: usize, side: usize) {
         loop {
-            let [from, to] = self.ends(index, side);
             let sender = &self.connections[index].sides[side];
-            let Some(segment) = sender.flight.get(sender.sent) else { return };
-            let what = segment_number(segment);
+            if sender.flight.len() <= sender.sent {
+                return;
+            }
             let earliest = sender.last + Duration::nanos(1);
-            let Some(after) = self.fate_of_segment(from, to, what) else {
+            let Meets::Way { nth, after } = self.segment_leaves(index, side) else {
                 // If others are under way, the time-out begins when they have arrived.
                 if self.connections[index].sides[side].sent == 0 {
                     self.lose(index, side);
@@ -205,31 +216,9 @@ impl Kernel {
             let sender = &mut self.connections[index].sides[side];
             sender.last = at;
             sender.sent += 1;
+            sender.nths.push_back(nth);
             let epoch = sender.epoch;
             self.queue.push(at, Event::Segment { connection: index, generation, side, epoch });
-        }
-    }
-
-    /// How long a segment takes; `None`: it is lost.
-    pub(crate) fn fate_of_segment(
-        &mut self,
-        from: NodeIndex,
-        to: NodeIndex,
-        what: u64,
-    ) -> Option<Duration> {
-        if from == to {
-            return Some(LOOPBACK);
-        }
-        let (sender, receiver) = (self.address(from), self.address(to));
-        let draw = self.draws.draw(Site::Link(sender, receiver));
-        match self.wire.fate(self.now, sender, receiver, draw) {
-            // TCP drops the second copy.
-            Fate::Deliver(after) | Fate::Duplicate(after, _) => Some(after),
-            // A checksum that is wrong is a loss.
-            Fate::Drop(_) | Fate::Corrupt(..) => {
-                self.record(Happening::Lost, from, to, what);
-                None
-            }
         }
     }
 
@@ -246,6 +235,8 @@ impl Kernel {
             self.knock_again(index, side);
             return;
         }
+        // What was behind it comes too early, and is sent again as well.
+        self.drop_under_way(index, side);
         let generation = self.connections[index].generation;
         let sender = &mut self.connections[index].sides[side];
         let Some(segment) = sender.flight.front() else { return };
@@ -263,8 +254,17 @@ impl Kernel {
         self.queue.push(at, Event::Retransmit { connection: index, generation, side, epoch });
     }
 
+    /// What a side has under way arrives nowhere.
+    fn drop_under_way(&mut self, index: usize, side: usize) {
+        let [from, to] = self.ends(index, side);
+        for nth in std::mem::take(&mut self.connections[index].sides[side].nths) {
+            self.packet_lost(from, to, nth);
+        }
+    }
+
     /// A side forgets what is in flight, and a handshake that it had begun.
     fn ground(&mut self, index: usize, side: usize) {
+        self.drop_under_way(index, side);
         self.connections[index].sides[side].ground();
         if side == 1 {
             self.end_handshake(index);
@@ -280,6 +280,7 @@ impl Kernel {
             let [client, server] = &mut self.connections[index].sides;
             server.life = None;
             client.flight.push_front(Segment::Syn);
+            client.tried += 1;
             self.lose(index, 0);
         }
     }
@@ -354,12 +355,11 @@ impl Kernel {
             return;
         }
         let [from, to] = self.ends(index, side);
-        let cut = from != to && {
-            let (sender, receiver) = (self.address(from), self.address(to));
-            self.wire.admit(self.now, sender, receiver).is_err()
-        };
-        if cut || self.nodes[to].power == Power::Off {
-            self.record(Happening::Lost, from, to, 0);
+        let sender = &mut self.connections[index].sides[side];
+        let Some(nth) = sender.nths.pop_front() else { return };
+        let Some(digest) = sender.flight.front().map(Segment::digest) else { return };
+        let arrival = self.event(Happening::Deliver, to, from, nth, digest);
+        if !self.packet_arrives(from, to, &arrival) {
             self.lose(index, side);
             return;
         }
@@ -379,10 +379,10 @@ impl Kernel {
         }
         if let Segment::Data(bytes) = &segment {
             sender.flying -= bytes.len();
+            sender.offset += bytes.len() as u64;
         }
+        sender.tried -= 1;
         let lost = sender.sent == 0 && sender.lost;
-        self.deliveries += 1;
-        self.record(Happening::Segment, to, from, segment_digest(&segment));
         self.take_segment(index, side, segment);
         if lost && self.connections[index].generation == generation {
             self.lose(index, side);
@@ -444,6 +444,7 @@ impl Kernel {
             // Its queue is full: as Linux does, it says nothing, and the client tries again.
             let client = &mut self.connections[index].sides[0];
             client.flight.push_front(Segment::Syn);
+            client.tried += 1;
             self.lose(index, 0);
             return;
         }
@@ -476,29 +477,25 @@ impl Kernel {
     /// Tells a side that the other is gone; the wire may lose it.
     fn send_reset(&mut self, index: usize, side: usize) {
         let [to, from] = self.ends(index, side);
-        if let Some(after) = self.fate_of_segment(from, to, 0) {
+        if let Meets::Way { nth, after } = self.packet_leaves(from, to, 0, "RST") {
             let generation = self.connections[index].generation;
             // Behind what was sent before.
             let last = self.connections[index].sides[1 - side].last + Duration::nanos(1);
             let at = (self.now + after).max(last);
-            self.queue.push(at, Event::Reset { connection: index, generation, side });
+            self.queue.push(at, Event::Reset { connection: index, generation, side, nth });
         }
     }
 
     /// A side hears that the other is gone.
-    pub(crate) fn reset_arrives(&mut self, index: usize, generation: u32, side: usize) {
+    pub(crate) fn reset_arrives(&mut self, index: usize, generation: u32, side: usize, nth: u64) {
         if self.connections[index].generation != generation {
             return;
         }
         let [to, from] = self.ends(index, side);
-        let (address, peer) = (self.address(to), self.address(from));
-        if self.nodes[to].power == Power::Off
-            || to != from && self.wire.admit(self.now, peer, address).is_err()
-        {
+        let arrival = self.event(Happening::Deliver, to, from, nth, 0);
+        if !self.packet_arrives(from, to, &arrival) {
             return;
         }
-        self.deliveries += 1;
-        self.record(Happening::Reset, to, from, 0);
         let knocking = matches!(self.connections[index].sides[side].object, Some(object)
             if matches!(self.stage(object), Some(Stage::Connecting { .. })));
         self.fail(index, side, if knocking { libc::ECONNREFUSED } else { libc::ECONNRESET });
@@ -507,6 +504,15 @@ impl Kernel {
     /// A side is over, and its socket says why.
     pub(crate) fn fail(&mut self, index: usize, side: usize, error: Errno) {
         self.ground(index, side);
+        self.connection_event(
+            index,
+            side,
+            match error {
+                libc::ECONNREFUSED => "is refused by",
+                libc::ETIMEDOUT => "gives up on",
+                _ => "is reset by",
+            },
+        );
         let failed = &mut self.connections[index].sides[side];
         failed.ended = true;
         failed.shut = true;
@@ -519,6 +525,9 @@ impl Kernel {
     /// A program is done with a side. `abort`: it leaves unread what the other has sent, which is
     /// told. `silent`: its machine is gone, and says nothing.
     pub(crate) fn close_side(&mut self, index: usize, side: usize, abort: bool, silent: bool) {
+        if !silent {
+            self.connection_event(index, side, "closes to");
+        }
         let closed = &mut self.connections[index].sides[side];
         closed.object = None;
         if silent {
@@ -569,24 +578,5 @@ impl Kernel {
             },
             _ => None,
         }
-    }
-}
-
-/// What kind of segment it is, as it enters the hash.
-fn segment_number(segment: &Segment) -> u64 {
-    match segment {
-        Segment::Data(_) => 1,
-        Segment::Syn => 2,
-        Segment::SynAck => 3,
-        Segment::Ack => 4,
-        Segment::Fin => 5,
-    }
-}
-
-/// What is hashed of a segment that arrives.
-fn segment_digest(segment: &Segment) -> u64 {
-    match segment {
-        Segment::Data(bytes) => digest(bytes),
-        other => segment_number(other),
     }
 }

@@ -1,10 +1,9 @@
 //! UDP: each datagram meets a fate of its own, and one that is lost is lost.
 
 use crate::fd::total;
-use crate::kernel::{Errno, Event, Kernel, LOOPBACK, NodeIndex};
-use crate::node::Power;
-use crate::trace::{Happening, digest};
-use seedfall_sim::{Duration, Fate, Network, Site};
+use crate::kernel::{Errno, Event, Kernel, NodeIndex};
+use crate::trace::{Detail, Happening, digest};
+use seedfall_sim::{Duration, Fate};
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
@@ -25,6 +24,8 @@ pub(crate) struct Datagram {
     pub(crate) source: SocketAddr,
     /// To which.
     pub(crate) target: SocketAddr,
+    /// Its number on the link.
+    pub(crate) nth: u64,
     /// What it says. `None`: nobody listened at `source`, which is told to who sent it.
     pub(crate) bytes: Option<Vec<u8>>,
 }
@@ -107,45 +108,43 @@ impl Kernel {
         let count = bytes.len();
         let from = self.here();
         let to = self.node_at(target.ip()).ok_or(libc::ENETUNREACH)?;
-        self.send_out(Datagram { from, to, source, target, bytes: Some(bytes) });
+        self.send_out(Datagram { from, to, source, target, nth: 0, bytes: Some(bytes) });
         Ok(count)
     }
 
     /// A datagram meets its fate.
-    fn send_out(&mut self, datagram: Datagram) {
+    fn send_out(&mut self, mut datagram: Datagram) {
         let (from, to) = (datagram.from, datagram.to);
+        let (nth, fate) = self.packet_fate(from, to);
+        datagram.nth = nth;
+        let size = datagram.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64 + 1);
+        let event = self.event(Happening::Send, from, to, nth, size);
+        self.trace.record(event, || match &datagram.bytes {
+            Some(bytes) => Detail::Datagram(bytes),
+            None => Detail::Text("nobody listens there".to_owned()),
+        });
+        self.packet_meets(from, to, nth, &fate);
         let arrive = |kernel: &mut Self, after: Duration, datagram: Datagram| {
             kernel.queue.push(kernel.now + after, Event::Datagram(Box::new(datagram)));
         };
-        if from == to {
-            return arrive(self, LOOPBACK, datagram);
-        }
-        let (sender, receiver) = (self.address(from), self.address(to));
-        let draw = self.draws.draw(Site::Link(sender, receiver));
-        match self.wire.fate(self.now, sender, receiver, draw) {
+        match fate {
             Fate::Deliver(after) => arrive(self, after, datagram),
             Fate::Duplicate(after, again) => {
                 arrive(self, after, datagram.clone());
                 arrive(self, again, datagram);
             }
-            // A checksum that is wrong is a loss.
-            Fate::Drop(_) | Fate::Corrupt(..) => {
-                self.record(Happening::Lost, from, to, 0);
-            }
+            Fate::Drop(_) | Fate::Corrupt(..) => {}
         }
     }
 
     /// A datagram is there.
     pub(crate) fn datagram_arrives(&mut self, datagram: Datagram) {
-        let Datagram { from, to, source, target, bytes } = datagram;
-        let (sender, receiver) = (self.address(from), self.address(to));
-        let cut = from != to && self.wire.admit(self.now, sender, receiver).is_err();
-        if cut || self.nodes[to].power == Power::Off {
-            return self.record(Happening::Lost, from, to, 0);
-        }
-        self.deliveries += 1;
+        let Datagram { from, to, source, target, nth, bytes } = datagram;
         let what = bytes.as_deref().map_or(0, digest);
-        self.record(Happening::Datagram, to, from, what);
+        let arrival = self.event(Happening::Deliver, to, from, nth, what);
+        if !self.packet_arrives(from, to, &arrival) {
+            return;
+        }
         let object = self.nodes[to].bound(true, target.ip(), target.port());
         let Some(bytes) = bytes else {
             // Nobody was there: a connected socket is told, as ICMP does.
@@ -156,15 +155,15 @@ impl Kernel {
             return;
         };
         let Some(object) = object else {
-            let answer =
-                Datagram { from: to, to: from, source: target, target: source, bytes: None };
-            return self.send_out(answer);
+            let (source, target, bytes) = (target, source, None);
+            return self.send_out(Datagram { from: to, to: from, source, target, nth, bytes });
         };
         let Ok(socket) = self.socket_of(object) else { return };
         let stranger = socket.peer.port() != 0 && socket.peer != source;
         let Some(mailbox) = socket.mailbox.as_mut().filter(|_| !stranger) else { return };
         if mailbox.bytes + bytes.len() > ROOM {
-            return self.record(Happening::Lost, from, to, 0);
+            let full = |_: &Self| "ignored: its socket is full".to_owned();
+            return self.record_text(Happening::Ignore, to, from, 0, full);
         }
         mailbox.bytes += bytes.len();
         mailbox.waiting.push_back((source, bytes));

@@ -1,9 +1,12 @@
 //! The world as its user describes it: nodes with their programs, links, faults, limits.
 
-use crate::faults::{Fault, Place};
+use crate::course::{Course, Fork};
+use crate::faults::{Fault, Place, Plan};
 use crate::report::Report;
 use seedfall_net::{Delay, Disturbance, LinkModel, Order, Partition};
-use seedfall_sim::{Address, ClientId, DrawAddress, Duration, NodeId, Override, Seed, Time};
+use seedfall_sim::{
+    Address, ClientId, DrawAddress, Duration, NodeId, Override, Recording, Seed, Time,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -125,9 +128,8 @@ impl World {
 #[derive(Clone)]
 pub struct Simulation {
     pub(crate) world: World,
-    seed: Seed,
+    course: Course,
     faults: Vec<(Time, Fault)>,
-    overrides: BTreeMap<DrawAddress, Override>,
     runtime: Option<Runtime>,
 }
 
@@ -135,7 +137,7 @@ impl fmt::Debug for Simulation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Simulation")
             .field("world", &self.world)
-            .field("seed", &self.seed)
+            .field("course", &self.course)
             .field("faults", &self.faults)
             .finish_non_exhaustive()
     }
@@ -149,9 +151,8 @@ impl Simulation {
         let (servers, clients) = (Vec::new(), Vec::new());
         Self {
             world: World { servers, clients, link, limits: Limits::USUAL },
-            seed: Seed(seed),
+            course: Course::of(Seed(seed)),
             faults: Vec::new(),
-            overrides: BTreeMap::new(),
             runtime: None,
         }
     }
@@ -317,13 +318,25 @@ impl Simulation {
 
     /// Draws that are decided otherwise than by the seed.
     pub fn overrides(mut self, overrides: BTreeMap<DrawAddress, Override>) -> Self {
-        self.overrides = overrides;
+        self.course.overrides = overrides;
         self
     }
 
     /// The same run from another seed.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Seed(seed);
+        self.course.seed = Seed(seed);
+        self
+    }
+
+    /// Everything that decides the run beside the world and the faults, and how much of it to keep.
+    pub fn course(mut self, course: Course) -> Self {
+        self.course = course;
+        self
+    }
+
+    /// How much of the run to keep.
+    pub fn recording(mut self, recording: Recording) -> Self {
+        self.course.recording = recording;
         self
     }
 
@@ -332,9 +345,14 @@ impl Simulation {
         &self.world
     }
 
+    /// Several futures of it ([`futures`](crate::futures)).
+    pub fn futures(&self, forks: &[Fork], jobs: usize) -> Vec<Report> {
+        crate::run::futures(&self.world, &self.course, &mut Plan::new(&self.faults), forks, jobs)
+    }
+
     /// Runs it, in a process of its own.
     pub fn run(&self) -> Report {
-        crate::run::run(&self.world, self.seed, &self.faults, &self.overrides)
+        crate::run::run(&self.world, &self.course, &mut Plan::new(&self.faults))
     }
 }
 

@@ -239,9 +239,10 @@ fn names(event: &Event, draw: DrawAddress) -> bool {
         }
         (Kind::Timer, Site::Node(node))
         | (Kind::Crash | Kind::Start, Site::Disk(node))
+        | (Kind::Switch, Site::Thread(node))
         | (Kind::Lie, Site::Lie(node))
         | (Kind::Ignore, Site::Twin(node)) => event.actor.node() == Some(node),
-        (Kind::Request, Site::Client(client)) => event.actor.client() == Some(client),
+        (Kind::Request | Kind::Call, Site::Client(client)) => event.actor.client() == Some(client),
         _ => false,
     }
 }

@@ -66,6 +66,8 @@ pub struct Explanation {
     pub faults: Vec<Planned>,
     /// The run, told.
     pub story: Vec<Told>,
+    /// What programs printed and logged; nothing of protocols.
+    pub printed: Vec<Told>,
     /// What the protocol ignored and reached, and how often.
     pub marks: Vec<(String, u64)>,
     /// At which event the failure became likely, if that was asked.
@@ -94,6 +96,8 @@ pub struct Verdict {
 pub struct Lane {
     /// `n1`, `c2`.
     pub name: String,
+    /// What the scenario calls it, where it has a name of its own; else empty.
+    pub title: String,
     /// Whether it is a client.
     pub client: bool,
 }
@@ -250,7 +254,7 @@ impl Explanation {
     ) -> Self {
         let report = &shrunk.report;
         let budget = scenario.fault_budget_of(&shrunk.trial);
-        let (lanes, events) = (lanes(&budget), happenings(report, &budget));
+        let (lanes, events) = (lanes(scenario, &budget), happenings(report, &budget));
         let mut explanation = Self {
             scenario: report.scenario.to_owned(),
             about: scenario.story().to_owned(),
@@ -269,6 +273,7 @@ impl Explanation {
             outages: outages(&events, report.ended.as_nanos()),
             faults: planned(report),
             story: shrink::story(shrunk).iter().map(|line| told(line)).collect(),
+            printed: report.printed.iter().map(|line| told(line)).collect(),
             marks: report.marks.iter().map(|(mark, n)| ((*mark).to_owned(), *n)).collect(),
             events,
             point: None,
@@ -337,10 +342,15 @@ impl Explanation {
     }
 }
 
-fn lanes(budget: &FaultBudget) -> Vec<Lane> {
+fn lanes(scenario: &dyn Runnable, budget: &FaultBudget) -> Vec<Lane> {
+    let mut titles = scenario.names().into_iter();
     let nodes = NodeId::all(budget.nodes).map(|node| (node.to_string(), false));
     let clients = (0..budget.clients as u16).map(|one| (ClientId::new(one).to_string(), true));
-    nodes.chain(clients).map(|(name, client)| Lane { name, client }).collect()
+    let lane = |(name, client)| {
+        let title = titles.next().unwrap_or_default();
+        Lane { name, title, client }
+    };
+    nodes.chain(clients).map(lane).collect()
 }
 
 fn happenings(report: &Report, budget: &FaultBudget) -> Vec<Happening> {

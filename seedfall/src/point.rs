@@ -28,9 +28,8 @@ mod cause;
 
 pub use cause::{Cause, cause};
 
-use crate::parallel;
 use crate::report::Failure;
-use crate::run::{Fork, Runnable, Trial};
+use crate::run::{self, Runnable, Trial};
 use seedfall_sim::{Address, Entry, Kind, Recording, Seed, StableHasher, Time};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -160,6 +159,12 @@ pub fn too_late(scenario: &dyn Runnable, trial: &Trial, futures: Futures) -> Opt
 /// For each step, how many events happened before it: a step begins when something arrives, a timer
 /// rings, or the nemesis acts.
 fn starts(trace: &[Entry]) -> Vec<u64> {
+    // What a program does that nothing caused that arrived: a thread of it has slept.
+    let wakes = |one: &Entry, two: &Entry| {
+        use Kind::{Call, Connect, Exit, File, Note, Output, Panic, Switch};
+        let own = matches!(two.event.kind, Connect | Exit | File | Note | Output | Panic | Switch);
+        two.event.kind == Call || own && one.event.at < two.event.at
+    };
     let begins = |kind: Kind| {
         matches!(
             kind,
@@ -176,7 +181,8 @@ fn starts(trace: &[Entry]) -> Vec<u64> {
         )
     };
     let first = [0].into_iter();
-    let later = (1..).zip(trace.iter().skip(1)).filter(|(_, entry)| begins(entry.event.kind));
+    let later = (1..).zip(trace.windows(2));
+    let later = later.filter(|(_, pair)| begins(pair[1].event.kind) || wakes(&pair[0], &pair[1]));
     first.chain(later.map(|(index, _)| index)).collect()
 }
 
@@ -260,15 +266,16 @@ impl<'a> Search<'a> {
             return *known;
         }
         let after = self.starts.get(steps).copied().unwrap_or(self.events);
-        let fails = |future: usize| {
-            let seed = Seed(StableHasher::hash(&(self.trial.seed.0, future)));
-            let (fork, fix) = (Some(Fork { after, seed }), self.fix.then_some(after));
-            let report = self.scenario.run(&Trial { fork, fix, ..self.trial.clone() });
-            report.failure().is_some_and(|broken| broken.property == self.property)
+        let futures = run::Futures {
+            after,
+            count: of,
+            seed: &|future| Seed(StableHasher::hash(&(self.trial.seed.0, future))),
+            fails: &|report| report.failure().is_some_and(|one| one.property == self.property),
+            jobs: self.futures.jobs,
         };
+        let trial = Trial { fix: self.fix.then_some(after), ..self.trial.clone() };
         // From its last event on a run has one future alone.
-        let failed =
-            if after < self.events { parallel::count(self.futures.jobs, of, &fails) } else { of };
+        let failed = if after < self.events { self.scenario.futures(&trial, &futures) } else { of };
         let chance = Chance { after, failed, of };
         self.known.insert(steps, chance);
         chance

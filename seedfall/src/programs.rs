@@ -31,21 +31,25 @@
 //! ```
 //!
 //! A run is a process of its own, forked for it. What decides it is what decides every run: the
-//! seed, the fault plan, the operations that are left out, and overridden draws. So sweeps,
-//! replays, cases and shrinking work as for a [`Scenario`](crate::Scenario); what looks at single
-//! events of the trace (`trace`, `explain`, `point`, `diff`) has nothing to look at yet.
+//! seed, the fault plan, the operations that are left out, and overridden draws. So everything
+//! that can be done with a run of a [`Scenario`](crate::Scenario) can be done with it: sweeps,
+//! replays, cases, shrinking, and what looks at single events (`trace`, `explain`, `point`,
+//! `diff`). Its events are what its programs ask of their kernel: connections and what goes over
+//! them, changes of files, what they print, and how they end.
 
 mod plan;
 mod run;
 mod session;
+mod told;
 
+pub use seedfall_kernel::log;
 pub use session::{Answer, Session};
 
 use crate::faults::Swarm;
 use crate::plan::{FaultBudget, FaultPlan};
 use crate::property::{Kind, Property};
 use crate::report::Report;
-use crate::run::{Runnable, Trial};
+use crate::run::{Futures, Runnable, Trial};
 use crate::scenario::{Expect, Expectation, Horizon};
 use crate::workload::{Generate, Invocation, OperationId};
 use seedfall_kernel::{Limits, Simulation};
@@ -267,7 +271,12 @@ where
     }
 
     fn plan_within(&self, seed: Seed, budget: &FaultBudget) -> FaultPlan {
-        plan::meaningful(self.faults.draw(seed, budget))
+        // One server alone has nobody from whom it could be parted: clients reach everybody.
+        let faults = match self.nodes.len() {
+            1 => Swarm { partitions: 0, flaps: 0, ..self.faults },
+            _ => self.faults,
+        };
+        plan::meaningful(faults.draw(seed, budget))
     }
 
     fn fewest(&self) -> usize {
@@ -277,6 +286,19 @@ where
 
     fn run(&self, trial: &Trial) -> Report {
         run::run(self, trial)
+    }
+
+    fn futures(&self, trial: &Trial, of: &Futures<'_>) -> usize {
+        run::futures(self, trial, of)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let nodes = self.nodes.iter().map(|node| node.name.to_owned());
+        nodes.chain((1..=self.clients).map(|client| format!("client{client}"))).collect()
+    }
+
+    fn prepare(&self) {
+        seedfall_kernel::fix_addresses();
     }
 
     fn alone(&self, body: &mut dyn FnMut()) {
@@ -290,8 +312,8 @@ where
     O: Serialize + 'static,
 {
     /// The world of one run: nodes, and clients with the operations that they are to ask for.
-    fn simulation(&self, seed: Seed, sessions: Vec<session::Planned<I>>) -> Simulation {
-        let mut simulation = Simulation::new(seed.0).link(self.link).limits(Limits {
+    fn simulation(&self, sessions: &[Arc<session::Planned<I>>]) -> Simulation {
+        let mut simulation = Simulation::new(0).link(self.link).limits(Limits {
             horizon: self.horizon.faults + self.horizon.settle,
             events: self.horizon.events.max(self.limits.events),
             ..self.limits
@@ -306,8 +328,8 @@ where
                 simulation = simulation.env(name, key, value);
             }
         }
-        for (index, planned) in sessions.into_iter().enumerate() {
-            let (client, planned) = (Arc::clone(&self.client), Arc::new(planned));
+        for (index, planned) in sessions.iter().enumerate() {
+            let (client, planned) = (Arc::clone(&self.client), Arc::clone(planned));
             let name = format!("client{}", index + 1);
             simulation = simulation.client_main(&name, move |_| {
                 client(Session::new(index, Arc::clone(&planned)));

@@ -12,7 +12,7 @@ mod verdict;
 
 pub use builder::Run;
 pub use pulse::{Beat, Doing, Pulse};
-pub use trial::{Call, Fork, Trial};
+pub use trial::{Call, Fork, Futures, Trial};
 pub use verdict::told;
 
 use crate::clients::simulated::SimulatedClients;
@@ -65,8 +65,26 @@ pub trait Runnable: Send + Sync {
     fn alone(&self, body: &mut dyn FnMut()) {
         body();
     }
+    /// Called once before anything is done with it in a process of its own, as commands are; it may
+    /// have the process made anew.
+    fn prepare(&self) {}
     /// Runs it once. The plan of the trial must fit the [`Runnable::fault_budget_of`] it.
     fn run(&self, trial: &Trial) -> Report;
+
+    /// How many of the futures of a run fail: after so many events everything is drawn anew, by each
+    /// of these seeds. Where a run can be taken up in its midst, the past is run once.
+    fn futures(&self, trial: &Trial, of: &Futures<'_>) -> usize {
+        let one = |index: usize| {
+            let fork = Some(Fork { after: of.after, seed: (of.seed)(index) });
+            (of.fails)(&self.run(&Trial { fork, ..trial.clone() }))
+        };
+        crate::parallel::count(of.jobs, of.count, &one)
+    }
+
+    /// What its nodes and clients are called, where they have names beside `n1` and `c1`.
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// What it assumes.
     fn model(&self) -> SystemModel {

@@ -54,6 +54,60 @@ pub enum Kind {
     Lie = 20,
     /// A node did not start: something that it had synced is damaged.
     Refuse = 21,
+    /// A client's program began an operation.
+    Call = 22,
+    /// An operation of a client's program came to an end.
+    Return = 23,
+    /// A connection was opened, accepted, refused, reset or closed; the peer is the other end.
+    Connect = 24,
+    /// A program changed its files: wrote, cut, made, renamed or removed.
+    File = 25,
+    /// A program ended by itself.
+    Exit = 26,
+    /// A program printed something.
+    Output = 27,
+    /// A thread of a program panicked.
+    Panic = 28,
+    /// One of several threads of a program was chosen.
+    Switch = 29,
+    /// A workload of programs recorded something.
+    Note = 30,
+}
+
+impl Kind {
+    /// All of them, by their numbers, which begin with one.
+    pub const ALL: [Self; 30] = [
+        Self::Start,
+        Self::Send,
+        Self::Drop,
+        Self::Duplicate,
+        Self::Deliver,
+        Self::Lost,
+        Self::Timer,
+        Self::Request,
+        Self::Asked,
+        Self::Respond,
+        Self::Answered,
+        Self::Append,
+        Self::Sync,
+        Self::Ignore,
+        Self::Reach,
+        Self::Crash,
+        Self::Pause,
+        Self::Resume,
+        Self::Fault,
+        Self::Lie,
+        Self::Refuse,
+        Self::Call,
+        Self::Return,
+        Self::Connect,
+        Self::File,
+        Self::Exit,
+        Self::Output,
+        Self::Panic,
+        Self::Switch,
+        Self::Note,
+    ];
 }
 
 /// One thing that happened.
@@ -128,7 +182,7 @@ impl Trace {
 
     /// Adds an event; `text` is asked only if it is kept.
     #[inline]
-    pub(crate) fn record(&mut self, event: Event, text: impl FnOnce() -> String) {
+    pub fn record(&mut self, event: Event, text: impl FnOnce() -> String) {
         self.fold(&event);
         if self.is_kept() {
             self.keep(event, text);
@@ -193,6 +247,15 @@ impl fmt::Display for Entry {
             Kind::Fault => "FAULT",
             Kind::Lie => "LIES",
             Kind::Refuse => "REFUSES",
+            Kind::Call => "calls",
+            Kind::Return => "returns",
+            Kind::Connect => "connect",
+            Kind::File => "file",
+            Kind::Exit => "EXITS",
+            Kind::Output => "prints",
+            Kind::Panic => "PANICS",
+            Kind::Switch => "thread",
+            Kind::Note => "notes",
         };
         write!(f, "{at:>12} {actor:>4} {verb:<7}")?;
         if peer == actor {

@@ -1,12 +1,19 @@
 //! Programs as they are, as scenarios: a register over `std::net` and `std::fs`, with threads.
 
+use seedfall::case::{Case, Replayed};
 use seedfall::checkers::models::{Register, RegisterInput as In, RegisterOutput as Out};
+use seedfall::diff::{Side, compare, neighbour};
+use seedfall::explain::Explanation;
+use seedfall::point::point;
 use seedfall::programs::{Answer, Program, Programs, Session};
-use seedfall::sim::Seed;
+use seedfall::run::{Fork, Futures};
+use seedfall::shrink::{Effort, Shrunk, shrink, story};
+use seedfall::sim::{Kind, Recording, Seed};
 use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall::testing::check_seed;
 use seedfall::{
-    Expect, FailureKind, Horizon, Runnable, Swarm, Trial, every_operation_completes, linearizable,
+    Expect, FailureKind, Horizon, Report, Runnable, Swarm, Trial, every_operation_completes,
+    linearizable,
 };
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +24,11 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Copy)]
 struct Syncs(bool);
 
-#[expect(clippy::disallowed_methods, reason = "what it calls is the simulated Linux")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it calls the simulated Linux"
+)]
 /// Keeps one number in a file, for whoever connects: `r` reads it, `w 7` writes it.
 fn server(Syncs(syncs): Syncs) {
     let old = std::fs::read_to_string("/work/value").unwrap_or_default();
@@ -30,7 +41,11 @@ fn server(Syncs(syncs): Syncs) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "what it calls is the simulated Linux")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it calls the simulated Linux"
+)]
 fn keep(new: u64, syncs: bool) -> std::io::Result<()> {
     let mut file = std::fs::File::create("/work/new")?;
     // When, is for whoever looks at the file.
@@ -117,7 +132,6 @@ fn a_program_keeps_its_properties() {
     let plan = Sweep { seeds: 0..200, keep_going: true, ..Sweep::new(all_cores()) };
     let summary = sweep(&scenario, &plan, &|_| ());
     assert_eq!(summary.meaning(&scenario), Meaning::AsExpected, "{summary:?}");
-    println!("{:?}", summary.fired);
     assert!(summary.fired.len() > 12, "{:?}", summary.fired);
     assert!(summary.fired.values().all(|(_, fired)| *fired > 0), "{:?}", summary.fired);
     assert!(summary.twice > 4 && summary.completed > 5_000, "{summary:?}");
@@ -133,8 +147,8 @@ fn a_program_that_acknowledges_too_early_is_found_and_its_run_made_small() {
     assert_eq!(failure.property, "always linearizable");
     let replayed = scenario.run(&Trial::of(failure.seed));
     assert_eq!(replayed.failure(), Some(failure), "the same run");
-    let effort = seedfall::shrink::Effort::runs(300);
-    let small = seedfall::shrink::shrink(&scenario, &Trial::of(failure.seed), &effort);
+    let effort = Effort::runs(300);
+    let small = shrink(&scenario, &Trial::of(failure.seed), &effort);
     let small = small.expect("it fails");
     assert_eq!(small.after.faults, 1, "{}", small.summary());
     assert!(small.after.operations < small.before.operations, "{}", small.summary());
@@ -189,4 +203,144 @@ fn a_scenario_of_programs_that_makes_no_sense_is_refused() {
     scenario.properties.push(seedfall::eventually("all is well", |_| true));
     let why = check_seed(&scenario, 1).expect_err("nobody sees");
     assert!(why.contains("the state of a program is not seen"), "{why}");
+}
+
+#[test]
+fn a_program_that_ends_at_once_and_a_deadlock_are_told_as_what_they_are() {
+    let why = |main: fn()| {
+        let mut scenario = register("program-broken", true);
+        scenario.faults = Swarm::NONE;
+        scenario.nodes = vec![Program::new("server", main)];
+        let report = scenario.run(&Trial::of(Seed(1)));
+        report.failure().map(|failure| (failure.kind, failure.explanation.clone()))
+    };
+    let (kind, text) = why(|| ()).expect("nobody answers");
+    assert_eq!(kind, FailureKind::Liveness);
+    assert!(text.contains("`server` ended by itself at 0.000000s, with code 0"), "{text}");
+    let deaf = || {
+        let listener = TcpListener::bind("0.0.0.0:7000").expect("the port is free");
+        let mutex = Mutex::new(());
+        let held = mutex.lock();
+        drop((mutex.lock(), held, listener));
+    };
+    let (kind, text) = why(deaf).expect("nobody answers");
+    assert_eq!(kind, FailureKind::Liveness, "{text}");
+}
+
+/// A run recorded in full.
+fn full(seed: u64) -> Trial {
+    Trial { recording: Recording::Full, log_draws: true, ..Trial::of(Seed(seed)) }
+}
+
+/// A run that loses what it acknowledged, made small.
+fn small(scenario: &Programs<In<u64>, Out<u64>>) -> Shrunk {
+    let fails = |seed: &u64| scenario.run(&Trial::of(Seed(*seed))).failed();
+    let seed = (0..200).find(fails).expect("it forgets what it acknowledged");
+    shrink(scenario, &Trial::of(Seed(seed)), &Effort::runs(600)).expect("it fails")
+}
+
+#[test]
+fn a_run_of_a_program_is_traced_and_is_the_run_that_is_not() {
+    let scenario = register("program-register", true);
+    for seed in 0..20 {
+        let (plain, kept) = (scenario.run(&Trial::of(Seed(seed))), scenario.run(&full(seed)));
+        assert_eq!((plain.hash, plain.events), (kept.hash, kept.events), "seed {seed}");
+        assert_eq!(kept.trace.len() as u64, kept.events);
+        let case = Case::of(&full(seed), &kept, "");
+        assert_eq!(case.compare(&scenario.run(&case.trial())), Replayed::Same);
+        let part = scenario.run(&Trial { until: Some(kept.events / 2), ..full(seed) });
+        assert_eq!(part.trace[..], kept.trace[..part.trace.len()], "and a part of it");
+    }
+    let report = scenario.run(&full(7));
+    let lines: Vec<String> = report.trace.iter().map(ToString::to_string).collect();
+    for words in [
+        "n1 starts",
+        "c1 calls        c1#0 ",
+        "c1 connect n1   client1:32769 connects to server:7000",
+        "c1 ->      n1   w",
+        "n1 <-      c1   w",
+        "n1 file         renames /work/new to /work/value",
+        "n1 syncs        /work/new",
+        "n1 ->      c1   ok",
+        "c1 returns      c1#",
+        "n1 FAULT        begins: ",
+        "n1 FAULT        ends: ",
+    ] {
+        assert!(lines.iter().any(|line| line.contains(words)), "{words}\n{}", lines.join("\n"));
+    }
+}
+
+#[test]
+fn a_run_of_a_program_is_told_and_explained() {
+    let scenario = register("program-register-unsynced", false);
+    let small = small(&scenario);
+    let story = story(&small).join("\n");
+    for words in ["calls", "n1 writes /work/new", "n1 crashes", "not durable", "broken: always"] {
+        assert!(story.contains(words), "{words}\n{story}");
+    }
+    let explained = Explanation::of(&scenario, &small, "replay".to_owned(), None);
+    assert_eq!(
+        (explained.lanes[0].name.as_str(), explained.lanes[0].title.as_str()),
+        ("n1", "server")
+    );
+    assert_eq!(explained.operations.len() as u64, small.after.operations);
+    assert!(explained.operations.iter().any(|one| one.broken), "the witness is marked");
+    assert!(explained.messages.iter().all(|one| one.from != one.to));
+    let arrived = explained.messages.iter().filter(|one| !one.arrivals.is_empty()).count();
+    assert_eq!(arrived as u64, small.after.delivered);
+    assert!(explained.html().contains("server"));
+}
+
+#[test]
+fn two_runs_of_a_program_are_compared() {
+    let scenario = register("program-register", true);
+    let sides = [3, 4].map(|seed| Side::of(&scenario, &full(seed)));
+    assert!(compare(&scenario, &sides[0], &sides[0]).is_none());
+    assert!(compare(&scenario, &sides[0], &sides[1]).is_some());
+    let scenario = register("program-register-unsynced", false);
+    let failing = Side::of(&scenario, &small(&scenario).trial);
+    let neighbour = neighbour(&scenario, &failing).expect("it does not fail without its crash");
+    let left = neighbour.difference.left.expect("the crash").event.kind;
+    assert!(matches!(left, Kind::Crash | Kind::Fault), "{left:?}");
+}
+
+#[test]
+fn the_futures_of_a_program_are_what_they_are_from_its_beginning() {
+    let scenario = register("program-register-unsynced", false);
+    let small = small(&scenario);
+    let trial = Trial { until: None, ..small.trial.clone() };
+    let seed = |which: usize| Seed(which as u64 + 100);
+    for after in [1, small.after.events / 2, small.after.events - 2] {
+        let alone = (0..20).filter(|which| {
+            let fork = Some(Fork { after, seed: seed(*which) });
+            scenario.run(&Trial { fork, ..trial.clone() }).failed()
+        });
+        let fails = |report: &Report| report.failed();
+        let futures = Futures { after, count: 20, seed: &seed, fails: &fails, jobs: all_cores() };
+        assert_eq!(scenario.futures(&trial, &futures), alone.count(), "after {after}");
+    }
+    let asked = seedfall::point::Futures { of_each: 20, jobs: all_cores() };
+    let point = point(&scenario, &small.trial, asked).expect("it fails");
+    assert!(point.jump.after.share() >= 0.5 && point.jump.event <= point.events, "{point:?}");
+}
+
+/// The code of the guide is code that is compiled and run: each block stands in a file of tests or
+/// examples, line by line.
+#[test]
+fn the_code_of_the_guide_is_code_that_runs() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).expect("it is there");
+    let compiled = read("tests/programs/tests/twenty_lines.rs");
+    let lines: Vec<&str> = compiled.lines().map(str::trim).collect();
+    for page in ["README.md", "docs/guide/programs.md"] {
+        let text = read(page);
+        let blocks: Vec<&str> = text.split("```rust,ignore\n").skip(1).collect();
+        assert!(!blocks.is_empty(), "{page} shows no code");
+        for block in blocks {
+            let (code, _) = block.split_once("```").expect("a block ends");
+            for line in code.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                assert!(lines.contains(&line), "{page}: not in twenty_lines.rs: {line}");
+            }
+        }
+    }
 }

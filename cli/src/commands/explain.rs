@@ -113,6 +113,7 @@ fn tell(explanation: &Explanation) {
     });
     show::line("");
     let strip = Strip::of(explanation);
+    strip.titles().iter().for_each(|titles| show::line(&format!("{:INSTANT$}{titles}", "")));
     show::line(&strip.header());
     let shown = strip.shown();
     let left_out = shown.len().saturating_sub(LINES_MAX);
@@ -170,6 +171,15 @@ impl<'a> Strip<'a> {
         events.filter(|(_, event)| all || event.cone).map(|(index, _)| index).collect()
     }
 
+    /// Whom the scenario calls what.
+    fn titles(&self) -> Option<String> {
+        let lanes = self.columns.iter().map(|lane| &self.explanation.lanes[*lane]);
+        let named = lanes.filter(|lane| !lane.title.is_empty());
+        let titles: Vec<String> =
+            named.map(|lane| format!("{} is {}", lane.name, lane.title)).collect();
+        (!titles.is_empty()).then(|| titles.join(", "))
+    }
+
     fn header(&self) -> String {
         let names = self.columns.iter().map(|lane| &self.explanation.lanes[*lane].name);
         let names: String =
@@ -202,7 +212,8 @@ impl<'a> Strip<'a> {
         match (event.kind, closes) {
             (_, Some(operation)) if operation.broken => Some(show::BAD),
             (_, Some(_)) | (Kind::Reach | Kind::Fault | Kind::Pause, None) => Some(show::DULL),
-            (Kind::Crash | Kind::Refuse | Kind::Drop | Kind::Lost, None) => Some(show::BAD),
+            (Kind::Crash | Kind::Refuse | Kind::Drop | Kind::Lost, None)
+            | (Kind::Exit | Kind::Panic, None) => Some(show::BAD),
             _ => None,
         }
     }
@@ -226,6 +237,10 @@ impl<'a> Strip<'a> {
             return cells.into_iter().collect();
         };
         if let Some(peer) = place(event.peer).filter(|peer| *peer != actor) {
+            if event.kind == Kind::Connect {
+                cells[actor] = glyph(event.kind);
+                return cells.into_iter().collect();
+            }
             let arrives =
                 matches!(event.kind, Kind::Deliver | Kind::Asked | Kind::Answered | Kind::Lost);
             let (from, to) = if arrives { (peer, actor) } else { (actor, peer) };
@@ -266,8 +281,10 @@ fn glyph(kind: Kind) -> char {
         Kind::Crash | Kind::Refuse => '✕',
         Kind::Pause => '‖',
         Kind::Timer => '◷',
-        Kind::Append => '□',
+        Kind::Append | Kind::File => '□',
         Kind::Sync => '■',
+        Kind::Exit | Kind::Panic => '✕',
+        Kind::Connect | Kind::Switch | Kind::Output | Kind::Note => '·',
         Kind::Reach => '◆',
         Kind::Ignore => '○',
         _ => '●',
@@ -306,6 +323,15 @@ fn words(explanation: &Explanation, event: &Happening) -> String {
         Kind::Fault => text.clone(),
         Kind::Lie => format!("{me} to {other}: {text}"),
         Kind::Refuse => format!("{me} DOES NOT START, {text}"),
+        Kind::Call => format!("{me} calls {text}"),
+        Kind::Return => format!("{me} has {text}"),
+        Kind::Connect => text.clone(),
+        Kind::File => format!("{me} {text}"),
+        Kind::Exit => format!("{me} ENDS {text}"),
+        Kind::Output => format!("{me} prints {text}"),
+        Kind::Panic => format!("{me} PANICS: {text}"),
+        Kind::Switch => format!("{me} goes on with another thread"),
+        Kind::Note => format!("{me} notes {text}"),
     };
     told.replace('\n', " ")
 }

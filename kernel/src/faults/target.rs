@@ -19,9 +19,16 @@ impl Kernel {
 
     /// A program ended by itself.
     pub(crate) fn exit(&mut self, node: NodeIndex, code: i32) {
-        self.record(Happening::Exit, node, node, code as u64);
+        let text = |_: &Self| format!("with code {code}");
+        self.record_text(Happening::Exit, node, node, code as u64, text);
         self.nodes[node].exit = Some(code);
         self.end_program(node, Power::Idle);
+    }
+
+    /// A fault begins or ends: in the words in which it was announced.
+    fn record_fault(&mut self, node: NodeIndex, peer: NodeIndex, what: u64) {
+        let text = |kernel: &Self| kernel.striking.clone();
+        self.record_text(Happening::Fault, node, peer, what, text);
     }
 
     /// The running program's files.
@@ -108,12 +115,13 @@ impl Target for Kernel {
         one.crashes += 1;
         let crashes = one.crashes;
         let lost = one.tree.crash(&mut self.draws, Self::place(node), crashes, all);
-        self.record(Happening::Crash, node, node, lost as u64);
+        let text = |_: &Self| format!("{lost} changes of its files were not durable");
+        self.record_text(Happening::Crash, node, node, lost as u64, text);
         true
     }
 
     fn crash_at(&mut self, Place(node): Place, point: CrashPoint, down: Duration) {
-        self.record(Happening::Fault, node, node, StableHasher::hash(&point));
+        self.record_fault(node, node, StableHasher::hash(&point));
         self.nodes[node].ambush = Some(Ambush { point, down, sprung: 0 });
     }
 
@@ -123,7 +131,7 @@ impl Target for Kernel {
     }
 
     fn crash_end(&mut self, node: Place) -> bool {
-        self.record(Happening::Fault, node.0, node.0, 3);
+        self.record_fault(node.0, node.0, 3);
         let one = &mut self.nodes[node.0];
         one.felt.ambushes += one.ambush.take().map_or(0, |ambush| ambush.sprung);
         self.nodes[node.0].power == Power::Off && self.restart(node)
@@ -133,24 +141,24 @@ impl Target for Kernel {
         let was_on = self.crash(Place(node), true);
         let one = &mut self.nodes[node];
         one.tree.replace(one.image.clone());
-        self.record(Happening::Fault, node, node, 4);
+        self.record_fault(node, node, 4);
         was_on
     }
 
     fn slow(&mut self, Place(node): Place, each: Duration, begins: bool) {
-        self.record(Happening::Fault, node, node, 8 * each.as_nanos() + 4 + u64::from(begins));
+        self.record_fault(node, node, 8 * each.as_nanos() + 4 + u64::from(begins));
         let slow = &mut self.nodes[node].slow;
         *slow = if begins { *slow + each } else { *slow - each };
     }
 
     fn stall(&mut self, Place(node): Place, each: Duration, begins: bool) {
-        self.record(Happening::Fault, node, node, 8 * each.as_nanos() + 6 + u64::from(begins));
+        self.record_fault(node, node, 8 * each.as_nanos() + 6 + u64::from(begins));
         let stall = &mut self.nodes[node].stall;
         *stall = if begins { *stall + each } else { *stall - each };
     }
 
     fn disk_begin(&mut self, Place(node): Place, fault: &DiskFault) {
-        self.record(Happening::Fault, node, node, StableHasher::hash(fault));
+        self.record_fault(node, node, StableHasher::hash(fault));
         let one = &mut self.nodes[node];
         one.disk_faults += 1;
         let index = (1 << 62) | one.disk_faults;
@@ -160,7 +168,7 @@ impl Target for Kernel {
     }
 
     fn disk_end(&mut self, Place(node): Place, fault: &DiskFault) {
-        self.record(Happening::Fault, node, node, StableHasher::hash(fault));
+        self.record_fault(node, node, StableHasher::hash(fault));
         self.nodes[node].tree.end_fault(fault);
     }
 
@@ -169,7 +177,8 @@ impl Target for Kernel {
             return false;
         }
         self.end_program(node, Power::Idle);
-        self.record(Happening::Crash, node, node, u64::MAX);
+        let text = |_: &Self| "its program is killed".to_owned();
+        self.record_text(Happening::Crash, node, node, u64::MAX, text);
         true
     }
 
@@ -192,12 +201,12 @@ impl Target for Kernel {
 
     fn pause(&mut self, Place(node): Place) -> bool {
         self.nodes[node].pauses += 1;
-        self.record(Happening::Fault, node, node, 1);
+        self.record(Happening::Pause, node, node, 1);
         self.nodes[node].power == Power::Running
     }
 
     fn resume(&mut self, Place(node): Place) -> bool {
-        self.record(Happening::Fault, node, node, 2);
+        self.record(Happening::Resume, node, node, 2);
         let one = &mut self.nodes[node];
         let was = one.pauses;
         one.pauses = was.saturating_sub(1);
@@ -206,12 +215,12 @@ impl Target for Kernel {
     }
 
     fn begin(&mut self, disturbance: &Disturbance, until: Time) {
-        self.record(Happening::Fault, 0, 0, StableHasher::hash(disturbance));
+        self.record_fault(0, 0, StableHasher::hash(disturbance));
         self.wire.begin(disturbance, until);
     }
 
     fn end(&mut self, disturbance: &Disturbance, until: Time) {
-        self.record(Happening::Fault, 0, 1, StableHasher::hash(disturbance));
+        self.record_fault(0, 1, StableHasher::hash(disturbance));
         // It ends when it was said to, so what it held has arrived.
         let released = self.wire.end(disturbance, until, self.now);
         assert!(released.is_empty() || until > self.now, "held beyond its end: {released:?}");
@@ -221,13 +230,19 @@ impl Target for Kernel {
     }
 
     fn clock_begin(&mut self, Place(node): Place, fault: ClockFault) {
-        self.record(Happening::Fault, node, node, StableHasher::hash(&fault));
+        self.record_fault(node, node, StableHasher::hash(&fault));
         self.nodes[node].clocks.begin(self.now, fault);
     }
 
     fn clock_end(&mut self, Place(node): Place, fault: ClockFault) -> bool {
-        self.record(Happening::Fault, node, node, StableHasher::hash(&fault));
+        self.record_fault(node, node, StableHasher::hash(&fault));
         self.nodes[node].clocks.end(self.now, fault)
+    }
+
+    fn announce(&mut self, fault: &Fault) {
+        if self.trace.is_full() {
+            self.striking = fault.to_string();
+        }
     }
 
     fn felt(&self, fault: &Fault) -> u64 {

@@ -154,7 +154,7 @@ hooks! {
             put(ends.add(1), other);
         });
     fn bind(fd: c_int, to: *const sockaddr, len: socklen_t) -> c_int; sim(fd) =>
-        name(to, len).and_then(|name| call(|k| k.bind(fd, &name)));
+        name(to, len).and_then(|name| calls::bind(fd, &name));
     fn listen(fd: c_int, backlog: c_int) -> c_int; sim(fd) => call(|k| k.listen(fd, backlog));
     fn connect(fd: c_int, to: *const sockaddr, len: socklen_t) -> c_int; sim(fd) =>
         name(to, len).and_then(|name| calls::connect(fd, &name));

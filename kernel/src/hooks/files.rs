@@ -105,25 +105,25 @@ hooks! {
             tree.inode(path).map(|inode| tree.set_mode(inode, mode))
         });
     fn mkdir(path: *const c_char, mode: mode_t) -> c_int; own(path) =>
-        on_path(&text(path), |k, path, now| k.tree().make_folder(path, mode, now));
+        on_path(&text(path), |k, path, now| k.make_folder(path, mode, now));
     fn mkdirat(folder: c_int, path: *const c_char, mode: mode_t) -> c_int; own(path) =>
-        at(folder, path, |k, path, now| k.tree().make_folder(path, mode, now));
+        at(folder, path, |k, path, now| k.make_folder(path, mode, now));
     fn rmdir(path: *const c_char) -> c_int; own(path) =>
-        on_path(&text(path), |k, path, now| k.tree().unlink(path, true, now));
+        on_path(&text(path), |k, path, now| k.unlink(path, true, now));
     fn unlink(path: *const c_char) -> c_int; own(path) =>
-        on_path(&text(path), |k, path, now| k.tree().unlink(path, false, now));
+        on_path(&text(path), |k, path, now| k.unlink(path, false, now));
     fn unlinkat(folder: c_int, path: *const c_char, flags: c_int) -> c_int; own(path) =>
-        at(folder, path, |k, path, now| k.tree().unlink(path, flags & AT_REMOVEDIR != 0, now));
+        at(folder, path, |k, path, now| k.unlink(path, flags & AT_REMOVEDIR != 0, now));
     fn rename(from: *const c_char, to: *const c_char) -> c_int; own(from) =>
-        pair(from, to, |k, from, to, now| k.tree().rename(from, to, now));
+        pair(from, to, |k, from, to, now| k.rename(from, to, now));
     fn renameat(one: c_int, from: *const c_char, other: c_int, to: *const c_char) -> c_int;
-        own(from) => pair(from, to, |k, from, to, now| k.tree().rename(from, to, now));
+        own(from) => pair(from, to, |k, from, to, now| k.rename(from, to, now));
     fn link(from: *const c_char, to: *const c_char) -> c_int; own(from) =>
-        pair(from, to, |k, from, to, now| k.tree().link(from, to, now));
+        pair(from, to, |k, from, to, now| k.link(from, to, now));
     fn linkat(one: c_int, from: *const c_char, other: c_int, to: *const c_char, flags: c_int)
-        -> c_int; own(from) => pair(from, to, |k, from, to, now| k.tree().link(from, to, now));
+        -> c_int; own(from) => pair(from, to, |k, from, to, now| k.link(from, to, now));
     fn symlink(target: *const c_char, path: *const c_char) -> c_int; own(path) =>
-        on_path(&text(path), |k, path, now| k.tree().make_link(&text(target), path, now));
+        on_path(&text(path), |k, path, now| k.make_link(&text(target), path, now));
     fn readlink(path: *const c_char, to: *mut c_char, len: size_t) -> ssize_t; own(path) =>
         on_path(&text(path), |k, path, _| k.tree().target(path)).map(|target| {
             let size = target.len().min(len);
@@ -141,10 +141,14 @@ unsafe fn open_at(
 ) -> Result<i32, Errno> {
     // SAFETY: the caller vouches for the path.
     let path = unsafe { text(path) };
-    call(|k| {
+    let opened = call(|k| {
         let whole = k.path_at(folder, &path)?;
         k.open(&whole, flags, mode)
-    })
+    });
+    if opened == Err(ENOENT) && flags & O_CREAT != 0 {
+        calls::hint_folder(&path);
+    }
+    opened
 }
 
 fn read_at(fd: c_int, buffers: &mut [IoSliceMut<'_>], at: off_t) -> Result<usize, Errno> {
@@ -167,10 +171,7 @@ fn write_at(fd: c_int, buffers: &[IoSlice<'_>], at: off_t) -> Result<usize, Errn
 unsafe fn cut(path: *const c_char, len: off_t) -> Result<(), Errno> {
     let len = usize::try_from(len).map_err(|_| EINVAL)?;
     // SAFETY: the caller vouches for the path.
-    on_path(&unsafe { text(path) }, |k, path, now| {
-        let inode = k.tree().inode(path)?;
-        k.tree().resize(inode, len, now)
-    })
+    on_path(&unsafe { text(path) }, |k, path, now| k.cut(path, len, now))
 }
 
 unsafe fn at<T>(

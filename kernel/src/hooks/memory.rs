@@ -44,6 +44,11 @@ pub(crate) fn reserve(size: usize) -> bool {
     reserved
 }
 
+/// Whether programs have their memory at the address where it is in every run.
+pub(crate) fn is_reserved() -> bool {
+    SIZE.load(Relaxed) > 0
+}
+
 /// The class of a size, and the size of its blocks.
 fn class(size: usize) -> (usize, usize) {
     if size <= 64 {
@@ -114,7 +119,7 @@ fn given(block: Option<(usize, bool)>) -> *mut c_void {
 }
 
 fn serves() -> bool {
-    inside() && SIZE.load(Relaxed) > 0
+    inside() && is_reserved()
 }
 
 #[unsafe(no_mangle)]

@@ -14,7 +14,7 @@ mod memory;
 mod names;
 mod threads;
 
-pub(crate) use memory::reserve;
+pub(crate) use memory::{is_reserved, reserve};
 pub(crate) use threads::{finish_thread, serve};
 
 use crate::calls;

@@ -41,7 +41,10 @@ pub(crate) unsafe extern "C" fn getaddrinfo(
         };
         let Some(port) = port else { return EAI_SERVICE };
         let found = calls::resolve(host.as_deref(), family, flags & AI_PASSIVE != 0);
-        let Some(found) = found else { return EAI_NONAME };
+        let Some(found) = found else {
+            calls::hint_names(host.as_deref().unwrap_or_default());
+            return EAI_NONAME;
+        };
         let mut next = std::ptr::null_mut();
         for ip in found.into_iter().rev() {
             let bytes = address(&Name::Inet(SocketAddr::new(ip, port)));

@@ -18,9 +18,9 @@ mod signals;
 
 pub(crate) use process::{
     Bounds, Remains, can_switch, end_process, fix_addresses, forget_exit, fork,
-    has_fixed_addresses, is_run, report,
+    has_fixed_addresses, is_run, report, split,
 };
-pub(crate) use signals::{arm, bound};
+pub(crate) use signals::{arm, bound, door, forget_time, keep_time};
 
 use crate::kernel::Kernel;
 use std::cell::UnsafeCell;
@@ -47,7 +47,7 @@ const KEPT: usize = 4096;
 /// A static that one thread uses: a run's process has only one that does anything.
 struct Own<T>(UnsafeCell<T>);
 
-// SAFETY: `KERNEL` and `MACHINE` are set and used by the one running thread of a forked child;
+// SAFETY: `KERNEL`, `MACHINE` and `LOOK` are set and used by the one running thread of a forked child;
 // donors sleep in it, and never look at them.
 unsafe impl<T> Sync for Own<T> {}
 
@@ -124,6 +124,12 @@ pub(crate) fn in_program() -> bool {
 /// Whether the kernel is lent: a panic now is the kernel's own.
 pub(crate) fn is_lent() -> bool {
     LENT.load(Relaxed)
+}
+
+/// Whether this process has a kernel yet.
+pub(crate) fn is_installed() -> bool {
+    // SAFETY: nobody holds it, as it is not lent, and a run has one thread that does anything.
+    !is_lent() && unsafe { (*KERNEL.0.get()).is_some() }
 }
 
 /// Installs the kernel of this process's run.
@@ -253,6 +259,28 @@ pub(crate) fn give_way() {
         let (stack, segment) = ((*machine).host_stack, (*machine).host_segment);
         let save = &raw mut (&mut (*machine).blocks)[current].stack;
         switch(save, stack, segment);
+        while let Some(told) = &mut *LOOK.0.get() {
+            // The host wants to know where this thread is, and no more.
+            *told = outside(|| std::backtrace::Backtrace::force_capture().to_string());
+            let (stack, segment) = ((*machine).host_stack, (*machine).host_segment);
+            let save = &raw mut (&mut (*machine).blocks)[current].stack;
+            SELECTOR.store(0, Relaxed);
+            switch(save, stack, segment);
+        }
+    }
+}
+
+/// Where a thread that gave way is asked to say where it is.
+static LOOK: Own<Option<String>> = Own(UnsafeCell::new(None));
+
+/// The stack of a thread that has given way, as the standard library prints it.
+pub(crate) fn stack_of(block: usize) -> String {
+    // SAFETY: the one thread that does anything sets it, and takes it back after the switch; the
+    // reference in `give_way` ends before it switches.
+    unsafe {
+        *LOOK.0.get() = Some(String::new());
+        resume(block, 0);
+        (*LOOK.0.get()).take().unwrap_or_default()
     }
 }
 

@@ -41,9 +41,24 @@ pub(crate) struct Remains {
 /// Forks. The child has so many donated threads, runs `work` and ends.
 pub(crate) fn fork(threads: usize, work: impl FnOnce()) -> Result<Child, std::io::Error> {
     let mut pool = pool(threads);
+    if let Some(child) = split()? {
+        return Ok(child);
+    }
+    IS_RUN.store(true, Relaxed);
+    adopt(std::mem::take(&mut *pool));
+    // SAFETY: a plain libc call. The child leaves by `_exit`, so that nothing of the parent's runs
+    // twice.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        work();
+        libc::_exit(0)
+    }
+}
+
+/// Forks, with a new way to report. `None`: this is the child, in which one thread is left.
+pub(crate) fn split() -> Result<Option<Child>, std::io::Error> {
     let (mut report, mut stray) = ([0; 2], [0; 2]);
-    // SAFETY: plain libc calls; the child goes on with the one thread that called, and leaves by
-    // `_exit`, so that nothing of the parent's runs twice.
+    // SAFETY: plain libc calls; the child goes on with the one thread that called.
     unsafe {
         for pipe in [&mut report, &mut stray] {
             if libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
@@ -58,16 +73,12 @@ pub(crate) fn fork(threads: usize, work: impl FnOnce()) -> Result<Child, std::io
                 libc::close(report[0]);
                 libc::close(stray[0]);
                 REPORT.store(report[1], Relaxed);
-                IS_RUN.store(true, Relaxed);
-                adopt(std::mem::take(&mut *pool));
-                libc::mallopt(libc::M_ARENA_MAX, 1);
-                work();
-                libc::_exit(0)
+                Ok(None)
             }
             process => {
                 libc::close(report[1]);
                 libc::close(stray[1]);
-                Ok(Child { process, report: report[0], stray: stray[0] })
+                Ok(Some(Child { process, report: report[0], stray: stray[0] }))
             }
         }
     }
@@ -187,16 +198,19 @@ pub(crate) fn can_switch() -> bool {
     unsafe { libc::getauxval(libc::AT_HWCAP2) & 2 != 0 }
 }
 
-/// Whether the addresses of this process are the same in every process.
+/// Whether the addresses of this process, that of a run, are the same in every process.
 pub(crate) fn has_fixed_addresses() -> bool {
     // SAFETY: the number that asks and changes nothing.
     let personality = unsafe { libc::personality(0xFFFF_FFFF) };
-    personality & libc::ADDR_NO_RANDOMIZE != 0
+    personality & libc::ADDR_NO_RANDOMIZE != 0 && crate::hooks::is_reserved()
 }
 
 /// A command will run without randomised addresses, where that is permitted.
 pub(crate) fn fix_addresses(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
+    if crate::backstop::is_forbidden("personality") {
+        return;
+    }
     let fix = || {
         // SAFETY: a plain system call. One that is refused leaves the addresses random.
         unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) };

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::backstop;
+use crate::report::Backstop;
 
 /// Bounds this process, and arms what ends it when it spins or takes too long.
 pub(crate) fn bound(bounds: &Bounds) {
@@ -24,15 +25,29 @@ pub(crate) fn bound(bounds: &Bounds) {
         }
         handle(libc::SIGALRM, on_alarm, 0);
         handle(libc::SIGPROF, on_tick, libc::SA_RESTART);
-        SPIN.store(4 * bounds.spin as usize, Relaxed);
+    }
+    keep_time(bounds);
+}
+
+/// What ends the process when it spins or takes too long. A fork does not inherit it.
+pub(crate) fn keep_time(bounds: &Bounds) {
+    SPIN.store(4 * bounds.spin as usize, Relaxed);
+    set_timers(bounds.seconds, 250_000);
+}
+
+/// Nothing ends the process from now on: it only waits for others.
+pub(crate) fn forget_time() {
+    set_timers(0, 0);
+}
+
+fn set_timers(limit: u32, tick: i64) {
+    // SAFETY: plain libc calls on values of our own.
+    unsafe {
         let seconds = |seconds: i64, micros| libc::timeval { tv_sec: seconds, tv_usec: micros };
-        let once = libc::itimerval {
-            it_interval: seconds(0, 0),
-            it_value: seconds(bounds.seconds.into(), 0),
-        };
+        let once =
+            libc::itimerval { it_interval: seconds(0, 0), it_value: seconds(limit.into(), 0) };
         setitimer(libc::ITIMER_REAL, &raw const once, ptr::null_mut());
-        let ticks =
-            libc::itimerval { it_interval: seconds(0, 250_000), it_value: seconds(0, 250_000) };
+        let ticks = libc::itimerval { it_interval: seconds(0, tick), it_value: seconds(0, tick) };
         setitimer(libc::ITIMER_PROF, &raw const ticks, ptr::null_mut());
     }
 }
@@ -165,6 +180,8 @@ fn gate() -> usize {
     static GATE: AtomicUsize = AtomicUsize::new(0);
     /// `mov rax, 15; syscall; ud2`.
     const RETURN: [u8; 11] = [0x48, 0xC7, 0xC0, 0x0F, 0x00, 0x00, 0x00, 0x0F, 0x05, 0x0F, 0x0B];
+    /// `syscall; ret`.
+    const CALL: [u8; 3] = [0x0F, 0x05, 0xC3];
     if GATE.load(Relaxed) == 0 {
         let (write, run) = (libc::PROT_READ | libc::PROT_WRITE, libc::PROT_READ | libc::PROT_EXEC);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -175,6 +192,7 @@ fn gate() -> usize {
             ptr::write_bytes(page.cast::<u8>(), 0x90, 4096);
             let gate = page.cast::<u8>().add(64);
             ptr::copy_nonoverlapping(RETURN.as_ptr(), gate, RETURN.len());
+            ptr::copy_nonoverlapping(CALL.as_ptr(), gate.add(DOOR), CALL.len());
             libc::mprotect(page, 4096, run);
             GATE.store(gate as usize, Relaxed);
         }
@@ -182,17 +200,60 @@ fn gate() -> usize {
     GATE.load(Relaxed)
 }
 
-/// Arms Syscall User Dispatch and the trap of the time-stamp counter. Whether the machine has them.
-pub(crate) fn arm() -> [bool; 2] {
+/// How far behind the gate the door is, by which seccomp lets calls through.
+const DOOR: usize = 512;
+
+/// Where a call of the real machine has to be made, if seccomp looks on; zero: anywhere.
+pub(crate) fn door() -> usize {
+    DOOR_IS_GUARDED.load(Relaxed)
+}
+
+static DOOR_IS_GUARDED: AtomicUsize = AtomicUsize::new(0);
+
+/// Arms what catches system calls, and the trap of the time-stamp counter: which of them the
+/// machine has.
+pub(crate) fn arm() -> (Backstop, bool) {
     // SAFETY: plain system calls with values that live long enough; the selector is a static. What
     // is served may switch stacks, so the handler runs on the program's, and can be entered again.
     unsafe {
-        let dispatch = 59;
-        let armed = handle(libc::SIGSYS, on_call, libc::SA_NODEFER)
-            && libc::prctl(dispatch, 1_usize, gate(), 64_usize, SELECTOR.as_ptr()) == 0;
-        CAUGHT.store(armed.into(), Relaxed);
+        let handled = handle(libc::SIGSYS, on_call, libc::SA_NODEFER);
+        let dispatched = handled && !backstop::is_forbidden("dispatch") && {
+            let dispatch = 59;
+            libc::prctl(dispatch, 1_usize, gate(), 64_usize, SELECTOR.as_ptr()) == 0
+        };
+        CAUGHT.store(dispatched.into(), Relaxed);
         let (set_tsc, refuse) = (26, 2_usize);
-        let tsc = libc::prctl(set_tsc, refuse, 0_usize, 0_usize, 0_usize) == 0;
-        [armed, tsc]
+        let tsc = !backstop::is_forbidden("tsc")
+            && libc::prctl(set_tsc, refuse, 0_usize, 0_usize, 0_usize) == 0;
+        if dispatched {
+            return (Backstop::Dispatch, tsc);
+        }
+        let filtered = handled && !backstop::is_forbidden("seccomp") && guard();
+        (if filtered { Backstop::Seccomp } else { Backstop::Absent }, tsc)
+    }
+}
+
+/// Lets seccomp catch system calls: those of this process itself too, which are passed on. A fork
+/// inherits it.
+unsafe fn guard() -> bool {
+    if door() != 0 {
+        return true;
+    }
+    let filter = backstop::filter(gate() & !4095);
+    let program = libc::sock_fprog {
+        len: filter.len() as libc::c_ushort,
+        filter: filter.as_ptr().cast_mut(),
+    };
+    // SAFETY: a filter that lives during the call, which copies it.
+    unsafe {
+        let permitted = libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+        // From the next instruction on, calls are caught.
+        DOOR_IS_GUARDED.store(gate() + DOOR, Relaxed);
+        let mode = libc::SECCOMP_MODE_FILTER;
+        let armed = permitted && libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) == 0;
+        if !armed {
+            DOOR_IS_GUARDED.store(0, Relaxed);
+        }
+        armed
     }
 }

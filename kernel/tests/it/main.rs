@@ -10,12 +10,15 @@
     reason = "programs do what programs do"
 )]
 
+mod backstop;
 mod beside;
 mod decided;
 mod echo;
 mod faults;
 mod files;
+mod mistakes;
 mod network;
 mod on_tokio;
 mod tidy;
+mod traced;
 mod verdicts;

@@ -6,7 +6,9 @@ const frame = document.getElementById("frame");
 const SVG = svg.namespaceURI;
 // More than this at once is a grey mass, and slow.
 const DRAWN_MAX = 1200;
-const LEFT = 52, RIGHT = 14, AXIS = 20, FAULT = 15, FAULT_ROWS_MAX = 8, NODE = 58, CLIENT = 56;
+// Room for the names: those that a scenario gives may be long.
+const LEFT = Math.max(52, 22 + 6.2 * Math.max(...data.lanes.map((lane) => lane.title.length)));
+const RIGHT = 14, AXIS = 20, FAULT = 15, FAULT_ROWS_MAX = 8, NODE = 58, CLIENT = 56;
 
 const events = data.events.map(([number, at, kind, lane, peer, text, cone], index) => ({
   index, number, at, kind: data.kinds[kind], lane, peer, text: data.texts[text], cone: cone > 0,
@@ -98,7 +100,10 @@ for (const fault of [...data.faults].sort((a, b) => a.from - b.from)) {
 const faultRows = Math.min(rows.length, FAULT_ROWS_MAX);
 const top0 = AXIS + faultRows * FAULT + (faultRows ? 6 : 0) + 26;
 // Whoever has no part in the run has no lane.
-const present = new Set(events.filter((one) => one.kind !== "fault").map((one) => one.lane));
+// A client of programs that only starts and ends had nothing to do.
+const idle = (one) => data.lanes[one.lane].client && ["start", "exit"].includes(one.kind);
+const present = new Set(events.filter((one) => one.kind !== "fault" && !idle(one))
+  .map((one) => one.lane));
 const y = [];
 let height = top0;
 data.lanes.forEach((lane, index) => {
@@ -324,11 +329,17 @@ function drawMessage(message, few) {
   tip(node("path", { d: hit, class: "hit" }, group), { message });
 }
 
+// What opens and closes connections has no contents that need a name.
+const CONTROL = /^(again: )?(SYN|SYN, ACK|ACK|FIN|RST|there is room again)$/;
+
 // The first word along the arrow, if there is room.
 function nameMessage(group, message, [x1, y1, x2, y2]) {
   const length = Math.hypot(x2 - x1, y2 - y1), flat = Math.abs(x2 - x1);
   const full = message.sent.text.replace(/^c\d+#\d+ /, "");
-  const word = (full.length <= 16 ? full : full.split(/[({ ]/)[0]).slice(0, 18);
+  if (CONTROL.test(full)) return;
+  const http = /^(\w+ \/\S*) HTTP\/1|^HTTP\/1\.\d (\d+ [^,]*)|^HTTP\/2 (\w+)/.exec(full);
+  const first = full.length <= 16 ? full : full.split(/[({ ]/)[0];
+  const word = (http ? http[1] ?? http[2] ?? http[3] : first).slice(0, 18);
   // What is sent to many is named once.
   const once = `${message.from} ${message.sent.at} ${word}`;
   if (flat < 24 || length < word.length * 6.4 + 26 || named.has(once)) return;
@@ -341,15 +352,20 @@ function nameMessage(group, message, [x1, y1, x2, y2]) {
 
 // Everything at one place: a shape for each kind.
 const SHAPES = {
-  append: "M-2.5 -13h5v5h-5z", sync: "M-1.5 -6h3v12h-3z", reach: "M0 -7L6 0L0 7L-6 0Z",
+  append: "M-2.5 -13h5v5h-5z", file: "M-2.5 -13h5v5h-5z", sync: "M-1.5 -6h3v12h-3z", reach: "M0 -7L6 0L0 7L-6 0Z",
   start: "M-5 6L0 -5L5 6Z", resume: "M-4 -6L6 0L-4 6Z", crash: "M-6 -6L6 6M6 -6L-6 6",
+  panic: "M-6 -6L6 6M6 -6L-6 6",
 };
-const STYLES = { reach: "mark", start: "up", resume: "up", crash: "cross" };
+const STYLES = {
+  reach: "mark", start: "up", resume: "up", crash: "cross", panic: "cross", file: "append",
+};
 
 function drawPoints() {
-  const kinds = ["append", "sync", "reach", "start", "resume", "crash", "timer", "ignore"];
+  const kinds = ["append", "sync", "reach", "start", "resume", "crash", "timer", "ignore", "file",
+    "panic"];
   const all = events.filter((one) => kinds.includes(one.kind) && shows(one.at, one.at)
-    && (!view.cone || one.cone) && !(data.lanes[one.lane].client && one.kind === "timer"));
+    && (!view.cone || one.cone) && !(data.lanes[one.lane].client && one.kind === "timer")
+    && !idle(one));
   const rare = (one) => ["crash", "reach", "start", "resume"].includes(one.kind) ? 2 : one.cone;
   for (const event of chosenOf(all, rare)) {
     const spot = { transform: `translate(${x(event.at)} ${y[event.lane]})` };
@@ -376,6 +392,8 @@ function drawFront() {
   present.forEach((index) => {
     const spot = { x: 14, y: y[index] + 5, class: "name" };
     node("text", spot, layers.front, data.lanes[index].name);
+    const { title } = data.lanes[index];
+    if (title) node("text", { x: 14, y: y[index] + 18, class: "label" }, layers.front, title);
   });
   if (faultRows) node("text", { x: 10, y: AXIS + 10 }, layers.front, "faults");
 }

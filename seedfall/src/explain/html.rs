@@ -5,7 +5,7 @@
 //! nothing there can end it; the script puts them on the screen as text, never as markup. The page
 //! names no other place and forbids itself to.
 
-use super::{Explanation, Happening, Operation, PAGE_BYTES_MAX};
+use super::{Explanation, Happening, Operation, PAGE_BYTES_MAX, Told};
 use crate::save::save;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -38,6 +38,7 @@ impl Explanation {
             ("story", self.story_html()),
             ("point", self.point.as_ref().map_or_else(String::new, super::point::section)),
             ("history", self.history_html()),
+            ("printed", self.printed_html()),
             ("faults", self.faults_html()),
             ("style", STYLE.to_owned()),
             ("script", SCRIPT.concat()),
@@ -127,14 +128,19 @@ impl Explanation {
     }
 
     fn story_html(&self) -> String {
-        let lines = self.story.iter().map(|told| {
-            format!(
-                "<tr><td>{}</td><td>{}</td></tr>\n",
-                escape(&told.at),
-                escape(clip(&told.text, CONTENTS_MAX[1]))
-            )
-        });
-        cut(lines, self.story.len(), 2)
+        told_html(&self.story)
+    }
+
+    /// What programs printed and logged, as a section; protocols print nothing.
+    fn printed_html(&self) -> String {
+        if self.printed.is_empty() {
+            return String::new();
+        }
+        format!(
+            "<section><h2>Printed by the programs</h2>\n\
+             <div class=\"scroll\"><table class=\"story\">{}</table></div></section>\n",
+            told_html(&self.printed)
+        )
     }
 
     fn history_html(&self) -> String {
@@ -278,7 +284,7 @@ impl Explanation {
 }
 
 /// The kinds of events as the script names them, by their number less one.
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 30] = [
     "start",
     "send",
     "drop",
@@ -298,6 +304,17 @@ const KINDS: [&str; 19] = [
     "pause",
     "resume",
     "fault",
+    "lie",
+    "refuse",
+    "call",
+    "return",
+    "connect",
+    "file",
+    "exit",
+    "output",
+    "panic",
+    "switch",
+    "note",
 ];
 
 /// Texts by number: most contents stand in a run twice, where they left and where they arrived.
@@ -327,6 +344,18 @@ impl Texts {
         let Happening { at, kind, lane, peer, ref text, cone, .. } = *event;
         json!([index + 1, at, kind as u8 - 1, lane, peer, self.of(text), u8::from(cone)])
     }
+}
+
+/// Lines with their instants, as the rows of a table.
+fn told_html(lines: &[Told]) -> String {
+    let rows = lines.iter().map(|told| {
+        format!(
+            "<tr><td>{}</td><td>{}</td></tr>\n",
+            escape(&told.at),
+            escape(clip(&told.text, CONTENTS_MAX[1]))
+        )
+    });
+    cut(rows, lines.len(), 2)
 }
 
 /// The rows of a table, up to a limit, and a note of what is left out.

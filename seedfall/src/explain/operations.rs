@@ -7,7 +7,7 @@
 use super::{Happening, Operation};
 use crate::clients::simulated::Waiting;
 use crate::report::Failure;
-use seedfall_sim::{ClientId, Kind};
+use seedfall_sim::{ClientId, Kind, Time};
 use std::collections::BTreeSet;
 
 /// A client, while its events are read.
@@ -34,7 +34,9 @@ pub(super) fn read(
     let mut elsewhere = BTreeSet::new();
     pass(events, nodes, &mut elsewhere);
     let mut operations = pass(events, nodes, &mut elsewhere);
-    name_witness(&mut operations, failure);
+    let call = |one: &Operation| format!("{} ..", Time::from_nanos(events[one.asked].at));
+    let calls: Vec<String> = operations.iter().map(call).collect();
+    name_witness(&mut operations, &calls, failure);
     operations
 }
 
@@ -74,6 +76,23 @@ fn pass<'a>(
                     _ => {
                         reader.open = Some((operations.len(), number));
                         operations.push(asked(index, event.lane, client, number, input));
+                    }
+                }
+            }
+            // A program says by itself when an operation begins and ends.
+            Kind::Call => {
+                reader.close(&mut operations, events, elsewhere, true);
+                let (number, input) = body(&event.text);
+                reader.open = Some((operations.len(), number));
+                operations.push(asked(index, event.lane, client, number, input));
+            }
+            Kind::Return => {
+                let Some((open, _)) = reader.open.take() else { continue };
+                match body(&event.text).1 {
+                    "no answer" => operations[open].given_up = Some(event.at),
+                    said => {
+                        operations[open].answered = Some(index);
+                        said.clone_into(&mut operations[open].output);
                     }
                 }
             }
@@ -144,12 +163,17 @@ fn head(text: &str) -> &str {
 }
 
 /// A line of a witness is a mark, the operation's name, and what is known of it.
-fn name_witness(operations: &mut [Operation], failure: Option<&Failure>) {
+fn name_witness(operations: &mut [Operation], calls: &[String], failure: Option<&Failure>) {
     let Some(failure) = failure else { return };
     for line in &failure.operations {
         let (mark, rest) = line.split_at(line.len().min(2));
         let name = rest.split(' ').next().unwrap_or_default();
-        if let Some(operation) = operations.iter_mut().find(|one| one.name == name) {
+        // One that was asked for again has a witness of its own: its call says which it is.
+        let named = operations.iter().enumerate().filter(|(_, one)| one.name == name);
+        let places: Vec<usize> = named.map(|(place, _)| place).collect();
+        let called = |place: &&usize| rest.contains(&calls[**place]);
+        let place = places.iter().find(called).or(places.first());
+        if let Some(operation) = place.map(|place| &mut operations[*place]) {
             operation.witness = Some(rest.to_owned());
             operation.broken = mark.starts_with('>');
         }

@@ -284,7 +284,7 @@ function drawLegend() {
     [line("arrow dropped"), "lost"], [line("arrow doubled"), "doubled"],
     [box("op"), "operation"], [box("op witness"), "part of the contradiction"],
     [box("op broken"), "cannot be explained"], [box("op unsure"), "no answer"],
-    [path("append", "append"), "append"], [path("sync", "sync"), "sync"],
+    [path("append", "append"), "append, change of a file"], [path("sync", "sync"), "sync"],
     [dot("timer"), "timer"], [dot("ignore"), "ignored"], [path("reach", "mark"), "mark"],
     [path("crash", "cross"), "crash"], [box("down"), "down"], [box("paused"), "frozen"],
     [path("start", "up"), "start"], [box("band"), "cut off or jammed"],

@@ -1,64 +1,194 @@
 //! One run of programs: from a trial to a report.
 
 use super::plan::deeds;
-use super::session::{CALLED, FAILED, OK, Operation, Planned};
-use super::{Process, Programs};
+use super::session::{ANEW, CALLED, FAILED, OK, Operation, Planned};
+use super::{Process, Programs, told};
 use crate::clients::DRAWS;
+use crate::faults::nemesis::redrawn;
 use crate::plan::FaultPlan;
 use crate::property::{Judgement, Kind, Property};
 use crate::report::{Failure, FailureKind, Report, Unknown};
-use crate::run::{Doing, Runnable, Trial, panics, told};
+use crate::run::{self, Call, Doing, Futures, Runnable, Trial, panics};
 use crate::scenario::{Expect, NEVER_PANICS};
 use crate::workload::{Invocation, OperationId, Phase};
 use seedfall_checkers::{History, Outcome};
-use seedfall_kernel::{self as kernel, Ended, Failure as Wrong};
-use seedfall_sim::{Choices, ClientId, Counters, Draws, Site, Time};
+use seedfall_kernel::{self as kernel, Course, Ended, Failure as Wrong, Simulation};
+use seedfall_sim::{
+    Choices, ClientId, Counters, DrawAddress, Draws, NodeId, Recording, Seed, Site, Time,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 pub(super) fn run<I, O>(scenario: &Programs<I, O>, trial: &Trial) -> Report
 where
     I: Clone + Debug + Send + Sync + 'static,
     O: Debug + Serialize + DeserializeOwned + 'static,
 {
-    let budget = scenario.fault_budget_of(trial);
-    let plan = trial.plan.clone().unwrap_or_else(|| scenario.plan_within(trial.seed, &budget));
-    if let Err(error) = plan.check(&budget) {
-        panic!("the plan does not fit scenario {}: {error}", scenario.name);
-    }
-    if let Some(pulse) = &trial.pulse {
-        pulse.begin(trial.seed.0);
-    }
-    let planned = planned(scenario, trial, Time::ZERO + budget.faults);
-    let inputs: Vec<Vec<(OperationId, I)>> = planned
-        .iter()
-        .map(|one| one.operations.iter().map(|each| (each.id, each.input.clone())).collect())
-        .collect();
-    let deeds: Vec<(usize, Time, kernel::Fault)> = (plan.entries.iter().enumerate())
-        .flat_map(|(index, entry)| deeds(entry).into_iter().map(move |(at, one)| (index, at, one)))
-        .collect();
-    let faults = deeds.iter().map(|(_, at, fault)| (at.since(Time::ZERO), fault.clone()));
-    let simulation = scenario.simulation(trial.seed, planned).plan(faults);
-    let outside = simulation.overrides(trial.overrides.clone()).run();
-    let verdict = Verdict { scenario, trial, plan, record: Record::of(&outside, &inputs), outside };
-    let fired = verdict.fired(&deeds);
-    let report = verdict.report(fired);
+    let setup = Setup::of(scenario, trial, trial.fork.as_slice());
+    let outside = setup.simulation(trial.fork.map(|fork| setup.fork(fork))).run();
+    let report = setup.report(outside, 0);
     if let Some(pulse) = &trial.pulse {
         pulse.set(Doing::Idle);
     }
     report
 }
 
-/// The operations of every client, drawn as those of simulated protocols are.
-fn planned<I, O>(scenario: &Programs<I, O>, trial: &Trial, final_at: Time) -> Vec<Planned<I>> {
-    let Programs { operations, final_operations, clients, nodes, .. } = scenario;
-    let mut draws = Draws::new(trial.seed, nodes.len(), *clients);
-    draws = draws.with_overrides(trial.overrides.clone());
-    if let Some(random) = &trial.random {
-        draws.nominal_except(random.clone());
+/// How many of the futures of a run fail. The past is run once, and its process forked for each.
+pub(super) fn futures<I, O>(scenario: &Programs<I, O>, trial: &Trial, of: &Futures<'_>) -> usize
+where
+    I: Clone + Debug + Send + Sync + 'static,
+    O: Debug + Serialize + DeserializeOwned + 'static,
+{
+    let fork = |which| run::Fork { after: of.after, seed: (of.seed)(which) };
+    let forks: Vec<run::Fork> = (0..of.count).map(fork).collect();
+    let trial = Trial { recording: Recording::Hash, fork: None, ..trial.clone() };
+    let setup = Setup::of(scenario, &trial, &forks);
+    let simulation = setup.simulation(None);
+    let inside: Vec<kernel::Fork> = forks.iter().map(|fork| setup.fork(*fork)).collect();
+    let all = simulation.futures(&inside, of.jobs.get());
+    let reports = all.into_iter().enumerate().map(|(which, one)| setup.report(one, which));
+    reports.filter(|report| (of.fails)(report)).count()
+}
+
+/// The inputs of the operations of one client.
+type Inputs<I> = Vec<(OperationId, I)>;
+
+/// What is known of a run before it begins.
+struct Setup<'a, I, O> {
+    scenario: &'a Programs<I, O>,
+    trial: &'a Trial,
+    plan: FaultPlan,
+    /// What the plan does: by which of its entries, when, what.
+    deeds: Vec<(usize, Time, kernel::Fault)>,
+    planned: Vec<Arc<Planned<I>>>,
+    /// The draws by which the operations were planned, if they are logged.
+    draws: Vec<(DrawAddress, [u32; 4])>,
+}
+
+impl<'a, I, O> Setup<'a, I, O>
+where
+    I: Clone + Debug + Send + Sync + 'static,
+    O: Debug + Serialize + DeserializeOwned + 'static,
+{
+    fn of(scenario: &'a Programs<I, O>, trial: &'a Trial, forks: &[run::Fork]) -> Self {
+        let budget = scenario.fault_budget_of(trial);
+        let plan = trial.plan.clone().unwrap_or_else(|| scenario.plan_within(trial.seed, &budget));
+        if let Err(error) = plan.check(&budget) {
+            panic!("the plan does not fit scenario {}: {error}", scenario.name);
+        }
+        if let Some(pulse) = &trial.pulse {
+            pulse.begin(trial.seed.0);
+        }
+        let mut draws = Draws::new(trial.seed, scenario.nodes.len(), scenario.clients);
+        draws = draws.with_overrides(trial.overrides.clone());
+        if let Some(random) = &trial.random {
+            draws.nominal_except(random.clone());
+        }
+        if trial.log_draws {
+            draws.keep_log();
+        }
+        let drawn = operations(scenario, trial, &mut draws, &trial.calls);
+        let log = draws.log().to_vec();
+        let again = forks.iter().map(|fork| {
+            draws.reseed(fork.seed);
+            operations(scenario, trial, &mut draws, &BTreeMap::new()).into_iter()
+        });
+        let mut again: Vec<_> = again.collect();
+        let final_at = Time::ZERO + budget.faults;
+        let must_complete =
+            scenario.properties.iter().any(|one| matches!(one.kind, Kind::Complete));
+        let planned = drawn.into_iter().map(|operations| {
+            let anew = again.iter_mut().filter_map(Iterator::next).collect();
+            Arc::new(Planned { operations, anew, final_at, must_complete })
+        });
+        let (planned, deeds) = (planned.collect(), all_deeds(&plan));
+        Self { scenario, trial, plan, deeds, planned, draws: log }
     }
-    let must_complete = scenario.properties.iter().any(|one| matches!(one.kind, Kind::Complete));
+
+    fn fork(&self, run::Fork { after, seed }: run::Fork) -> kernel::Fork {
+        kernel::Fork { after, seed, faults: Some(self.other_faults(seed)) }
+    }
+
+    fn simulation(&self, fork: Option<kernel::Fork>) -> Simulation {
+        let trial = self.trial;
+        let course = Course {
+            seed: trial.seed,
+            overrides: trial.overrides.clone(),
+            random: trial.random.clone(),
+            nominal: trial.nominal,
+            only: trial.only.clone(),
+            until: trial.until,
+            open_until: trial.open_until,
+            fork,
+            recording: trial.recording,
+            log_draws: trial.log_draws,
+        };
+        let faults = self.deeds.iter().map(|(_, at, fault)| (at.since(Time::ZERO), fault.clone()));
+        self.scenario.simulation(&self.planned).plan(faults).course(course)
+    }
+
+    /// What the plan does from an instant on, with the entries that have not begun drawn anew.
+    fn other_faults(
+        &self,
+        seed: Seed,
+    ) -> Arc<dyn Fn(Time) -> Vec<(Time, kernel::Fault)> + Send + Sync> {
+        let (plan, budget) = (self.plan.clone(), self.scenario.fault_budget_of(self.trial));
+        Arc::new(move |now| {
+            let mut plan = plan.clone();
+            for (index, entry) in plan.entries.iter_mut().enumerate() {
+                if now < Time::ZERO + entry.at {
+                    redrawn(entry, index, seed, now, &budget);
+                }
+            }
+            let all = all_deeds(&plan).into_iter();
+            all.map(|(_, at, fault)| (at, fault)).filter(|(at, _)| now < *at).collect()
+        })
+    }
+
+    /// The inputs of all operations, as drawn first, or anew for a turn.
+    fn inputs(&self, turn: Option<usize>) -> Vec<Inputs<I>> {
+        let of = |planned: &Planned<I>| -> Inputs<I> {
+            let anew = turn.and_then(|turn| planned.anew.get(turn));
+            let operations = anew.unwrap_or(&planned.operations);
+            operations.iter().map(|one| (one.id, one.input.clone())).collect()
+        };
+        self.planned.iter().map(|one| of(one)).collect()
+    }
+
+    /// What a run came to; if it took a turn, which.
+    fn report(&self, mut outside: kernel::Report, turn: usize) -> Report {
+        let inputs = [None, Some(turn)].map(|turn| self.inputs(turn));
+        let record = Record::of(&outside, &inputs);
+        told::in_words(&mut outside, &self.plan, &self.deeds, &inputs, |json| {
+            let output = serde_json::from_str::<O>(json);
+            output.map_or_else(|_| json.to_owned(), |output| format!("{output:?}"))
+        });
+        let Self { scenario, trial, plan, deeds, draws, .. } = self;
+        let verdict = Verdict { scenario, trial, plan: plan.clone(), record, outside };
+        let fired = verdict.fired(deeds);
+        verdict.report(fired, draws.clone())
+    }
+}
+
+/// Everything that a plan does, by entries.
+fn all_deeds(plan: &FaultPlan) -> Vec<(usize, Time, kernel::Fault)> {
+    let entries = plan.entries.iter().enumerate();
+    entries
+        .flat_map(|(index, entry)| deeds(entry).into_iter().map(move |(at, one)| (index, at, one)))
+        .collect()
+}
+
+/// The operations of every client, drawn as those of simulated protocols are.
+fn operations<I, O>(
+    scenario: &Programs<I, O>,
+    trial: &Trial,
+    draws: &mut Draws,
+    calls: &BTreeMap<OperationId, Call>,
+) -> Vec<Vec<Operation<I>>> {
+    let Programs { operations, final_operations, clients, .. } = scenario;
     let mut all = Vec::new();
     for client in (0..*clients).map(|client| ClientId::new(client as u16)) {
         let mut own = Vec::new();
@@ -77,11 +207,12 @@ fn planned<I, O>(scenario: &Programs<I, O>, trial: &Trial, final_at: Time) -> Ve
                 Phase::Faults
             };
             let invocation = Invocation { client, number, phase };
-            let mut choices = Choices::new(&mut draws, site, first + 1);
+            let mut choices = Choices::new(draws, site, first + 1);
             let input = (scenario.generate)(invocation, &mut choices);
-            own.push(Operation { id, think, is_final, input });
+            let at = calls.get(&id).map(|call| call.at);
+            own.push(Operation { id, think, is_final, input, at });
         }
-        all.push(Planned { operations: own, final_at, must_complete });
+        all.push(own);
     }
     all
 }
@@ -90,26 +221,35 @@ fn planned<I, O>(scenario: &Programs<I, O>, trial: &Trial, final_at: Time) -> Ve
 struct Record<I, O> {
     history: History<I, O>,
     names: Vec<OperationId>,
+    /// When each was called first.
+    calls: Vec<(OperationId, Call)>,
     /// A note that says what no session says.
     strange: Option<String>,
 }
 
 impl<I: Clone, O: DeserializeOwned> Record<I, O> {
-    fn of(outside: &kernel::Report, inputs: &[Vec<(OperationId, I)>]) -> Self {
-        let servers = outside.nodes.len() - inputs.len();
-        let mut record = Self { history: History::new(), names: Vec::new(), strange: None };
-        let mut open: Vec<Option<usize>> = vec![None; inputs.len()];
+    /// The inputs are those that were drawn first, and those that were drawn anew.
+    fn of(outside: &kernel::Report, inputs: &[Vec<Inputs<I>>; 2]) -> Self {
+        let clients = inputs[0].len();
+        let servers = outside.nodes.len() - clients;
+        let (names, calls) = (Vec::new(), Vec::new());
+        let mut record = Self { history: History::new(), names, calls, strange: None };
+        let mut open: Vec<Option<usize>> = vec![None; clients];
         for note in &outside.notes {
             let Some(client) = note.node.checked_sub(servers) else { continue };
             let text = String::from_utf8_lossy(&note.bytes).into_owned();
             let mut words = text.splitn(3, ' ');
             let (kind, number) = (words.next(), words.next().and_then(|one| one.parse().ok()));
-            let known = |number: u32| inputs[client].iter().find(|(id, _)| id.number == number);
+            let inputs = &inputs[usize::from(text.ends_with(ANEW))][client];
+            let known = |number: u32| inputs.iter().find(|(id, _)| id.number == number);
             let (Some(kind), Some((id, input))) = (kind, number.and_then(known)) else { continue };
             let at = note.at.as_nanos();
             match (kind, open[client]) {
                 (CALLED, _) => {
                     let index = record.history.invoke(client as u32, at, input.clone());
+                    if !record.names.contains(id) {
+                        record.calls.push((*id, Call { at: note.at, asks: NodeId::new(0) }));
+                    }
                     record.names.push(*id);
                     open[client] = Some(index);
                 }
@@ -123,21 +263,6 @@ impl<I: Clone, O: DeserializeOwned> Record<I, O> {
         }
         record
     }
-}
-
-/// What the nodes printed, line by line, in the order of time.
-fn printed(outside: &kernel::Report) -> Vec<String> {
-    let mut lines: Vec<(Time, String)> = Vec::new();
-    for node in &outside.nodes {
-        for one in &node.printed {
-            let text = String::from_utf8_lossy(&one.bytes).into_owned();
-            let told =
-                |line: &str| (one.at, format!("{:>10}  {}: {line}", one.at.to_string(), node.name));
-            lines.extend(text.lines().map(told));
-        }
-    }
-    lines.sort_by_key(|(at, _)| *at);
-    lines.into_iter().map(|(_, line)| line).collect()
 }
 
 struct Verdict<'a, I, O> {
@@ -165,7 +290,11 @@ where
         classes.enumerate().map(|(index, class)| (class, had_effect(index))).collect()
     }
 
-    fn report(self, fired: Vec<(crate::plan::Class, bool)>) -> Report {
+    fn report(
+        self,
+        fired: Vec<(crate::plan::Class, bool)>,
+        mut draws: Vec<(DrawAddress, [u32; 4])>,
+    ) -> Report {
         let mut failures: Vec<Failure> =
             self.outside.failures.iter().map(|wrong| self.wrong(wrong)).collect();
         let mut unknown = Vec::new();
@@ -180,7 +309,8 @@ where
             self.failure(FailureKind::Crash, "answers are written as JSON", "answer", why)
         }));
         failures.sort_by_key(|failure| failure.expected.is_some());
-        let Self { scenario, trial, plan, record, outside } = self;
+        let Self { scenario, trial, plan, record, mut outside } = self;
+        draws.append(&mut outside.draws);
         let operations = &record.history.operations;
         let indeterminate =
             operations.iter().filter(|one| matches!(one.outcome, Outcome::Indeterminate)).count();
@@ -191,7 +321,13 @@ where
             hash: outside.hash,
             events: outside.events,
             ended: outside.at,
-            counters: Counters { delivered: outside.deliveries, ..Counters::default() },
+            counters: Counters {
+                sent: outside.sent,
+                delivered: outside.deliveries,
+                dropped: outside.lost,
+                duplicated: outside.doubled,
+                ..Counters::default()
+            },
             completed,
             indeterminate: indeterminate as u64,
             marks: Vec::new(),
@@ -205,10 +341,10 @@ where
                 (_, 0) => Some("no operation completed".to_owned()),
                 _ => None,
             },
-            trace: Vec::new(),
-            printed: printed(&outside),
-            draws: Vec::new(),
-            calls: Vec::new(),
+            printed: told::printed(&outside),
+            trace: outside.trace,
+            calls: if trial.log_draws { record.calls } else { Vec::new() },
+            draws,
         }
     }
 
@@ -229,7 +365,7 @@ where
                     let mark = |index| if Some(index) == operation { ">" } else { " " };
                     let operations = shown.into_iter().map(|index| {
                         let name = self.record.names[index];
-                        told(&history.operations[index], name, mark(index))
+                        run::told(&history.operations[index], name, mark(index))
                     });
                     let failure =
                         self.failure(FailureKind::Safety, &words, &reason, reason.clone());
@@ -248,6 +384,8 @@ where
                     Some(self.failure(FailureKind::Crash, &property, &message, why))
                 }
             },
+            // A run that was cut short owes nothing.
+            Kind::Complete if self.outside.ended == Ended::Cut => None,
             Kind::Complete => {
                 let owed = self.owed();
                 let first = owed.first()?;
@@ -312,16 +450,23 @@ where
 
     fn failure(&self, kind: FailureKind, property: &str, shape: &str, why: String) -> Failure {
         let (name, seed) = (self.scenario.name, self.trial.seed);
-        let stuck = match self.outside.ended {
-            Ended::Stuck => "; every thread waits for another",
-            Ended::Finished | Ended::Horizon | Ended::Stopped => "",
-        };
+        let mut why = why;
+        if self.outside.ended == Ended::Stuck {
+            why += "; every thread waits for another";
+            self.outside.waiting.iter().for_each(|waits| why += &format!("\n  {waits}"));
+        }
+        if kind == FailureKind::Liveness {
+            let servers = self.outside.nodes.iter().take(self.scenario.nodes.len());
+            for (node, (at, code)) in servers.filter_map(|node| Some((node, node.exits.last()?))) {
+                why += &format!("; `{}` ended by itself at {at}, with code {code}", node.name);
+            }
+        }
         Failure {
             kind,
             scenario: name,
             seed,
             property: property.to_owned(),
-            explanation: why + stuck,
+            explanation: why,
             expected: None,
             operations: Vec::new(),
             event: self.outside.events,

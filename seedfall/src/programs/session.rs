@@ -1,6 +1,7 @@
 //! What a client is to ask for, and what it records: inside the run.
 
 use crate::workload::OperationId;
+use seedfall_kernel::About;
 use seedfall_sim::{Duration, Time};
 use serde::Serialize;
 use std::future::Future;
@@ -23,6 +24,8 @@ pub enum Answer<O> {
 /// The operations of one client, drawn before the run.
 pub(super) struct Planned<I> {
     pub(super) operations: Vec<Operation<I>>,
+    /// The same, drawn anew for each turn that the run may take.
+    pub(super) anew: Vec<Vec<Operation<I>>>,
     /// When the final ones may begin.
     pub(super) final_at: Time,
     /// Whether a final one is asked for again until it is answered.
@@ -35,6 +38,18 @@ pub(super) struct Operation<I> {
     pub(super) think: Duration,
     pub(super) is_final: bool,
     pub(super) input: I,
+    /// When it is called, if not as its client decides.
+    pub(super) at: Option<Time>,
+}
+
+impl<I> Planned<I> {
+    /// The operations that are in force, and whether they were drawn anew.
+    fn in_force(&self) -> (&[Operation<I>], bool) {
+        match seedfall_kernel::turn().and_then(|turn| self.anew.get(turn)) {
+            Some(anew) => (anew, true),
+            None => (&self.operations, false),
+        }
+    }
 }
 
 /// What a client is to ask for, one operation after the other, at the times at which its thinking
@@ -52,8 +67,10 @@ pub struct Session<I, O> {
 
 /// What a note of a client says, in the order of the fields: what the report makes a history of.
 pub(super) const CALLED: &str = "call";
+pub(super) const ANEW: &str = "anew";
 pub(super) const OK: &str = "ok";
 pub(super) const FAILED: &str = "failed";
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// How long a client waits before it asks again for what must complete.
 const AGAIN: Duration = Duration::millis(100);
@@ -99,11 +116,11 @@ impl<I: Clone, O: Serialize> Session<I, O> {
             Answer::Ok(output) => {
                 let output = serde_json::to_string(&output);
                 let output = output.unwrap_or_else(|error| panic!("an answer as JSON: {error}"));
-                note(&format!("{OK} {number} {output}"));
+                note(About::Return, &format!("{OK} {number} {output}"));
                 return;
             }
-            Answer::Failed => note(&format!("{FAILED} {number}")),
-            Answer::Indeterminate => {}
+            Answer::Failed => note(About::Return, &format!("{FAILED} {number}")),
+            Answer::Indeterminate => note(About::Return, &format!("{UNKNOWN} {number}")),
         }
         if again {
             (self.next, self.is_again) = (place, true);
@@ -119,10 +136,12 @@ impl<I: Clone, O: Serialize> Session<I, O> {
             (self.next, self.is_again) = (place, true);
         }
         let place = self.next;
-        let operation = self.planned.operations.get(place)?;
+        let operation = self.planned.in_force().0.get(place)?;
         let now = seedfall_kernel::now().unwrap_or_default();
         let think = if self.is_again { AGAIN } else { operation.think };
-        let wait = if operation.is_final && now < self.planned.final_at {
+        let wait = if let Some(at) = operation.at.filter(|_| !self.is_again) {
+            at.max(now).since(now)
+        } else if operation.is_final && now < self.planned.final_at {
             self.planned.final_at.since(now) + think
         } else {
             think
@@ -131,15 +150,18 @@ impl<I: Clone, O: Serialize> Session<I, O> {
     }
 
     fn call(&mut self, place: usize) -> I {
-        let operation = &self.planned.operations[place];
-        note(&format!("{CALLED} {}", operation.id.number));
+        let (operations, anew) = self.planned.in_force();
+        let operation = &operations[place];
+        let anew = if anew { ANEW } else { "" };
+        note(About::Call, format!("{CALLED} {} {anew}", operation.id.number).trim_end());
+        let input = operation.input.clone();
         (self.open, self.next, self.is_again) = (Some(place), place + 1, false);
-        operation.input.clone()
+        input
     }
 }
 
-fn note(text: &str) {
-    seedfall_kernel::note(text.as_bytes());
+fn note(about: About, text: &str) {
+    seedfall_kernel::note_about(about, text.as_bytes());
 }
 
 #[expect(clippy::disallowed_methods, reason = "inside the simulated Linux it takes virtual time")]

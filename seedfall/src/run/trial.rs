@@ -83,6 +83,30 @@ pub struct Fork {
     pub seed: Seed,
 }
 
+/// Futures of one run: the same past, and as many other turns.
+pub struct Futures<'a> {
+    /// After so many events, as for a [`Fork`].
+    pub after: u64,
+    /// How many.
+    pub count: usize,
+    /// What decides each of them.
+    pub seed: &'a (dyn Fn(usize) -> Seed + Sync),
+    /// Whether one fails.
+    pub fails: &'a (dyn Fn(&crate::report::Report) -> bool + Sync),
+    /// On how many threads; the result does not depend on it.
+    pub jobs: std::num::NonZeroUsize,
+}
+
+impl std::fmt::Debug for Futures<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { after, count, .. } = self;
+        f.debug_struct("Futures")
+            .field("after", after)
+            .field("count", count)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Trial {
     /// Whether any draw of it is nominal.
     pub(crate) fn is_nominal(&self) -> bool {

@@ -55,6 +55,14 @@ fn steps(trace: &[Entry]) -> impl Iterator<Item = &[Entry]> {
                 | Kind::Ignore
                 | Kind::Reach
                 | Kind::Lie
+                | Kind::Return
+                | Kind::Connect
+                | Kind::File
+                | Kind::Exit
+                | Kind::Output
+                | Kind::Panic
+                | Kind::Switch
+                | Kind::Note
         )
     };
     trace.chunk_by(move |one, two| {
@@ -120,6 +128,17 @@ impl Teller<'_> {
             Kind::Ignore if decides && actor.node().is_some() => format!("{actor} ignores {text}"),
             Kind::Append if decides => format!("{actor} writes down {text}"),
             Kind::Lie => format!("{actor} lies to {peer}: {text}"),
+            Kind::Call => format!("{actor} calls {text}"),
+            Kind::Return => format!("{actor} has {text}"),
+            Kind::Exit if text != "with code 0" => format!("{actor} ends {text}"),
+            Kind::Panic => format!("{actor} panics: {text}"),
+            Kind::Note => format!("{actor} notes {text}"),
+            Kind::Output if decides => format!("{actor} prints {text}"),
+            Kind::File if decides => format!("{actor} {text}"),
+            // Of a protocol it says how many records there were, which nobody needs to know.
+            Kind::Sync if decides && text.starts_with('/') => format!("{actor} syncs {text}"),
+            Kind::Connect if is_end(text) => text.clone(),
+            Kind::Send if is_control(text) && !became().is_loss() => return None,
             Kind::Send if self.tells(actor, peer, entry) || self.waits && became().is_loss() => {
                 format!("{actor} sends {peer} {text}: {}", became())
             }
@@ -134,6 +153,22 @@ impl Teller<'_> {
             _ => return None,
         })
     }
+}
+
+/// Whether a connection did not come about, or came to a bad end.
+fn is_end(text: &str) -> bool {
+    [" is refused by ", " is reset by ", " gives up on "].iter().any(|end| text.contains(end))
+}
+
+/// Whether a packet of a stream has no contents: it opens or closes a connection, or makes two ends
+/// of HTTP/2 agree about theirs.
+fn is_control(text: &str) -> bool {
+    let text = text.strip_prefix("again: ").unwrap_or(text);
+    let is_frame = |budget: &str| {
+        ["begins", "SETTINGS", "WINDOW_UPDATE", "PING"].iter().any(|kind| budget.starts_with(kind))
+    };
+    ["SYN", "SYN, ACK", "ACK", "FIN", "RST", "there is room again"].contains(&text)
+        || text.strip_prefix("HTTP/2 ").is_some_and(|frames| frames.split(", ").all(is_frame))
 }
 
 /// What became of a message, a request or an answer.

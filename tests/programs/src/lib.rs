@@ -1,1 +1,4 @@
-//! Other people's code inside the simulated Linux; see `tests/`.
+//! Other people's code inside the simulated Linux: services of axum and tonic, as scenarios.
+
+pub mod journal;
+pub mod payments;

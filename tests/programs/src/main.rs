@@ -1,0 +1,14 @@
+//! Every command of Seedfall over these scenarios: `cargo run --release -- sweep payments`.
+
+use seedfall_programs::{journal, payments};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    seedfall_cli::main(&[
+        Box::new(payments::right()),
+        Box::new(payments::forgetful()),
+        Box::new(payments::stopped()),
+        Box::new(journal::right()),
+        Box::new(journal::wrong()),
+    ])
+}
