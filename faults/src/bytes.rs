@@ -46,10 +46,7 @@ impl Bytes<'_> {
 
     /// A node, or behind all of these a client.
     pub fn address(&self, which: usize) -> Address {
-        match which.checked_sub(self.budget.nodes) {
-            None => NodeId::new(which as u16).into(),
-            Some(client) => ClientId::new(client as u16).into(),
-        }
+        Address::at_index(which, self.budget.nodes)
     }
 
     /// Some of the nodes, at least one.

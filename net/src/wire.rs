@@ -4,7 +4,7 @@ use crate::delay::Delay;
 use crate::disturbance::{Disturbance, Partition};
 use crate::jam::{Freed, Held, Jam, Jammed, Jams};
 use crate::rare::{Rare, RareFate};
-use seedfall_sim::{Address, ClientId, Draw, Duration, Fate, Network, NodeId, Ppm, Released, Time};
+use seedfall_sim::{Address, Draw, Duration, Fate, Network, Ppm, Released, Time};
 
 /// How one directed link treats messages when nothing disturbs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -235,7 +235,11 @@ impl Wire {
             for (to, link) in (0..peers).zip(&mut links) {
                 // Clients do not talk to each other.
                 if from.min(to) < nodes
-                    && partition.cuts(address(from, nodes), address(to, nodes), nodes)
+                    && partition.cuts(
+                        Address::at_index(from, nodes),
+                        Address::at_index(to, nodes),
+                        nodes,
+                    )
                 {
                     change(link);
                 }
@@ -296,7 +300,10 @@ impl Wire {
 
     /// From whom to whom a link leads.
     fn ends(&self, link: usize) -> (Address, Address) {
-        (address(link / self.peers, self.nodes), address(link % self.peers, self.nodes))
+        (
+            Address::at_index(link / self.peers, self.nodes),
+            Address::at_index(link % self.peers, self.nodes),
+        )
     }
 
     #[inline]
@@ -382,14 +389,6 @@ impl Network for Wire {
     }
 }
 
-/// Who has this index, where the first so many are nodes.
-fn address(index: usize, nodes: usize) -> Address {
-    match index.checked_sub(nodes) {
-        None => NodeId::new(index as u16).into(),
-        Some(client) => ClientId::new(client as u16).into(),
-    }
-}
-
 /// Whether a message that was lost or doubled would not have been but for a fault: `own` is the
 /// loss of its link, the loss that faults add, and the copies of its link.
 #[cold]
@@ -400,6 +399,7 @@ fn is_of_fault(mut fresh: Draw, own: [Ppm; 3]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use seedfall_sim::{ClientId, NodeId};
 
     const MODEL: LinkModel = LinkModel {
         delay: Delay::Uniform { min: Duration::ZERO, max: Duration::millis(10) },

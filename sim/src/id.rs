@@ -77,6 +77,11 @@ impl Address {
         if self.0 < CLIENTS { self.0 as usize } else { (self.0 - CLIENTS) as usize + nodes }
     }
 
+    /// The address with this [`index`](Self::index) in a cluster of `nodes` nodes.
+    pub const fn at_index(index: usize, nodes: usize) -> Self {
+        if index < nodes { Self(index as u16) } else { Self((index - nodes) as u16 + CLIENTS) }
+    }
+
     /// The number under which the address enters draws and hashes.
     pub(crate) const fn code(self) -> u64 {
         self.0 as u64

@@ -9,7 +9,7 @@ use seedfall_net::Disturbance;
 use seedfall_sim::{Address, NodeId, SystemModel, Timing};
 use std::fmt;
 
-/// What one node sends to another takes ten times as long, and the way back does not:
+/// What one end of a link sends to the other takes ten times as long, and the way back does not:
 /// [`Disturbance::Stretch`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,7 +26,7 @@ impl FaultClass for SlowLink {
     type Amount = u32;
     const ABOUT: About = About {
         name: "slow-link",
-        what: "what one node sends to another takes ten times as long, the way back does not",
+        what: "what one end sends to the other takes ten times as long, the way back does not",
         knob: "slow_links: up to 2, a tenth to a half of the run each",
         source: "Huang et al., HotOS 2017 (gray failure); Jepsen",
     };
@@ -38,14 +38,18 @@ impl FaultClass for SlowLink {
     }
 
     fn draw_one(outage: &mut Outage<'_, '_>) -> Vec<Fault> {
-        let nodes = outage.drawing.budget.nodes as u32;
-        let apart = 1 + outage.draw().below(nodes.max(2) - 1);
-        let other = NodeId::new(((outage.node.index() as u32 + apart) % nodes) as u16);
-        vec![Self { from: outage.node.into(), to: other.into(), times: 10 }.into()]
+        let budget = outage.drawing.budget;
+        let (nodes, all) = (budget.nodes, (budget.nodes + budget.clients) as u32);
+        let mut draw = outage.draw();
+        let other = (outage.node.index() as u32 + 1 + draw.below(all.max(2) - 1)) % all;
+        let ends = [outage.node.into(), Address::at_index(other as usize, nodes)];
+        let [from, to] = if draw.below(2) == 0 { ends } else { [ends[1], ends[0]] };
+        vec![Self { from, to, times: 10 }.into()]
     }
 
     fn from_bytes(bytes: &mut Bytes<'_>) -> Self {
-        let [from, to] = bytes.two(bytes.budget.nodes).map(|which| bytes.address(which));
+        let all = bytes.budget.nodes + bytes.budget.clients;
+        let [from, to] = bytes.two(all).map(|which| bytes.address(which));
         Self { from, to, times: 2 + u32::from(bytes.byte()) / 8 }
     }
 
@@ -63,10 +67,12 @@ impl FaultClass for SlowLink {
     }
 
     fn aim_at(&mut self, node: NodeId) {
-        if self.to == node.into() {
-            std::mem::swap(&mut self.from, &mut self.to);
+        let Self { from, to, .. } = self;
+        let (first, other) = if from.node().is_some() { (from, to) } else { (to, from) };
+        if *other == node.into() {
+            std::mem::swap(first, other);
         } else {
-            self.from = node.into();
+            *first = node.into();
         }
     }
 

@@ -192,11 +192,7 @@ impl Machines {
     }
 
     fn address(&self, place: usize) -> Address {
-        let number = |place: usize| u16::try_from(place).expect("few machines");
-        match place.checked_sub(self.nodes) {
-            None => Node::new(number(place)).into(),
-            Some(client) => seedfall::sim::ClientId::new(number(client)).into(),
-        }
+        Address::at_index(place, self.nodes)
     }
 }
 
