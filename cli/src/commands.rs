@@ -36,7 +36,7 @@ use seedfall::report::{Conclusion, FailureKind};
 use seedfall::run::Runnable;
 use seedfall::shrink::{DEFAULT_RUNS, Effort};
 use seedfall::sweep::{Meaning, all_cores};
-use seedfall::testing::{parse_seed, parse_seeds};
+use seedfall::testing::{parse_seed, parse_seeds, parse_time};
 use seedfall_sim::SystemModel;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -380,23 +380,6 @@ fn parse_class(text: &str) -> Result<Class, String> {
     let all = Class::ALL.map(Class::name);
     let known = Class::ALL.into_iter().find(|class| class.name() == text);
     known.ok_or_else(|| format!("`{text}` is not a class of faults; there are {}", all.join(", ")))
-}
-
-/// Reads a span of time with its unit.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(split);
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 0,
-    };
-    match digits.parse::<u64>().ok().and_then(|count| count.checked_mul(millis)) {
-        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
-        _ => Err(format!("`{text}` is not a span of time; expected 500ms, 60s, 5m or 2h")),
-    }
 }
 
 #[cfg(test)]

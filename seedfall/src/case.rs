@@ -9,6 +9,7 @@ use crate::plan::FaultPlan;
 use crate::report::Report;
 use crate::run::{Call, Runnable, Trial};
 use crate::scenario::OperationId;
+use crate::shrink::{Effort, shrink};
 use seedfall_sim::{DrawAddress, Duration, NodeId, Nominal, Override, Recording, Seed, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -241,6 +242,21 @@ impl Case {
             recording: Recording::Full,
             ..Trial::of(Seed(self.seed))
         }
+    }
+
+    /// The failure that the case stores, found again and made small: in its own run, in the run of
+    /// its seed under its faults, or in the run of its seed alone. `None`: in none of them, or the
+    /// case stores no failure.
+    pub fn found_again(&self, scenario: &dyn Runnable, effort: &Effort) -> Option<Self> {
+        let wanted = self.expect.fingerprint.as_deref()?;
+        let own = self.trial();
+        let seed = Trial { recording: Recording::Full, ..Trial::of(Seed(self.seed)) };
+        let faults = Trial { plan: own.plan.clone(), ..seed.clone() };
+        let first = |trial: &Trial| scenario.run(trial).failures.into_iter().next();
+        let fails = |trial: &Trial| first(trial).is_some_and(|one| one.fingerprint == wanted);
+        let trial = [own, faults, seed].into_iter().find(fails)?;
+        let small = shrink(scenario, &trial, effort)?;
+        Some(Self::of(&small.trial, &small.report, &self.note))
     }
 
     /// Compares a replay, recorded in full, with what the case says.

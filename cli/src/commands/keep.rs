@@ -6,8 +6,7 @@ use clap::Args;
 use seedfall::case::{Case, CaseError, Replayed};
 use seedfall::report::{Conclusion, Report};
 use seedfall::run::{Runnable, Trial};
-use seedfall::shrink::{DEFAULT_RUNS, Effort, shrink};
-use seedfall_sim::{Recording, Seed};
+use seedfall::shrink::{DEFAULT_RUNS, Effort};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -154,7 +153,7 @@ fn refresh(
     let Some(wanted) = &case.expect.fingerprint else {
         return refresh_passing(case, report, told, &path);
     };
-    if let Some(small) = found_again(case, scenario, wanted, &Effort::runs(args.runs)) {
+    if let Some(small) = case.found_again(scenario, &Effort::runs(args.runs)) {
         small.save(&path)?;
         told.push(format!("  found      {wanted}"));
         told.push(format!("  small      {} events; written anew", small.expect.events));
@@ -214,21 +213,4 @@ fn refresh_passing(
     };
     let code = code_of_conclusion(report.conclusion());
     Ok(Done { code, did, told, path: path.to_owned() })
-}
-
-/// The same failure, found again and made small: in the case's own run, in the run of its seed
-/// under its faults, or in the run of its seed alone.
-fn found_again(
-    case: &Case,
-    scenario: &dyn Runnable,
-    wanted: &str,
-    effort: &Effort,
-) -> Option<Case> {
-    let own = case.trial();
-    let seed = Trial { recording: Recording::Full, ..Trial::of(Seed(case.seed)) };
-    let faults = Trial { plan: own.plan.clone(), ..seed.clone() };
-    let fails = |trial: &Trial| fingerprint(&scenario.run(trial)) == Some(wanted);
-    let trial = [own, faults, seed].into_iter().find(fails)?;
-    let small = shrink(scenario, &trial, effort)?;
-    Some(Case::of(&small.trial, &small.report, &case.note))
 }

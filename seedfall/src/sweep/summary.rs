@@ -132,6 +132,13 @@ impl Summary {
         self.failures.truncate(FAILURES_KEPT);
     }
 
+    /// The same with the runs of higher seeds.
+    pub(crate) fn and(mut self, higher: Self) -> Self {
+        self.took += higher.took;
+        self.merge(higher);
+        self
+    }
+
     /// Adds the runs of higher seeds.
     pub(super) fn merge(&mut self, other: Self) {
         self.seeds += other.seeds;
