@@ -13,6 +13,7 @@ use seedfall::property::{always, eventually, every_operation_completes, invarian
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
+use seedfall::workload::forgetful;
 use seedfall::{Property, Swarm};
 use seedfall_net::Delay;
 use seedfall_protocols::kv::Text;
@@ -20,7 +21,6 @@ use seedfall_protocols::quorum_kv::{
     self, Config, Dot, QuorumKv, Request, Response, VersionVector, Versions,
 };
 use seedfall_sim::{Choices, Clock, Duration, SystemModel};
-use std::sync::Arc;
 
 /// What a client does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub fn sloppy() -> Scenario<QuorumKv, Input, Output> {
         name: "quorum-kv-sloppy",
         story: "Five nodes keep two keys with sloppy quorums: hints count, all converges later.",
         config: Config { sloppy: true, ..CONFIG },
-        workload: Workload { generate: Arc::new(generate_few_deletions), ..workload() },
+        workload: Workload { generate: forgetful(generate_few_deletions), ..workload() },
         properties: properties([
             sometimes("tombstone: forgotten by all"),
             sometimes("hint: brought a version home"),
@@ -137,7 +137,7 @@ pub fn deletes() -> Scenario<QuorumKv, Input, Output> {
         name: "quorum-kv-deletes",
         story: "The strict quorum store with many deletions, which it forgets soon.",
         config: Config { grace: Duration::millis(60), ..CONFIG },
-        workload: Workload { generate: Arc::new(generate_many_deletions), ..workload() },
+        workload: Workload { generate: forgetful(generate_many_deletions), ..workload() },
         faults: Swarm { duplicate: 0, ..Swarm::ALL },
         properties: properties([
             always("gets cover acknowledged puts", properties::gets_cover_acknowledged_puts),
@@ -154,7 +154,7 @@ pub fn siblings() -> Scenario<QuorumKv, Input, Output> {
     Scenario {
         name: "quorum-kv-siblings",
         story: "Four clients put one key of the quorum store, each over what it was shown.",
-        workload: Workload { generate: Arc::new(generate_one_key), ..workload() },
+        workload: Workload { generate: forgetful(generate_one_key), ..workload() },
         faults: Swarm { duplicate: 0, ..Swarm::ALL },
         properties: properties([
             always("puts replace what was shown", properties::puts_replace_what_was_shown),

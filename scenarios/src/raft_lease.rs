@@ -8,12 +8,12 @@
 use crate::raft_kv::{self, CLOCKS, Input, Output};
 use seedfall::property::sometimes;
 use seedfall::scenario::{Cluster, Horizon, Invocation, Workload};
+use seedfall::workload::forgetful;
 use seedfall::{Scenario, Swarm};
 use seedfall_checkers::models::KvInput;
 use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_protocols::raft::{Config, Raft};
 use seedfall_sim::{Choices, Duration};
-use std::sync::Arc;
 
 /// Three nodes; the drift that the lease allows is the one that the clocks have.
 pub fn scenario() -> Scenario<Raft, Input, Output> {
@@ -45,7 +45,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
             // Short: a client that waits for a leader that was cut off writes nothing elsewhere.
             patience: Duration::millis(40),
             attempts: 8,
-            generate: Arc::new(generate),
+            generate: forgetful(generate),
             ..three.workload
         },
         faults: LATE,

@@ -10,12 +10,12 @@ use crate::raft_kv::{self, Input as KvAsk, Output as KvSaid};
 use seedfall::Scenario;
 use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
 use seedfall::scenario::{Cluster, Horizon, Invocation, OperationId, Reply, Workload};
+use seedfall::workload::forgetful;
 use seedfall_checkers::models::{Abstraction, Kv, Model, Seen};
 use seedfall_net::Delay;
 use seedfall_protocols::raft::membership::Change;
 use seedfall_protocols::raft::{self, Config, Raft, Request, Response};
 use seedfall_sim::{Choices, Duration, NodeId};
-use std::sync::Arc;
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +103,7 @@ pub fn four() -> Scenario<Raft, Input, Output> {
             operations: 20,
             think: Delay::Exponential { min: Duration::millis(2), mean: Duration::millis(30) },
             patience: Duration::millis(150),
-            generate: Arc::new(one_at_a_time),
+            generate: forgetful(one_at_a_time),
             ..seven.workload
         },
         horizon: Horizon { faults: Duration::secs(2), ..seven.horizon },

@@ -9,6 +9,7 @@ use crate::raft_kv::{self, Input, Output};
 use seedfall::Scenario;
 use seedfall::property::sometimes;
 use seedfall::scenario::{Invocation, Reply, Workload};
+use seedfall::workload::forgetful;
 use seedfall_checkers::models::{KvInput, KvOutput};
 use seedfall_protocols::raft::{Config, Raft, Response};
 use seedfall_sim::Choices;
@@ -36,7 +37,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
             ..Config::PAPER
         },
         workload: Workload {
-            generate: Arc::new(generate),
+            generate: forgetful(generate),
             reply: Arc::new(reply),
             ..raft_kv::workload()
         },

@@ -5,9 +5,9 @@
 //! locking*, 2016).
 //!
 //! `n1` lends the lock for a while, `n2` keeps a counter, the others are workers: a worker that is
-//! asked to count takes the lock, reads the counter and writes one more. Two that do so at once lose
-//! an increment. With fencing, the counter refuses whoever comes with an older token than it has
-//! seen.
+//! asked to count takes the lock, reads the counter and writes one more. Two that do so at once
+//! lose an increment. With fencing, the counter refuses whoever comes with an older token than it
+//! has seen.
 //!
 //! `cargo run -p seedfall --example 02_lease_lock` shows the failure.
 
@@ -160,7 +160,7 @@ fn scenario(fenced: bool) -> Scenario<Node, (), u64> {
                 |total: Option<u64>| total.map_or(Reply::Elsewhere(None), Reply::Done),
             )
         },
-        // Nodes that stand still for a while, and are not told: a collector of garbage, a hypervisor.
+        // Nodes that stand still for a while, and do not know it: garbage collection, a hypervisor.
         faults: Swarm { pauses: 6, crashes: 2, loss: 50_000, ..Swarm::NONE },
         horizon: Horizon::SHORT,
         properties: vec![

@@ -1,7 +1,7 @@
 //! 04: a bug is found, shrunk, kept and replayed.
 //!
-//! You learn: what [`check`] and the command line do with a failure, step by step, for when you want
-//! to do it yourself.
+//! You learn: what [`check`] and the command line do with a failure, step by step, for when you
+//! want to do it yourself.
 //!
 //! `cargo run -p seedfall --example 04_from_seed_to_case` shows each step.
 

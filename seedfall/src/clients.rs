@@ -18,7 +18,7 @@ pub(crate) mod simulated;
 pub use live::{Live, LiveClients, Lost};
 
 use crate::run::Call;
-use crate::workload::{Generate, Invocation, OperationId, Phase, Reply};
+use crate::workload::{Generate, Invocation, OperationId, Past, Phase, Reply};
 use seedfall_checkers::History;
 use seedfall_net::Delay;
 use seedfall_sim::{Choices, ClientId, Draws, Duration, NodeId, Site, Time};
@@ -122,7 +122,7 @@ struct Client {
 /// All clients of a run, and the history that they record.
 pub struct Clients<I, O> {
     policy: ClientPolicy,
-    generate: Generate<I>,
+    generate: Generate<I, O>,
     nodes: usize,
     /// Operations that are left out.
     skip: BTreeSet<OperationId>,
@@ -142,7 +142,7 @@ impl<I, O> Clients<I, O> {
     /// So many clients, before a cluster of so many nodes.
     pub fn new(
         policy: ClientPolicy,
-        generate: Generate<I>,
+        generate: Generate<I, O>,
         (nodes, clients): (usize, usize),
     ) -> Self {
         let client = Client {
@@ -346,8 +346,11 @@ impl<I, O> Clients<I, O> {
         };
         let invocation = Invocation { client: step.id, number: client.number, phase };
         let (site, first) = (Site::Client(step.id), address(client.number, 1));
-        let input = (self.generate)(invocation, &mut Choices::new(step.draws, site, first));
+        let past = Past::of(step.id, &self.history);
+        let mut choices = Choices::new(step.draws, site, first);
+        let input = (self.generate)(invocation, &past, &mut choices);
         let operation = self.history.invoke(step.id.index() as u32, step.now.as_nanos(), input);
+        let client = &mut self.clients[step.id.index()];
         client.open = Some(operation);
         (client.attempt, client.may_have_happened) = (0, false);
         self.names.push(invocation.id());

@@ -1,12 +1,13 @@
-//! Tests distributed algorithms by simulation. **One seed decides everything that can happen**: each
-//! message's delay, loss and copy, each partition, each crash and what it leaves on the disk. The
-//! same seed is the same run, bit for bit; a run that violates a property is shrunk to a story that
-//! a person can read, and kept as a test.
+//! Tests distributed algorithms by simulation. **One seed decides everything that can happen**:
+//! each message's delay, loss and copy, each partition, each crash and what it leaves on the disk.
+//! The same seed is the same run, bit for bit; a run that violates a property is shrunk to a story
+//! that a person can read, and kept as a test.
 //!
 //! # A first test
 //!
-//! A protocol is a value that reacts; all that it can do to the world is in [`Context`](sim::Context).
-//! A scenario says what it is to survive, and which properties must hold.
+//! A protocol is a value that reacts; all that it can do to the world is in
+//! [`Context`](sim::Context). A scenario says what it is to survive, and which properties must
+//! hold.
 //!
 //! ```
 //! use seedfall::prelude::*;
@@ -93,12 +94,12 @@
 //! - `examples/01` to `05`, in order: a register that is wrong, then right; a lease lock with a
 //!   fencing token; a property and a model of one's own; a bug found, shrunk, kept and replayed; a
 //!   history from a file judged. `docs/guide/` is the same at leisure.
-//! - [`prelude`] has what a test needs. [`Scenario`] is the struct to fill in, [`Workload`] what its
-//!   clients do, [`always`] and [`property`] what must hold, [`Swarm`] what may go wrong.
+//! - [`prelude`] has what a test needs. [`Scenario`] is the struct to fill in, [`Workload`] what
+//!   its clients do, [`always`] and [`property`] what must hold, [`Swarm`] what may go wrong.
 //! - [`check`] is the door for `cargo test`; [`Run`] is one run, from a seed to its [`Report`].
-//! - [`mod@shrink`] makes a failing run small, [`case`] keeps it, [`explain`] draws it, [`diff`] and
-//!   [`point`] say which decision made the difference; the command line of `seedfall-cli` has all of
-//!   them.
+//! - [`mod@shrink`] makes a failing run small, [`case`] keeps it, [`explain`] draws it, [`diff`]
+//!   and [`point`] say which decision made the difference; the command line of `seedfall-cli` has
+//!   all of them.
 //! - `seedfall-real` runs the same protocol over TCP and files; feature `programs` simulates whole
 //!   programs as they are.
 

@@ -15,4 +15,4 @@ pub use crate::sim::{
 };
 pub use crate::swarm::Swarm;
 pub use crate::testing::check;
-pub use crate::workload::{Invocation, OperationId, Reply, Workload};
+pub use crate::workload::{Invocation, OperationId, Past, Reply, Workload};

@@ -47,7 +47,7 @@ use crate::report::Report;
 use crate::run::{Runnable, Trial};
 use crate::scenario::{Expect, Expectation, Horizon};
 use crate::swarm::Swarm;
-use crate::workload::{Generate, Invocation, OperationId};
+use crate::workload::{Invocation, OperationId};
 use seedfall_kernel::{Limits, Simulation};
 use seedfall_net::{Delay, LinkModel};
 use seedfall_sim::{
@@ -110,6 +110,7 @@ impl Protocol for Process {
     fn on_request(&mut self, _: RequestId, (): (), _: &mut Context<'_, Self>) {}
 }
 
+type Drawn<I> = Arc<dyn Fn(Invocation, &mut Choices<'_>) -> I + Send + Sync>;
 type ClientMain<I, O> = Arc<dyn Fn(Session<I, O>) + Send + Sync>;
 
 /// A scenario whose nodes are programs. `I` and `O` are what an operation asks and answers.
@@ -137,7 +138,7 @@ pub struct Programs<I, O> {
     /// How long a client waits between two operations.
     pub think: Delay,
     /// Draws the input of an operation.
-    pub generate: Generate<I>,
+    pub generate: Drawn<I>,
     /// The program of a client: asks for what its session says.
     pub client: ClientMain<I, O>,
     /// What the nemesis may draw; classes that mean nothing to programs are left out.

@@ -1,8 +1,8 @@
 //! The `cargo test` door: a test names a scenario, and many seeds are run.
 //!
 //! The environment says which: `SEEDFALL_SEED=17` replays one seed, `SEEDFALL_SEEDS=0..5000` (or a
-//! count), `SEEDFALL_EVENTS=20000000` or `SEEDFALL_TIME=60s` sweep others, `SEEDFALL_CASE=file.json`
-//! replays a case.
+//! count), `SEEDFALL_EVENTS=20000000` or `SEEDFALL_TIME=60s` sweep others,
+//! `SEEDFALL_CASE=file.json` replays a case.
 
 use crate::case::{Case, Replayed};
 use crate::explain::Explanation;
@@ -409,7 +409,8 @@ fn replay(
     if let Replayed::Parted { event, now } = case.compare(&report) {
         let now = now.unwrap_or_else(|| "the run is over".to_owned());
         return Err(format!(
-            "{}: stale: the replay parts at event {event}: {now}\n  {refresh} looks for the failure again, or keeps the run if it passes now",
+            "{}: stale: the replay parts at event {event}: {now}\n  {refresh} looks for the \
+             failure again, or keeps the run if it passes now",
             path.display()
         ));
     }

@@ -1,12 +1,22 @@
 //! What the clients of a scenario do.
 
+use seedfall_checkers::{History, Operation};
 use seedfall_net::Delay;
 use seedfall_sim::{Choices, ClientId, Duration, NodeId, Protocol};
 use std::fmt;
 use std::sync::Arc;
 
-/// Draws the input of an operation, by as many choices as it needs.
-pub type Generate<I> = Arc<dyn Fn(Invocation, &mut Choices<'_>) -> I + Send + Sync>;
+/// Draws the input of an operation, by as many choices as it needs, and by what its client
+/// remembers.
+pub type Generate<I, O> =
+    Arc<dyn Fn(Invocation, &Past<'_, I, O>, &mut Choices<'_>) -> I + Send + Sync>;
+
+/// Draws inputs as a client does that remembers nothing.
+pub fn forgetful<I, O>(
+    generate: impl Fn(Invocation, &mut Choices<'_>) -> I + Send + Sync + 'static,
+) -> Generate<I, O> {
+    Arc::new(move |invocation, _, choices| generate(invocation, choices))
+}
 
 /// Puts an input in a protocol's words.
 pub type Ask<P, I> =
@@ -52,7 +62,7 @@ pub struct Workload<P: Protocol, I, O> {
     /// How often it asks before it gives up, and the outcome stays indeterminate.
     pub attempts: u32,
     /// Draws the input of an operation.
-    pub generate: Generate<I>,
+    pub generate: Generate<I, O>,
     /// Puts it in the protocol's words.
     pub request: Ask<P, I>,
     /// Reads the protocol's answer.
@@ -73,10 +83,73 @@ impl<P: Protocol, I, O> Workload<P, I, O> {
             think: Delay::Uniform { min: Duration::millis(10), max: Duration::millis(100) },
             patience: Duration::millis(200),
             attempts: 3,
-            generate: Arc::new(generate),
+            generate: forgetful(generate),
             request: Arc::new(request),
             reply: Arc::new(reply),
         }
+    }
+
+    /// The same, by clients that remember what they asked and were told: an operation may depend on
+    /// it. So a client gives back the lock that it was granted, or reads what it wrote.
+    ///
+    /// ```
+    /// use seedfall::prelude::*;
+    /// use models::{LockInput as In, LockOutput as Out};
+    ///
+    /// fn turns<P: Protocol<Request = In, Response = Out>>() -> Workload<P, In, Out> {
+    ///     Workload::remembering(
+    ///         |op, past: &Past<'_, In, Out>, _| {
+    ///             let owner = op.client.index() as u32;
+    ///             match past.last_answer() {
+    ///                 Some((In::Acquire { .. }, Out::Granted { .. })) => In::Release { owner },
+    ///                 _ => In::Acquire { owner },
+    ///             }
+    ///         },
+    ///         |_, input| input.clone(),
+    ///         Reply::Done,
+    ///     )
+    /// }
+    /// ```
+    pub fn remembering<G>(
+        generate: G,
+        request: impl Fn(OperationId, &I) -> P::Request + Send + Sync + 'static,
+        reply: impl Fn(P::Response) -> Reply<O> + Send + Sync + 'static,
+    ) -> Self
+    where
+        G: Fn(Invocation, &Past<'_, I, O>, &mut Choices<'_>) -> I + Send + Sync + 'static,
+    {
+        let forgets = |_: Invocation, _: &mut Choices<'_>| unreachable!("replaced below");
+        Self { generate: Arc::new(generate), ..Self::short(forgets, request, reply) }
+    }
+}
+
+/// What a client remembers: its own operations so far, and nobody else's.
+#[derive(Debug)]
+pub struct Past<'a, I, O> {
+    operations: &'a [Operation<I, O>],
+    client: u32,
+}
+
+impl<'a, I, O> Past<'a, I, O> {
+    pub(crate) fn of(client: ClientId, history: &'a History<I, O>) -> Self {
+        Self { operations: &history.operations, client: client.index() as u32 }
+    }
+
+    /// Its operations, in the order in which it called them. Of those without an answer it does not
+    /// know what became.
+    pub fn operations(&self) -> impl DoubleEndedIterator<Item = &'a Operation<I, O>> {
+        let client = self.client;
+        self.operations.iter().filter(move |one| one.client == client)
+    }
+
+    /// Its last operation; `None`: this is its first.
+    pub fn last(&self) -> Option<&'a Operation<I, O>> {
+        self.operations().next_back()
+    }
+
+    /// What it asked last and was answered; `None`: it was never answered.
+    pub fn last_answer(&self) -> Option<(&'a I, &'a O)> {
+        self.operations().rev().find_map(|one| Some((&one.input, one.outcome.output()?)))
     }
 }
 

@@ -267,8 +267,8 @@ impl Draws {
         self.nominal = nominal;
     }
 
-    /// From here on every draw is that of another seed, nothing overridden or nominal: the same past
-    /// with another future. Indices go on counting.
+    /// From here on every draw is that of another seed, nothing overridden or nominal: the same
+    /// past with another future. Indices go on counting.
     pub fn reseed(&mut self, seed: Seed) {
         self.seed = seed;
         self.overrides.clear();

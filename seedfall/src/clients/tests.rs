@@ -1,8 +1,8 @@
 //! Clients by hand: told what happens, asked what they want done.
 
 use super::*;
+use crate::workload::forgetful;
 use seedfall_sim::Seed;
-use std::sync::Arc;
 
 const POLICY: ClientPolicy = ClientPolicy {
     operations: Some(2),
@@ -30,7 +30,7 @@ const ME: ClientId = ClientId::new(0);
 
 impl ByHand {
     fn new(policy: ClientPolicy) -> Self {
-        let generate: Generate<Phase> = Arc::new(|invocation, _| invocation.phase);
+        let generate: Generate<Phase, ()> = forgetful(|invocation, _| invocation.phase);
         let mut one = Self {
             clients: Clients::new(policy, generate, (NODES, 1)),
             draws: Draws::new(Seed(1), NODES, 1),

@@ -12,7 +12,8 @@ use seedfall_sim::{DrawAddress, Override, Recording, Seed};
 ///
 /// ```
 /// use seedfall::prelude::*;
-/// # fn example<P: Protocol + 'static>(scenario: &Scenario<P, u64, u64>) where P::Config: Send + Sync {
+/// # fn example<P: Protocol + 'static>(scenario: &Scenario<P, u64, u64>)
+/// # where P::Config: Send + Sync {
 /// let report = Run::new(scenario).seed(7).run();
 /// let quiet = Run::new(scenario).seed(7).plan(FaultPlan::default()).run();
 /// if report.failed() && !quiet.failed() {

@@ -12,6 +12,7 @@ use madsim::net::NetSim;
 use madsim::runtime::{Handle, Runtime};
 use madsim::task::JoinHandle;
 use madsim::time::{Instant, sleep_until, timeout};
+use seedfall::workload::forgetful;
 use seedfall::checkers::{Operation, Outcome};
 use seedfall::clients::{ClientPolicy, Clients, Live, LiveClients, Lost};
 use seedfall::sim::{Choices, ClientId, Draws, Duration, NodeId, Seed, StableHasher, Time};
@@ -58,7 +59,7 @@ async fn live(subject: Subject, job: Job) -> Life {
     let count = subject.budget.clients;
     let policy =
         ClientPolicy { final_at: Time::ZERO + job.faults + subject.settle, ..subject.clients };
-    let clients = Clients::new(policy, Arc::new(generate), (subject.budget.nodes, count));
+    let clients = Clients::new(policy, forgetful(generate), (subject.budget.nodes, count));
     let clients = clients.without(job.skip.iter().copied().collect());
     let draws = Draws::new(Seed(job.seed), subject.budget.nodes, count);
     let clients = Arc::new(LiveClients::new(clients, draws));
