@@ -46,8 +46,8 @@ use std::time::Duration;
 
 /// Deterministic simulation testing: one seed, one run, one verdict.
 ///
-/// Without a command, every scenario is swept for about 20 seconds in all, and a table says what
-/// came of it.
+/// Without a command, every scenario is swept for about 20 seconds in all, and a table shows the
+/// results.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
@@ -67,8 +67,8 @@ Seedfall itself.
 Examples:
   seedfall                                   sweep everything for 20 seconds
   seedfall sweep raft-kv --seeds 0..10000    these seeds
-  seedfall replay raft-kv --seed 17          one run, told
-  seedfall shrink raft-kv --seed 17          a failing run made small, and its story
+  seedfall replay raft-kv --seed 17          one run, and its outcome
+  seedfall shrink raft-kv --seed 17          a failing run, shrunk, step by step
   seedfall explain raft-kv --seed 17         the same as columns; --html FILE: as a page
   seedfall trace raft-kv --seed 17 | less    every event of it";
 
@@ -78,9 +78,9 @@ enum Command {
     List,
     /// Runs many seeds of a scenario (or of all), until one fails.
     Sweep(SweepArgs),
-    /// Runs one seed, or a stored case, and tells what it came to.
+    /// Runs one seed, or a stored case, and reports the outcome.
     Replay(ReplayArgs),
-    /// Makes a failing run small, and tells its story.
+    /// Shrinks a failing run, and prints what happens in the small one, step by step.
     Shrink(ShrinkArgs),
     /// Shows a run, shrunk if it fails: who did what when, and what led to the violation.
     Explain(ExplainArgs),
@@ -95,16 +95,16 @@ enum Command {
     Faults(faults::FaultsArgs),
     /// Runs every scenario under every model of links, nodes and timing, claimed or not.
     Matrix(matrix::MatrixArgs),
-    /// Plants bugs (patches) in a copy of a project, one by one, and counts the seeds until each is
-    /// found.
+    /// Applies planted bugs (patches) to a copy of a project, one by one, and counts the seeds
+    /// until each is found.
     Planted(planted::PlantedArgs),
-    /// Tells at which event of a failing run its failure became likely: the point of no return.
+    /// Finds the event of a failing run at which its failure became likely: the point of no return.
     Point(point::PointArgs),
     /// Compares two runs: the first event that differs, and the decision that makes the difference.
     Diff(diff::DiffArgs),
     /// Keeps a case among those that `cargo test` replays, or refreshes one that is stale.
     Keep(keep::KeepArgs),
-    /// Lists the planted bugs, the runs that show them, and what finding them took; or tells one.
+    /// Lists the planted bugs, the runs that show them, and what finding them took; or shows one.
     Museum(museum::MuseumArgs),
     /// Runs one node of a protocol for real, over TCP and files, until Ctrl-C.
     #[cfg(feature = "real")]

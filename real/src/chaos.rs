@@ -105,8 +105,8 @@ pub enum ChaosVerdict {
     Died(String),
     /// The workload or a property panicked; says which, and what it said.
     Panicked(String),
-    /// The replay of a node's recording parts from it, or cannot be done.
-    Parted(String),
+    /// The replay of a node's recording diverges from it, or cannot be done.
+    Diverged(String),
     /// It proves little.
     Vacuous(String),
     /// The checker ran out of its budget.
@@ -400,9 +400,9 @@ where
             // A broken property is the greater news.
             _ if matches!(verdict, ChaosVerdict::Violated { .. }) => (verdict, None),
             None => (ChaosVerdict::Interrupted, None),
-            Some(Ok(Err(why))) => (ChaosVerdict::Parted(why), None),
+            Some(Ok(Err(why))) => (ChaosVerdict::Diverged(why), None),
             Some(Err(words)) => {
-                (ChaosVerdict::Parted(format!("the protocol panicked: {words}")), None)
+                (ChaosVerdict::Diverged(format!("the protocol panicked: {words}")), None)
             }
         }
     }

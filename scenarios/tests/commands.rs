@@ -166,10 +166,10 @@ fn bad_cases_are_refused_with_file_and_reason() {
     check(&text.replace("\"seed\": 2", "\"seed\": -2"), &["line"]);
     check(&text.replace("\"hash\": \"0x", "\"hash\": \"zz"), &["not a trace hash"]);
     refused(&seedfall(&["replay", "not/there.json"]), &["not/there.json"]);
-    // Another seed under the old hash: the replay says where the two runs part.
+    // Another seed under the old hash: the replay says where the two runs diverge.
     check(
         &text.replace("\"seed\": 2", "\"seed\": 3"),
-        &["does not replay the case", "part at event"],
+        &["does not replay the case", "diverge at event"],
     );
 }
 

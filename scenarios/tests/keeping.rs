@@ -36,7 +36,7 @@ fn diff_tells_equal_from_different() {
     let (folder, case) = failing();
     let diff = |args: &[&str]| seedfall_in(folder.path(), &[&["diff"], args].concat());
     came_to(&diff(&["abd:3", "abd:3"]), 0, &["equal, event for event"]);
-    came_to(&diff(&["abd:3", "abd:4"]), 1, &["they part at event", "  A ", "  B "]);
+    came_to(&diff(&["abd:3", "abd:4"]), 1, &["they diverge at event", "  A ", "  B "]);
     came_to(&diff(&[&case]), 0, &["equal, event for event, to this build's run"]);
     came_to(&diff(&[&case, &case]), 0, &["equal"]);
     let output = diff(&[&case, "copied-register:1", "--json"]);
@@ -44,7 +44,7 @@ fn diff_tells_equal_from_different() {
     let value: Value = serde_json::from_str(&out(&output)).expect("a JSON object");
     assert_eq!(value["equal"], false);
     assert!(value["event"].as_u64().is_some_and(|event| event >= 1) && value["left"].is_string());
-    came_to(&diff(&["abd:3", "raft-kv:3"]), 2, &["nothing in common"]);
+    came_to(&diff(&["abd:3", "raft-kv:3"]), 2, &["cannot be compared"]);
     came_to(&diff(&["abd", "abd:3"]), 2, &["needs a seed", "abd:17"]);
     came_to(&diff(&["abd:x", "abd:3"]), 2, &["`x` is not a seed"]);
     came_to(&diff(&["adb:3", "abd:3"]), 2, &["did you mean `abd`"]);
@@ -70,7 +70,8 @@ fn diff_names_the_nearest_passing_neighbour() {
 fn point_names_the_turn_and_the_cause_and_knows_a_program_without_a_fix() {
     let (folder, case) = failing();
     let args = ["point", &case, "--futures", "20"];
-    let words = ["is broken", "turns at", "cause", "the last decision that it cannot fail without"];
+    let words =
+        ["violated: ", "turns at", "cause", "the last decision that it cannot fail without"];
     came_to(&seedfall_in(folder.path(), &args), 0, &words);
     let output = seedfall_in(folder.path(), &[&args[..], &["--json"]].concat());
     let value: Value = serde_json::from_str(&out(&output)).expect("a JSON object");
@@ -112,7 +113,7 @@ fn a_case_is_kept_once_and_with_a_note() {
     came_to(&keep(&[&case]), 2, &["NOTE"]);
     came_to(&keep(&[&case, "note", "--as", "../elsewhere"]), 2, &["is not a name"]);
     stale(folder.path(), &case);
-    came_to(&keep(&["stale.json", "note"]), 2, &["does not replay", "part at event 11"]);
+    came_to(&keep(&["stale.json", "note"]), 2, &["does not replay", "diverge at event 11"]);
     let names = fs::read_dir(folder.path().join("tests/regressions")).expect("a folder");
     assert_eq!(names.count(), 1, "what is refused leaves nothing behind");
 }
@@ -123,7 +124,11 @@ fn a_stale_case_is_refreshed_or_retired() {
     let keep = |args: &[&str]| seedfall_in(folder.path(), &[&["keep", "--refresh"], args].concat());
     came_to(&keep(&[&case]), 0, &["replays as it is stored"]);
     let path = stale(folder.path(), &case);
-    came_to(&keep(&["stale.json"]), 0, &["parts from the stored run at event 11", "written anew"]);
+    came_to(
+        &keep(&["stale.json"]),
+        0,
+        &["diverges from the stored run at event 11", "written anew"],
+    );
     came_to(&seedfall_in(folder.path(), &["replay", "stale.json"]), 1, &["and to the case"]);
 
     // A failure that nothing shows any more.

@@ -3,7 +3,7 @@
 //! A case holds what decides the run (scenario, seed, plan, what was left out, what was overridden)
 //! and what it came to (fingerprint, trace hash, and sixteen bits of the running hash after every
 //! event). A replay that comes to something else says so, and names the first event at which the
-//! two runs part.
+//! two runs diverge.
 
 use crate::plan::FaultPlan;
 use crate::report::Report;
@@ -64,7 +64,7 @@ pub struct Case {
     /// Why it is no longer replayed, if it was retired: its failure was not found again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<String>,
-    /// What the run came to.
+    /// What the run showed.
     pub expect: Expected,
 }
 
@@ -90,7 +90,7 @@ pub struct Called {
     pub asks: NodeId,
 }
 
-/// What a stored run came to.
+/// What a stored run showed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
@@ -170,14 +170,14 @@ impl fmt::Display for CaseError {
 
 impl std::error::Error for CaseError {}
 
-/// What a replay of a case came to.
+/// The result of replaying a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replayed {
     /// The same run, event for event.
     Same,
-    /// Another run. Says at which event, counted from one, the two part, and what happened there
+    /// Another run. Says at which event, counted from one, the two diverge, and what happened there
     /// now.
-    Parted {
+    Diverged {
         /// The first event that differs.
         event: u64,
         /// What this build does there; `None`: the run is over.
@@ -270,7 +270,7 @@ impl Case {
         let links = old.chunks(4).zip(new.chunks(4));
         let event = links.take_while(|(old, new)| old == new).count();
         let now = report.trace.get(event).map(ToString::to_string);
-        Replayed::Parted { event: event as u64 + 1, now }
+        Replayed::Diverged { event: event as u64 + 1, now }
     }
 
     /// Reads a case and the scenario that it names.

@@ -50,7 +50,7 @@ impl Side {
     }
 }
 
-/// Where two runs part, and why.
+/// Where two runs diverge, and why.
 #[derive(Clone, Debug)]
 pub struct Difference {
     /// The first event that differs, counted from one.
@@ -105,7 +105,7 @@ pub(crate) enum Change {
 
 /// Compares two runs of a scenario; `None` if they are equal, event for event.
 pub fn compare(scenario: &dyn Runnable, left: &Side, right: &Side) -> Option<Difference> {
-    let at = parting(left, right)?;
+    let at = first_difference(left, right)?;
     let decides = candidates(scenario, left, right, at)
         .into_iter()
         .take(TRIES_MAX)
@@ -126,7 +126,7 @@ fn difference(left: &Side, right: &Side, at: usize, decision: Option<Decision>) 
 }
 
 /// The place of the first event in which two runs differ.
-pub(crate) fn parting(left: &Side, right: &Side) -> Option<usize> {
+pub(crate) fn first_difference(left: &Side, right: &Side) -> Option<usize> {
     let longer = left.report.trace.len().max(right.report.trace.len());
     (0..longer).find(|index| left.event(*index) != right.event(*index))
 }
@@ -216,7 +216,7 @@ fn candidates(scenario: &dyn Runnable, left: &Side, right: &Side, at: usize) -> 
     all.extend(faults(left, right, at));
     let mut draws = openings(scenario, left);
     let logs = left.report.draws.iter().zip(&right.report.draws);
-    // From the first draw on that only one of them makes, the runs have parted already.
+    // From the first draw on that only one of them makes, the runs have diverged already.
     draws.extend(logs.take_while(|(one, two)| one.0 == two.0).map(|(one, _)| one.0));
     let mut seen = BTreeSet::new();
     draws.retain(|draw| seen.insert(*draw) && value(left, *draw) != value(right, *draw));
@@ -275,7 +275,7 @@ fn openings(scenario: &dyn Runnable, side: &Side) -> Vec<DrawAddress> {
     counted.chain(waits).collect()
 }
 
-/// The entries that only one of the plans has, if they began before the runs parted: left out,
+/// The entries that only one of the plans has, if they began before the runs diverged: left out,
 /// added, and one in the place of another.
 fn faults(left: &Side, right: &Side, at: usize) -> Vec<Change> {
     let instants = [left.event(at), right.event(at)].into_iter().flatten().map(|event| event.at);
@@ -346,7 +346,7 @@ fn outcome(draw: DrawAddress, side: &Side) -> String {
 pub struct Neighbour {
     /// The run that passes.
     pub side: Side,
-    /// Where the two part, the failing one on the left, and the decision.
+    /// Where the two diverge, the failing one on the left, and the decision.
     pub difference: Difference,
     /// Of how many single decisions the failing run would have passed without.
     pub passing: usize,
@@ -366,8 +366,8 @@ pub fn neighbour(scenario: &dyn Runnable, failing: &Side) -> Option<Neighbour> {
         }
         tried += 1;
         let side = Side::of(scenario, &trial);
-        let parted = parting(failing, &side);
-        if let (Conclusion::Passed, Some(at)) = (side.report.conclusion(), parted) {
+        let diverged = first_difference(failing, &side);
+        if let (Conclusion::Passed, Some(at)) = (side.report.conclusion(), diverged) {
             let decision = told(change, failing, &side);
             passing.push((at, side, decision));
         }

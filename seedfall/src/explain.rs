@@ -42,7 +42,7 @@ pub struct Explanation {
     pub hash: String,
     /// When the run ended.
     pub ended: u64,
-    /// What the run came to.
+    /// The verdict of the run.
     pub verdict: Verdict,
     /// The line that brings this very run back.
     pub replay: String,
@@ -72,7 +72,7 @@ pub struct Explanation {
     pub point: Option<Point>,
 }
 
-/// What a run came to.
+/// The verdict of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     /// `passed`, `vacuous`, or the kind of failure.

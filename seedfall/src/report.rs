@@ -1,4 +1,4 @@
-//! What one run came to.
+//! The report of one run.
 
 use crate::plan::{Class, Entry as Planned, FaultPlan};
 use crate::run::Call;
@@ -7,7 +7,7 @@ use seedfall_sim::{Counters, DrawAddress, Entry, Seed, Time};
 use std::fmt;
 use std::fmt::Write as _;
 
-/// What one run came to. Two runs with equal hashes were equal, event for event.
+/// The report of one run. Two runs with equal hashes were equal, event for event.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Which scenario.
@@ -54,7 +54,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What the run came to, in a word: the gravest of everything that was judged.
+    /// The outcome of the run, in a word: the gravest of everything that was judged.
     pub fn conclusion(&self) -> Conclusion<'_> {
         match (self.failures.first(), self.unknown.first(), &self.vacuous) {
             (Some(failure), ..) => Conclusion::Failed(failure),
@@ -80,7 +80,7 @@ impl Report {
     }
 }
 
-/// What a run came to, in a word.
+/// The outcome of a run, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conclusion<'a> {
     /// Every property holds, and there was something to be kept.
@@ -112,7 +112,7 @@ pub enum FailureKind {
     Safety,
     /// An `eventually` did not come true in time.
     Liveness,
-    /// The run came to a standstill, or ran in circles, with work undone.
+    /// Nothing will ever happen again, or the run loops without end, with work undone.
     Stuck,
     /// The user's code is wrong: the protocol, the workload or a property panicked, or a property
     /// is not prefix-closed.

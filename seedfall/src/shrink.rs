@@ -1,7 +1,7 @@
 //! From a failing run to a small one that fails in the same way, and to its story.
 //!
 //! Because draws are addressed, a fault, an operation or the fate of one message can be left out or
-//! made dull without moving any other decision. Delta debugging (Zeller and Hildebrandt,
+//! made nominal without moving any other decision. Delta debugging (Zeller and Hildebrandt,
 //! "Simplifying and Isolating Failure-Inducing Input", 2002) then works on each kind of thing in
 //! turn, again until nothing changes: faults, nodes, the time until faults stop, clients and
 //! operations, random draws (fates of messages, jitter of timers), and each fault that is left,
@@ -103,7 +103,7 @@ pub struct Size {
 pub struct Shrunk {
     /// What to run.
     pub trial: Trial,
-    /// What it came to, recorded in full.
+    /// Its report, recorded in full.
     pub report: Report,
     /// The original's size, up to the event by which it has failed.
     pub before: Size,
@@ -208,7 +208,7 @@ fn failure(report: &Report) -> Option<&Failure> {
     report.failure()
 }
 
-/// Whether a draw can be made dull.
+/// Whether a draw can be made nominal.
 fn can_be_calm(address: &DrawAddress) -> bool {
     match address.site {
         Site::Link(..)

@@ -383,7 +383,7 @@ fn tell_if_slow(name: &str, progress: &Progress, told: &Mutex<Duration>) {
 /// Replays a case file: the run must be the stored one, event for event, and break nothing.
 ///
 /// # Errors
-/// What keeps the case from being read, that it was retired, the event at which the replay parts
+/// What keeps the case from being read, that it was retired, the event at which the replay diverges
 /// from it, that a failure which it stored is no longer seen in it, or what was broken.
 pub fn check_case(scenarios: &[Box<dyn Runnable>], path: &Path) -> Result<(), String> {
     replay(scenarios, path, None)
@@ -406,10 +406,10 @@ fn replay(
         Some(place) => format!("`SEEDFALL_REFRESH=1 {}`", place.command()),
         None => format!("`seedfall keep --refresh {}`", path.display()),
     };
-    if let Replayed::Parted { event, now } = case.compare(&report) {
+    if let Replayed::Diverged { event, now } = case.compare(&report) {
         let now = now.unwrap_or_else(|| "the run is over".to_owned());
         return Err(format!(
-            "{}: stale: the replay parts at event {event}: {now}\n  {refresh} looks for the \
+            "{}: stale: the replay diverges at event {event}: {now}\n  {refresh} looks for the \
              failure again, or keeps the run if it passes now",
             path.display()
         ));

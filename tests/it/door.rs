@@ -93,7 +93,7 @@ fn kept_cases_are_replayed_first_and_written_anew_if_they_are_asked_to() {
     std::fs::write(&kept, stale).expect("a file");
     let (_, red) = child(&[manifest]);
     assert!(
-        red.contains("stale: the replay parts") && red.contains("`SEEDFALL_REFRESH=1"),
+        red.contains("stale: the replay diverges") && red.contains("`SEEDFALL_REFRESH=1"),
         "{red}"
     );
     let asked = [manifest, ("SEEDFALL_TESTS_AS_EXPECTED", "1"), ("SEEDFALL_REFRESH", "1")];

@@ -76,7 +76,7 @@ fn a_case_is_never_silently_green() {
     let digit = if stale.expect.chain.as_bytes()[40] == b'0' { "1" } else { "0" };
     stale.expect.chain.replace_range(40..41, digit);
     let told = check(&stale);
-    assert!(told.contains("stale: the replay parts at event 11:"), "{told}");
+    assert!(told.contains("stale: the replay diverges at event 11:"), "{told}");
     assert!(told.contains("keep --refresh"), "{told}");
     // The same run, judged otherwise: here one that passes and is said to have failed.
     let passing = (0..200)

@@ -140,21 +140,21 @@ fn a_case_replays_to_the_same_run() {
 fn a_replay_that_differs_names_the_first_differing_event() {
     let (mut case, trial) = some_case();
     let report = seedfall_scenarios::all()[0].run(&trial);
-    let parted = |case: &Case| match case.compare(&report) {
-        Replayed::Parted { event, now } => (event, now),
+    let diverged = |case: &Case| match case.compare(&report) {
+        Replayed::Diverged { event, now } => (event, now),
         Replayed::Same => panic!("the runs differ"),
     };
     // The case says something else of event 101, then of the end.
     let digit = if case.expect.chain.as_bytes()[400] == b'0' { "1" } else { "0" };
     case.expect.chain.replace_range(400..401, digit);
-    let (event, now) = parted(&case);
+    let (event, now) = diverged(&case);
     assert_eq!((event, now), (101, Some(report.trace[100].to_string())));
     let (mut case, _) = some_case();
     case.expect.chain.push_str("0000");
-    assert_eq!(parted(&case), (report.events + 1, None));
+    assert_eq!(diverged(&case), (report.events + 1, None));
     let (mut case, _) = some_case();
     case.expect.hash = "0x0000000000000000".to_owned();
-    assert_eq!(parted(&case).0, report.events + 1, "the hash alone differs");
+    assert_eq!(diverged(&case).0, report.events + 1, "the hash alone differs");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn another_plan_parts_where_its_first_fault_begins() {
     trial.plan = Some(seedfall::FaultPlan::default());
     assert!(!case.plan.entries.is_empty(), "the stored run has faults");
     let report = seedfall_scenarios::all()[0].run(&trial);
-    let Replayed::Parted { event, .. } = case.compare(&report) else {
+    let Replayed::Diverged { event, .. } = case.compare(&report) else {
         panic!("a run without faults is another run");
     };
     assert!(1 <= event && event <= report.events);

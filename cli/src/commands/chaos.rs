@@ -22,7 +22,7 @@ A node that stops for good loses its disk too, within what the protocol can spar
 Ctrl-C or SIGTERM breaks it off at any time, also while the history is judged.
 
 Exit codes: 0 every property holds, 1 safety broken, 2 bad usage, 3 a final operation did not
-complete, 4 vacuous, 5 a node ended by itself, its replay parts or a property panics, 6 unknown
+complete, 4 vacuous, 5 a node ended by itself, its replay diverges or a property panics, 6 unknown
 within the checker's budget, 130 broken off. No process is left. The files of a run that fails are
 kept, and named; those of one that is broken off, if it was recorded or had come to be judged.")]
 pub(super) struct ChaosArgs {
@@ -126,7 +126,7 @@ fn code(verdict: &ChaosVerdict) -> u8 {
         ChaosVerdict::Late(_) => 3,
         ChaosVerdict::Vacuous(_) => 4,
         // A replay that parts is a bug of the driver, or of the protocol's.
-        ChaosVerdict::Died(_) | ChaosVerdict::Parted(_) | ChaosVerdict::Panicked(_) => 5,
+        ChaosVerdict::Died(_) | ChaosVerdict::Diverged(_) | ChaosVerdict::Panicked(_) => 5,
         ChaosVerdict::Unknown(_) => 6,
         ChaosVerdict::Interrupted => 130,
     }
@@ -139,7 +139,7 @@ fn word(verdict: &ChaosVerdict) -> &'static str {
         ChaosVerdict::Late(_) => "late",
         ChaosVerdict::Vacuous(_) => "vacuous",
         ChaosVerdict::Died(_) => "died",
-        ChaosVerdict::Parted(_) => "parted",
+        ChaosVerdict::Diverged(_) => "diverged",
         ChaosVerdict::Panicked(_) => "panicked",
         ChaosVerdict::Unknown(_) => "unknown",
         ChaosVerdict::Interrupted => "interrupted",
@@ -179,7 +179,7 @@ fn tell(args: &ChaosArgs, seed: u64, report: &ChaosReport) {
         }
         ChaosVerdict::Late(why) => bad(&format!("late: {why}")),
         ChaosVerdict::Died(why) => bad(&format!("a node died: {why}")),
-        ChaosVerdict::Parted(why) => bad(&format!("a replay parts: {why}")),
+        ChaosVerdict::Diverged(why) => bad(&format!("a replay diverges: {why}")),
         ChaosVerdict::Panicked(why) => bad(&format!("a panic: {why}")),
         ChaosVerdict::Vacuous(why) | ChaosVerdict::Unknown(why) => {
             let word = word(&report.verdict);
@@ -209,7 +209,7 @@ fn as_json(protocol: &str, seed: u64, report: &ChaosReport, code: u8) -> serde_j
         }
         ChaosVerdict::Late(why)
         | ChaosVerdict::Died(why)
-        | ChaosVerdict::Parted(why)
+        | ChaosVerdict::Diverged(why)
         | ChaosVerdict::Panicked(why)
         | ChaosVerdict::Vacuous(why)
         | ChaosVerdict::Unknown(why) => (why.clone(), Vec::new()),

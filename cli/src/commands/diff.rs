@@ -77,7 +77,9 @@ fn run<'a>(scenarios: &'a [Box<dyn Runnable>], text: &str) -> Result<Named<'a>, 
 fn with_other(left: &Named<'_>, right: &Named<'_>, json: bool) -> Result<u8, Problem> {
     let (one, two) = (left.scenario.name(), right.scenario.name());
     if one != two {
-        return Err(Problem(format!("a run of {one} and one of {two} have nothing in common")));
+        return Err(Problem(format!(
+            "a run of {one} and one of {two} cannot be compared: expected two runs of one scenario"
+        )));
     }
     let sides = [Side::of(left.scenario, &left.trial), Side::of(right.scenario, &right.trial)];
     let difference = compare(left.scenario, &sides[0], &sides[1]);
@@ -99,11 +101,12 @@ fn with_other(left: &Named<'_>, right: &Named<'_>, json: bool) -> Result<u8, Pro
 
 /// A case that this build does not replay is not the run that was stored: says so.
 fn stale(named: &Named<'_>, report: &Report) {
-    let Some(Replayed::Parted { event, .. }) = named.case.as_ref().map(|case| case.compare(report))
+    let Some(Replayed::Diverged { event, .. }) =
+        named.case.as_ref().map(|case| case.compare(report))
     else {
         return;
     };
-    show::line(&format!("             not the run that was stored: they part at event {event}"));
+    show::line(&format!("             not the run that was stored: they diverge at event {event}"));
 }
 
 /// A case against what it was when it was stored. Of that run there are hashes only.
@@ -112,8 +115,8 @@ fn with_stored(left: &Named<'_>, name: &str, json: bool) -> Result<u8, Problem> 
         return Err(Problem(format!("`diff {name}` needs another run to compare it with")));
     };
     let report = left.scenario.run(&left.trial);
-    let parted = case.compare(&report);
-    let Replayed::Parted { event, now } = parted else {
+    let diverged = case.compare(&report);
+    let Replayed::Diverged { event, now } = diverged else {
         if json {
             show::line(&json!({ "equal": true, "hash": [case.expect.hash] }).to_string());
         } else {
@@ -135,7 +138,7 @@ fn with_stored(left: &Named<'_>, name: &str, json: bool) -> Result<u8, Problem> 
     }
     show::line(&format!("  stored     {} events, hash {}", case.expect.events, case.expect.hash));
     run_line("now", &report);
-    show::line(&format!("they part at event {event}; the last that they have in common:"));
+    show::line(&format!("they diverge at event {event}; the last that they have in common:"));
     common.iter().for_each(|entry| show::line(&format!("           {entry}")));
     let now = now.unwrap_or_else(|| "the run is over".to_owned());
     show::line(&format!("  now      {now}"));
@@ -195,7 +198,7 @@ fn run_line(name: &str, report: &Report) {
 
 fn tell(difference: &Difference, names: [&str; 2]) {
     let Difference { event, common, left, right, decision } = difference;
-    show::line(&show::styled(show::DULL, &format!("they part at event {event}")));
+    show::line(&show::styled(show::DULL, &format!("they diverge at event {event}")));
     common.iter().for_each(|entry| show::line(&format!("  both    {entry}")));
     for (name, entry) in names.iter().zip([left, right]) {
         let told = entry.as_ref().map_or_else(|| "the run is over".to_owned(), Entry::to_string);

@@ -195,19 +195,20 @@ pub(super) fn replay(
     if let Some(path) = &args.save {
         Case::of(&trial, &report, "").save(path)?;
     }
-    let parted = match case.as_ref().map(|case| case.compare(&report)) {
-        Some(Replayed::Parted { event, now }) => Some((event, now)),
+    let diverged = match case.as_ref().map(|case| case.compare(&report)) {
+        Some(Replayed::Diverged { event, now }) => Some((event, now)),
         Some(Replayed::Same) | None => None,
     };
     if json {
-        show::line(&report_json(&report, parted.as_ref()).to_string());
+        show::line(&report_json(&report, diverged.as_ref()).to_string());
     } else {
-        tell(scenario, &report, parted.is_none() && case.is_some());
+        tell(scenario, &report, diverged.is_none() && case.is_some());
     }
-    if let Some((event, now)) = parted {
+    if let Some((event, now)) = diverged {
         let now = now.unwrap_or_else(|| "the run is over".to_owned());
         return Err(Problem(format!(
-            "{}: this build does not replay the case: the runs part at event {event}, where now\n  \
+            "{}: this build does not replay the case: the runs diverge at event {event}, \
+             where now\n  \
              {}",
             args.target,
             now.trim_start()
@@ -270,7 +271,7 @@ fn tell(scenario: &dyn Runnable, report: &Report, same_as_case: bool) {
     show::line(&format!("  replay     ran twice: equal to each other{same}, event for event"));
 }
 
-fn report_json(report: &Report, parted: Option<&(u64, Option<String>)>) -> serde_json::Value {
+fn report_json(report: &Report, diverged: Option<&(u64, Option<String>)>) -> serde_json::Value {
     let (verdict, failure, why) = match report.conclusion() {
         Conclusion::Passed => ("passed", None, None),
         Conclusion::Unknown(unknown) => ("unknown", None, Some(unknown.why.as_str())),
@@ -294,6 +295,6 @@ fn report_json(report: &Report, parted: Option<&(u64, Option<String>)>) -> serde
         "plan": report.plan,
         "fired": report.fired.iter().map(|(_, fired)| fired).collect::<Vec<_>>(),
         "marks": report.marks,
-        "parts_at_event": parted.map(|(event, _)| event),
+        "diverges_at_event": diverged.map(|(event, _)| event),
     })
 }

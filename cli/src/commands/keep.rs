@@ -82,9 +82,10 @@ fn add(case: &Case, report: &Report, note: &str, args: &KeepArgs) -> Result<Done
     if note.is_empty() {
         return Err(Problem("a kept case says what was wrong: the note is empty".to_owned()));
     }
-    if let Some((event, now)) = parted(case, report) {
+    if let Some((event, now)) = diverged(case, report) {
         return Err(Problem(format!(
-            "{}: this build does not replay the case: the runs part at event {event}, where now\n  \
+            "{}: this build does not replay the case: the runs diverge at event {event}, \
+             where now\n  \
              {now}\nsweep or shrink again, and keep what that finds",
             args.case.display()
         )));
@@ -114,10 +115,10 @@ fn add(case: &Case, report: &Report, note: &str, args: &KeepArgs) -> Result<Done
     Ok(Done { code: 0, did: "kept", told, path })
 }
 
-fn parted(case: &Case, report: &Report) -> Option<(u64, String)> {
+fn diverged(case: &Case, report: &Report) -> Option<(u64, String)> {
     match case.compare(report) {
         Replayed::Same => None,
-        Replayed::Parted { event, now } => {
+        Replayed::Diverged { event, now } => {
             let now = now.unwrap_or_else(|| "the run is over".to_owned());
             Some((event, now.trim().to_owned()))
         }
@@ -136,7 +137,7 @@ fn refresh(
 ) -> Result<Done, Problem> {
     let path = args.case.clone();
     let done = |code, did, told| Done { code, did, told, path: path.clone() };
-    let where_to = match parted(case, report) {
+    let where_to = match diverged(case, report) {
         None if fingerprint(report) == case.expect.fingerprint.as_deref() => {
             if case.retired.is_some() {
                 Case { retired: None, ..case.clone() }.save(&path)?;
@@ -147,7 +148,7 @@ fn refresh(
             return Ok(done(0, "nothing", told));
         }
         None => "it is the stored run, and is judged otherwise".to_owned(),
-        Some((event, now)) => format!("it parts from the stored run at event {event}: {now}"),
+        Some((event, now)) => format!("it diverges from the stored run at event {event}: {now}"),
     };
     let mut told = vec![format!("{}: {where_to}", path.display())];
     let Some(wanted) = &case.expect.fingerprint else {

@@ -72,7 +72,7 @@ pub(super) fn museum(args: &MuseumArgs, json: bool) -> Result<u8, Problem> {
     Ok(0)
 }
 
-/// One bug, and its small run told.
+/// One bug, and its small run step by step.
 fn tell(exhibit: &Exhibit, args: &MuseumArgs) {
     let patch = &exhibit.planted;
     show::line(&show::styled(show::BAD, &patch.name));

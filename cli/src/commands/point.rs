@@ -17,7 +17,7 @@ const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇',
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 told, 2 bad input, or a run that violates no property.
+Exit codes: 0 found, 2 bad input, or a run that violates no property.
 
 Examples:
   seedfall point raft-kv --seed 17           shrinks the run first
@@ -91,9 +91,9 @@ fn fixed(
 }
 
 fn tell(point: &Point, cause: Option<&Cause>, late: Option<&Turn>) {
-    show::line(&show::styled(show::BAD, &format!("{} is broken", point.property)));
+    show::line(&show::styled(show::BAD, &format!("violated: {}", point.property)));
     show::line(&format!(
-        "  how likely, had all that comes after event k been drawn anew (k to {}):",
+        "  share of futures that fail if everything after event k is drawn again, k from 0 to {}:",
         point.events
     ));
     show::line("");

@@ -357,7 +357,7 @@ pub(super) fn rerun(
         show::line(&format!("{inputs}, {effects}: {same}, every one"));
         return Ok(code);
     };
-    let parts = show::styled(show::BAD, "the replay parts from the recording");
+    let parts = show::styled(show::BAD, "the replay diverges from the recording");
     show::line(&format!(
         "{parts} in life {} at input {} (line {})\n  happened  {}\n  recorded  {}\n  replayed  {}",
         one.life, one.input, one.line, one.happened, one.expected, one.got

@@ -69,7 +69,7 @@ pub(super) fn verdict(scenario: &dyn Runnable, summary: &Summary, meaning: &Mean
     let seed = summary.first_failure().map_or(0, |failure| failure.seed.0);
     match (meaning, scenario.expect()) {
         (Meaning::AsExpected, Expectation::Holds) if summary.unknown > 0 => {
-            styled(DULL, &format!("holds, but for {} undecided", count(summary.unknown)))
+            styled(DULL, &format!("holds, {} undecided", counted(summary.unknown, "run")))
         }
         (Meaning::AsExpected, Expectation::Holds) => styled(GOOD, "holds"),
         (Meaning::AsExpected, Expectation::Violates { .. }) => {

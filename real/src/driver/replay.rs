@@ -51,7 +51,7 @@ pub enum End {
     },
 }
 
-/// Where a replay parts from what was recorded.
+/// Where a replay diverges from what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// In which life, counted from one.

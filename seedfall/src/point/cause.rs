@@ -2,7 +2,7 @@
 //! without, what was decided last.
 
 use super::left;
-use crate::diff::{Change, Side, less_by_one, parting};
+use crate::diff::{Change, Side, first_difference, less_by_one};
 use crate::report::Report;
 use crate::run::{Runnable, Trial};
 use seedfall_sim::{DrawAddress, Recording, Site, Time};
@@ -35,7 +35,7 @@ pub fn cause(scenario: &dyn Runnable, trial: &Trial, until: u64) -> Option<Cause
     let needed = |(less, change): (Trial, Change)| {
         let without = Side::of(scenario, &Trial { open_until, ..less });
         let fails = without.report.failure().is_some_and(|it| it.property == *property);
-        let shows = parting(&failing, &without).filter(|_| !fails)?;
+        let shows = first_difference(&failing, &without).filter(|_| !fails)?;
         Some((decided(scenario, &failing, &change, shows) as u64 + 1, shows))
     };
     let all = less_by_one(scenario, &failing).into_iter().filter_map(needed);

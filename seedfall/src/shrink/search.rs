@@ -384,7 +384,7 @@ impl<'a> Search<'a> {
         faults.chain(operations.map(Thing::Operation)).collect()
     }
 
-    /// Makes draws dull.
+    /// Makes draws nominal.
     fn draws(&mut self) -> bool {
         let trial = Trial { log_draws: true, recording: Recording::Hash, ..self.best.clone() };
         let report = self.scenario.run(&trial);

@@ -1,4 +1,4 @@
-//! What a sweep came to, and what that means.
+//! The result of a sweep, and what it means.
 
 use crate::fault::Class;
 use crate::report::{Failure, FailureKind, Report};
@@ -8,7 +8,7 @@ use seedfall_sim::StableHasher;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What a sweep came to. For given seeds it is the same however many threads ran it.
+/// The result of a sweep. For given seeds it is the same however many threads ran it.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// Runs.

@@ -34,7 +34,7 @@ pub(super) fn compared(scenario: &dyn Runnable, trial: &Trial, first: Report) ->
     let full = Trial { recording: Recording::Full, ..trial.clone() };
     let differs = (0..4).find_map(|_| {
         let (one, other) = (scenario.run(&full), scenario.run(&full));
-        parting(&one.trace, &other.trace)
+        divergence(&one.trace, &other.trace)
     });
     let failure = nondeterminism(&first, &second, differs);
     Report { failures: vec![failure], ..first }
@@ -48,7 +48,7 @@ fn same(first: &Report, second: &Report) -> bool {
 }
 
 /// The first event that differs, counted from one, and both.
-fn parting(one: &[Entry], other: &[Entry]) -> Option<(usize, Option<Entry>, Option<Entry>)> {
+fn divergence(one: &[Entry], other: &[Entry]) -> Option<(usize, Option<Entry>, Option<Entry>)> {
     let same = |index: &usize| match (one.get(*index), other.get(*index)) {
         (Some(one), Some(other)) => one.hash == other.hash && one.text == other.text,
         _ => false,
@@ -80,7 +80,7 @@ fn nondeterminism(
                 None => "the run is over".to_owned(),
             };
             let what = format!(
-                "they part at event {event}, an effect or event of {who}: once `{}`, once `{}`",
+                "they diverge at event {event}, an effect or event of {who}: once `{}`, once `{}`",
                 told(one),
                 told(other)
             );

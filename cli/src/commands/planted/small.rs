@@ -57,7 +57,7 @@ pub(super) fn measure(
         let note = patch.says("Bug").to_owned();
         Case { note, ..case.clone() }.save(&folder.join(format!("{}.json", patch.name)))?;
     }
-    let same = replayed["parts_at_event"].is_null()
+    let same = replayed["diverges_at_event"].is_null()
         && replayed["failure"]["fingerprint"].as_str() == case.expect.fingerprint.as_deref();
     let pair = |name: &str| {
         let number = |which: usize| shrunk[name][which].as_u64().unwrap_or_default();
