@@ -19,6 +19,10 @@ pub struct Act<'a> {
     pub(crate) gone: &'a mut BTreeSet<NodeId>,
     /// How often its class did something with its own hands.
     pub(crate) deeds: &'a mut u64,
+    /// Whether another entry does to the same node what it does.
+    pub(crate) shared: bool,
+    /// Whether its entry has had an effect that is none of its class.
+    pub(crate) restarts: &'a mut bool,
     /// Whether it waits for a moment inside a handler.
     pub(crate) armed: &'a mut bool,
     /// When it has waited long enough, if it asked for that.
@@ -73,6 +77,17 @@ impl Act<'_> {
     /// Whether its class has had an effect since its entry began.
     pub fn has_struck(&self) -> bool {
         self.has_struck
+    }
+
+    /// Whether another entry that is in force does to the same node what it does: then it does not
+    /// take that back.
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Its entry crashed its node, which alone may be what it does.
+    pub fn restarts(&mut self, crashed: bool) {
+        *self.restarts |= crashed;
     }
 
     /// It waits for a moment inside a handler, or does not.

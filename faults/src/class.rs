@@ -162,6 +162,12 @@ pub trait FaultClass: Clone + fmt::Display + Into<Fault> {
         Vec::new()
     }
 
+    /// What it does halfway by itself, if that is a fault of another class: it alone may be what
+    /// matters.
+    fn halfway(&self) -> Option<Fault> {
+        None
+    }
+
     /// Begins.
     fn begin(&self, act: &mut Act<'_>) {
         if let Some(disturbance) = self.disturbance() {

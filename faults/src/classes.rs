@@ -202,6 +202,11 @@ macro_rules! registry {
                 match self { $(Self::$class(fault) => fault.weaker(nodes),)* }
             }
 
+            /// What it does halfway by itself, if that is a fault of another class.
+            pub fn halfway(&self) -> Option<Fault> {
+                match self { $(Self::$class(fault) => fault.halfway(),)* }
+            }
+
             pub(crate) fn begin(&self, act: &mut Act<'_>) {
                 match self { $(Self::$class(fault) => fault.begin(act),)* }
             }

@@ -40,6 +40,8 @@ struct State {
     before: Option<u64>,
     /// Whether its class had an effect while it lasted.
     fired: bool,
+    /// Whether its node was crashed so that it reads its disk, which alone may be what it does.
+    restarts: bool,
     /// Its crash waits for its point.
     armed: bool,
     /// How many leaders it has followed.
@@ -57,6 +59,7 @@ impl State {
             ends: Time::ZERO + entry.at + entry.lasts,
             before: None,
             fired: false,
+            restarts: false,
             armed: false,
             followed: 0,
             on: false,
@@ -152,7 +155,7 @@ impl Nemesis {
         let one = |(index, entry): (usize, &Entry)| {
             let state = &self.states[index];
             let is_open = || self.agenda.iter().any(|(.., other)| *other == index);
-            let fires = state.before.is_some() && is_open() && self.has_struck(world, index);
+            let fires = state.before.is_some() && is_open() && self.has_effect(world, index);
             (entry.fault.class(), state.fired || fires)
         };
         self.plan.entries.iter().enumerate().map(one).collect()
@@ -265,6 +268,13 @@ impl Nemesis {
     ) {
         let has_struck = self.has_struck(world, index);
         let entry = &self.plan.entries[index];
+        let mine = &self.states[index].fault;
+        let (class, node) = (mine.class(), mine.node());
+        let shared = node.is_some()
+            && self.states.iter().enumerate().any(|(other, state)| {
+                let alike = (state.fault.class(), state.fault.node()) == (class, node);
+                other != index && state.on && alike
+            });
         let state = &mut self.states[index];
         let mut act = Act {
             target: world,
@@ -273,6 +283,8 @@ impl Nemesis {
             has_struck,
             gone: &mut self.gone,
             deeds: &mut self.deeds[entry.fault.class() as usize],
+            shared,
+            restarts: &mut state.restarts,
             armed: &mut state.armed,
             deadline: None,
             unsupported: &mut self.unsupported,
@@ -327,6 +339,11 @@ impl Nemesis {
         self.plan.entries[index].retargets && !self.has_struck(world, index)
     }
 
+    /// Whether an entry has had an effect: one of its class, or at least a crash of its node.
+    fn has_effect(&self, world: &dyn Target, index: usize) -> bool {
+        self.states[index].restarts || self.has_struck(world, index)
+    }
+
     /// Whether the class of an entry has had an effect since the entry began.
     fn has_struck(&self, world: &dyn Target, index: usize) -> bool {
         let effects = self.effects(self.plan.entries[index].fault.class(), world);
@@ -342,7 +359,7 @@ impl Nemesis {
             return self.move_on(world, index);
         }
         self.watching -= usize::from(wants_to_watch(&self.plan.entries[index]));
-        self.states[index].fired = self.has_struck(world, index);
+        self.states[index].fired = self.has_effect(world, index);
     }
 
     /// Takes a fault back, as far as it is in force.

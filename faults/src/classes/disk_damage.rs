@@ -1,6 +1,6 @@
 //! A disk is damaged: its node may have to refuse to start.
 
-use super::disk;
+use super::{Crash, disk};
 use crate::act::Act;
 use crate::bytes::Bytes;
 use crate::class::{About, FaultClass, strikes_one_node};
@@ -55,6 +55,10 @@ impl FaultClass for DiskDamage {
 
     fn unsound(&self) -> Option<&'static str> {
         disk::unsound(Answer::Refuses, &self.wrong)
+    }
+
+    fn halfway(&self) -> Option<Fault> {
+        Some(Crash::of(self.node).into())
     }
 
     fn begin(&self, act: &mut Act<'_>) {

@@ -1,6 +1,6 @@
 //! A disk fails, and nothing that was synced is lost.
 
-use super::disk;
+use super::{Crash, disk};
 use crate::act::Act;
 use crate::bytes::Bytes;
 use crate::class::{About, FaultClass, strikes_one_node};
@@ -54,6 +54,10 @@ impl FaultClass for DiskError {
         disk::unsound(Answer::Survives, &self.wrong)
     }
 
+    fn halfway(&self) -> Option<Fault> {
+        Some(Crash::of(self.node).into())
+    }
+
     fn begin(&self, act: &mut Act<'_>) {
         disk::begin(self.node, &self.wrong, act);
     }
@@ -71,7 +75,8 @@ impl FaultClass for DiskError {
             let again = act.target.disk_fault(self.node, &self.wrong);
             act.took(again);
         } else {
-            act.crash(self.node);
+            let crashed = act.crash(self.node);
+            act.restarts(crashed);
         }
     }
 

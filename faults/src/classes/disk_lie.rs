@@ -1,6 +1,6 @@
 //! A disk makes its node forget without a sign.
 
-use super::disk;
+use super::{Crash, disk};
 use crate::act::Act;
 use crate::bytes::Bytes;
 use crate::class::{About, FaultClass, strikes_one_node};
@@ -55,6 +55,10 @@ impl FaultClass for DiskLie {
 
     fn unsound(&self) -> Option<&'static str> {
         disk::unsound(Answer::Forgets, &self.wrong)
+    }
+
+    fn halfway(&self) -> Option<Fault> {
+        Some(Crash::of(self.node).into())
     }
 
     fn begin(&self, act: &mut Act<'_>) {

@@ -54,8 +54,10 @@ impl FaultClass for Pause {
     }
 
     fn end(&self, act: &mut Act<'_>) {
-        let done = act.target.resume(self.node);
-        act.took(done);
+        if !act.is_shared() {
+            let done = act.target.resume(self.node);
+            act.took(done);
+        }
     }
 }
 

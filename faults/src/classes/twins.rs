@@ -48,7 +48,7 @@ impl FaultClass for Twins {
     }
 
     fn effects(seen: &Effects<'_>) -> u64 {
-        seen.seen.nodes.unheard
+        seen.seen.nodes.unheard + seen.seen.nodes.said_by_twins
     }
 
     strikes_one_node!();

@@ -4,7 +4,7 @@
 use super::*;
 use crate::arbitrary::plan_from_blocks;
 use crate::classes::{self, clock::WrongClock, timers::WrongTimers};
-use seedfall_net::{Delay, LinkModel, Order, Wire};
+use seedfall_net::{Delay, LinkModel, Order, Partition, Wire};
 use seedfall_sim::{
     Context, CrashPoint, DiskFault, EffectKind, Kind, Links, Nodes, Protocol, Recording, RequestId,
     Setup, SystemModel, Timing, World,
@@ -311,6 +311,48 @@ fn a_node_that_refuses_to_start_is_not_stopped() {
         entry(55, 300, damage),
         entry(300, 200, Fault::Stop(classes::Stop { node: A })),
     ]);
+}
+
+/// The second of twins hears all that there is to be heard, nothing, and speaks.
+#[test]
+fn what_the_second_of_twins_says_is_an_effect() {
+    let from = vec![B.into(), C.into(), D.into()];
+    let deaf = classes::Partition(Partition::OneWay { from }).into();
+    let twins = classes::Twins { node: A, round: Duration::millis(20) }.into();
+    let mut drive =
+        Drive::of(plan([entry(1, 400, deaf), entry(15, 100, twins)]), &[], Recording::Hash);
+    while drive.act().is_some() {}
+    assert_eq!(drive.world.counters().unheard, 0);
+    let fired = drive.nemesis.fired(&drive.world);
+    assert_eq!(fired, [(Class::Partition, true), (Class::Twins, true)]);
+}
+
+/// Whatever becomes of what is written: the disk that is at fault is read, and for that its node is
+/// crashed and comes back.
+#[test]
+fn a_disk_for_which_a_node_is_restarted_has_had_an_effect() {
+    let full =
+        |at, lasts| entry(at, lasts, Fault::of_disk(A, DiskFault::NoSpace { left: 1 << 30 }));
+    let mut drive = Drive::of(plan([full(31, 8)]), &[], Recording::Full);
+    while drive.act().is_some() {}
+    assert_eq!(drive.events(Kind::Crash, A).count(), 1);
+    assert_eq!(drive.nemesis.fired(&drive.world), [(Class::DiskError, true)]);
+    // A node that is down is not crashed.
+    only_the_first([entry(20, 40, crash(A)), full(31, 8)]);
+}
+
+/// A node that two entries pause goes on when the second of them ends, whichever began first.
+#[test]
+fn overlapping_pauses_do_not_end_each_other() {
+    let pause = |(at, lasts)| entry(at, lasts, classes::Pause { node: A }.into());
+    for (first, second) in [((10, 40), (20, 60)), ((20, 60), (10, 40)), ((10, 90), (20, 30))] {
+        let end = (first.0 + first.1).max(second.0 + second.1);
+        let both = plan([pause(first), pause(second)]);
+        let mut drive = Drive::of(both, &[], Recording::Hash);
+        while let Some(Deed { at: now, .. }) = drive.act() {
+            assert_eq!(drive.world.is_paused(A), now < at(end), "{first:?} {second:?} at {now}");
+        }
+    }
 }
 
 #[test]

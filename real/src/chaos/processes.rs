@@ -143,17 +143,15 @@ impl Processes {
 
     /// Freezes a node; says whether it was up.
     pub(super) fn freeze(&mut self, node: NodeId) -> io::Result<bool> {
-        self.all[node.index()].frozen += 1;
+        self.all[node.index()].frozen = 1;
         self.signal(node, Signal::STOP)
     }
 
     /// Takes back a freeze.
     pub(super) fn thaw(&mut self, node: NodeId) -> io::Result<()> {
         let process = &mut self.all[node.index()];
-        process.frozen -= 1;
-        if process.frozen == 0 {
-            self.signal(node, Signal::CONT)?;
-        }
+        process.frozen = 0;
+        self.signal(node, Signal::CONT)?;
         Ok(())
     }
 

@@ -20,6 +20,12 @@ pub(super) fn simpler(entry: &Entry, budget: &FaultBudget) -> Vec<Entry> {
     if matches!(entry.aim, Aim::EveryLeader { .. }) {
         less.push(Entry { aim: Aim::Leader, ..entry.clone() });
     }
+    if let Some(fault) = entry.fault.halfway() {
+        let half = entry.lasts.scale(1, 2);
+        let (at, lasts) = (entry.at + half, entry.lasts - half);
+        less.push(Entry { at, lasts, fault: fault.clone(), ..entry.clone() });
+        less.push(Entry { fault, ..entry.clone() });
+    }
     let weaker = entry.fault.weaker(budget.nodes);
     less.extend(weaker.into_iter().map(|fault| Entry { fault, ..entry.clone() }));
     if entry.lasts >= SHORT {

@@ -104,18 +104,15 @@ impl Target for Machines {
     }
 
     fn pause(&mut self, node: Node) -> Done {
-        self.frozen[node.index()] += 1;
+        self.frozen[node.index()] = 1;
         Handle::current().pause(self.machines[node.index()]);
         Ok(true)
     }
 
     fn resume(&mut self, node: Node) -> Done {
-        self.frozen[node.index()] -= 1;
-        let thaws = self.frozen[node.index()] == 0;
-        if thaws {
-            Handle::current().resume(self.machines[node.index()]);
-        }
-        Ok(thaws)
+        self.frozen[node.index()] = 0;
+        Handle::current().resume(self.machines[node.index()]);
+        Ok(true)
     }
 
     fn disturb(&mut self, disturbance: &Disturbance, _: Time) -> Done {
