@@ -40,10 +40,11 @@
 //!   ends its own process: the [`Report`] says so. The memory and the stacks of programs stand at
 //!   fixed addresses. [`isolated`] makes the rest of the process the same, too.
 //! - **The backstop.** A system call that comes without a symbol (from inside libc, or from a crate
-//!   that makes its own) is caught by Syscall User Dispatch, or by seccomp where there is none: what
-//!   is known is served, what touches this process's memory alone is let through, and anything else
-//!   ends the run with its name and its stack. Reading the time-stamp counter is caught as well.
-//!   [`Isolation`] says which of these the machine permits, and [`audit()`] names what a binary imports that nobody simulates.
+//!   that makes its own) is caught by Syscall User Dispatch, or by seccomp where there is none:
+//!   what is known is served, what touches this process's memory alone is let through, and anything
+//!   else ends the run with its name and its stack. Reading the time-stamp counter is caught too.
+//!   [`Isolation`] says which of these the machine permits, and [`audit()`] names what a binary
+//!   imports that nobody simulates.
 //!
 //! # Faults
 //!

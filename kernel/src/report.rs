@@ -270,8 +270,12 @@ pub struct Report {
     /// How often a program did something with the real machine
     /// ([`nondeterministic`](crate::nondeterministic)).
     pub nondeterministic: u64,
-    /// Where the threads wait, if clients do when nothing will ever happen again ([`Ended::Stuck`]).
+    /// Where the threads wait, if a client does when nothing will ever happen again
+    /// ([`Ended::Stuck`]).
     pub waiting: Vec<Waiting>,
+    /// Why programs were told what they were told: that a port was taken, a name nobody's, a folder
+    /// not there. Each once; many a program is told so on purpose.
+    pub hints: Vec<Note>,
     /// What reached the real standard output and error of the process.
     pub stray: Vec<u8>,
     /// What the machine permitted.

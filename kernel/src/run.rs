@@ -39,6 +39,7 @@ const STOP: u8 = 5;
 const FINAL: u8 = 6;
 const ARMED: u8 = 7;
 const WAITING: u8 = 20;
+const HINT: u8 = 21;
 
 /// What is told as it happens, so that a process that dies has told it.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,8 @@ pub(crate) enum Told<'a> {
     Panic { node: NodeIndex, at: Time, message: &'a str, excused: bool },
     /// The workload recorded something.
     Note { node: NodeIndex, at: Time, bytes: &'a [u8] },
+    /// Why a program was told what it was told, for people.
+    Hint { node: NodeIndex, at: Time, text: &'a str },
     /// A program ended; `excused`: its disk had failed it.
     Exit { node: NodeIndex, at: Time, code: i32, excused: bool },
 }
@@ -61,6 +64,7 @@ pub(crate) fn tell(told: Told<'_>) {
             (PANIC, node, at, u64::from(excused) << 32, message.as_bytes())
         }
         Told::Note { node, at, bytes } => (NOTE, node, at, 0, bytes),
+        Told::Hint { node, at, text } => (HINT, node, at, 0, text.as_bytes()),
         Told::Exit { node, at, code, excused } => {
             (EXIT, node, at, u64::from(code as u32) | u64::from(excused) << 32, &[][..])
         }
@@ -247,6 +251,7 @@ fn empty_report(world: &World, seed: Seed) -> Report {
         switches: 0,
         nondeterministic: 0,
         waiting: Vec::new(),
+        hints: Vec::new(),
         stray: Vec::new(),
         isolation: Isolation::default(),
     }
@@ -457,7 +462,7 @@ fn read(report: &mut Report, remains: &Remains) {
     let mut complete = false;
     while let Some((kind, mut frame)) = Reader::frame(&mut rest) {
         match kind {
-            OUTPUT | PANIC | NOTE | EXIT => read_told(report, kind, &mut frame),
+            OUTPUT | PANIC | NOTE | HINT | EXIT => read_told(report, kind, &mut frame),
             STOP => {
                 complete = true;
                 read_stop(report, &mut frame);
@@ -508,6 +513,12 @@ fn read_told(report: &mut Report, kind: u8, frame: &mut Reader<'_>) {
     let excused = number >> 32 == 1;
     match kind {
         OUTPUT => one.printed.push(Printed { at, is_error: number == 2, bytes }),
+        HINT => {
+            let hint = Note { at, node, bytes };
+            if !report.hints.iter().any(|one| (one.node, &one.bytes) == (node, &hint.bytes)) {
+                report.hints.push(hint);
+            }
+        }
         NOTE => report.notes.push(Note { at, node, bytes }),
         PANIC if excused => {}
         PANIC => {

@@ -131,6 +131,10 @@ fn printed(outside: &kernel::Report) -> Vec<String> {
     let degraded = outside.isolation.degraded().into_iter();
     let mut lines: Vec<(Time, String)> =
         degraded.map(|why| (Time::ZERO, format!("this machine: {why}"))).collect();
+    for hint in &outside.hints {
+        let text = String::from_utf8_lossy(&hint.bytes);
+        lines.push((hint.at, format!("{:>10}  (seedfall) {text}", hint.at.to_string())));
+    }
     for node in &outside.nodes {
         for one in &node.printed {
             let text = String::from_utf8_lossy(&one.bytes).into_owned();
