@@ -373,13 +373,14 @@ pub(crate) fn print(stream: u8, bytes: &[u8]) {
     run::tell(run::Told::Output { node, at, stream, bytes });
 }
 
-/// Says something to whoever reads what a program printed: what it was told was a number.
+/// Says something to whoever reads the report: what the program was told was a number.
 fn hint(words: impl FnOnce(&mut Kernel, &str) -> String) {
-    let text = enter(|kernel| {
-        let name = kernel.nodes[kernel.here()].name.clone();
-        format!("seedfall: {}\n", words(kernel, &name))
+    let (node, at, text) = enter(|kernel| {
+        let node = kernel.here();
+        let name = kernel.nodes[node].name.clone();
+        (node, kernel.now, words(kernel, &name))
     });
-    print(2, text.as_bytes());
+    run::tell(run::Told::Hint { node, at, text: &text });
 }
 
 /// `bind`.

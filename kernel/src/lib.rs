@@ -44,10 +44,11 @@
 //!   ([`Report::trace`]); keeping it changes nothing in the run. [`futures`] forks the process of a
 //!   run in its midst, so that its past is run once for all of them.
 //! - **The backstop.** A system call that comes without a symbol (from inside libc, or from a crate
-//!   that makes its own) is caught by Syscall User Dispatch, or by seccomp where there is none: what
-//!   is known is served, what touches this process's memory alone is let through, and anything else
-//!   ends the run with its name and its stack. Reading the time-stamp counter is caught as well.
-//!   [`Isolation`] says which of these the machine permits, and [`audit()`] names what a binary imports that nobody simulates.
+//!   that makes its own) is caught by Syscall User Dispatch, or by seccomp where there is none:
+//!   what is known is served, what touches this process's memory alone is let through, and anything
+//!   else ends the run with its name and its stack. Reading the time-stamp counter is caught too.
+//!   [`Isolation`] says which of these the machine permits, and [`audit()`] names what a binary
+//!   imports that nobody simulates.
 //!
 //! # Faults
 //!

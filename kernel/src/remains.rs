@@ -5,7 +5,8 @@ use crate::report::{
     Backstop, Ended, Failure, Isolation, NodeReport, Note, Printed, Reader, Report,
 };
 use crate::run::{
-    ARMED, DRAWS, EXIT, FINAL, FUTURE, LOG, NOTE, OUTPUT, PANIC, STOP, TRACE, WAITING, signal_name,
+    ARMED, DRAWS, EXIT, FINAL, FUTURE, HINT, LOG, NOTE, OUTPUT, PANIC, STOP, TRACE, WAITING,
+    signal_name,
 };
 use crate::speech::Speech;
 use crate::trace;
@@ -38,6 +39,7 @@ pub(crate) fn empty_report(world: &World, seed: Seed) -> Report {
         draws: Vec::new(),
         logs: Vec::new(),
         waiting: Vec::new(),
+        hints: Vec::new(),
         stray: Vec::new(),
         isolation: Isolation::default(),
     }
@@ -50,7 +52,7 @@ pub(crate) fn read(report: &mut Report, world: &World, remains: &Remains) {
     let (servers, mut speech) = (world.servers.len(), Speech::default());
     while let Some((kind, mut frame)) = Reader::frame(&mut rest) {
         match kind {
-            OUTPUT | PANIC | NOTE | EXIT | LOG => read_told(report, kind, &mut frame),
+            OUTPUT | PANIC | NOTE | HINT | EXIT | LOG => read_told(report, kind, &mut frame),
             TRACE => trace::read_entries(&mut frame, servers, &mut speech, &mut report.trace),
             DRAWS => report.draws = trace::read_draws(&mut frame, servers),
             STOP => {
@@ -139,6 +141,12 @@ fn read_told(report: &mut Report, kind: u8, frame: &mut Reader<'_>) {
     let excused = number >> 32 == 1;
     match kind {
         OUTPUT => one.printed.push(Printed { at, is_error: number == 2, bytes }),
+        HINT => {
+            let hint = Note { at, node, bytes };
+            if !report.hints.iter().any(|one| (one.node, &one.bytes) == (node, &hint.bytes)) {
+                report.hints.push(hint);
+            }
+        }
         NOTE => report.notes.push(Note { at, node, bytes }),
         LOG => report.logs.push(Note { at, node, bytes }),
         PANIC if excused => {}

@@ -278,7 +278,8 @@ pub struct Report {
     /// How often a program did something with the real machine
     /// ([`nondeterministic`](crate::nondeterministic)).
     pub nondeterministic: u64,
-    /// Where the threads wait, if clients do when nothing will ever happen again ([`Ended::Stuck`]).
+    /// Where the threads wait, if a client does when nothing will ever happen again
+    /// ([`Ended::Stuck`]).
     pub waiting: Vec<Waiting>,
     /// The events, as far as they were kept.
     pub trace: Vec<Entry>,
@@ -286,6 +287,9 @@ pub struct Report {
     pub draws: Vec<(DrawAddress, [u32; 4])>,
     /// What was logged in programs by somebody who is no part of them ([`log`](crate::log())).
     pub logs: Vec<Note>,
+    /// Why programs were told what they were told: that a port was taken, a name nobody's, a folder
+    /// not there. Each once; many a program is told so on purpose.
+    pub hints: Vec<Note>,
     /// What reached the real standard output and error of the process.
     pub stray: Vec<u8>,
     /// What the machine permitted.

@@ -42,6 +42,7 @@ pub(crate) const DRAWS: u8 = 9;
 pub(crate) const LOG: u8 = 10;
 pub(crate) const FUTURE: u8 = 11;
 pub(crate) const WAITING: u8 = 20;
+pub(crate) const HINT: u8 = 21;
 
 /// What is told as it happens, so that a process that dies has told it.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,8 @@ pub(crate) enum Told<'a> {
     Panic { node: NodeIndex, at: Time, message: &'a str, excused: bool },
     /// The workload recorded something.
     Note { node: NodeIndex, at: Time, bytes: &'a [u8] },
+    /// Why a program was told what it was told, for people.
+    Hint { node: NodeIndex, at: Time, text: &'a str },
     /// A program ended; `excused`: its disk had failed it.
     Exit { node: NodeIndex, at: Time, code: i32, excused: bool },
     /// Something was logged in a program by somebody who is no part of it.
@@ -66,6 +69,7 @@ pub(crate) fn tell(told: Told<'_>) {
             (PANIC, node, at, u64::from(excused) << 32, message.as_bytes())
         }
         Told::Note { node, at, bytes } => (NOTE, node, at, 0, bytes),
+        Told::Hint { node, at, text } => (HINT, node, at, 0, text.as_bytes()),
         Told::Exit { node, at, code, excused } => {
             (EXIT, node, at, u64::from(code as u32) | u64::from(excused) << 32, &[][..])
         }

@@ -5,7 +5,7 @@
 //! for a request is a guess from the first bytes, and no more is claimed.
 
 use seedfall_sim::{Address, Event, Kind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How much of a body is shown, in characters.
 const SHOWN: usize = 120;
@@ -31,7 +31,7 @@ struct Stream {
 pub(crate) struct Speech {
     streams: BTreeMap<u64, Stream>,
     /// Connections that speak HTTP/2.
-    framed: std::collections::BTreeSet<u64>,
+    framed: BTreeSet<u64>,
     /// What every packet said, by the link and its index there.
     sent: BTreeMap<(Address, Address, u64), String>,
 }

@@ -8,6 +8,7 @@ use crate::speech::Speech;
 use seedfall_sim::{
     Address, ClientId, DrawAddress, Entry, Event, NodeId, Recording, Site, StableHasher, Time,
 };
+use std::collections::BTreeMap;
 use std::hash::Hasher;
 
 /// What kind of thing happened: one vocabulary with runs of protocols.
@@ -45,6 +46,9 @@ const STREAM: u64 = 1;
 const DATAGRAM: u64 = 2;
 const AS_SENT: u64 = 3;
 
+/// What is let in, and how often: when, what, to whom, from whom, and with which contents.
+type LetIn = BTreeMap<(Time, Happening, Address, Address, u64), u32>;
+
 /// The running trace of one run.
 #[derive(Debug)]
 pub(crate) struct Trace {
@@ -53,7 +57,7 @@ pub(crate) struct Trace {
     /// The entries that were not told yet, if all are kept.
     full: Option<Writer>,
     /// What a run that is a part of another lets in; see [`Trace::lets_in`].
-    only: Option<std::collections::BTreeMap<(Time, Happening, Address, Address, u64), u32>>,
+    only: Option<LetIn>,
 }
 
 impl Trace {
@@ -132,7 +136,7 @@ impl Trace {
     /// From here on nothing arrives but what is like one of these arrivals of another run: at that
     /// instant, with those contents, and as often as it stands there.
     pub(crate) fn let_in_only(&mut self, arrivals: &[Event]) {
-        let mut all = std::collections::BTreeMap::new();
+        let mut all = LetIn::new();
         for Event { at, kind, actor, peer, digest, .. } in arrivals {
             *all.entry((*at, *kind, *actor, *peer, *digest)).or_default() += 1;
         }

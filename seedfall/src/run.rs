@@ -71,8 +71,8 @@ pub trait Runnable: Send + Sync {
     /// Runs it once. The plan of the trial must fit the [`Runnable::fault_budget_of`] it.
     fn run(&self, trial: &Trial) -> Report;
 
-    /// How many of the futures of a run fail: after so many events everything is drawn anew, by each
-    /// of these seeds. Where a run can be taken up in its midst, the past is run once.
+    /// How many of the futures of a run fail: after so many events everything is drawn anew, by
+    /// each of these seeds. Where a run can be taken up in its midst, the past is run once.
     fn futures(&self, trial: &Trial, of: &Futures<'_>) -> usize {
         let one = |index: usize| {
             let fork = Some(Fork { after: of.after, seed: (of.seed)(index) });

@@ -17,7 +17,7 @@ use seedfall::{
 };
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 /// Whether a write is synced before it is acknowledged.
@@ -232,11 +232,15 @@ fn full(seed: u64) -> Trial {
     Trial { recording: Recording::Full, log_draws: true, ..Trial::of(Seed(seed)) }
 }
 
-/// A run that loses what it acknowledged, made small.
+/// A run that loses what it acknowledged, made small; once for all tests.
 fn small(scenario: &Programs<In<u64>, Out<u64>>) -> Shrunk {
-    let fails = |seed: &u64| scenario.run(&Trial::of(Seed(*seed))).failed();
-    let seed = (0..200).find(fails).expect("it forgets what it acknowledged");
-    shrink(scenario, &Trial::of(Seed(seed)), &Effort::runs(600)).expect("it fails")
+    static SMALL: OnceLock<Shrunk> = OnceLock::new();
+    let make = || {
+        let fails = |seed: &u64| scenario.run(&Trial::of(Seed(*seed))).failed();
+        let seed = (0..200).find(fails).expect("it forgets what it acknowledged");
+        shrink(scenario, &Trial::of(Seed(seed)), &Effort::runs(300)).expect("it fails")
+    };
+    SMALL.get_or_init(make).clone()
 }
 
 #[test]

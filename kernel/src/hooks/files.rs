@@ -3,6 +3,7 @@
 use super::*;
 use crate::calls::{self, call, is_simulated as sim, on_path};
 use crate::fd::FIRST;
+use crate::kernel::Kernel;
 
 hooks! {
     fn open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int; own(path) =>
@@ -115,13 +116,13 @@ hooks! {
     fn unlinkat(folder: c_int, path: *const c_char, flags: c_int) -> c_int; own(path) =>
         at(folder, path, |k, path, now| k.unlink(path, flags & AT_REMOVEDIR != 0, now));
     fn rename(from: *const c_char, to: *const c_char) -> c_int; own(from) =>
-        pair(from, to, |k, from, to, now| k.rename(from, to, now));
+        pair(from, to, Kernel::rename);
     fn renameat(one: c_int, from: *const c_char, other: c_int, to: *const c_char) -> c_int;
-        own(from) => pair(from, to, |k, from, to, now| k.rename(from, to, now));
+        own(from) => pair(from, to, Kernel::rename);
     fn link(from: *const c_char, to: *const c_char) -> c_int; own(from) =>
-        pair(from, to, |k, from, to, now| k.link(from, to, now));
+        pair(from, to, Kernel::link);
     fn linkat(one: c_int, from: *const c_char, other: c_int, to: *const c_char, flags: c_int)
-        -> c_int; own(from) => pair(from, to, |k, from, to, now| k.link(from, to, now));
+        -> c_int; own(from) => pair(from, to, Kernel::link);
     fn symlink(target: *const c_char, path: *const c_char) -> c_int; own(path) =>
         on_path(&text(path), |k, path, now| k.make_link(&text(target), path, now));
     fn readlink(path: *const c_char, to: *mut c_char, len: size_t) -> ssize_t; own(path) =>
@@ -177,7 +178,7 @@ unsafe fn cut(path: *const c_char, len: off_t) -> Result<(), Errno> {
 unsafe fn at<T>(
     folder: c_int,
     path: *const c_char,
-    work: impl FnOnce(&mut crate::kernel::Kernel, &str, u64) -> Result<T, Errno>,
+    work: impl FnOnce(&mut Kernel, &str, u64) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     // SAFETY: the caller vouches for the path.
     let path = unsafe { text(path) };
@@ -188,7 +189,7 @@ unsafe fn at<T>(
 unsafe fn pair<T>(
     from: *const c_char,
     to: *const c_char,
-    work: impl FnOnce(&mut crate::kernel::Kernel, &str, &str, u64) -> Result<T, Errno>,
+    work: impl FnOnce(&mut Kernel, &str, &str, u64) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     // SAFETY: the caller vouches for the paths.
     let (from, to) = unsafe { (text(from), text(to)) };

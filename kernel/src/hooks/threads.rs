@@ -3,7 +3,7 @@
 use super::*;
 use crate::calls::{self, Patience, call, is_simulated as sim};
 use crate::machine::{self, Start, enter, outside};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 // ---- time and random bytes
 hooks! {
@@ -140,9 +140,11 @@ pub(crate) unsafe extern "C" fn pthread_getattr_np(
     }
 }
 
-/// Keys of thread-specific values with their destructors, which the threads of programs run here.
-static KEYS: Mutex<Vec<(pthread_key_t, unsafe extern "C" fn(*mut c_void))>> =
-    Mutex::new(Vec::new());
+/// How many keys of thread-specific values there are at most (`PTHREAD_KEYS_MAX`).
+const MOST_KEYS: usize = 1024;
+/// By key, the destructor of its values, which the threads of programs run here; zero: none.
+/// Nothing is allocated for it: an allocator may make its own key when it is first asked.
+static KEYS: [AtomicUsize; MOST_KEYS] = [const { AtomicUsize::new(0) }; MOST_KEYS];
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_key_create(
@@ -158,10 +160,9 @@ pub(crate) unsafe extern "C" fn pthread_key_create(
                 Option<unsafe extern "C" fn(*mut c_void)>,
             ) -> c_int
         )(key, destructor);
-        if let Some(destructor) = destructor.filter(|_| made == 0) {
-            let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
-            keys.retain(|(other, _)| *other != *key);
-            keys.push((*key, destructor));
+        if let Some(place) = KEYS.get(*key as usize).filter(|_| made == 0) {
+            let destructor = destructor.map_or(0, |destructor| destructor as *const () as usize);
+            place.store(destructor, Relaxed);
         }
         made
     }
@@ -209,13 +210,18 @@ pub(crate) fn finish_thread(value: u64) -> ! {
             destructor(object as *mut c_void);
         }
     }
-    let keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    for (key, destructor) in keys {
+    for (key, destructor) in KEYS.iter().enumerate() {
+        let (key, destructor) = (key as pthread_key_t, destructor.load(Relaxed));
+        if destructor == 0 {
+            continue;
+        }
         // SAFETY: a key that was made, and the destructor that its maker gave for its values.
         unsafe {
             let value = pthread_getspecific(key);
             if !value.is_null() {
                 pthread_setspecific(key, std::ptr::null());
+                let destructor =
+                    std::mem::transmute::<usize, unsafe extern "C" fn(*mut c_void)>(destructor);
                 destructor(value);
             }
         }

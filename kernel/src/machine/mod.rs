@@ -47,8 +47,8 @@ const KEPT: usize = 4096;
 /// A static that one thread uses: a run's process has only one that does anything.
 struct Own<T>(UnsafeCell<T>);
 
-// SAFETY: `KERNEL`, `MACHINE` and `LOOK` are set and used by the one running thread of a forked child;
-// donors sleep in it, and never look at them.
+// SAFETY: `KERNEL`, `MACHINE` and `LOOK` are set and used by the one running thread of a forked
+// child; donors sleep in it, and never look at them.
 unsafe impl<T> Sync for Own<T> {}
 
 static KERNEL: Own<Option<Kernel>> = Own(UnsafeCell::new(None));

@@ -11,7 +11,8 @@ fn told(report: &Report) -> String {
     let failures = report.failures.iter().map(|one| format!("{one}\n"));
     let waiting = report.waiting.iter().map(|one| format!("{one}\n"));
     let printed = report.nodes.iter().map(seedfall_kernel::NodeReport::output);
-    let all: String = failures.chain(waiting).chain(printed).collect();
+    let hints = report.hints.iter().map(|one| String::from_utf8_lossy(&one.bytes).into_owned());
+    let all: String = failures.chain(waiting).chain(printed).chain(hints).collect();
     println!("{:?} at {}\n{all}", report.ended, report.at);
     all
 }

@@ -2,8 +2,8 @@
 //! the Ordering of Events in a Distributed System", 1978), found backwards from where it showed.
 //!
 //! An event follows the one before it at the same place, and an arrival follows its sending. A node
-//! that starts after a crash knows its journal, or its files, and nothing else, so its start follows
-//! the last record that was appended, or the last change of a file, before.
+//! that starts after a crash knows its journal, or its files, and nothing else, so its start
+//! follows the last record that was appended, or the last change of a file, before.
 
 use super::{Explanation, Happening};
 use crate::report::{Failure, FailureKind};

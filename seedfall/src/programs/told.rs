@@ -75,6 +75,10 @@ pub(super) fn printed(outside: &kernel::Report) -> Vec<String> {
     let degraded = outside.isolation.degraded().into_iter();
     let mut lines: Vec<(Time, String)> =
         degraded.map(|why| (Time::ZERO, format!("this machine: {why}"))).collect();
+    for hint in &outside.hints {
+        let text = String::from_utf8_lossy(&hint.bytes);
+        lines.push((hint.at, format!("{:>10}  (seedfall) {text}", hint.at.to_string())));
+    }
     for (at, node, bytes) in printed.chain(logs) {
         let text = String::from_utf8_lossy(bytes);
         let told = |line: &str| (at, format!("{:>10}  {node}: {line}", at.to_string()));

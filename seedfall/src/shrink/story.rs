@@ -111,6 +111,12 @@ impl Teller<'_> {
         self.telling.contains(&DrawAddress { site, index: entry.event.index })
     }
 
+    /// Whether what is sent is a program's question or an answer to it, and nobody knows what
+    /// matters: messages of protocols that are neither have kinds of their own.
+    fn asks(&self, from: Address, to: Address) -> bool {
+        !self.asked && (from.client().is_some() || to.client().is_some())
+    }
+
     /// An event in words, if it is told; `decides`: its step has a reason that matters.
     fn event(&self, entry: &Entry, decides: bool) -> Option<String> {
         let (event, text) = (entry.event, &entry.text);
@@ -139,7 +145,11 @@ impl Teller<'_> {
             Kind::Sync if decides && text.starts_with('/') => format!("{actor} syncs {text}"),
             Kind::Connect if is_end(text) => text.clone(),
             Kind::Send if is_control(text) && !became().is_loss() => return None,
-            Kind::Send if self.tells(actor, peer, entry) || self.waits && became().is_loss() => {
+            Kind::Send
+                if self.tells(actor, peer, entry)
+                    || self.asks(actor, peer)
+                    || self.waits && became().is_loss() =>
+            {
                 format!("{actor} sends {peer} {text}: {}", became())
             }
             Kind::Request if became().is_loss() => {
