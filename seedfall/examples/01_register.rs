@@ -7,6 +7,8 @@
 //!
 //! `cargo run -p seedfall --example 01_register` shows the failure; `cargo test` runs both tests.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use seedfall::prelude::*;
 
 use models::{Register, RegisterInput as Ask, RegisterOutput as Answer};

@@ -11,6 +11,8 @@
 //!
 //! `cargo run -p seedfall --example 02_lease_lock` shows the failure.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use seedfall::net::Delay;
 use seedfall::prelude::*;
 

@@ -8,6 +8,8 @@
 //!
 //! `cargo run -p seedfall --example 03_own_model` shows the failure.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use seedfall::prelude::*;
 
 /// What one correct dispenser would answer: the next ticket.

@@ -5,6 +5,8 @@
 //!
 //! `cargo run -p seedfall --example 04_from_seed_to_case` shows each step.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use seedfall::case::{Case, Replayed};
 use seedfall::prelude::*;
 use seedfall::run::Runnable;

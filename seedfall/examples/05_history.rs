@@ -5,6 +5,8 @@
 //!
 //! `cargo run -p seedfall --example 05_history` prints the verdicts, and why.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use seedfall::checkers::Budget;
 use seedfall::checkers::readers::{Format, Judgement, Limits, Property, RawHistory, judge, read};
 #[cfg(test)]

@@ -127,33 +127,39 @@ impl Check {
             return run_seed(scenario, seed, Some(&place));
         }
         let whole = "expected a whole number";
-        let amount = match (ask("SEEDFALL_SEEDS"), ask("SEEDFALL_EVENTS"), ask("SEEDFALL_TIME")) {
+        let amount = match (ask("SEEDFALL_SEEDS"), ask("SEEDFALL_TIME"), ask("SEEDFALL_EVENTS")) {
             (Some(seeds), ..) => parse_seeds(&seeds)
                 .map(Amount::Seeds)
                 .map_err(|error| said("SEEDFALL_SEEDS", error)),
-            (None, Some(events), _) => events
+            (None, Some(time), _) => {
+                parse_time(&time).map(Amount::Time).map_err(|error| said("SEEDFALL_TIME", error))
+            }
+            (None, None, Some(events)) => events
                 .replace(['_', ','], "")
                 .parse()
                 .map(Amount::Events)
                 .map_err(|_| said("SEEDFALL_EVENTS", format!("`{events}`: {whole}"))),
-            (None, None, Some(time)) => {
-                parse_time(&time).map(Amount::Time).map_err(|error| said("SEEDFALL_TIME", error))
-            }
             (None, None, None) => Ok(self.amount.clone()),
         }?;
         let refresh = ask("SEEDFALL_REFRESH").is_some();
         let kept = replay_kept(&self.scenarios, refresh, &place)?;
         let summary = run_seeds(scenario, &amount, Some(&place))?;
-        println!(
+        say(&format!(
             "{}: {} replayed; {}, {} events, in {:.1} s",
             scenario.name(),
             counted(kept, "kept case"),
             counted(summary.seeds, "seed"),
             count(summary.events),
             summary.took.as_secs_f64(),
-        );
+        ));
         Ok(())
     }
+}
+
+/// A line that a test harness shows if it is asked to, or if the test fails.
+#[expect(clippy::print_stdout, reason = "a harness keeps what is printed, and nothing else")]
+fn say(line: &str) {
+    println!("{line}");
 }
 
 /// A run that eats up the memory cannot be stopped, and would take the process down before a test
@@ -345,7 +351,7 @@ fn write_anew(scenarios: &[Box<dyn Runnable>], path: &Path) -> Result<(), String
         }
     };
     anew.save(path).map_err(|error| error.to_string())?;
-    println!("{}: written anew: {became}", path.display());
+    say(&format!("{}: written anew: {became}", path.display()));
     Ok(())
 }
 

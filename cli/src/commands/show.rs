@@ -173,7 +173,7 @@ pub(super) fn story(shrunk: &Shrunk, kept: Option<&Path>) {
     // The seed alone replays the run as it was before it was made small.
     let replay = match kept {
         Some(path) => format!("cargo run --release -- replay {}", path.display()),
-        None => format!("{} (the whole run, not this one)", failure.replay),
+        None => format!("{} (the run before it was shrunk)", failure.replay),
     };
     self::failure(&Failure { replay, ..failure.clone() });
     line(&format!("  shrunk to  {}", shrunk.summary()));
