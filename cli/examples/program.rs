@@ -2,9 +2,10 @@
 //! each connection. It acknowledges a write before the disk has it.
 //!
 //! ```console
-//! $ cargo run --release -p seedfall-cli --features programs --example program -- sweep register
-//! $ cargo run --release -p seedfall-cli --features programs --example program -- explain register --seed 0
-//! $ cargo run --release -p seedfall-cli --features programs --example program -- --help
+//! $ cd cli
+//! $ cargo run --release --features programs --example program -- sweep register
+//! $ cargo run --release --features programs --example program -- explain register --seed 0
+//! $ cargo run --release --features programs --example program -- --help
 //! ```
 
 #![expect(clippy::disallowed_methods, reason = "a program does what programs do")]

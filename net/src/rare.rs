@@ -55,9 +55,9 @@ impl Rare {
         self.in_force.is_empty() && self.left_out.is_empty()
     }
 
-    /// How much longer a message takes on a link on which it `takes` so long, or what else becomes of it. All of it comes from
-    /// one word of the message's draw, the last one, so that nothing else of its fate moves. A
-    /// message that is `lost` by chance is none that was late.
+    /// How much longer a message takes on a link on which it `takes` so long, or what else becomes
+    /// of it. All of it comes from one word of the message's draw, the last one, so that nothing
+    /// else of its fate moves. A message that is `lost` by chance is none that was late.
     pub(crate) fn fate(
         &mut self,
         now: Time,

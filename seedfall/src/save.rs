@@ -1,4 +1,5 @@
-//! Files that are written whole or not at all: to a temporary file beside, which then takes the name.
+//! Files that are written whole or not at all: to a temporary file beside, which then takes the
+//! name.
 
 use std::fs;
 use std::io::{self, Write as _};

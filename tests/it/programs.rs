@@ -18,17 +18,13 @@ use seedfall::{
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Whether a write is synced before it is acknowledged.
 #[derive(Clone, Copy)]
 struct Syncs(bool);
 
-#[expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "it calls the simulated Linux"
-)]
+#[expect(clippy::disallowed_methods, reason = "it calls the simulated Linux")]
 /// Keeps one number in a file, for whoever connects: `r` reads it, `w 7` writes it.
 fn server(Syncs(syncs): Syncs) {
     let old = std::fs::read_to_string("/work/value").unwrap_or_default();
@@ -49,6 +45,7 @@ fn server(Syncs(syncs): Syncs) {
 fn keep(new: u64, syncs: bool) -> std::io::Result<()> {
     let mut file = std::fs::File::create("/work/new")?;
     // When, is for whoever looks at the file.
+    use std::time::SystemTime;
     let written = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     writeln!(file, "{new} {}", written.as_millis())?;
     if syncs {
