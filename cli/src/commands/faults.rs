@@ -41,18 +41,8 @@ pub(super) fn faults(
         return Ok(0);
     }
     let fired = fired(scenarios, args.time);
-    let header = [
-        "fault",
-        "what happens",
-        "permitted by",
-        "drawn",
-        "source",
-        "fired",
-        "a bug that only it finds",
-        "seeds with it",
-        "without",
-    ];
-    let mut table = show::table(&header, &[5]);
+    let header = ["fault", "what happens", "permitted by", "fired", "only it finds", "in seeds"];
+    let mut table = show::table(&header, &[3]);
     for class in Class::ALL {
         let about = class.about();
         let (planned, hit) = fired.get(&class).copied().unwrap_or_default();
@@ -71,19 +61,17 @@ pub(super) fn faults(
             class.name().to_owned(),
             about.what.to_owned(),
             class.needs(),
-            about.knob.to_owned(),
-            about.source.to_owned(),
             if hit > 0 { ratio } else { show::styled(show::BAD, &ratio) },
             column(&proofs(class), "\n", Measured::name),
             column(&proofs(class), "\n", |one| one.with.to_string()),
-            column(&proofs(class), "\n", |one| one.without.to_string()),
         ]);
     }
     if !json {
         show::line(&table.to_string());
         show::line(
-            "fired: runs in which the fault had an effect, of those in which it was planned. \
-             Seeds: the median over ranges.",
+            "fired: runs in which the fault had an effect, of those in which it was planned. In \
+             seeds: the median over ranges, until that bug is found. What is drawn of each, and \
+             its source: docs/faults.md, or `faults --markdown`.",
         );
     }
     let silent = Class::ALL.iter().any(|class| fired.get(class).is_none_or(|(_, hit)| *hit == 0));

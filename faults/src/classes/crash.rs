@@ -113,8 +113,10 @@ impl FaultClass for Crash {
     }
 
     fn end(&self, act: &mut Act<'_>) {
-        let waited = act.target.disarm_crash(self.node);
-        act.took(waited);
+        if self.point.is_some() {
+            let waited = act.target.disarm_crash(self.node);
+            act.took(waited);
+        }
         act.restart(self.node);
     }
 
