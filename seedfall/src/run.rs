@@ -31,7 +31,7 @@ use broken::Broken;
 use course::next_look;
 
 /// A scenario of any protocol, as the commands and tests see it: what [`Scenario`] implements, and
-/// whoever brings a world of another kind. To run a scenario take [`Run`](crate::Run) or
+/// whoever brings a world of another kind. To run a scenario take [`Run`] or
 /// [`check`](crate::check).
 pub trait Runnable: Send + Sync {
     /// Its name.
