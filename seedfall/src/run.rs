@@ -30,7 +30,7 @@ use std::sync::Arc;
 use course::next_look;
 
 /// A scenario of any protocol, as the commands and tests see it: what [`Scenario`] implements, and
-/// whoever brings a world of another kind. To run a scenario take [`Run`](crate::Run) or
+/// whoever brings a world of another kind. To run a scenario take [`Run`] or
 /// [`check`](crate::check).
 pub trait Runnable: Send + Sync {
     /// Its name.
