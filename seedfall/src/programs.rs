@@ -272,7 +272,7 @@ where
     }
 
     fn plan_within(&self, seed: Seed, budget: &FaultBudget) -> FaultPlan {
-        // One server alone has nobody from whom it could be parted: clients reach everybody.
+        // One server alone has nobody from whom it could be diverged: clients reach everybody.
         let faults = match self.nodes.len() {
             1 => Swarm { partitions: 0, flaps: 0, ..self.faults },
             _ => self.faults,

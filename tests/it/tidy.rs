@@ -1,8 +1,10 @@
 //! Rules of STYLE.md that a program can check; each failure says file, line and what to do.
 
 use crate::root;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const WIDEST: usize = 100;
 const LONGEST: usize = 600;
@@ -99,4 +101,21 @@ fn what_must_be_absent_is_absent() {
         }
     }
     check("what must be absent is absent", &wrong);
+}
+
+/// What whoever depends on the library compiles: none of what only commands, services or the
+/// built-in scenarios need.
+#[test]
+fn the_library_is_small() {
+    let tree = ["tree", "-p", "seedfall", "-e", "normal", "--prefix", "none", "--offline"];
+    let output = Command::new(env!("CARGO")).current_dir(root()).args(tree).output();
+    let output = output.expect("cargo runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let crates: BTreeSet<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(crates.contains("seedfall-sim"), "{}", String::from_utf8_lossy(&output.stderr));
+    for absent in ["seedfall-protocols", "seedfall-kernel", "clap", "proptest", "diffy"] {
+        assert!(!crates.contains(absent), "the library compiles {absent}");
+    }
+    assert!(!crates.iter().any(|name| name.contains("tokio")), "the library compiles tokio");
+    assert!(crates.len() <= 40, "{} crates: what is the new one for?", crates.len());
 }
