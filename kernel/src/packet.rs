@@ -178,6 +178,13 @@ impl Kernel {
         });
     }
 
+    /// A program has accepted a connection.
+    pub(crate) fn accepted_event(&mut self, object: usize) {
+        if let Some((connection, side)) = self.side(object) {
+            self.connection_event(connection, side, "accepts");
+        }
+    }
+
     /// An address by the name of its machine.
     pub(crate) fn name_of(&self, address: SocketAddr) -> String {
         match self.nodes.iter().find(|node| node.owns(address.ip())) {

@@ -329,9 +329,7 @@ impl Kernel {
         self.objects[accepted].nonblocking = flags & libc::SOCK_NONBLOCK != 0;
         let descriptor = self.make_descriptor(accepted);
         self.objects[accepted].refs -= 1;
-        if let Some((connection, side)) = self.side(accepted) {
-            self.connection_event(connection, side, "accepts");
-        }
+        self.accepted_event(accepted);
         Ok((descriptor, self.name(descriptor, true).unwrap_or(Name::Unix(Vec::new()))))
     }
 

@@ -204,7 +204,7 @@ fn check_judges_a_history_by_any_property() {
     let page = fs::read_to_string(folder.path().join("page.html")).expect("a page");
     assert!(page.contains("stale.jsonl, register: violated") && page.contains("class=\"bad\""));
     assert!(!page.contains("http") && !page.contains("<script"), "self-contained");
-    refused(&check(&["stale.jsonl", "--html", "no/such/folder.html"]), &["no/such/folder.html"]);
+    refused(&check(&["stale.jsonl", "--html", "stale.jsonl/p.html"]), &["stale.jsonl/p.html"]);
 
     fs::write(folder.path().join("cut.jsonl"), &stale.concat()[..150]).expect("a file");
     fs::write(folder.path().join("empty.jsonl"), "").expect("a file");

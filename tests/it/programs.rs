@@ -144,7 +144,7 @@ fn a_program_that_acknowledges_too_early_is_found_and_its_run_made_small() {
     assert_eq!(failure.property, "always linearizable");
     let replayed = scenario.run(&Trial::of(failure.seed));
     assert_eq!(replayed.failure(), Some(failure), "the same run");
-    let effort = Effort::runs(300);
+    let effort = Effort::runs(1_200);
     let small = shrink(&scenario, &Trial::of(failure.seed), &effort);
     let small = small.expect("it fails");
     assert_eq!(small.after.faults, 1, "{}", small.summary());

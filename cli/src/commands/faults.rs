@@ -43,6 +43,10 @@ pub(super) fn faults(
     let fired = fired(scenarios, args.time);
     let header = ["fault", "what happens", "permitted by", "fired", "only it finds", "in seeds"];
     let mut table = show::table(&header, &[3]);
+    if !table.is_tty() {
+        // As wide as help is, where nobody says how wide.
+        table.set_width(100);
+    }
     for class in Class::ALL {
         let about = class.about();
         let (planned, hit) = fired.get(&class).copied().unwrap_or_default();

@@ -46,10 +46,6 @@ pub(super) fn table(header: &[&str], numbers: &[usize]) -> Table {
         .load_preset(UTF8_HORIZONTAL_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header.to_vec());
-    if !table.is_tty() {
-        // As wide as help is, where nobody says how wide.
-        table.set_width(100);
-    }
     for column in numbers {
         if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);

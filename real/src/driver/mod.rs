@@ -5,7 +5,7 @@
 //! by draws, the world decides now.
 //!
 //! ```
-//! use seedfall_real::{Client, Files, Journal, Setup, start};
+//! use seedfall_real::driver::{Client, Files, Journal, Setup, start};
 //! use seedfall_sim::{ClientId, Context, NodeId, Protocol, RequestId, Seed};
 //! use std::time::Duration;
 //!
