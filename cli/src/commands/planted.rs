@@ -8,7 +8,7 @@ use crate::museum::Small;
 use crate::patches::{Contrast, Planted};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use scratch::{Scratch, answer, write_if_changed};
+use scratch::{Scratch, answer};
 use seedfall::faults::Class;
 use seedfall::run::Runnable;
 use seedfall::scenario::Expectation;
@@ -54,6 +54,11 @@ pub(super) struct PlantedArgs {
     /// pair has the two classes that do what a pause does.)
     #[arg(long, value_name = "FILE")]
     contrast: Option<PathBuf>,
+    /// A program of this project in which all these bugs are planted at once, each for the name of
+    /// its patch in the environment variable `SEEDFALL_PLANTED` alone: it is run in the place of a
+    /// copy that is built for each bug.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Hunt with `chaos`, so long each time, in the place of simulated runs: the faults of each
     /// seed are done to real processes.
     #[arg(long, value_parser = parse_time, value_name = "TIME",
@@ -80,6 +85,11 @@ impl PlantedArgs {
     /// How many seeds a range has.
     fn range(&self) -> u64 {
         self.seeds.unwrap_or(RANGE)
+    }
+
+    /// How many seeds a range has for a bug whose head may say that it takes more.
+    fn range_for(&self, patch: &Planted) -> Result<u64, Problem> {
+        Ok(self.range().max(patch.seeds()?))
     }
 
     /// The number of threads, for a command of the copy.
@@ -196,18 +206,20 @@ pub(super) fn planted(
     if patches.is_empty() {
         return Err(Problem(format!("{}: no patch to plant", args.folder.display())));
     }
-    let scratch = Scratch::of(&args.project, &args.package)?;
+    let mut scratch = Scratch::of(&args.project, &args.package, args.binary.as_deref())?;
+    scratch.controls = controls(scenarios);
     let bar = ProgressBar::new(patches.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{msg:32} {wide_bar} {pos}/{len}, {elapsed}") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     scratch.restore()?;
-    let mut hunts = as_it_is(scenarios, args, &scratch, &patches, &bar)?;
+    let mut hunts = as_it_is(args, &scratch, &patches, &bar)?;
     tell_at_once(&hunts, args, json)?;
     for patch in patches {
         bar.set_message(patch.name.clone());
         scratch.restore()?;
+        scratch.plant(&patch.name);
         let new = plant(args, &scratch, patch)?;
         tell_at_once(&new, args, json)?;
         hunts.extend(new);
@@ -223,17 +235,16 @@ pub(super) fn planted(
 
 /// Sweeps the scenarios that the patches name without any bug; not those that are to fail.
 fn as_it_is(
-    scenarios: &[Box<dyn Runnable>],
     args: &PlantedArgs,
     scratch: &Scratch,
     patches: &[Planted],
     bar: &ProgressBar,
 ) -> Result<Vec<Hunt>, Problem> {
-    let controls = controls(scenarios);
+    let controls = &scratch.controls;
     let scenarios: BTreeSet<&str> = patches
         .iter()
         .map(|patch| patch.says("Scenario"))
-        .filter(|name| !controls.contains(name))
+        .filter(|name| !controls.iter().any(|one| one == name))
         .collect();
     let mut hunts = Vec::new();
     for scenario in scenarios {
@@ -242,7 +253,7 @@ fn as_it_is(
             format!("{scenario} {} {} {:?} {:?}", args.from, args.range(), args.time, args.chaos);
         let found = match scratch.known_clean(&key) {
             Some((seeds, seconds)) => Outcome::Missed { seeds, seconds },
-            None => hunt(args, scratch, scenario, args.from, &[])?,
+            None => hunt(args, scratch, scenario, (args.from, args.range()), &[])?,
         };
         if let Outcome::Missed { seeds, seconds } = found {
             scratch.note_clean(&key, (seeds, seconds))?;
@@ -255,11 +266,11 @@ fn as_it_is(
 }
 
 /// The scenarios whose properties are expected to break.
-fn controls(scenarios: &[Box<dyn Runnable>]) -> Vec<&str> {
+fn controls(scenarios: &[Box<dyn Runnable>]) -> Vec<String> {
     let is_control =
         |scenario: &&dyn Runnable| matches!(scenario.expect(), Expectation::Violates { .. });
     let controls = scenarios.iter().map(AsRef::as_ref).filter(is_control);
-    controls.map(Runnable::name).collect()
+    controls.map(|scenario| scenario.name().to_owned()).collect()
 }
 
 /// Plants one bug in the copy, and looks for it.
@@ -282,11 +293,12 @@ fn plant(args: &PlantedArgs, scratch: &Scratch, patch: Planted) -> Result<Vec<Hu
         }
     };
     for (file, text) in files {
-        write_if_changed(&scratch.copy.join(file), text.as_bytes())?;
+        scratch.write(&file, text.as_bytes())?;
     }
+    let seeds = args.range_for(&patch)?;
     let ranges = |without: &[Class]| -> Result<Found, Problem> {
-        let range = |turn| hunt(args, scratch, patch.says("Scenario"), turn, without);
-        let turns = (0..args.ranges.get()).map(|turn| args.from + turn * args.range());
+        let range = |from| hunt(args, scratch, patch.says("Scenario"), (from, seeds), without);
+        let turns = (0..args.ranges.get()).map(|turn| args.from + turn * seeds);
         Ok(Found(turns.map(range).collect::<Result<_, _>>()?))
     };
     let hunt = |contrast, found, without| Hunt {
@@ -321,13 +333,13 @@ fn hunt(
     args: &PlantedArgs,
     scratch: &Scratch,
     scenario: &str,
-    from: u64,
+    (from, seeds): (u64, u64),
     without: &[Class],
 ) -> Result<Outcome, Problem> {
     if let Some(each) = args.chaos {
         return hunt_for_real(args, scratch, scenario, from, each);
     }
-    let seeds = format!("{from}..{}", from + args.range());
+    let seeds = format!("{from}..{}", from.saturating_add(seeds));
     let time = format!("{}ms", args.time.as_millis());
     let mut command = scratch.command()?;
     // A failing run is made small later, if at all, and once.
@@ -341,9 +353,12 @@ fn hunt(
         Err(why) => return Ok(Outcome::Unusable(why)),
     };
     let seconds = summary["seconds"].as_f64().unwrap_or_default();
-    // A scenario whose property is expected to break shows the bug by breaking it.
+    // A scenario whose property is expected to break shows the bug by breaking it. That one blocks
+    // as it must shows nothing.
     let failure = match &summary["failures"][0] {
-        Value::Null => &summary["expected"][0]["first"],
+        Value::Null if scratch.controls.iter().any(|one| one == scenario) => {
+            &summary["expected"][0]["first"]
+        }
         failure => failure,
     };
     Ok(match failure["seed"].as_u64() {
