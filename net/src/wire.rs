@@ -223,10 +223,16 @@ impl Wire {
     }
 
     fn cut(&mut self, partition: &Partition, change: impl Fn(&mut Link)) {
-        for at in 0..self.links.len() {
-            let (from, to) = self.ends(at);
-            if partition.cuts(from, to, self.nodes) {
-                change(&mut self.links[at]);
+        let (nodes, peers) = (self.nodes, self.peers);
+        let mut links = self.links.iter_mut();
+        for from in 0..peers {
+            for (to, link) in (0..peers).zip(&mut links) {
+                // Clients do not talk to each other.
+                if from.min(to) < nodes
+                    && partition.cuts(address(from, nodes), address(to, nodes), nodes)
+                {
+                    change(link);
+                }
             }
         }
         self.is_partitioned = self.links.iter().any(|link| link.cuts > 0);
@@ -284,11 +290,7 @@ impl Wire {
 
     /// From whom to whom a link leads.
     fn ends(&self, link: usize) -> (Address, Address) {
-        let address = |index: usize| match index.checked_sub(self.nodes) {
-            None => Address::from(NodeId::new(index as u16)),
-            Some(client) => ClientId::new(client as u16).into(),
-        };
-        (address(link / self.peers), address(link % self.peers))
+        (address(link / self.peers, self.nodes), address(link % self.peers, self.nodes))
     }
 
     #[inline]
@@ -370,6 +372,14 @@ impl Network for Wire {
             }
         }
         Ok(())
+    }
+}
+
+/// Who has this index, where the first so many are nodes.
+fn address(index: usize, nodes: usize) -> Address {
+    match index.checked_sub(nodes) {
+        None => NodeId::new(index as u16).into(),
+        Some(client) => ClientId::new(client as u16).into(),
     }
 }
 

@@ -265,6 +265,7 @@ impl<I, O> Clients<I, O> {
     ///
     /// `now` must not be earlier than it was for any client before, and `draws` are those of the
     /// run, which decide all that is not written down.
+    #[inline]
     pub fn handle(
         &mut self,
         client: ClientId,

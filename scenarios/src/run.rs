@@ -25,6 +25,7 @@ use seedfall_sim::{Monitor, Nodes, Protocol, Seed, SystemModel, Time, World};
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use broken::Broken;
 use course::next_look;
 
 /// A scenario of any protocol, as the commands and tests see it.
@@ -179,6 +180,7 @@ where
             settled_check: Time::ZERO,
             when_over: None,
             judging: None,
+            broken: Vec::new(),
         };
         // The seam between the user's code, which may panic, and the sweep, which goes on.
         let course = panics::catch(|| run.go());
@@ -202,6 +204,8 @@ struct Run<'a, P: Protocol, I, O> {
     when_over: Option<([u64; Class::ALL.len()], u64)>,
     /// The property that is being judged: who is to blame for a panic.
     judging: Option<&'static str>,
+    /// What has been found broken in the course of it.
+    broken: Vec<Broken>,
 }
 
 impl<P: Protocol, I, O> Run<'_, P, I, O> {

@@ -149,8 +149,9 @@ impl<'a, P: Protocol> Context<'a, P> {
     /// The same, where the wall clock shows something else than the monotonic clock.
     #[inline]
     #[must_use]
-    pub fn with_wall(self, wall: Time) -> Self {
-        Self { wall, ..self }
+    pub fn with_wall(mut self, wall: Time) -> Self {
+        self.wall = wall;
+        self
     }
 
     /// This node.

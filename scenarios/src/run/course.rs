@@ -8,7 +8,7 @@ use crate::promise::Kind;
 use crate::report::FailureKind;
 use crate::scenario::Scenario;
 use seedfall_net::Wire;
-use seedfall_sim::{Duration, NodeId, Protocol, Recording, Setup, Step, Time, World};
+use seedfall_sim::{Duration, NodeId, Protocol, Recording, Setup, Step, Time, Violation, World};
 use std::fmt::Debug;
 
 /// At how many events, `from` or more, a trial asks for something to be done.
@@ -21,7 +21,7 @@ pub(super) fn next_look(trial: &Trial, from: u64) -> u64 {
 /// How often an `eventually` is looked at while it does not hold yet.
 const SETTLED_EVERY: Duration = Duration::millis(10);
 
-/// How a run ended that nothing broke before its end.
+/// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// Nothing is left to be done, or the trial asked for no more: nothing is owed any longer.
@@ -30,14 +30,18 @@ pub(super) enum End {
     Overdue,
     /// Nothing will ever happen again: whatever has not come true never will.
     Quiet,
+    /// Something is broken: it is looked at no further.
+    Broken,
 }
 
 impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     /// The run up to its end, or up to the event that breaks something.
-    pub(super) fn go(&mut self) -> Result<End, Vec<Broken>> {
+    pub(super) fn go(&mut self) -> End {
         self.begin();
         for node in NodeId::all(self.frame.nodes) {
-            self.observe(node)?;
+            if self.sees_broken(node) {
+                return End::Broken;
+            }
         }
         let end = Time::ZERO + self.frame.faults + self.scenario.horizon.settle;
         loop {
@@ -46,23 +50,27 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
                 self.when_over = Some(self.fault_effects());
             }
             let limit = act_at.unwrap_or(end);
-            if let Some(end) = self.advance(limit)? {
-                return Ok(end);
+            if let Some(end) = self.advance(limit) {
+                return end;
             }
             if self.nemesis.next_at() != act_at {
                 continue; // Watching planned something earlier: what is due before it comes first.
             }
             if act_at.is_none() {
-                return Ok(End::Overdue);
+                return End::Overdue;
             }
             self.beat(Doing::Between);
             let world = self.world.as_mut().expect("begun above");
             world.advance(limit);
             for node in self.nemesis.act(world) {
-                self.observe(node)?;
+                if self.sees_broken(node) {
+                    return End::Broken;
+                }
             }
-            if self.look_at <= self.world().trace().count() && self.look()? {
-                return Ok(End::Over);
+            if self.look_at <= self.world().trace().count()
+                && let Some(end) = self.look()
+            {
+                return end;
             }
         }
     }
@@ -123,46 +131,47 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     }
 
     /// Everything that is due at `limit` or before. How the run ends, if it does.
-    fn advance(&mut self, limit: Time) -> Result<Option<End>, Vec<Broken>> {
+    fn advance(&mut self, limit: Time) -> Option<End> {
         while let Some(step) = self.step(limit) {
             if let Some(node) = step.actor.node() {
-                self.observe(node)?;
+                if self.sees_broken(node) {
+                    return Some(End::Broken);
+                }
                 if self.nemesis.is_watching()
                     && let Some(world) = &self.world
                 {
                     self.nemesis.watch(world, node);
                     if self.nemesis.next_at().is_some_and(|at| at < limit) {
-                        return Ok(None);
+                        return None;
                     }
                 }
             }
             if self.world().trace().count() >= self.look_at {
-                if self.look()? {
-                    return Ok(Some(End::Over));
+                if let Some(end) = self.look() {
+                    return Some(end);
                 }
                 if self.nemesis.next_at().is_some_and(|at| at < limit) {
-                    return Ok(None);
+                    return None;
                 }
             }
             let world = self.world();
             if world.clients().is_done() && self.may_end() && self.settled() {
-                return Ok(Some(End::Over));
+                return Some(End::Over);
             }
         }
         let undone = !self.world().clients().is_done();
         // The last thing to happen may have been the end of a fault.
         if !undone && self.nemesis.next_at().is_none() && self.unsettled().is_empty() {
-            return Ok(Some(End::Over));
+            return Some(End::Over);
         }
-        if undone && self.world().is_quiet() && self.nemesis.next_at().is_none() {
-            return Ok(Some(End::Quiet));
-        }
-        Ok(None)
+        let quiet = undone && self.world().is_quiet() && self.nemesis.next_at().is_none();
+        quiet.then_some(End::Quiet)
     }
 
-    /// So many events have happened that there is something to be done. True if the run is over.
+    /// So many events have happened that there is something to be done. How the run ends, if it
+    /// does.
     #[cold]
-    fn look(&mut self) -> Result<bool, Vec<Broken>> {
+    fn look(&mut self) -> Option<End> {
         let most = self.scenario.horizon.events;
         let world = self.world.as_mut().expect("a run is looked at only after it began");
         let count = world.trace().count();
@@ -176,12 +185,13 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         }
         self.look_at = next_look(self.trial, count + 1).min(most + 1);
         if self.trial.until.is_some_and(|until| until <= count) {
-            return Ok(true);
+            return Some(End::Over);
         }
         if count > most {
-            return Err(vec![self.stuck("runs in circles: its events are used up")]);
+            self.broken.push(self.stuck("runs in circles: its events are used up"));
+            return Some(End::Broken);
         }
-        Ok(false)
+        None
     }
 
     /// Whether no fault is still to come, and the trial does not ask for a longer run.
@@ -192,15 +202,32 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         self.nemesis.next_at().is_none() && !longer
     }
 
+    #[inline(always)]
     fn step(&mut self, limit: Time) -> Option<Step> {
+        if self.trial.spans {
+            return self.step_in_span(limit);
+        }
         let world = self.world.as_mut()?;
-        let (pulse, spans) = (&self.trial.pulse, self.trial.spans);
+        let pulse = self.trial.pulse.as_deref();
         let events = world.trace().count();
+        world.step_inside(limit, |Step { actor, .. }| {
+            if let Some(pulse) = pulse {
+                pulse.event(events, actor);
+            }
+        })
+    }
+
+    /// As [`Run::step`], for the logs of the protocol.
+    #[cold]
+    #[inline(never)]
+    fn step_in_span(&mut self, limit: Time) -> Option<Step> {
+        let world = self.world.as_mut()?;
+        let (pulse, events) = (self.trial.pulse.as_deref(), world.trace().count());
         world.step_inside(limit, |Step { at, actor }| {
             if let Some(pulse) = pulse {
                 pulse.event(events, actor);
             }
-            spans.then(|| tracing::info_span!("event", at = %at, actor = %actor).entered())
+            tracing::info_span!("event", at = %at, actor = %actor).entered()
         })
     }
 
@@ -210,28 +237,21 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         }
     }
 
-    /// Shows a node to all monitors: each says what it sees broken in this event.
-    fn observe(&mut self, node: NodeId) -> Result<(), Vec<Broken>> {
+    /// Shows a node to all monitors: whether one sees something broken in this event.
+    #[inline(always)]
+    fn sees_broken(&mut self, node: NodeId) -> bool {
         // A handler that is not over is not to be judged: nobody knows yet of what it did, and a
         // crash may still undo it.
         let world = self.world.as_ref().filter(|world| !world.is_mid_handler(node));
-        let Some(state) = world.and_then(|world| world.node(node)) else {
-            return Ok(());
-        };
-        let mut broken = Vec::new();
+        let Some(state) = world.and_then(|world| world.node(node)) else { return false };
         for (promise, monitor) in &mut self.monitors {
             self.judging = Some(promise);
             if let Err(violation) = monitor.observe(node, state) {
-                let name = format!("always {promise}");
-                let explanation = violation.to_string();
-                broken.push(
-                    Broken::new(FailureKind::Safety, name, violation.property, explanation)
-                        .of(promise),
-                );
+                note(&mut self.broken, promise, &violation);
             }
         }
         self.judging = None;
-        if broken.is_empty() { Ok(()) } else { Err(broken) }
+        !self.broken.is_empty()
     }
 
     /// Whether every `eventually` about the nodes holds; looked at now and then, since a look may
@@ -260,4 +280,12 @@ impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
         self.judging = None;
         missing
     }
+}
+
+/// What a monitor sees broken.
+#[cold]
+#[inline(never)]
+fn note(broken: &mut Vec<Broken>, promise: &'static str, violation: &Violation) {
+    let (name, why) = (format!("always {promise}"), violation.to_string());
+    broken.push(Broken::new(FailureKind::Safety, name, violation.property, why).of(promise));
 }

@@ -13,6 +13,7 @@ use crate::scenario::{Expect, NEVER_PANICS, OperationId};
 use seedfall_checkers::{Operation, Outcome};
 use seedfall_sim::{NodeId, Protocol, Time, World};
 use std::fmt::Debug;
+use std::mem::take;
 
 /// What was found of all properties.
 #[derive(Default)]
@@ -23,25 +24,14 @@ struct Findings {
 
 impl<P: Protocol, I: Debug, O: Debug> Run<'_, P, I, O> {
     /// What the run came to, by how it went.
-    pub(super) fn report(
-        mut self,
-        plan: FaultPlan,
-        course: Result<Result<End, Vec<Broken>>, Panic>,
-    ) -> Report {
-        let mut found = Findings::default();
-        let end = match course {
-            Ok(Ok(end)) => Some(end),
-            Ok(Err(broken)) => {
-                found.broken = broken;
-                None
-            }
-            Err(panic) => {
-                found.broken.push(self.panicked(&panic));
-                None
-            }
-        };
+    pub(super) fn report(mut self, plan: FaultPlan, course: Result<End, Panic>) -> Report {
+        let mut found = Findings { broken: take(&mut self.broken), ..Findings::default() };
+        let end = course.unwrap_or_else(|panic| {
+            found.broken.push(self.panicked(&panic));
+            End::Broken
+        });
         self.judge_history(&mut found);
-        if let Some(end) = end {
+        if end != End::Broken {
             let late = catch(|| self.late(end)).unwrap_or_else(|panic| vec![self.panicked(&panic)]);
             found.broken.extend(late);
         }

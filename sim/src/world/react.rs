@@ -199,9 +199,10 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             now
         };
         let Some(state) = &mut slot.state else { return };
-        let ctx = Context::new(node, nodes, now, &mut self.draws, &mut self.effects);
         self.running = Some((node.into(), name));
-        handler(state, &mut ctx.with_wall(wall));
+        let draws = &mut self.draws;
+        let mut ctx = Context::new(node, nodes, now, draws, &mut self.effects).with_wall(wall);
+        handler(state, &mut ctx);
         self.running = None;
         self.apply(node);
     }
