@@ -32,6 +32,11 @@ impl Meter {
         Self { budget, spent: Spent::default(), steps: 0 }
     }
 
+    /// As much again, of which nothing is spent.
+    pub(crate) fn anew(&self) -> Self {
+        Self::new(self.budget)
+    }
+
     pub(crate) fn spent(&self) -> Spent {
         self.spent
     }

@@ -1,5 +1,6 @@
 //! Textbook anomalies, one test each; correct stores raise no alarm; broken histories are found.
 
+use seedfall_checkers::Budget;
 use seedfall_checkers::transactions::generate::{Generated, Isolation, Random, Shape, generate};
 use seedfall_checkers::transactions::timestamps::{self, Axiom, Promise};
 use seedfall_checkers::transactions::weak::{self, Relation, WeakLevel};
@@ -272,10 +273,13 @@ fn bad_input_is_named() {
         history.push(1, 0, &OK, &[write(1, 1)]).unwrap_err(),
         HistoryError::MixedTypes { transaction: 1 }
     );
-    assert!(weak::check(&history, WeakLevel::Causal).is_err());
+    assert!(weak::check(&history, WeakLevel::Causal, Budget::DEFAULT).is_err());
     let empty = TransactionHistory::new();
     assert_eq!(check(&empty, Level::StrictSerializable).unwrap().status(), Status::Holds);
-    assert_eq!(weak::check(&empty, WeakLevel::Causal).unwrap().status(), Status::Holds);
+    assert_eq!(
+        weak::check(&empty, WeakLevel::Causal, Budget::DEFAULT).unwrap().status(),
+        Status::Holds
+    );
 }
 
 #[test]
@@ -330,7 +334,7 @@ fn correct_stores_raise_no_alarm() {
                 assert!(replay.holds(), "{data_type:?} {seed}: {replay:?}");
                 if data_type == DataType::Register {
                     for level in WeakLevel::ALL {
-                        let report = weak::check(&history, level).unwrap();
+                        let report = weak::check(&history, level, Budget::DEFAULT).unwrap();
                         assert_eq!(report.status(), Status::Holds, "{seed}: {report:?}");
                     }
                 }
@@ -497,7 +501,7 @@ fn weak_levels_show_their_cycles() {
     // Biswas and Enea 2019, figure 3: one transaction half seen.
     let fractured = ok(&[&[write(1, 1), write(2, 1)], &[read(1, 1), initial(2)]]);
     for level in WeakLevel::ALL {
-        let report = weak::check(&fractured, level).unwrap();
+        let report = weak::check(&fractured, level, Budget::DEFAULT).unwrap();
         assert_eq!(report.status(), Status::Violated, "{level:?}");
         let forced = report.cycle.iter().find(|step| step.relation == Relation::CommitOrder);
         let forced = forced.unwrap();
@@ -512,7 +516,7 @@ fn weak_levels_show_their_cycles() {
     relayed.push(0, 0, &ended(1), &[write(1, 1)]).unwrap();
     relayed.push(1, 2, &ended(3), &[read(1, 1), write(2, 1)]).unwrap();
     relayed.push(2, 4, &ended(5), &[read(2, 1), initial(1)]).unwrap();
-    let status = |level| weak::check(&relayed, level).unwrap().status();
+    let status = |level| weak::check(&relayed, level, Budget::DEFAULT).unwrap().status();
     assert_eq!(status(WeakLevel::ReadAtomic), Status::Holds);
     assert_eq!(status(WeakLevel::Causal), Status::Violated);
 }

@@ -2,13 +2,13 @@
 
 mod transactions_small;
 
-use seedfall_checkers::Outcome;
 use seedfall_checkers::transactions::generate::Random;
 use seedfall_checkers::transactions::weak::{self, WeakLevel};
 use seedfall_checkers::transactions::{
     DataType, Level, Micro, Report, Scope, Status, TransactionHistory, check, serial_order,
     verify_cycle, verify_order,
 };
+use seedfall_checkers::{Budget, Outcome};
 use transactions_small::{KEYS, Small, State, Tally, build, is_ok, read, rounds, small};
 
 /// Runs a transaction on a snapshot; `None` if a read differs. Returns what it wrote, by key.
@@ -313,7 +313,8 @@ fn stronger_levels_forbid_more() {
         let mut history = small(&mut random, DataType::Register, false);
         history.retain(is_ok);
         let transactions = build(&history);
-        let weak = WeakLevel::ALL.map(|level| weak::check(&transactions, level).unwrap().status());
+        let weak = WeakLevel::ALL
+            .map(|level| weak::check(&transactions, level, Budget::DEFAULT).unwrap().status());
         for pair in weak.windows(2) {
             assert!(pair[0] == Status::Holds || pair[1] == Status::Violated, "{history:#?}");
         }

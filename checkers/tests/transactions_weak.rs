@@ -2,10 +2,10 @@
 
 mod transactions_small;
 
-use seedfall_checkers::Outcome;
 use seedfall_checkers::transactions::generate::Random;
 use seedfall_checkers::transactions::weak::{self, WeakLevel};
 use seedfall_checkers::transactions::{DataType, Micro, Status};
+use seedfall_checkers::{Budget, Outcome};
 use transactions_small::{KEYS, Small, Tally, build, is_ok, rounds, small};
 
 /// A weak level by its definition: some total order of commits satisfies the axiom.
@@ -164,7 +164,7 @@ fn weak_levels_are_what_their_axioms_say() {
         let transactions = build(&history);
         for (level, tally) in WeakLevel::ALL.into_iter().zip(&mut tallies) {
             let possible = weak_order_exists(&history, level);
-            let report = weak::check(&transactions, level).unwrap();
+            let report = weak::check(&transactions, level, Budget::DEFAULT).unwrap();
             let holds = report.status() == Status::Holds;
             assert_eq!(holds, possible, "{level:?} {history:#?}\n{report:#?}");
             tally.count(holds);

@@ -10,7 +10,7 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 use adya::history::{History as AdyaHistory, Interner, Mop, Op, OpType, ReadValue, Scalar};
-use seedfall_checkers::Outcome;
+use seedfall_checkers::{Budget, Outcome};
 use seedfall_checkers::transactions::generate::{Generated, Isolation, Shape, generate};
 use seedfall_checkers::transactions::weak::{self, WeakLevel};
 use seedfall_checkers::transactions::{
@@ -215,6 +215,9 @@ fn peak_megabytes() -> f64 {
     kilobytes.map_or(f64::NAN, |kilobytes| kilobytes / 1024.0)
 }
 
+/// What a level costs is measured to its end.
+const UNBOUNDED: Budget = Budget { configurations: u64::MAX, bytes: u64::MAX };
+
 fn generated(case: &Case) -> Generated {
     generate(&case.shape, 1).expect("the shapes of this file are small enough")
 }
@@ -228,7 +231,7 @@ fn run_ours(case: &Case) {
     let built = cpu();
     let status = match case.what {
         What::Level(level) => check(&history, level).map(|report| report.status()),
-        What::Weak(level) => weak::check(&history, level).map(|report| report.status()),
+        What::Weak(level) => weak::check(&history, level, UNBOUNDED).map(|report| report.status()),
         What::Stamps(promise) => {
             timestamps::replay(&history, &stamps, promise).map(|replay| status(replay.holds()))
         }

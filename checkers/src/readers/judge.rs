@@ -214,7 +214,7 @@ pub fn judge(
         }
         Promise::WeakIsolation(level) => {
             let transactions = transactions_of(history)?;
-            let report = weak_levels::check(&transactions, level);
+            let report = weak_levels::check(&transactions, level, budget);
             Ok(of_weak_isolation(&report.map_err(|error| misfit(history, &error))?))
         }
         _ => {
@@ -369,6 +369,9 @@ fn of_weak_isolation(report: &weak_levels::WeakReport) -> Judgement {
         .map(|(anomaly, explanation)| format!("{}: {explanation}", anomaly.name()))
         .collect();
     evidence.extend(report.cycle.iter().map(|step| step.reason.clone()));
+    if report.status() == Status::Unknown {
+        evidence.extend(report.why_unknown());
+    }
     if evidence.is_empty() {
         evidence.push("a commit order explains every read".to_owned());
     }

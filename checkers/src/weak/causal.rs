@@ -16,7 +16,7 @@ use crate::transactions::graph::{PROCESS, WR};
 use crate::transactions::report::{Level, Report as Anomalies};
 use crate::transactions::weak::causal::{Clocks, WritersByKey, causal_order};
 use crate::transactions::weak::sessions::Sessions;
-use crate::transactions::weak::{Relation, WeakLevel, check};
+use crate::transactions::weak::{BLOCK, Relation, WeakLevel, check_in_blocks};
 use crate::transactions::writes::{Writes, committed};
 use crate::transactions::{HistoryError, TransactionHistory};
 use crate::verdict::{Budget, Limit};
@@ -55,8 +55,8 @@ impl Causal {
     }
 }
 
-/// Checks a kind of causal consistency. The budget bounds what clocks hold, and the work of causal
-/// memory's closure, in which 256 edges count as a configuration.
+/// Checks a kind of causal consistency. The budget bounds what clocks hold, and the work of the
+/// inference and of causal memory's closure, in which 256 edges count as a configuration.
 ///
 /// # Errors
 /// If a value is written twice to one key, or no recorder can have produced the history.
@@ -65,7 +65,7 @@ pub fn causal(history: &RegisterHistory, kind: Causal, budget: Budget) -> Result
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
     let judged = match kind {
-        Causal::Convergent => convergent(&accesses, &mut report),
+        Causal::Convergent => convergent(&accesses, &mut meter, &mut report),
         Causal::Weak => weak(&accesses, &mut meter, &mut report),
         Causal::Memory => weak(&accesses, &mut meter, &mut report).and_then(|()| {
             if report.breached == 0 {
@@ -81,9 +81,14 @@ pub fn causal(history: &RegisterHistory, kind: Causal, budget: Budget) -> Result
 }
 
 /// `CCv`, of which the weak levels' causal consistency is the transactional form.
-pub(crate) fn convergent(accesses: &Accesses<'_>, report: &mut Report) -> Result<(), HistoryError> {
+pub(crate) fn convergent(
+    accesses: &Accesses<'_>,
+    meter: &mut Meter,
+    report: &mut Report,
+) -> Result<(), HistoryError> {
     let (transactions, order) = accesses.transactions()?;
-    let found = check(&transactions, WeakLevel::Causal)?;
+    let found = check_in_blocks(&transactions, WeakLevel::Causal, BLOCK, meter)?;
+    report.is_exhausted |= found.exhausted.is_some();
     if found.cycle.is_empty() {
         return Ok(());
     }

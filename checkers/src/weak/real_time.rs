@@ -7,6 +7,7 @@
 //! ended before it began, if nothing it knows of tells it so; stronger than causal: an order of
 //! writes that contradicts the clock is found even if nobody carried word of it.
 
+use crate::meter::Meter;
 use crate::transactions::cycles::any_cycle;
 use crate::transactions::graph::{Edges, Mask, Masked, PROCESS, TIME, WR, WW, components};
 use crate::transactions::order::time_chain;
@@ -16,11 +17,13 @@ use crate::transactions::weak::causal::infer;
 use crate::transactions::weak::sessions::Sessions;
 use crate::transactions::writes::{Writes, committed};
 use crate::transactions::{HistoryError, Micro};
+use crate::verdict::Budget;
 use crate::weak::accesses::{Accesses, Refused, RegisterHistory};
 use crate::weak::report::Report;
 
 /// Checks that one order respects causality, what reads force, and real time between writes, and
-/// that no read returns before its source is called.
+/// that no read returns before its source is called. What causality forces is inferred within the
+/// default budget.
 ///
 /// # Errors
 /// If a value is written twice to one key, or no recorder can have produced the history.
@@ -42,7 +45,9 @@ fn judge(accesses: &Accesses<'_>, report: &mut Report) -> Result<(), HistoryErro
     let operation = |node: u32| sessions.index(node).map(|t| order[t as usize]);
     let mut edges = Edges::new(sessions.nodes());
     sessions.base_edges(&mut edges);
-    infer(&sessions, BLOCK, &mut edges);
+    let mut meter = Meter::new(Budget::DEFAULT);
+    report.is_exhausted |= infer(&sessions, BLOCK, &mut edges, &mut meter).is_err();
+    report.configurations = meter.spent().configurations;
     let is_write = |t: u32| matches!(transactions.transaction(t)[..], [Micro::Write { .. }]);
     let times = (0..sessions.transactions()).filter_map(|node| {
         let index = sessions.index(node)?;

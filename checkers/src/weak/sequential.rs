@@ -27,13 +27,14 @@ const SATURATED_MAX: usize = 1 << 11;
 pub fn sequential(history: &RegisterHistory, budget: Budget) -> Result<Report, Refused> {
     let mut report = Report::default();
     let accesses = Accesses::new(history, &mut report)?;
-    if convergent(&accesses, &mut report).is_err() {
+    if convergent(&accesses, &mut Meter::new(budget), &mut report).is_err() {
         report.is_exhausted = true; // Too large to number; the search would not end either.
         return Ok(report);
     }
     if 0 < report.breached {
         return Ok(report);
     }
+    report.is_exhausted = false; // What that did not tell, the search may.
     let mut meter = Meter::new(budget);
     let found = order(&accesses, &mut meter);
     report.configurations = meter.spent().configurations;

@@ -1,22 +1,36 @@
 //! The commit-order edges that causal consistency forces, by vector clocks over blocks of sessions.
 
+use crate::meter::Meter;
 use crate::transactions::graph::{Edges, WW};
 use crate::transactions::weak::sessions::Sessions;
+use crate::verdict::Limit;
+
+/// Bytes of an edge.
+const EDGE: u64 = 12;
 
 /// Adds, for each version read and each session, an edge from the latest transaction of that
 /// session that wrote the key and is in the reader's past. Earlier ones follow by session order;
 /// one that is in the past of the version's writer follows anyway and is left out.
 ///
 /// If causality itself has a cycle nothing is added: that cycle is the answer.
-pub(crate) fn infer(sessions: &Sessions, block: usize, edges: &mut Edges) {
-    let Some(order) = causal_order(sessions) else { return };
+pub(crate) fn infer(
+    sessions: &Sessions,
+    block: usize,
+    edges: &mut Edges,
+    meter: &mut Meter,
+) -> Result<(), Limit> {
+    let Some(order) = causal_order(sessions) else { return Ok(()) };
     let writers = WritersByKey::new(sessions);
     let mut cursor: Vec<u32> = writers.key_starts[..sessions.keys].to_vec();
     let mut first = 0;
     while first < sessions.sessions() {
         let width = block.min(sessions.sessions() - first);
+        // The clocks, what is known of their rows, and the edges so far.
+        let nodes = u64::from(sessions.nodes());
+        meter.hold(8 * width as u64 * nodes + EDGE * edges.len() as u64)?;
+        meter.step(width as u64 * nodes)?;
         let clocks = Clocks::new(sessions, &order, first, width);
-        force(sessions, &writers, &cursor, &clocks, edges);
+        force(sessions, &writers, &cursor, &clocks, edges, meter)?;
         for (key, cursor) in cursor.iter_mut().enumerate() {
             let groups = &writers.groups[*cursor as usize..writers.key_starts[key + 1] as usize];
             let end = (first + width) as u32;
@@ -24,6 +38,7 @@ pub(crate) fn infer(sessions: &Sessions, block: usize, edges: &mut Edges) {
         }
         first += width;
     }
+    Ok(())
 }
 
 fn force(
@@ -32,7 +47,8 @@ fn force(
     cursor: &[u32],
     clocks: &Clocks,
     edges: &mut Edges,
-) {
+    meter: &mut Meter,
+) -> Result<(), Limit> {
     let end = (clocks.first + clocks.width) as u32;
     // The latest transaction of each session already known to precede each version's writer.
     let mut known = clocks.rows.clone();
@@ -43,6 +59,7 @@ fn force(
                 ..writers.key_starts[read.key as usize + 1] as usize];
             let start = read.writer as usize * clocks.width;
             let known = &mut known[start..start + clocks.width];
+            meter.step(1 + groups.len().min(clocks.width) as u64)?;
             for group in groups.iter().take_while(|group| group.session < end) {
                 let column = group.session as usize - clocks.first;
                 // Positions below `known` precede the writer already.
@@ -62,6 +79,7 @@ fn force(
             }
         }
     }
+    Ok(())
 }
 
 /// For every node, how many transactions of each session of a block are in its past.

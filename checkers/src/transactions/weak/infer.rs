@@ -1,8 +1,10 @@
 //! The commit-order edges that read committed and read atomic force.
 
+use crate::meter::Meter;
 use crate::transactions::graph::{Edges, WW};
 use crate::transactions::weak::WeakLevel;
 use crate::transactions::weak::sessions::{Read, Sessions};
+use crate::verdict::Limit;
 
 /// "Not yet in this transaction" for an array that is not cleared between transactions.
 const NEVER: u32 = u32::MAX;
@@ -21,7 +23,11 @@ fn writes(sessions: &Sessions, node: u32, key: u32) -> bool {
 /// Read committed: after reading from `t2`, a read of `x` from `t1` puts `t2` before `t1` if `t2`
 /// wrote `x`. Only the next read of each key after the first read from `t2` needs an edge; edges
 /// between the writers of successive reads of one key give the rest.
-pub(crate) fn read_committed(sessions: &Sessions, edges: &mut Edges) {
+pub(crate) fn read_committed(
+    sessions: &Sessions,
+    edges: &mut Edges,
+    meter: &mut Meter,
+) -> Result<(), Limit> {
     let mut first = vec![(NEVER, 0u32); sessions.nodes() as usize];
     let mut next = vec![(NEVER, 0u32); sessions.keys];
     let mut ahead: Vec<u32> = Vec::new();
@@ -44,6 +50,7 @@ pub(crate) fn read_committed(sessions: &Sessions, edges: &mut Edges) {
             }
             if first[read.writer as usize].1 == at as u32 {
                 let own = sessions.writes(read.writer);
+                meter.step(1 + own.len().min(ahead.len()) as u64)?;
                 if own.len() <= ahead.len() {
                     for key in own.iter().filter(|key| next[**key as usize].0 == reader) {
                         force(sessions, read.writer, next[*key as usize].1, edges);
@@ -60,11 +67,16 @@ pub(crate) fn read_committed(sessions: &Sessions, edges: &mut Edges) {
             next[read.key as usize] = (reader, read.writer);
         }
     }
+    Ok(())
 }
 
 /// Read atomic: `t2` before `t1` if the reader reads from `t2` or follows it in its session. Of the
 /// session only the last writer of the key needs an edge.
-pub(crate) fn read_atomic(sessions: &Sessions, edges: &mut Edges) {
+pub(crate) fn read_atomic(
+    sessions: &Sessions,
+    edges: &mut Edges,
+    meter: &mut Meter,
+) -> Result<(), Limit> {
     let mut from = vec![(NEVER, 0u32); sessions.keys];
     let mut seen = vec![NEVER; sessions.nodes() as usize];
     let mut last_write = vec![NEVER; sessions.keys];
@@ -88,11 +100,13 @@ pub(crate) fn read_atomic(sessions: &Sessions, edges: &mut Edges) {
         for read in reads {
             let writer = read.writer;
             if std::mem::replace(&mut seen[writer as usize], reader) != reader {
+                meter.step(1 + sessions.writes(writer).len().min(reads.len()) as u64)?;
                 atomic_writer(sessions, reader, writer, reads, &from, edges);
             }
         }
         sessions.writes(reader).iter().for_each(|key| last_write[*key as usize] = reader);
     }
+    Ok(())
 }
 
 /// The reader sees all of `writer`, so what it reads of `writer`'s keys from others is newer.
@@ -125,13 +139,15 @@ pub(crate) fn reason(
     level: WeakLevel,
     first: u32,
     second: u32,
-) -> Option<(u32, u32)> {
+    meter: &mut Meter,
+) -> Result<Option<(u32, u32)>, Limit> {
     let reached = match level {
-        WeakLevel::Causal => reached_from(sessions, first),
+        WeakLevel::Causal => reached_from(sessions, first, meter)?,
         WeakLevel::ReadCommitted | WeakLevel::ReadAtomic => Vec::new(),
     };
     for reader in 0..sessions.transactions() {
         let reads = sessions.reads(reader);
+        meter.step(1 + reads.len() as u64)?;
         for (at, read) in reads.iter().enumerate() {
             if read.writer != second || !writes(sessions, first, read.key) {
                 continue;
@@ -145,20 +161,21 @@ pub(crate) fn reason(
                 WeakLevel::Causal => reached[reader as usize],
             };
             if knows {
-                return Some((reader, read.key));
+                return Ok(Some((reader, read.key)));
             }
         }
     }
-    None
+    Ok(None)
 }
 
 /// All that causally follow a node. One pass forward is not enough where a write-read pair leads to
 /// an earlier number, so it is repeated until nothing changes; this runs for a witness only.
-fn reached_from(sessions: &Sessions, start: u32) -> Vec<bool> {
+fn reached_from(sessions: &Sessions, start: u32, meter: &mut Meter) -> Result<Vec<bool>, Limit> {
     let mut reached = vec![false; sessions.nodes() as usize];
     loop {
         let mut grew = false;
         for node in 0..sessions.transactions() {
+            meter.step(1 + sessions.reads(node).len() as u64)?;
             let after_start = |other: u32| other == start || reached[other as usize];
             let follows = sessions.predecessor(node).is_some_and(after_start)
                 || sessions.reads(node).iter().any(|read| after_start(read.writer));
@@ -168,7 +185,7 @@ fn reached_from(sessions: &Sessions, start: u32) -> Vec<bool> {
             }
         }
         if !grew {
-            return reached;
+            return Ok(reached);
         }
     }
 }
