@@ -22,6 +22,7 @@ mod clock;
 mod fewer;
 mod matter;
 mod moves;
+mod scene;
 mod search;
 mod simpler;
 mod story;

@@ -156,6 +156,51 @@ impl Protocol for Once {
     }
 }
 
+/// A node that breaks when it hears of a write, and the one that told it later, by a timer.
+struct Fragile {
+    id: NodeId,
+    broken: bool,
+}
+
+impl Protocol for Fragile {
+    type Config = ();
+    type Message = &'static str;
+    type Timer = ();
+    type Record = ();
+    type Request = Ask;
+    type Response = Answer;
+
+    fn start(id: NodeId, (): &(), _: &[()], _: &mut Context<'_, Self>) -> Self {
+        Self { id, broken: false }
+    }
+
+    fn on_request(&mut self, _: RequestId, _: Ask, ctx: &mut Context<'_, Self>) {
+        if self.id == NodeId::new(0) {
+            ctx.send(NodeId::new(1), "Break");
+            ctx.set_timer((), Duration::millis(30));
+        }
+    }
+
+    fn on_message(&mut self, _: NodeId, _: &'static str, _: &mut Context<'_, Self>) {
+        self.broken = true;
+    }
+
+    fn on_timer(&mut self, (): (), _: &mut Context<'_, Self>) {
+        self.broken = true;
+    }
+}
+
+/// Without the message the promise is broken all the same, later and by another node: that is
+/// another failure.
+#[test]
+fn the_message_by_which_a_run_breaks_its_promise_is_told() {
+    let whole = |_, node: &Fragile| if node.broken { Err("broken".to_owned()) } else { Ok(()) };
+    let scenario = scenario("fragile", 2, vec![seedfall::invariant("nobody breaks", whole)]);
+    let small = small(&scenario, |trial| scenario.run(trial).failed());
+    let told = story(&small);
+    assert!(told.iter().any(|line| line.contains("n1 sends n2 \"Break\"")), "{told:#?}");
+}
+
 fn loss(ppm: u32, lasts: Duration) -> FaultPlan {
     let fault = Fault::Wire(Disturbance::Loss { ppm });
     let entry = Entry { at: Duration::ZERO, lasts, fault, aim: Aim::Named, insists: false };

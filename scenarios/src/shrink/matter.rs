@@ -4,7 +4,9 @@
 //! left is a *part* of that run, in which nothing arrives that did not arrive in the whole one, at
 //! that instant and with those contents. A node that misses something may say something else
 //! instead, say it again, or later: if that arrived, another message could do in the part what a
-//! message of the told run does there.
+//! message of the told run does there. And the part breaks the promise where the told run does: at
+//! that instant, or by that operation. A part that breaks it elsewhere, as another node misses
+//! something, is the story of another failure, and would leave out what decides in this one.
 
 use super::search::Search;
 use super::{Effort, failure};
@@ -39,7 +41,8 @@ pub fn matter(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option
     }
     let all = arrivals(&report.trace);
     let best = Trial { only: Some(Arc::new(all.clone())), recording: Recording::Hash, ..full };
-    let mut search = Search::new(scenario, broken, best, report.events * EVENTS, effort);
+    let search = Search::new(scenario, broken, best, report.events * EVENTS, effort);
+    let mut search = search.at_the_scene_of(broken);
     let needed: BTreeSet<DrawAddress> = search.needed(&all).iter().map(draw).collect();
     let random = |one: &DrawAddress| trial.random.as_ref().is_none_or(|all| all.contains(one));
     let draws = all.iter().map(draw).filter(|one| random(one) || needed.contains(one));

@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::fewer::Names;
+use super::scene::Scene;
 use super::simpler::simpler;
 use super::{Effort, Stop, can_be_calm, failure};
 use crate::parallel;
@@ -65,6 +66,8 @@ pub(super) struct Search<'a> {
     clock: Clock,
     /// The program knows its fix, and the run does not fail with it: nor may what is smaller.
     fix: bool,
+    /// Where a candidate must break the promise; `None`: anywhere.
+    scene: Option<Scene>,
 }
 
 impl<'a> Search<'a> {
@@ -92,7 +95,13 @@ impl<'a> Search<'a> {
             jobs: effort.jobs,
             clock: Clock::start(effort.time),
             fix,
+            scene: None,
         }
+    }
+
+    /// The search among runs that break the promise where this one does.
+    pub(super) fn at_the_scene_of(self, broken: &Failure) -> Self {
+        Self { scene: Some(Scene::of(broken)), ..self }
     }
 
     /// The search in this order.
@@ -202,7 +211,11 @@ impl<'a> Search<'a> {
         let mut trial = candidate.clone();
         loop {
             let report = self.scenario.run(&trial);
-            if failure(&report).is_none_or(|one| one.fingerprint != self.fingerprint) {
+            let is_same = |one: &Failure| {
+                one.fingerprint == self.fingerprint
+                    && self.scene.as_ref().is_none_or(|scene| *scene == Scene::of(one))
+            };
+            if !failure(&report).is_some_and(is_same) {
                 return false;
             }
             // What fails with the fix as well is another failure.
