@@ -41,6 +41,8 @@ struct State {
     before: Option<u64>,
     /// Whether its class had an effect while it lasted.
     fired: bool,
+    /// Whether its node was crashed so that it reads its disk, which alone may be what it does.
+    restarts: bool,
     /// Its crash waits for its point.
     armed: bool,
     /// How many leaders it has followed.
@@ -58,6 +60,7 @@ impl State {
             ends: Time::ZERO + entry.at + entry.lasts,
             before: None,
             fired: false,
+            restarts: false,
             armed: false,
             followed: 0,
             on: false,
@@ -171,7 +174,7 @@ impl Nemesis {
         let one = |(index, entry): (usize, &Entry)| {
             let state = &self.states[index];
             let is_open = || self.agenda.iter().any(|(.., other)| *other == index);
-            let fires = state.before.is_some() && is_open() && self.has_struck(world, index);
+            let fires = state.before.is_some() && is_open() && self.has_effect(world, index);
             (entry.fault.class(), state.fired || fires)
         };
         self.plan.entries.iter().enumerate().map(one).collect()
@@ -368,8 +371,9 @@ impl Nemesis {
                 *wrong = wrong.at_once();
                 world.disk_fault(*node, wrong);
             }
-            Fault::Disk { node, .. } => {
-                world.crash(*node);
+            Fault::Disk { node, wrong } => {
+                let stops = wrong.about().answer == Answer::Survives;
+                self.states[index].restarts |= world.crash(*node) && stops;
             }
             fault => {
                 if let Some(node) = fault.node()
@@ -433,7 +437,16 @@ impl Nemesis {
         let crash_at_point = matches!(entry.fault, Fault::Crash { point: Some(_), .. });
         let follows = matches!(entry.aim, Aim::EveryLeader { .. });
         self.watching -= usize::from(crash_at_point || follows);
-        self.states[index].fired = self.has_struck(world, index);
+        self.states[index].fired = self.has_effect(world, index);
+    }
+
+    /// Whether an entry has had an effect: one of its class, or at least a crash of its node.
+    fn has_effect<P: Protocol, C: Clients<P>>(
+        &self,
+        world: &World<P, Wire, C>,
+        index: usize,
+    ) -> bool {
+        self.states[index].restarts || self.has_struck(world, index)
     }
 
     /// Takes a fault back, as far as it is in force.
@@ -530,7 +543,7 @@ impl Nemesis {
             Class::Drift => node.drifted,
             Class::Timers => node.timers_moved,
             Class::Lie => node.lies,
-            Class::Twins => node.unheard,
+            Class::Twins => node.unheard + node.said_by_twins,
             Class::DiskError => disks(Answer::Survives),
             Class::DiskDamage => disks(Answer::Refuses),
             Class::DiskLie => disks(Answer::Forgets),

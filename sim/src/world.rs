@@ -82,6 +82,8 @@ pub struct Counters {
     pub lies: u64,
     /// Messages and requests that only the first of two nodes of one identity heard.
     pub unheard: u64,
+    /// Messages and answers that the second of twins sent.
+    pub said_by_twins: u64,
     /// Messages that were changed on the wire, and arrived all the same.
     pub corrupted: u64,
     /// Handlers that ran while their node's wall clock was wrong.

@@ -229,6 +229,12 @@ fn two_nodes_of_one_identity_have_their_own_timers_and_journals() {
     assert_eq!(rings(&world), 20 + 18);
     assert_eq!(world.journal(N1).records().len(), 20, "the second writes elsewhere");
     assert_eq!(world.timers(N1), ["\"tick\""]);
+    let said = world
+        .trace()
+        .events()
+        .filter(|entry| (entry.event.kind, entry.event.actor) == (Kind::Send, N1.into()));
+    // Both tell each tick to as many.
+    assert_eq!(world.counters().said_by_twins * 38, said.count() as u64 * 18);
     let (unheard, delivered) = (world.counters().unheard, world.counters().delivered);
     assert!((1..delivered).contains(&unheard), "of {delivered} the second missed {unheard}");
     let heard = world.node(N1).expect("it is up").heard.len();

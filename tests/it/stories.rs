@@ -7,7 +7,8 @@ use seedfall::net::Disturbance;
 use seedfall::plan::{Aim, Entry, Fault, FaultPlan};
 use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, shrink, shrink_best, story};
 use seedfall::sim::{
-    Context, Duration, NodeId, Nominal, Protocol, Recording, RequestId, Seed, SystemModel,
+    Context, DiskFault, Duration, NodeId, Nominal, Protocol, Recording, RequestId, Seed,
+    SystemModel,
 };
 use seedfall::{
     Cluster, Expect, Horizon, Promise, Reply, Runnable, Scenario, Swarm, Trial, Workload,
@@ -199,6 +200,53 @@ fn the_message_by_which_a_run_breaks_its_promise_is_told() {
     let small = small(&scenario, |trial| scenario.run(trial).failed());
     let told = story(&small);
     assert!(told.iter().any(|line| line.contains("n1 sends n2 \"Break\"")), "{told:#?}");
+}
+
+/// A register that keeps nothing.
+struct Volatile(u64);
+
+impl Protocol for Volatile {
+    type Config = ();
+    type Message = ();
+    type Timer = ();
+    type Record = ();
+    type Request = Ask;
+    type Response = Answer;
+
+    fn start(_: NodeId, (): &(), _: &[()], _: &mut Context<'_, Self>) -> Self {
+        Self(0)
+    }
+
+    fn on_request(&mut self, id: RequestId, body: Ask, ctx: &mut Context<'_, Self>) {
+        if let RegisterInput::Write(value) = body {
+            self.0 = value;
+            ctx.respond(id, RegisterOutput::Done);
+        } else {
+            ctx.respond(id, RegisterOutput::Value(self.0));
+        }
+    }
+
+    fn on_message(&mut self, _: NodeId, (): (), _: &mut Context<'_, Self>) {}
+
+    fn on_timer(&mut self, (): (), _: &mut Context<'_, Self>) {}
+}
+
+/// A disk with room enough does nothing but have its node restarted, so that it is read: a crash is
+/// less than that.
+#[test]
+fn a_disk_that_only_restarts_its_node_shrinks_to_a_crash() {
+    let scenario = scenario::<Volatile>("volatile", 1, Vec::new());
+    let fault = Fault::Disk { node: NodeId::new(0), wrong: DiskFault::NoSpace { left: 1 << 30 } };
+    let (at, lasts) = (Duration::millis(100), Duration::millis(100));
+    let entry = Entry { at, lasts, fault, aim: Aim::Named, insists: false };
+    let plan = Some(FaultPlan { entries: vec![entry] });
+    let trial = |seed| Trial { plan: plan.clone(), ..Trial::of(Seed(seed)) };
+    let failing = (0..500).map(trial).find(|trial| scenario.run(trial).failed());
+    let failing = failing.expect("what was written is lost");
+    assert!(scenario.run(&failing).fired[0].1, "it had an effect");
+    let small = shrink(&scenario, &failing, &Effort::runs(2_000)).expect("it fails");
+    let left = small.trial.plan.expect("a plan").entries;
+    assert!(matches!(left[..], [Entry { fault: Fault::Crash { .. }, .. }]), "{left:?}");
 }
 
 fn loss(ppm: u32, lasts: Duration) -> FaultPlan {

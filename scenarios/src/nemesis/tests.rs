@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::arbitrary::plan_from_blocks;
-use seedfall_net::{Delay, LinkModel, Order};
+use seedfall_net::{Delay, LinkModel, Order, Partition};
 use seedfall_sim::{
     Context, CrashPoint, DiskFault, EffectKind, Kind, Links, Nodes, Recording, RequestId, Setup,
     SystemModel, Timing,
@@ -302,6 +302,35 @@ fn a_crash_is_an_effect_of_the_class_that_brought_it_about() {
 fn a_node_that_refuses_to_start_is_not_stopped() {
     let damage = Fault::Disk { node: A, wrong: DiskFault::Truncate { bytes: 4096 } };
     only_the_first([entry(55, 300, damage), entry(300, 200, Fault::Stop { node: A })]);
+}
+
+/// The second of twins hears all that there is to be heard, nothing, and speaks.
+#[test]
+fn what_the_second_of_twins_says_is_an_effect() {
+    let from = vec![B.into(), C.into(), D.into()];
+    let deaf = Fault::Wire(Disturbance::Partition(Partition::OneWay { from }));
+    let twins = Fault::Twins { node: A, round: Duration::millis(20) };
+    let mut drive =
+        Drive::of(plan([entry(1, 400, deaf), entry(15, 100, twins)]), &[], Recording::Hash);
+    while drive.act().is_some() {}
+    assert_eq!(drive.world.counters().unheard, 0);
+    let fired = drive.nemesis.fired(&drive.world);
+    assert_eq!(fired, [(Class::Partition, true), (Class::Twins, true)]);
+}
+
+/// Whatever becomes of what is written: the disk that is at fault is read, and for that its node is
+/// crashed and comes back.
+#[test]
+fn a_disk_for_which_a_node_is_restarted_has_had_an_effect() {
+    let full = |at, lasts| {
+        entry(at, lasts, Fault::Disk { node: A, wrong: DiskFault::NoSpace { left: 1 << 30 } })
+    };
+    let mut drive = Drive::of(plan([full(31, 8)]), &[], Recording::Full);
+    while drive.act().is_some() {}
+    assert_eq!(drive.events(Kind::Crash, A).count(), 1);
+    assert_eq!(drive.nemesis.fired(&drive.world), [(Class::DiskError, true)]);
+    // A node that is down is not crashed.
+    only_the_first([entry(20, 40, crash(A)), full(31, 8)]);
 }
 
 #[test]

@@ -24,6 +24,13 @@ pub(super) fn simpler(entry: &Entry, frame: &Frame) -> Vec<Entry> {
     if matches!(entry.aim, Aim::EveryLeader { .. }) {
         less.push(Entry { aim: Aim::Leader, ..entry.clone() });
     }
+    if let Fault::Disk { node, .. } = entry.fault {
+        // Halfway its node is crashed, so that it reads its disk: that alone may be what matters.
+        let (fault, half) = (crash(node), entry.lasts.scale(1, 2));
+        let (at, lasts) = (entry.at + half, entry.lasts - half);
+        less.push(Entry { at, lasts, fault: fault.clone(), ..entry.clone() });
+        less.push(Entry { fault, ..entry.clone() });
+    }
     let weaker = weaker(&entry.fault, frame.nodes);
     less.extend(weaker.into_iter().map(|fault| Entry { fault, ..entry.clone() }));
     if entry.lasts >= SHORT {
@@ -37,8 +44,11 @@ pub(super) fn simpler(entry: &Entry, frame: &Frame) -> Vec<Entry> {
     less
 }
 
+fn crash(node: NodeId) -> Fault {
+    Fault::Crash { node, point: None, down: Duration::ZERO }
+}
+
 fn weaker(fault: &Fault, nodes: usize) -> Vec<Fault> {
-    let crash = |node: NodeId| Fault::Crash { node, point: None, down: Duration::ZERO };
     match fault {
         Fault::Wire(disturbance) => {
             disturbances(disturbance, nodes).into_iter().map(Fault::Wire).collect()

@@ -68,9 +68,11 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     /// Does something to a node while its second half stands in the place of the first.
     fn as_second(&mut self, node: NodeId, run: impl FnOnce(&mut Self)) {
+        let sent = self.counters.sent;
         self.nodes[node.index()].swap_twins();
         run(self);
         self.nodes[node.index()].swap_twins();
+        self.counters.said_by_twins += self.counters.sent - sent;
     }
 
     /// A packet reaches a node that is twins.
