@@ -66,6 +66,11 @@ impl State {
             on: false,
         }
     }
+
+    /// Whether it is in force, and its node is paused for as long.
+    fn pauses(&self, node: NodeId) -> bool {
+        self.on && matches!(self.fault, Fault::Pause { node: one } if one == node)
+    }
 }
 
 /// How often each class of faults that the nemesis brings about with its own hands had an effect.
@@ -449,12 +454,13 @@ impl Nemesis {
         self.states[index].restarts || self.has_struck(world, index)
     }
 
-    /// Takes a fault back, as far as it is in force.
+    /// Takes a fault back, as far as it is in force. A node that another entry pauses as well is
+    /// resumed when the last of them ends.
     fn release<P: Protocol, C: Clients<P>>(&mut self, world: &mut World<P, Wire, C>, index: usize) {
-        let state = &mut self.states[index];
-        if !std::mem::take(&mut state.on) {
+        if !std::mem::take(&mut self.states[index].on) {
             return;
         }
+        let (states, state) = (&self.states, &self.states[index]);
         let restart = |world: &mut World<P, Wire, C>, node: NodeId| {
             if !self.gone.contains(&node) {
                 world.restart(node);
@@ -475,7 +481,9 @@ impl Nemesis {
             Fault::PowerLoss { nodes } => nodes.iter().for_each(|node| restart(world, *node)),
             Fault::Stop { .. } => {}
             Fault::Pause { node } => {
-                world.resume(*node);
+                if !states.iter().any(|other| other.pauses(*node)) {
+                    world.resume(*node);
+                }
             }
             Fault::Slow { node, .. } => world.slow_down(*node, Duration::ZERO),
             Fault::Stall { node, .. } => world.stall_disk(*node, Duration::ZERO),

@@ -237,6 +237,20 @@ fn a_node_that_a_fault_without_effect_leaves_is_named() {
     assert_eq!(deed(), Some((at(50), vec![A, B])), "it leaves {A}, and crashes {B}");
 }
 
+/// A node that two entries pause goes on when the second of them ends, whichever began first.
+#[test]
+fn overlapping_pauses_do_not_end_each_other() {
+    let pause = |(at, lasts)| entry(at, lasts, Fault::Pause { node: A });
+    for (first, second) in [((10, 40), (20, 60)), ((20, 60), (10, 40)), ((10, 90), (20, 30))] {
+        let end = (first.0 + first.1).max(second.0 + second.1);
+        let both = plan([pause(first), pause(second)]);
+        let mut drive = Drive::of(both, &[], Recording::Hash);
+        while let Some(Deed { at: now, .. }) = drive.act() {
+            assert_eq!(drive.world.is_paused(A), now < at(end), "{first:?} {second:?} at {now}");
+        }
+    }
+}
+
 /// Whatever the plan: whoever comes up or goes down by the hand of the nemesis is named, and when
 /// the plan is over nothing is left of it.
 #[test]
