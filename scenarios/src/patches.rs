@@ -7,6 +7,7 @@
 //! Breaks: Linearizability
 //! Scenario: raft-kv
 //! Fault: partition without flap, clog; pause; slow alone
+//! Seeds: 20000
 //!
 //! --- a/protocols/src/raft/read.rs
 //! +++ b/protocols/src/raft/read.rs
@@ -190,6 +191,21 @@ impl Planted {
             Ok(Contrast { class: class(needed)?, beside })
         };
         self.says("Fault").split(';').filter(|claim| !claim.is_empty()).map(contrast).collect()
+    }
+
+    /// How many seeds its head says that looking for it takes, where that is more than others take
+    /// (`Seeds: 60000`); else 0.
+    ///
+    /// # Errors
+    /// It says something else than a number.
+    pub fn seeds(&self) -> Result<u64, PatchError> {
+        match self.says("Seeds") {
+            "" => Ok(0),
+            number => number.parse().map_err(|_| {
+                let why = format!("its header has `Seeds: {number}`, which is no number of seeds");
+                PatchError::Claim(self.name.clone(), why)
+            }),
+        }
     }
 
     /// The changed files of a project, as they would be with the bug in them.

@@ -35,6 +35,21 @@ fn every_patch_applies_and_says_what_it_breaks() {
     }
 }
 
+/// What takes more seeds than others says so in its head, and in a number.
+#[test]
+fn a_patch_may_say_how_many_seeds_it_takes() {
+    let patches = Planted::read_all(&root().join("tests/planted")).expect("readable patches");
+    let seeds = |patch: &Planted| patch.seeds().expect("a number");
+    let rare: Vec<u64> = patches.iter().map(seeds).filter(|seeds| *seeds > 0).collect();
+    assert!(rare.len() >= 2 && rare.len() < patches.len() / 4, "{rare:?}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("many.patch");
+    let head = "Bug: a\nSource: own\nBreaks: S1\nScenario: raft-kv\nSeeds: many\n\n--- a/x\n";
+    fs::write(&file, head).expect("a file");
+    let error = Planted::read(&file).expect("a patch").seeds().expect_err("no number").to_string();
+    assert!(error.contains("many") && error.contains("no number of seeds"), "{error}");
+}
+
 /// Patches that only say otherwise what a scenario expects, and have no code to be mended.
 const WITHOUT_CODE: [&str; 1] = ["raft-amnesiac-let-back-in"];
 

@@ -19,11 +19,19 @@ pub(super) struct Scratch {
     build: PathBuf,
     /// What is known of the project as it is.
     clean: PathBuf,
+    /// A program in which all bugs are planted, so that nothing is copied or built.
+    binary: Option<PathBuf>,
+    /// Which of them it has now; empty: none.
+    bug: String,
 }
 
 impl Scratch {
     /// A copy of the project, in the folder where cargo builds.
-    pub(super) fn of(project: &Path, package: &Path) -> Result<Self, Problem> {
+    pub(super) fn of(
+        project: &Path,
+        package: &Path,
+        binary: Option<&Path>,
+    ) -> Result<Self, Problem> {
         // Where cargo builds is asked of the machine; no run sees it.
         let target = match std::env::var_os("CARGO_TARGET_DIR") {
             Some(target) if !target.is_empty() => PathBuf::from(target),
@@ -36,12 +44,39 @@ impl Scratch {
         let (copy, build) = (folder.join("copy"), folder.join("build"));
         let runs_in = copy.join(package);
         let clean = folder.join("clean.jsonl");
-        Ok(Self { project: project.to_owned(), copy, runs_in, build, clean })
+        let there = |path: &Path| {
+            let told = |error| Problem(format!("--binary {}: {error}", path.display()));
+            fs::canonicalize(path).map_err(told)
+        };
+        let binary = binary.map(there).transpose()?;
+        if binary.is_some() {
+            // One after the other: `copy/.` cannot be created where there is no `copy`.
+            fs::create_dir_all(&copy)?;
+            fs::create_dir_all(&runs_in)?;
+        }
+        let (project, bug) = (project.to_owned(), String::new());
+        Ok(Self { project, copy, runs_in, build, clean, binary, bug })
+    }
+
+    /// This bug is the one that is planted from now on.
+    pub(super) fn plant(&mut self, bug: &str) {
+        bug.clone_into(&mut self.bug);
+    }
+
+    /// A file of the copy, as it is with a bug in it.
+    pub(super) fn write(&self, file: &Path, text: &[u8]) -> Result<(), Problem> {
+        if self.binary.is_some() {
+            return Ok(());
+        }
+        write_if_changed(&self.copy.join(file), text)
     }
 
     /// Makes the copy equal to the project, touching only what differs, so that builds stay
     /// incremental.
     pub(super) fn restore(&self) -> Result<(), Problem> {
+        if self.binary.is_some() {
+            return Ok(());
+        }
         mirror(&self.project, &self.copy)
     }
 
@@ -71,12 +106,20 @@ impl Scratch {
     /// The name of a question about the copy: it and every file there.
     fn key(&self, what: &str) -> Result<String, Problem> {
         let mut hasher = StableHasher::default();
-        digest(&self.copy, &mut hasher)?;
+        match &self.binary {
+            Some(binary) => fs::read(binary)?.hash(&mut hasher),
+            None => digest(&self.copy, &mut hasher)?,
+        }
         Ok(format!("{what} {:#018x}", hasher.finish()))
     }
 
     /// A command of the copy, which is built first if it has to be.
     pub(super) fn command(&self) -> Result<Command, Problem> {
+        if let Some(binary) = &self.binary {
+            let mut command = Command::new(binary);
+            command.current_dir(&self.runs_in).env("SEEDFALL_PLANTED", &self.bug);
+            return Ok(command);
+        }
         let mut command = Command::new("cargo");
         command
             .current_dir(&self.runs_in)
@@ -145,7 +188,7 @@ fn mirror(from: &Path, to: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
-pub(super) fn write_if_changed(path: &Path, text: &[u8]) -> Result<(), Problem> {
+fn write_if_changed(path: &Path, text: &[u8]) -> Result<(), Problem> {
     if fs::read(path).is_ok_and(|old| old == text) {
         return Ok(());
     }
