@@ -319,10 +319,11 @@ fn what_looks_for_work_strikes_when_there_is_some() {
         assert_eq!(report.conclusion(), Conclusion::Passed);
         report.fired[0].1
     };
-    // Nobody makes a thousand syncs here; after half of its time the next one fails.
+    // Nobody makes a thousand syncs here; after half of its time the next one fails, or, if it does
+    // not look for work, its node is restarted at least.
     let wrong = DiskFault::SyncFails { after: 1_000 };
     let error = Fault::Disk { node: NodeId::new(0), wrong };
-    assert!(!fires(20, 600, error.clone(), false) && fires(20, 600, error, true));
+    assert!(fires(20, 600, error.clone(), false) && fires(20, 600, error, true));
     // In the first millisecond nothing arrives; a timer rings after twenty.
     let pause = Fault::Pause { node: NodeId::new(0) };
     assert!(!fires(0, 1, pause.clone(), false) && fires(0, 1, pause, true));
