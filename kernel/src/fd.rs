@@ -284,7 +284,7 @@ impl Kernel {
             match device {
                 Device::Null => return 0,
                 Device::Zero => buffer.fill(0),
-                Device::Random => self.entropy(buffer),
+                Device::Random => self.entropy(buffer, true),
             }
             count += buffer.len();
         }

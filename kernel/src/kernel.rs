@@ -262,10 +262,11 @@ impl Kernel {
     }
 
     /// Random bytes for the running program. They are addressed by the size of the request, so that
-    /// a one-time initialisation somewhere does not move the other requests.
-    pub(crate) fn entropy(&mut self, bytes: &mut [u8]) {
+    /// a one-time initialisation somewhere does not move the other requests; those that must not
+    /// wait (`GRND_NONBLOCK`, as allocators ask) are apart from all others.
+    pub(crate) fn entropy(&mut self, bytes: &mut [u8], waits: bool) {
         let node = self.here();
-        let size = bytes.len().min(0xFFFF) as u64;
+        let size = bytes.len().min(0xFFFF) as u64 | if waits { 0 } else { 1 << 20 };
         for chunk in bytes.chunks_mut(16) {
             let count = self.nodes[node].entropy.entry(size).or_insert(0);
             let nth = (size << 40) | *count;

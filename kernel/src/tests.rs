@@ -334,10 +334,10 @@ fn random_bytes_depend_on_the_seed_the_node_and_the_request_alone() {
     let drawn = |seed, node, before: usize| {
         let mut kernel = kernel(seed);
         for _ in 0..before {
-            on(&mut kernel, node).entropy(&mut [0; 32]);
+            on(&mut kernel, node).entropy(&mut [0; 32], true);
         }
         let mut bytes = [0; 20];
-        on(&mut kernel, node).entropy(&mut bytes);
+        on(&mut kernel, node).entropy(&mut bytes, true);
         bytes
     };
     assert_eq!(drawn(1, 0, 0), drawn(1, 0, 5), "requests of another size move nothing");

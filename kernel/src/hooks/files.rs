@@ -48,6 +48,7 @@ hooks! {
     fn fdatasync(fd: c_int) -> c_int; sim(fd) => calls::sync(fd);
     fn flock(fd: c_int, operation: c_int) -> c_int; sim(fd) => Ok(0);
     fn fchmod(fd: c_int, mode: mode_t) -> c_int; sim(fd) => Ok(0);
+    fn fchown(fd: c_int, user: uid_t, group: gid_t) -> c_int; sim(fd) => Ok(0);
     fn futimens(fd: c_int, times: *const timespec) -> c_int; sim(fd) => Ok(0);
     fn posix_fadvise(fd: c_int, at: off_t, len: off_t, advice: c_int) -> c_int; sim(fd) => Ok(0);
     fn posix_fadvise64(fd: c_int, at: off_t, len: off_t, advice: c_int) -> c_int; sim(fd) => Ok(0);

@@ -40,20 +40,20 @@ hooks! {
     fn pause() -> c_int; inside() => { calls::pause(); Ok(0) };
     fn sched_yield() -> c_int; inside() => { calls::yield_now(); Ok(0) };
     fn getrandom(to: *mut c_void, len: size_t, flags: c_uint) -> ssize_t; machine::is_run() => {
-        fill(&mut room(to, len));
+        fill(&mut room(to, len), flags & GRND_NONBLOCK == 0);
         Ok(len)
     };
     fn getentropy(to: *mut c_void, len: size_t) -> c_int; machine::is_run() => {
-        fill(&mut room(to, len));
+        fill(&mut room(to, len), true);
         Ok(0)
     };
 }
 
 /// Random bytes: a program's are draws. What the host asks for in the process of a run, its
 /// allocator for one, is the same in every run.
-fn fill(to: &mut [u8]) {
+fn fill(to: &mut [u8], waits: bool) {
     if inside() {
-        call(|k| k.entropy(to));
+        call(|k| k.entropy(to, waits));
     } else {
         to.fill(0x5A);
     }
@@ -397,7 +397,7 @@ unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
     // SAFETY: the caller vouches for the words.
     Some(unsafe {
         match number {
-            SYS_getrandom => getrandom(a as *mut c_void, b, 0) as i64,
+            SYS_getrandom => getrandom(a as *mut c_void, b, c as c_uint) as i64,
             SYS_gettid => gettid().into(),
             SYS_getpid => getpid().into(),
             SYS_clock_gettime => clock_gettime(first, b as *mut timespec).into(),

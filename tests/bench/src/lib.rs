@@ -3,4 +3,5 @@
 
 pub mod driver;
 pub mod raft;
+pub mod stream;
 pub mod workload;

@@ -50,7 +50,7 @@ const fn part(workload: Workload, engine: Engine, size: u64) -> Part {
 }
 
 /// Chosen so that each process takes between a fifth of a second and two.
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 25] = [
     part(Workload::W1, Engine::Seedfall, 4_000_000),
     part(Workload::W1, Engine::Madsim, 200_000),
     part(Workload::W1, Engine::Turmoil, 100_000),
@@ -63,6 +63,18 @@ const PARTS: [Part; 13] = [
     part(Workload::W5, Engine::Seedfall, 60),
     part(Workload::W5, Engine::Madsim, 15),
     part(Workload::W5, Engine::Turmoil, 6),
+    part(Workload::P1, Engine::Seedfall, 400_000),
+    part(Workload::P1, Engine::Madsim, 400_000),
+    part(Workload::P1, Engine::Turmoil, 40_000),
+    part(Workload::P2, Engine::Seedfall, 80_000),
+    part(Workload::P2, Engine::Madsim, 80_000),
+    part(Workload::P2, Engine::Turmoil, 8_000),
+    part(Workload::P3, Engine::Seedfall, 500),
+    part(Workload::P3, Engine::Madsim, 20_000),
+    part(Workload::P3, Engine::Turmoil, 10_000),
+    part(Workload::P4, Engine::Seedfall, 200_000),
+    part(Workload::P4, Engine::Madsim, 500_000),
+    part(Workload::P4, Engine::Turmoil, 100),
     part(Workload::R, Engine::Seedfall, 4_000),
 ];
 
@@ -76,13 +88,17 @@ pub fn run(rounds: u32, only: &[Workload]) -> Result<Vec<Figure>, String> {
     let this = env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
     let needs_madsim = parts.iter().any(|part| part.engine == Engine::Madsim);
     let madsim = if needs_madsim { build_madsim(&this)? } else { PathBuf::new() };
+    let programs = match parts.iter().any(is_program) {
+        true => build_programs(&this)?,
+        false => PathBuf::new(),
+    };
     let mut spent = vec![Vec::new(); parts.len()];
     let mut done = vec![Done::default(); parts.len()];
     for round in 0..rounds {
         for (at, part) in parts.iter().enumerate() {
             let Part { workload, engine, .. } = part;
             progress(&format!("round {} of {rounds}: {workload:?} {engine:?}", round + 1));
-            let (nanos, did) = measure(&this, &madsim, part)?;
+            let (nanos, did) = measure(&this, [&madsim, &programs], part)?;
             if round > 0 && did != done[at] {
                 return Err(format!("{part:?} did {did:?} now and {:?} before", done[at]));
             }
@@ -129,11 +145,42 @@ fn build_madsim(this: &Path) -> Result<PathBuf, String> {
     Ok(target.join("release").join("madsim-peer"))
 }
 
+/// Whether a part is one of programs in the simulated Linux.
+fn is_program(part: &Part) -> bool {
+    use Workload::{P1, P2, P3, P4};
+    part.engine == Engine::Seedfall && matches!(part.workload, P1 | P2 | P3 | P4)
+}
+
+/// The simulated Linux is another program too, built on demand beside this one.
+fn build_programs(this: &Path) -> Result<PathBuf, String> {
+    let release = this.parent().ok_or("this program lies nowhere")?;
+    let target = release.parent().ok_or("this program lies in no target folder")?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    eprintln!("building the processes of the simulated Linux");
+    let status = Command::new(cargo)
+        .args(["build", "--release", "--quiet", "--locked", "--bin", "programs"])
+        .arg("--manifest-path")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target)
+        .status()
+        .map_err(|error| format!("cannot start cargo: {error}"))?;
+    if !status.success() {
+        return Err("the processes of the simulated Linux cannot be built".to_owned());
+    }
+    Ok(release.join("programs"))
+}
+
 /// Runs one child process; says how much CPU time it took, and what it did.
-fn measure(this: &Path, madsim: &Path, part: &Part) -> Result<(f64, Done), String> {
+fn measure(
+    this: &Path,
+    [madsim, programs]: [&Path; 2],
+    part: &Part,
+) -> Result<(f64, Done), String> {
     let Part { workload, engine, size } = *part;
     let mut command = match engine {
         Engine::Madsim => Command::new(madsim),
+        Engine::Seedfall if is_program(part) => Command::new(programs),
         Engine::Seedfall | Engine::Turmoil => {
             let mut command = Command::new(this);
             command.args(["child", &format!("{engine:?}").to_lowercase()]);

@@ -13,14 +13,18 @@ struct Target {
     ratio: f64,
 }
 
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 7] = [
     Target { workload: Workload::W1, peers: &[Engine::Madsim], ratio: 15.0 },
     Target { workload: Workload::W3, peers: &[Engine::Madsim, Engine::Turmoil], ratio: 15.0 },
     Target { workload: Workload::W4, peers: &[Engine::Madsim], ratio: 3.0 },
     Target { workload: Workload::W5, peers: &[Engine::Madsim], ratio: 10.0 },
     Target { workload: Workload::W5, peers: &[Engine::Turmoil], ratio: 25.0 },
+    Target { workload: Workload::P1, peers: &[Engine::Madsim], ratio: 1.0 },
+    Target { workload: Workload::P1, peers: &[Engine::Turmoil], ratio: 6.0 },
 ];
 
+/// Runs of five nodes per CPU second.
+const STARTS: f64 = 1_000.0;
 /// Episodes per CPU second.
 const EPISODES: f64 = 5_000.0;
 /// An episode counts if it delivers so many messages.
@@ -45,6 +49,10 @@ fn verdicts(figures: &[Figure]) -> Vec<Verdict> {
         let what = format!("{workload:?}: times faster than {}", name(best.engine));
         verdicts.push(Verdict { what, reached: best.median / ours.median, target: *ratio });
     }
+    if let Some(figure) = of(Workload::P3, Engine::Seedfall) {
+        let what = "P3: runs of five nodes a CPU second".to_owned();
+        verdicts.push(Verdict { what, reached: 1e9 / figure.median, target: STARTS });
+    }
     if let Some(figure) = of(Workload::R, Engine::Seedfall) {
         let messages = figure.done.messages as f64 / figure.done.events as f64;
         let what = format!("R: episodes of {messages:.0} deliveries per CPU second");
@@ -64,9 +72,9 @@ fn name(engine: Engine) -> &'static str {
 
 fn event(workload: Workload) -> &'static str {
     match workload {
-        Workload::W1 | Workload::W3 => "delivery",
-        Workload::W4 => "simulation",
-        Workload::W5 => "virtual second",
+        Workload::W1 | Workload::W3 | Workload::P1 | Workload::P2 => "delivery",
+        Workload::W4 | Workload::P3 => "simulation",
+        Workload::W5 | Workload::P4 => "virtual second",
         Workload::R => "episode",
     }
 }
@@ -114,9 +122,7 @@ pub fn json(rounds: u32, figures: &[Figure]) -> Value {
             "done": done,
         })
     };
-    let of_verdict = |Verdict { what, reached, target }: &Verdict| {
-        json!({ "what": what, "reached": reached, "target": target })
-    };
+    let of_verdict = |Verdict { what, reached, target }: &Verdict| json!({ "what": what, "reached": reached, "target": target });
     json!({
         "rounds": rounds,
         "figures": figures.iter().map(of_figure).collect::<Vec<_>>(),

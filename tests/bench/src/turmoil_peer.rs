@@ -18,7 +18,7 @@ use turmoil::{Builder, Sim};
 
 const NEVER: Duration = Duration::from_secs(1 << 40);
 
-fn simulation(seed: u64) -> Sim<'static> {
+pub(crate) fn simulation(seed: u64) -> Sim<'static> {
     Builder::new()
         .rng_seed(seed)
         .simulation_duration(NEVER)
@@ -29,7 +29,7 @@ fn simulation(seed: u64) -> Sim<'static> {
         .build()
 }
 
-fn name(node: usize) -> String {
+pub(crate) fn name(node: usize) -> String {
     format!("n{node}")
 }
 

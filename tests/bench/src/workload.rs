@@ -42,6 +42,18 @@ pub enum Workload {
     /// Raft; an event is a virtual second.
     #[value(name = "W5")]
     W5,
+    /// Programs: ping-pong over TCP; an event is a delivery.
+    #[value(name = "P1")]
+    P1,
+    /// Programs: a leader replicates to four followers over TCP; an event is a delivery.
+    #[value(name = "P2")]
+    P2,
+    /// Programs: start-up of five nodes; an event is a simulation.
+    #[value(name = "P3")]
+    P3,
+    /// Programs: five nodes with a timer each; an event is a virtual second.
+    #[value(name = "P4")]
+    P4,
     /// Checked episodes of a three-node Raft, on our engine only; an event is an episode.
     #[value(name = "R")]
     R,
