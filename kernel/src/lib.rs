@@ -70,6 +70,9 @@
 //!   itself, a closure hands to its `main`.
 //! - Signals are not delivered, processes are not made, and files are not mapped; `io_uring` is
 //!   absent, and programs fall back. Locks of files are granted to everybody.
+//! - The numbers of `ThreadId` go on from those of the process that forks a run. A program that
+//!   shows them, or decides by them, is the same only in processes that made as many threads
+//!   before: the same test or command again, with as many jobs.
 //! - TCP has no congestion window, and its acknowledgements are free; a segment is what one call
 //!   wrote.
 //! - It needs Linux 5.11 or later on x86-64 with glibc, dynamically linked. A binary that brings

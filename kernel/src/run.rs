@@ -514,6 +514,8 @@ extern "C" fn main_thread(node: *mut c_void) -> *mut c_void {
     let main = MAINS.get().and_then(|mains| mains.get(node as usize));
     let main = main.expect("every node has a main");
     let code = catch_unwind(AssertUnwindSafe(|| main())).unwrap_or(101);
+    // The standard library does this after a real `main`.
+    let _ = std::io::Write::flush(&mut std::io::stdout());
     calls::exit(code)
 }
 

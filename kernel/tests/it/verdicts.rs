@@ -15,6 +15,14 @@ fn only(report: &Report) -> &Failure {
 }
 
 #[test]
+fn what_is_printed_without_a_newline_is_not_lost() {
+    isolated(|| {
+        let report = run(|| std::io::Write::write_all(&mut std::io::stdout(), b"half").unwrap());
+        assert_eq!(report.node("bad").output(), "half");
+    });
+}
+
+#[test]
 fn a_panic_says_whose_and_where() {
     isolated(|| {
         let falls = || {
