@@ -3,7 +3,8 @@
 //! The run is replayed up to some event, and everything after it is drawn anew, many times: how
 //! many of these futures break the same property? *Everything* is delays, losses and timers, whom
 //! clients ask, what, and when, and when and where the faults strike that have not begun
-//! ([`Fork`]); which operations and which faults there are, stays. At the first event that share is
+//! ([`Fork`](crate::run::Fork)); which operations and which faults there are, stays. At the first
+//! event that share is
 //! how likely such a run is at all; at the last it is one. The point of no return is where the
 //! share comes to a half and never falls below it again: from there on the failure is more likely
 //! than not, whatever else happens.
