@@ -121,7 +121,10 @@ pub fn json(rounds: u32, figures: &[Figure]) -> Value {
             "done": done,
         })
     };
-    let of_verdict = |Verdict { what, reached, target }: &Verdict| json!({ "what": what, "reached": reached, "target": target });
+    let of_verdict = |one: &Verdict| {
+        let Verdict { what, reached, target } = one;
+        json!({ "what": what, "reached": reached, "target": target })
+    };
     json!({
         "rounds": rounds,
         "figures": figures.iter().map(of_figure).collect::<Vec<_>>(),
