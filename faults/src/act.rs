@@ -110,9 +110,9 @@ impl Act<'_> {
     }
 
     /// Takes it back.
-    pub fn calm(&mut self, disturbance: &Disturbance, words: &str) {
+    pub fn end_disturbance(&mut self, disturbance: &Disturbance, words: &str) {
         self.target.note(first_named(disturbance), &format!("ends: {words}"));
-        let done = self.target.calm(disturbance, self.until);
+        let done = self.target.end_disturbance(disturbance, self.until);
         self.took(done);
     }
 }

@@ -178,7 +178,7 @@ pub trait FaultClass: Clone + fmt::Display + Into<Fault> {
     /// Ends: takes back what it did.
     fn end(&self, act: &mut Act<'_>) {
         if let Some(disturbance) = self.disturbance() {
-            act.calm(&disturbance, &self.to_string());
+            act.end_disturbance(&disturbance, &self.to_string());
         }
     }
 
@@ -194,7 +194,7 @@ pub trait FaultClass: Clone + fmt::Display + Into<Fault> {
     }
 
     /// What waits for its moment has waited long enough: the deadline that [`Act::deadline`] set.
-    fn hurry(&mut self, _act: &mut Act<'_>) {}
+    fn on_deadline(&mut self, _act: &mut Act<'_>) {}
 
     /// As it begins anew at another node: without patience.
     fn at_once(&mut self) {}

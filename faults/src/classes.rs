@@ -226,8 +226,8 @@ macro_rules! registry {
                 match self { $(Self::$class(fault) => fault.down_at_a_point(),)* }
             }
 
-            pub(crate) fn hurry(&mut self, act: &mut Act<'_>) {
-                match self { $(Self::$class(fault) => fault.hurry(act),)* }
+            pub(crate) fn on_deadline(&mut self, act: &mut Act<'_>) {
+                match self { $(Self::$class(fault) => fault.on_deadline(act),)* }
             }
 
             pub(crate) fn at_once(&mut self) {

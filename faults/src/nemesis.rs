@@ -241,7 +241,7 @@ impl Nemesis {
                 self.toggle_later(world, index);
             }
             Phase::Toggle => self.strike(world, index),
-            Phase::Deadline => self.hurry(world, index),
+            Phase::Deadline => self.on_deadline(world, index),
             Phase::Look if self.looks_for_work(world, index) => self.move_on(world, index),
             Phase::Look => {}
             Phase::End => self.end(world, index),
@@ -310,9 +310,9 @@ impl Nemesis {
     }
 
     /// What waits for its moment has waited long enough.
-    fn hurry(&mut self, world: &mut dyn Target, index: usize) {
+    fn on_deadline(&mut self, world: &mut dyn Target, index: usize) {
         self.states[index].armed = false;
-        self.let_act(world, index, Fault::hurry);
+        self.let_act(world, index, Fault::on_deadline);
     }
 
     /// What met no work to disturb looks for it at the next node, for a quarter of its time.

@@ -39,7 +39,7 @@ pub trait Target {
         Err(Unsupported)
     }
     /// Takes back a disturbance that was begun with the same `until`.
-    fn calm(&mut self, _disturbance: &Disturbance, _until: Time) -> Done {
+    fn end_disturbance(&mut self, _disturbance: &Disturbance, _until: Time) -> Done {
         Err(Unsupported)
     }
 
@@ -158,7 +158,7 @@ impl<P: Protocol, C: Clients<P>> Target for World<P, Wire, C> {
         self.network_mut().begin(disturbance, until);
         Ok(true)
     }
-    fn calm(&mut self, disturbance: &Disturbance, until: Time) -> Done {
+    fn end_disturbance(&mut self, disturbance: &Disturbance, until: Time) -> Done {
         let now = self.now();
         let released = self.network_mut().end(disturbance, until, now);
         self.release(&released);

@@ -124,7 +124,7 @@ impl FaultClass for Crash {
         self.point.map(|_| self.down)
     }
 
-    fn hurry(&mut self, act: &mut Act<'_>) {
+    fn on_deadline(&mut self, act: &mut Act<'_>) {
         let waited = act.target.disarm_crash(self.node);
         if act.took(waited) {
             let crashed = act.crash(self.node);

@@ -66,7 +66,7 @@ impl FaultClass for DiskError {
         disk::end(self.node, &self.wrong, act);
     }
 
-    fn hurry(&mut self, act: &mut Act<'_>) {
+    fn on_deadline(&mut self, act: &mut Act<'_>) {
         // It stops its node when it strikes, and a node that is down writes nothing.
         if act.is_unmet() {
             let mended = act.target.disk_mend(self.node, &self.wrong);

@@ -69,7 +69,7 @@ impl FaultClass for DiskLie {
         disk::end(self.node, &self.wrong, act);
     }
 
-    fn hurry(&mut self, act: &mut Act<'_>) {
+    fn on_deadline(&mut self, act: &mut Act<'_>) {
         act.crash(self.node);
     }
 

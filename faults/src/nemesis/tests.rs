@@ -254,7 +254,10 @@ fn no_plan_changes_a_node_unnamed_or_outlasts_its_end() {
             assert_eq!(unnamed, None, "plan {number}: {deed:?}");
         }
         let now = drive.world.now();
-        assert!(drive.world.network().is_undisturbed(now), "plan {number}: the wire is not calm");
+        assert!(
+            drive.world.network().is_undisturbed(now),
+            "plan {number}: the wire is not end_disturbance"
+        );
         for (node, is_up) in NodeId::all(NODES).zip(drive.up()) {
             assert!(!drive.world.is_paused(node), "plan {number}: {node} is paused");
             assert!(is_up || lost, "plan {number}: {node} is down");

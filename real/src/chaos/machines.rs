@@ -85,7 +85,7 @@ impl Target for Machines<'_> {
         Ok(true)
     }
 
-    fn calm(&mut self, disturbance: &Disturbance, _: Time) -> Done {
+    fn end_disturbance(&mut self, disturbance: &Disturbance, _: Time) -> Done {
         if let Some(place) = self.in_force.iter().position(|(one, _)| one == disturbance) {
             self.in_force.remove(place);
         }

@@ -119,7 +119,7 @@ impl Target for Machines {
         self.wire(disturbance, true)
     }
 
-    fn calm(&mut self, disturbance: &Disturbance, _: Time) -> Done {
+    fn end_disturbance(&mut self, disturbance: &Disturbance, _: Time) -> Done {
         self.wire(disturbance, false)
     }
 }
