@@ -90,8 +90,8 @@ enum Command {
     Hash(HashArgs),
     /// Judges a history from a file: linearizability, weaker models, transactions.
     Check(check::CheckArgs),
-    /// Shows every class of faults: what permits it, how much is drawn, whether it fires, and which
-    /// planted bug needs it.
+    /// Shows every class of faults: what permits it, whether it fires, and which planted bug needs
+    /// it; with --markdown also how much is drawn, and its source.
     Faults(faults::FaultsArgs),
     /// Runs every scenario under every model of links, nodes and timing, claimed or not.
     Matrix(matrix::MatrixArgs),

@@ -64,11 +64,6 @@ impl FaultClass for Burst {
 
 impl fmt::Display for Burst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "bursts of loss up to {}, {} of messages begin one",
-            self.span,
-            percent(self.ppm)
-        )
+        write!(f, "bursts of loss up to {}, {} of messages begin one", self.span, percent(self.ppm))
     }
 }

@@ -77,3 +77,72 @@ pub(super) fn end(node: NodeId, wrong: &DiskFault, act: &mut Act<'_>) {
         act.is_gone_for_good(node);
     }
 }
+
+/// Implements what a class of disk faults says of itself that depends on the answer alone, with its
+/// fields `node` and `wrong`.
+macro_rules! fails_a_disk {
+    ($answer:expr) => {
+        crate::class::strikes_one_node!();
+
+        fn draw_one(outage: &mut crate::swarm::Outage<'_, '_>) -> Vec<Fault> {
+            vec![Self { node: outage.node, wrong: disk::drawn($answer, outage) }.into()]
+        }
+
+        fn from_bytes(bytes: &mut crate::bytes::Bytes<'_>) -> Self {
+            let node = bytes.node();
+            Self { node, wrong: disk::from_bytes($answer, bytes) }
+        }
+
+        fn effects(seen: &crate::target::Effects<'_>) -> u64 {
+            seen.seen.disks.answered($answer)
+        }
+
+        fn unsound(&self) -> Option<&'static str> {
+            disk::unsound($answer, &self.wrong)
+        }
+
+        fn halfway(&self) -> Option<Fault> {
+            Some(crate::classes::Crash::of(self.node).into())
+        }
+
+        fn begin(&self, act: &mut Act<'_>) {
+            disk::begin(self.node, &self.wrong, act);
+        }
+
+        fn end(&self, act: &mut Act<'_>) {
+            disk::end(self.node, &self.wrong, act);
+        }
+
+        fn at_once(&mut self) {
+            self.wrong = self.wrong.at_once();
+        }
+    };
+}
+pub(super) use fails_a_disk;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Aim, Entry, FaultBudget, FaultPlan, PlanError};
+    use seedfall_sim::{Duration, SystemModel};
+
+    /// A sync that lies is no error after which nothing is lost, whatever a stored plan says.
+    #[test]
+    fn a_fault_of_a_disk_under_the_name_of_another_class_is_refused() {
+        let faults = Duration::millis(10);
+        let budget =
+            FaultBudget { model: SystemModel::USUAL, nodes: 3, clients: 1, spare: 1, faults };
+        let checked = |wrong| {
+            let fault = DiskError { node: NodeId::new(0), wrong }.into();
+            let (at, lasts) = (Duration::ZERO, faults);
+            let entry = Entry { at, lasts, fault, aim: Aim::Named, retargets: false };
+            FaultPlan { entries: vec![entry] }.check(&budget)
+        };
+        assert_eq!(checked(DiskFault::SyncFails { after: 0 }), Ok(()));
+        let refused = checked(DiskFault::LyingSync);
+        assert!(
+            matches!(refused, Err(PlanError::Unsound { entry: 0, class: Class::DiskError, .. })),
+            "{refused:?}"
+        );
+    }
+}

@@ -1,12 +1,9 @@
 //! A disk is damaged: its node may have to refuse to start.
 
-use super::{Crash, disk};
+use super::disk;
 use crate::act::Act;
-use crate::bytes::Bytes;
-use crate::class::{About, FaultClass, strikes_one_node};
+use crate::class::{About, FaultClass};
 use crate::classes::Fault;
-use crate::swarm::{Outage};
-use crate::target::Effects;
 use seedfall_sim::{Answer, DiskFault, NodeId, Nodes, SystemModel};
 use std::fmt;
 
@@ -38,43 +35,10 @@ impl FaultClass for DiskDamage {
         model.nodes != Nodes::CrashStop
     }
 
-    fn draw_one(outage: &mut Outage<'_, '_>) -> Vec<Fault> {
-        vec![Self { node: outage.node, wrong: disk::drawn(Answer::Refuses, outage) }.into()]
-    }
-
-    fn from_bytes(bytes: &mut Bytes<'_>) -> Self {
-        let node = bytes.node();
-        Self { node, wrong: disk::from_bytes(Answer::Refuses, bytes) }
-    }
-
-    fn effects(seen: &Effects<'_>) -> u64 {
-        seen.seen.disks.answered(Answer::Refuses)
-    }
-
-    strikes_one_node!();
-
-    fn unsound(&self) -> Option<&'static str> {
-        disk::unsound(Answer::Refuses, &self.wrong)
-    }
-
-    fn halfway(&self) -> Option<Fault> {
-        Some(Crash::of(self.node).into())
-    }
-
-    fn begin(&self, act: &mut Act<'_>) {
-        disk::begin(self.node, &self.wrong, act);
-    }
-
-    fn end(&self, act: &mut Act<'_>) {
-        disk::end(self.node, &self.wrong, act);
-    }
+    disk::fails_a_disk!(Answer::Refuses);
 
     fn on_deadline(&mut self, act: &mut Act<'_>) {
         act.crash(self.node);
-    }
-
-    fn at_once(&mut self) {
-        self.wrong = self.wrong.at_once();
     }
 }
 

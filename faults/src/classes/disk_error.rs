@@ -1,12 +1,10 @@
 //! A disk fails, and nothing that was synced is lost.
 
-use super::{Crash, disk};
+use super::disk;
 use crate::act::Act;
-use crate::bytes::Bytes;
-use crate::class::{About, FaultClass, strikes_one_node};
+use crate::class::{About, FaultClass};
 use crate::classes::Fault;
-use crate::swarm::{Aims, Outage};
-use crate::target::Effects;
+use crate::swarm::Aims;
 use seedfall_sim::{Answer, DiskFault, NodeId, Nodes, SystemModel};
 use std::fmt;
 
@@ -35,36 +33,7 @@ impl FaultClass for DiskError {
         model.nodes != Nodes::CrashStop
     }
 
-    fn draw_one(outage: &mut Outage<'_, '_>) -> Vec<Fault> {
-        vec![Self { node: outage.node, wrong: disk::drawn(Answer::Survives, outage) }.into()]
-    }
-
-    fn from_bytes(bytes: &mut Bytes<'_>) -> Self {
-        let node = bytes.node();
-        Self { node, wrong: disk::from_bytes(Answer::Survives, bytes) }
-    }
-
-    fn effects(seen: &Effects<'_>) -> u64 {
-        seen.seen.disks.answered(Answer::Survives)
-    }
-
-    strikes_one_node!();
-
-    fn unsound(&self) -> Option<&'static str> {
-        disk::unsound(Answer::Survives, &self.wrong)
-    }
-
-    fn halfway(&self) -> Option<Fault> {
-        Some(Crash::of(self.node).into())
-    }
-
-    fn begin(&self, act: &mut Act<'_>) {
-        disk::begin(self.node, &self.wrong, act);
-    }
-
-    fn end(&self, act: &mut Act<'_>) {
-        disk::end(self.node, &self.wrong, act);
-    }
+    disk::fails_a_disk!(Answer::Survives);
 
     fn on_deadline(&mut self, act: &mut Act<'_>) {
         // It stops its node when it strikes, and a node that is down writes nothing.
@@ -78,10 +47,6 @@ impl FaultClass for DiskError {
             let crashed = act.crash(self.node);
             act.restarts(crashed);
         }
-    }
-
-    fn at_once(&mut self) {
-        self.wrong = self.wrong.at_once();
     }
 }
 

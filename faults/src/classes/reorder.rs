@@ -7,7 +7,7 @@ use crate::classes::Fault;
 use crate::swarm::Drawing;
 use crate::target::Effects;
 use seedfall_net::Disturbance;
-use seedfall_sim::{Draw, Duration, Timing, Ppm, SystemModel};
+use seedfall_sim::{Draw, Duration, Ppm, SystemModel, Timing};
 use std::fmt;
 
 /// Messages straggle, and later ones overtake them: [`Disturbance::Reorder`].

@@ -4,7 +4,7 @@ use crate::act::Act;
 use crate::bytes::Bytes;
 use crate::class::{About, FaultClass, strikes_one_node};
 use crate::classes::Fault;
-use crate::swarm::{Outage};
+use crate::swarm::Outage;
 use crate::target::Effects;
 use seedfall_sim::{NodeId, Nodes, SystemModel};
 use std::fmt;
