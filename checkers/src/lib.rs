@@ -2,6 +2,10 @@
 //!
 //! This crate knows nothing of the engine that recorded the history: a checker sees a history and
 //! a model, nothing else. `linearizable(&model, &history, budget)` is the front door.
+//!
+//! Two features, both on by default, are what few tests need and much to compile: `transactions`
+//! (isolation levels, and the models weaker than linearizability, which share its graphs) and
+//! `readers` (histories from files).
 
 pub mod explain;
 pub mod history;
@@ -9,10 +13,13 @@ mod interner;
 pub mod linearizability;
 mod meter;
 pub mod models;
-#[cfg(feature = "io")]
+#[cfg(feature = "readers")]
 pub mod readers;
+pub mod report;
+#[cfg(feature = "transactions")]
 pub mod transactions;
 pub mod verdict;
+#[cfg(feature = "transactions")]
 pub mod weak;
 pub mod workloads;
 

@@ -33,6 +33,7 @@ impl Meter {
     }
 
     /// As much again, of which nothing is spent.
+    #[cfg(feature = "transactions")]
     pub(crate) fn anew(&self) -> Self {
         Self::new(self.budget)
     }

@@ -1,17 +1,20 @@
 //! Files that are written whole or not at all: to a temporary file beside, which then takes the
 //! name.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
-use tempfile::{Builder, NamedTempFile};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Writes a file, whole or not at all; folders on the way are made.
 ///
 /// # Errors
 /// It cannot be written; what stood there before is untouched.
 pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    beside(path, bytes)?.persist(path).map(drop).map_err(|error| error.error)
+    let beside = Beside::written(path, bytes)?;
+    fs::rename(&beside.0, path)
 }
 
 /// As [`save`], to a name that is free.
@@ -19,25 +22,44 @@ pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As for [`save`], and if something has this name already.
 pub fn save_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    beside(path, bytes)?.persist_noclobber(path).map(drop).map_err(|error| error.error)
+    let beside = Beside::written(path, bytes)?;
+    fs::hard_link(&beside.0, path) // Unlike a rename, it refuses a name that is taken.
 }
 
-/// A temporary file beside `path`.
-fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut builder = Builder::new();
-    // As any file that a program makes: others may read it, as far as the umask lets them.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        builder.permissions(fs::Permissions::from_mode(0o666));
+/// A file beside the one to be, of this process alone; gone with the value. By hand, since what
+/// `tempfile` brings takes longer to compile than what uses it here.
+struct Beside(PathBuf);
+
+impl Beside {
+    fn written(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        loop {
+            let mut temporary = OsString::from(".");
+            temporary.push(name);
+            let unique = NEXT.fetch_add(1, Ordering::Relaxed);
+            temporary.push(format!(".{}-{unique}.tmp", process::id()));
+            let beside = path.with_file_name(temporary);
+            let mut file = match File::create_new(&beside) {
+                // A process of the same number was killed here.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                other => other?,
+            };
+            let beside = Self(beside);
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            return Ok(beside);
+        }
     }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    Ok(file)
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0); // Gone already, if it took its name.
+    }
 }
 
 #[cfg(all(test, unix))]

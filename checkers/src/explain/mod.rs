@@ -10,6 +10,7 @@ use crate::verdict::{Verdict, Witness};
 
 pub use attempts::{Attempt, attempts, attempts_in_words};
 pub use page::html;
+#[cfg(feature = "readers")]
 pub(crate) use page::{Interval, Page};
 
 /// Most operations that an explanation lists.

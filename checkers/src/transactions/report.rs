@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub use crate::report::Status;
+
 use crate::transactions::graph::Dependency;
 
 /// The phenomena of Adya (MIT 1999, chapters 3 and 4), with the additions of Elle
@@ -239,17 +241,6 @@ pub struct Finding {
     pub is_shortest: bool,
     /// What happened, in a sentence or, for a cycle, a line an edge.
     pub explanation: String,
-}
-
-/// The answer in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// No anomaly that the level forbids follows from what was seen.
-    Holds,
-    /// At least one does.
-    Violated,
-    /// The budget ran out first.
-    Unknown,
 }
 
 /// What a check did. Equal for equal inputs, anywhere.

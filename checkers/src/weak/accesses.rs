@@ -3,8 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use crate::history::{History, HistoryError, Outcome, Validation};
+use crate::report::Report;
 use crate::transactions::{self, Micro, TransactionHistory};
-use crate::weak::report::Report;
 
 /// What a client asks of a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

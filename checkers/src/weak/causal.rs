@@ -12,6 +12,7 @@
 //!   CO by ordering `w1` before `w2` whenever `w1` is in the HB-past of one of its reads from `w2`.
 
 use crate::meter::Meter;
+use crate::report::Report;
 use crate::transactions::graph::{PROCESS, WR};
 use crate::transactions::report::{Level, Report as Anomalies};
 use crate::transactions::weak::causal::{Clocks, WritersByKey, causal_order};
@@ -21,7 +22,6 @@ use crate::transactions::writes::{Writes, committed};
 use crate::transactions::{HistoryError, TransactionHistory};
 use crate::verdict::{Budget, Limit};
 use crate::weak::accesses::{Accesses, Refused, RegisterHistory};
-use crate::weak::report::Report;
 
 /// The three kinds of causal consistency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

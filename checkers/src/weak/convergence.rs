@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{History, Outcome};
-use crate::weak::report::Report;
+use crate::report::Report;
 
 /// What one replica had at the time of judging.
 #[derive(Clone, Debug, PartialEq, Eq)]

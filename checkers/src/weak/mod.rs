@@ -19,17 +19,17 @@ mod causal;
 mod convergence;
 mod real_time;
 mod regular;
-mod report;
+
 mod sequential;
 mod session;
 mod staleness;
 
+pub use crate::report::{Breach, Report, Status};
 pub use accesses::{Access, Refused, RegisterHistory};
 pub use causal::{Causal, causal};
 pub use convergence::{Replica, convergence};
 pub use real_time::real_time;
 pub use regular::{regular, safe};
-pub use report::{Breach, Report, Status};
 pub use sequential::sequential;
 pub use session::{Guarantee, session_guarantees};
 pub use staleness::{k_atomic, staleness_time};

@@ -8,6 +8,7 @@
 //! writes that contradicts the clock is found even if nobody carried word of it.
 
 use crate::meter::Meter;
+use crate::report::Report;
 use crate::transactions::cycles::any_cycle;
 use crate::transactions::graph::{Edges, Mask, Masked, PROCESS, TIME, WR, WW, components};
 use crate::transactions::order::time_chain;
@@ -19,7 +20,6 @@ use crate::transactions::writes::{Writes, committed};
 use crate::transactions::{HistoryError, Micro};
 use crate::verdict::Budget;
 use crate::weak::accesses::{Accesses, Refused, RegisterHistory};
-use crate::weak::report::Report;
 
 /// Checks that one order respects causality, what reads force, and real time between writes, and
 /// that no read returns before its source is called. What causality forces is inferred within the

@@ -10,8 +10,8 @@
 //! One sweep a key, O(n log n). An unconfirmed write overlaps everything after its call and
 //! replaces nothing for certain.
 
+use crate::report::Report;
 use crate::weak::accesses::{Accesses, KeyAccesses, Refused, RegisterHistory, Role};
-use crate::weak::report::Report;
 
 /// Checks that every register is regular.
 ///

@@ -12,10 +12,10 @@
 use rustc_hash::FxHashSet;
 
 use crate::meter::Meter;
+use crate::report::Report;
 use crate::verdict::{Budget, Limit};
 use crate::weak::accesses::{Accesses, Refused, RegisterHistory, Role};
 use crate::weak::causal::convergent;
-use crate::weak::report::Report;
 
 /// Histories of at most this many operations are saturated before the search.
 const SATURATED_MAX: usize = 1 << 11;

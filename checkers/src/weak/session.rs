@@ -20,11 +20,11 @@
 //! the budget; with monotonic reads they only grow, so the work is at most writes times clients.
 
 use crate::meter::Meter;
+use crate::report::Report;
 use crate::transactions::cycles::any_cycle;
 use crate::transactions::graph::{Edges, Mask, Masked, PROCESS, WR, WW, components};
 use crate::verdict::{Budget, Limit};
 use crate::weak::accesses::{Accesses, Refused, RegisterHistory, Role};
-use crate::weak::report::Report;
 
 /// A guarantee to one client about what it sees of its own past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,9 +13,9 @@
 use rustc_hash::FxHashSet;
 
 use crate::meter::Meter;
+use crate::report::Report;
 use crate::verdict::{Budget, Limit};
 use crate::weak::accesses::{Accesses, KeyAccesses, Refused, RegisterHistory};
-use crate::weak::report::Report;
 
 /// Checks that every register is `k`-atomic; the budget is for all keys together.
 ///

@@ -9,7 +9,7 @@
 //!
 //! AC4 and AC5 need to know what the run was like, so the caller says so: see [`atomic_commit`].
 
-use crate::weak::Report;
+use crate::report::Report;
 
 /// How a process voted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@
 //! decided). Both: **integrity** (nobody decides twice) and, when the run went quiet,
 //! **termination**.
 
-use crate::weak::Report;
+use crate::report::Report;
 
 /// What one process proposed and decided.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! of deltas; incomplete: a value inside the bounds need not be one that any order gives.
 
 use crate::history::{History, Outcome};
-use crate::weak::Report;
+use crate::report::Report;
 
 /// What a client asks of the counter, which starts at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

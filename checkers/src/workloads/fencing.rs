@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::weak::Report;
+use crate::report::Report;
 
 /// One grant of the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

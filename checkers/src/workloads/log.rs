@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 
 use crate::history::{History, Outcome};
-use crate::weak::Report;
+use crate::report::Report;
 
 /// What a client asks of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::history::{History, Outcome};
-use crate::weak::Report;
+use crate::report::Report;
 
 /// Checks reads of groups of keys: the input of an operation names the keys read (none for a write,
 /// which is not looked at), the output tells for each whether it was there.

@@ -30,7 +30,7 @@ mod set_full;
 mod total_queue;
 mod unique_ids;
 
-pub use crate::weak::{Breach, Report, Status};
+pub use crate::report::{Breach, Report, Status};
 pub use atomic_commit::{Decision, Participant, Vote, atomic_commit};
 pub use bank::{Bank, BankAccess, bank};
 pub use byzantine::{Process, byzantine};

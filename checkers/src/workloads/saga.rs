@@ -4,7 +4,7 @@
 //! A saga of steps `T1 .. Tn` ends as `T1 .. Tn`, or as `T1 .. Tj, Cj .. C1`. Each effect and each
 //! compensation happens once, whatever was retried: count effects where they land, not requests.
 
-use crate::weak::Report;
+use crate::report::Report;
 
 /// How a saga was said to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::history::{History, Outcome};
-use crate::weak::Report;
+use crate::report::Report;
 
 /// What a client asks of the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::history::{History, Outcome};
-use crate::weak::Report;
+use crate::report::Report;
 
 /// What a client asks of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::history::{History, Outcome};
-use crate::weak::Report;
+use crate::report::Report;
 
 /// Checks that the outputs of all successful operations differ.
 #[must_use]

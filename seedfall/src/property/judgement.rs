@@ -1,6 +1,8 @@
 //! What a check says, whatever it is made from.
 
-use seedfall_checkers::{Verdict, transactions, weak};
+#[cfg(feature = "transactions")]
+use seedfall_checkers::transactions;
+use seedfall_checkers::{Verdict, report};
 use std::fmt::Display;
 
 /// What a check says of a history or of a node: the one answer of all properties.
@@ -92,16 +94,16 @@ impl From<Verdict> for Judgement {
 }
 
 /// A report of the weaker checkers and of workloads: the first breach of it.
-impl From<weak::Report> for Judgement {
-    fn from(report: weak::Report) -> Self {
+impl From<report::Report> for Judgement {
+    fn from(report: report::Report) -> Self {
         match (report.status(), report.breaches.first()) {
-            (weak::Status::Holds, _) => Self::Holds,
-            (weak::Status::Violated, Some(breach)) => {
+            (report::Status::Holds, _) => Self::Holds,
+            (report::Status::Violated, Some(breach)) => {
                 let core = places(&breach.operations);
                 let judged = Self::violated(breach.rule).with(&core);
                 core.first().map_or(judged.clone(), |first| judged.at(*first))
             }
-            (weak::Status::Violated | weak::Status::Unknown, _) => {
+            (report::Status::Violated | report::Status::Unknown, _) => {
                 Self::Unknown(format!("{} configurations were not enough", report.configurations))
             }
         }
@@ -110,6 +112,7 @@ impl From<weak::Report> for Judgement {
 
 /// A report about transactions: the first anomaly that its level forbids. Operations are those of
 /// the history only if each is one transaction, pushed in order.
+#[cfg(feature = "transactions")]
 impl From<transactions::Report> for Judgement {
     fn from(report: transactions::Report) -> Self {
         let forbidden =

@@ -2,7 +2,16 @@
 
 use std::fmt;
 
-pub use crate::transactions::Status;
+/// The answer in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Nothing that is forbidden follows from what was seen.
+    Holds,
+    /// Something does.
+    Violated,
+    /// The budget ran out first.
+    Unknown,
+}
 
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
