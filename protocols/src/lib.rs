@@ -2,6 +2,7 @@
 //!
 //! - [`abd`]: atomic registers over any majority, after Attiya, Bar-Noy and Dolev;
 //! - [`raft`]: a replicated log with a strong leader, after Ongaro and Ousterhout;
+//! - [`paxos`]: one value for all, after Lamport, with the quorums of Flexible Paxos;
 //! - [`quorum_kv`]: a store of siblings with quorums, after Dynamo;
 //! - [`saga`]: long work in steps that can be compensated, after Garcia-Molina and Salem;
 //! - [`two_phase_commit`]: transactions over sharded data, all or nothing, after Bernstein,
@@ -17,6 +18,7 @@
 pub mod abd;
 pub mod kv;
 pub mod oral_messages;
+pub mod paxos;
 pub mod quorum_kv;
 pub mod raft;
 pub mod saga;

@@ -7,6 +7,7 @@ pub mod abd;
 pub mod bank;
 pub mod byzantine_generals;
 pub mod copied_register;
+pub mod paxos;
 pub mod quorum_kv;
 pub mod raft_byzantine;
 pub mod raft_kv;
@@ -40,6 +41,9 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(abd::single()),
         Box::new(abd::regular()),
         Box::new(abd::inversion()),
+        Box::new(paxos::three()),
+        Box::new(paxos::flexible()),
+        Box::new(paxos::disjoint()),
         Box::new(quorum_kv::strict()),
         Box::new(quorum_kv::inversion()),
         Box::new(quorum_kv::sloppy()),
