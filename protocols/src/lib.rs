@@ -7,6 +7,7 @@
 //! - [`saga`]: long work in steps that can be compensated, after Garcia-Molina and Salem;
 //! - [`two_phase_commit`]: transactions over sharded data, all or nothing, after Bernstein,
 //!   Hadzilacos and Goodman, with the presumptions of R\*;
+//! - [`three_phase_commit`]: atomic commitment that waits for nobody who is down, after Skeen;
 //! - [`oral_messages`]: agreement among traitors, after Lamport, Shostak and Pease;
 //! - [`two_generals`]: coordinated attack, which no protocol achieves over a link that loses;
 //! - [`kv`]: the key-value state machine that a replicated log drives, or a shard keeps.
@@ -22,5 +23,6 @@ pub mod paxos;
 pub mod quorum_kv;
 pub mod raft;
 pub mod saga;
+pub mod three_phase_commit;
 pub mod two_generals;
 pub mod two_phase_commit;

@@ -18,6 +18,7 @@ mod registers;
 pub mod saga;
 #[cfg(feature = "real")]
 pub mod services;
+pub mod three_phase_commit;
 pub mod two_generals;
 
 /// All faults under which the golden hashes and the figures of `docs/` were taken. A class that is
@@ -58,6 +59,9 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(saga::choreographed()),
         Box::new(saga::dirty_read()),
         Box::new(bank::blocking()),
+        Box::new(three_phase_commit::sites()),
+        Box::new(three_phase_commit::quorum()),
+        Box::new(three_phase_commit::partition()),
         Box::new(raft_byzantine::liar()),
         Box::new(raft_byzantine::twins()),
         Box::new(raft_byzantine::amnesiac()),

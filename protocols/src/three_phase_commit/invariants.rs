@@ -1,0 +1,68 @@
+//! AC1 to AC3 and P1 of three-phase commit, watched from outside while a run goes on.
+
+use super::{Site, State, TransactionId};
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::BTreeMap;
+
+/// Watches the sites of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// Where each site was in each transaction when it was last seen.
+    seen: Vec<BTreeMap<TransactionId, State>>,
+    /// The first decision about each transaction, and whose it was.
+    decided: BTreeMap<TransactionId, (State, NodeId)>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+impl Monitor<Site> for Invariants {
+    fn observe(&mut self, node: NodeId, site: &Site) -> Result<(), Violation> {
+        if self.seen.len() <= node.index() {
+            self.seen.resize_with(node.index() + 1, BTreeMap::new);
+        }
+        for (id, now) in site.states() {
+            let before = self.seen[node.index()].insert(id, now);
+            if before != Some(now) {
+                self.on_change(node, id, before, now)?;
+            }
+        }
+        // Whoever voted yes knows of it, whatever has crashed since.
+        let unheard = |(id, _): &(&TransactionId, _)| site.state(**id).is_none();
+        let committed = self.decided.iter().filter(|(_, (state, _))| *state == State::Committed);
+        if let Some((id, (_, by))) = committed.into_iter().find(unheard) {
+            let explanation = format!("{by} has committed {id}, and {node} has not voted");
+            return Err(Violation { property: "AC3", explanation });
+        }
+        Ok(())
+    }
+}
+
+impl Invariants {
+    fn on_change(
+        &mut self,
+        node: NodeId,
+        id: TransactionId,
+        before: Option<State>,
+        now: State,
+    ) -> Result<(), Violation> {
+        let broken = |property, explanation| Err(Violation { property, explanation });
+        if let Some(before) = before {
+            if before.is_decided() {
+                return broken("AC2", format!("{node} was {before:?} in {id}, and is now {now:?}"));
+            }
+            if before != State::Uncertain && !now.is_decided() {
+                return broken("P1", format!("{node} was {before:?} in {id}, and is now {now:?}"));
+            }
+        }
+        if now.is_decided() {
+            let (first, by) = *self.decided.entry(id).or_insert((now, node));
+            if first != now {
+                return broken("AC1", format!("{by} has {first:?} {id}, and {node} {now:?}"));
+            }
+        }
+        Ok(())
+    }
+}
