@@ -73,6 +73,8 @@ pub fn quorum() -> Scenario<Site, Request, Response> {
             sometimes("termination: a quorum can abort"),
             sometimes("termination: a quorum can commit"),
             sometimes("termination: no quorum, it waits"),
+            sometimes("termination: who had not voted aborts"),
+            sometimes("termination: a site had committed"),
         ]),
         ..sites()
     }
@@ -101,8 +103,6 @@ fn properties<const N: usize>(
         invariants(INVARIANTS, three_phase_commit::invariants),
         eventually("NB: whoever is up has decided", all_decided),
         sometimes("coordinator: not all have voted in time"),
-        sometimes("termination: who had not voted aborts"),
-        sometimes("termination: a site had committed"),
     ];
     properties.extend(more);
     properties

@@ -124,6 +124,7 @@ impl Site {
             self.prepare(id, State::Abortable, ctx);
         } else {
             ctx.reach("termination: no quorum, it waits");
+            ctx.cancel_timer(Timer::AnswersDue(id));
             self.transaction(id).round = None;
         }
     }
