@@ -33,7 +33,7 @@
 //! | [`VoteRequest`](Message::VoteRequest) | coordinator | all | vote |
 //! | [`Vote`](Message::Vote) | site | coordinator | yes or no |
 //! | [`Prepare`](Message::Prepare) | coordinator | all | all voted yes (PRE-COMMIT); QBC: or abort |
-//! | [`Ack`](Message::Ack) | site | coordinator | I am in that state |
+//! | [`Ack`](Message::Ack) | site | coordinator | I am there |
 //! | [`Decision`](Message::Decision) | who decided | all | commit or abort |
 //! | [`StateRequest`](Message::StateRequest) | a new coordinator | all | where are you? |
 //! | [`State`](Message::State) | site | new coordinator | the state |
@@ -137,12 +137,10 @@ pub enum Message {
         /// Which state.
         to: State,
     },
-    /// The sender is in this state, durably.
+    /// The sender has gone there, durably.
     Ack {
-        /// Of which transaction.
+        /// In which transaction.
         transaction: TransactionId,
-        /// Which state.
-        state: State,
     },
     /// It is decided.
     Decision {
@@ -289,7 +287,7 @@ impl Protocol for Site {
             }
             Message::Vote { transaction, yes } => self.on_vote(from, transaction, yes, ctx),
             Message::Prepare { transaction, to } => self.on_prepare(from, transaction, to, ctx),
-            Message::Ack { transaction, state } => self.on_ack(from, transaction, state, ctx),
+            Message::Ack { transaction } => self.on_ack(from, transaction, ctx),
             Message::Decision { transaction, commit } => {
                 if self.state(transaction).is_some_and(State::is_decided) {
                     return ctx.ignore("decision: known already");
@@ -349,24 +347,19 @@ impl Site {
         self.begin(id, Round::Acks(to, vec![self.id]), ctx);
     }
 
-    /// A site is in a state. Once all are, or a quorum, it is decided.
-    fn on_ack(
-        &mut self,
-        from: NodeId,
-        id: TransactionId,
-        state: State,
-        ctx: &mut Context<'_, Self>,
-    ) {
+    /// A site has gone where it was sent: one place only, in all turns of this coordinator, which
+    /// takes part itself. Once all are there, or a quorum, it is decided.
+    fn on_ack(&mut self, from: NodeId, id: TransactionId, ctx: &mut Context<'_, Self>) {
         let needed = match self.config.termination {
             Termination::Sites => self.sites,
             Termination::Quorum => self.quorum(),
         };
         match self.round(id) {
-            // An acknowledgement of another state is of an earlier turn.
-            Some(Round::Acks(to, acked)) if *to == state && !acked.contains(&from) => {
+            Some(Round::Acks(to, acked)) if !acked.contains(&from) => {
                 acked.push(from);
                 if needed <= acked.len() {
-                    self.decide(id, state == State::Committable, ctx);
+                    let commit = *to == State::Committable;
+                    self.decide(id, commit, ctx);
                 }
             }
             _ => ctx.ignore("ack: nobody waits for it"),
@@ -443,7 +436,7 @@ impl Site {
             }
             _ => return ctx.ignore("prepare: it takes part in the opposite"),
         }
-        ctx.send(from, Message::Ack { transaction: id, state: to });
+        ctx.send(from, Message::Ack { transaction: id });
     }
 
     /// It is decided, here too.
