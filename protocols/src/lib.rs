@@ -1,6 +1,7 @@
 //! Reference protocols, each readable beside its paper.
 //!
 //! - [`abd`]: atomic registers over any majority, after Attiya, Bar-Noy and Dolev;
+//! - [`causal_memory`]: registers that show no effect without its cause, after Ahamad et al.;
 //! - [`raft`]: a replicated log with a strong leader, after Ongaro and Ousterhout;
 //! - [`paxos`]: one value for all, after Lamport, with the quorums of Flexible Paxos;
 //! - [`quorum_kv`]: a store of siblings with quorums, after Dynamo;
@@ -17,6 +18,7 @@
 //! runs for real.
 
 pub mod abd;
+pub mod causal_memory;
 pub mod kv;
 pub mod oral_messages;
 pub mod paxos;

@@ -6,6 +6,7 @@ use seedfall::run::Runnable;
 pub mod abd;
 pub mod bank;
 pub mod byzantine_generals;
+pub mod causal_memory;
 pub mod copied_register;
 pub mod paxos;
 pub mod quorum_kv;
@@ -45,6 +46,8 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(paxos::three()),
         Box::new(paxos::flexible()),
         Box::new(paxos::disjoint()),
+        Box::new(causal_memory::scenario()),
+        Box::new(causal_memory::stale()),
         Box::new(quorum_kv::strict()),
         Box::new(quorum_kv::inversion()),
         Box::new(quorum_kv::sloppy()),

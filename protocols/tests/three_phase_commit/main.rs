@@ -1,0 +1,6 @@
+//! Three-phase commit against its papers: one test a claim, the sites wired by hand.
+
+#[path = "../by_hand/mod.rs"]
+mod by_hand;
+
+mod claims;
