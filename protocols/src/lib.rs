@@ -9,6 +9,7 @@
 //! - [`two_phase_commit`]: transactions over sharded data, all or nothing, after Bernstein,
 //!   Hadzilacos and Goodman, with the presumptions of R\*;
 //! - [`three_phase_commit`]: atomic commitment that waits for nobody who is down, after Skeen;
+//! - [`try_confirm_cancel`]: bookings of several resources that lock nothing;
 //! - [`oral_messages`]: agreement among traitors, after Lamport, Shostak and Pease;
 //! - [`two_generals`]: coordinated attack, which no protocol achieves over a link that loses;
 //! - [`kv`]: the key-value state machine that a replicated log drives, or a shard keeps.
@@ -26,5 +27,6 @@ pub mod quorum_kv;
 pub mod raft;
 pub mod saga;
 pub mod three_phase_commit;
+pub mod try_confirm_cancel;
 pub mod two_generals;
 pub mod two_phase_commit;

@@ -20,6 +20,7 @@ pub mod saga;
 #[cfg(feature = "real")]
 pub mod services;
 pub mod three_phase_commit;
+pub mod try_confirm_cancel;
 pub mod two_generals;
 
 /// All faults under which the golden hashes and the figures of `docs/` were taken. A class that is
@@ -65,6 +66,7 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(three_phase_commit::sites()),
         Box::new(three_phase_commit::quorum()),
         Box::new(three_phase_commit::partition()),
+        Box::new(try_confirm_cancel::scenario()),
         Box::new(raft_byzantine::liar()),
         Box::new(raft_byzantine::twins()),
         Box::new(raft_byzantine::amnesiac()),
