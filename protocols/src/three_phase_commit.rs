@@ -32,7 +32,7 @@
 //! |---|---|---|---|
 //! | [`VoteRequest`](Message::VoteRequest) | coordinator | all | vote |
 //! | [`Vote`](Message::Vote) | site | coordinator | yes or no |
-//! | [`Prepare`](Message::Prepare) | coordinator | all | all voted yes (PRE-COMMIT); QBC: or abort |
+//! | [`Prepare`](Message::Prepare) | coordinator | all | PRE-COMMIT; QBC: or its opposite |
 //! | [`Ack`](Message::Ack) | site | coordinator | I am there |
 //! | [`Decision`](Message::Decision) | who decided | all | commit or abort |
 //! | [`StateRequest`](Message::StateRequest) | a new coordinator | all | where are you? |

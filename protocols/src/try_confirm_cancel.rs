@@ -1,6 +1,6 @@
 //! Try, confirm, cancel (Pardon and Pautasso, *Towards Distributed Atomic Transactions over
-//! `RESTful` Services*, in *REST: From Research to Practice*, 2011; the idea after Helland, *Life beyond
-//! Distributed Transactions: an Apostate's Opinion*, CIDR 2007).
+//! `RESTful` Services*, in *REST: From Research to Practice*, 2011; the idea after Helland, *Life
+//! beyond Distributed Transactions: an Apostate's Opinion*, CIDR 2007).
 //!
 //! *Problem.* A booking takes units of several resources, each kept by a service of its own that
 //! locks nothing for others. It takes all of them, or none.
