@@ -44,7 +44,7 @@ pub fn sites() -> Scenario<Site, Request, Response> {
 pub fn partition() -> Scenario<Site, Request, Response> {
     Scenario {
         name: "3pc-partition",
-        story: "Four sites of three-phase commit and a partition, which it takes for stopped sites.",
+        story: "Three-phase commit and a partition, which each side takes for stopped sites.",
         model: SystemModel { links: Links::FairLoss, ..SYNCHRONOUS },
         faults: Swarm { partitions: Swarm::ALL.partitions, ..Swarm::NONE },
         properties: vec![invariants(INVARIANTS, three_phase_commit::invariants)],

@@ -50,8 +50,7 @@ impl Monitor<Node> for Invariants {
             return broken(
                 "S1",
                 format!(
-                    "{node} has {available} units available, {reserved} reserved and {taken} taken, of \
-                 {stock}"
+                    "{node}: {available} available, {reserved} reserved, {taken} taken, of {stock}"
                 ),
             );
         }
