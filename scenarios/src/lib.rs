@@ -7,6 +7,7 @@ pub mod abd;
 pub mod bank;
 pub mod byzantine_generals;
 pub mod causal_memory;
+pub mod chain;
 pub mod copied_register;
 pub mod paxos;
 pub mod quorum_kv;
@@ -49,6 +50,7 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(paxos::disjoint()),
         Box::new(causal_memory::scenario()),
         Box::new(causal_memory::stale()),
+        Box::new(chain::scenario()),
         Box::new(quorum_kv::strict()),
         Box::new(quorum_kv::inversion()),
         Box::new(quorum_kv::sloppy()),

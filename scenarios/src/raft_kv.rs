@@ -145,7 +145,12 @@ pub(super) fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
 }
 
 pub(super) fn request(operation: OperationId, input: &Input) -> Request {
-    let command = match input {
+    Request::Command { sequence: u64::from(operation.number) + 1, command: command(input) }
+}
+
+/// In the words of the state machine.
+pub(super) fn command(input: &Input) -> Command {
+    match input {
         KvInput::Get { key } => Command::Get { key: (*key).into() },
         KvInput::Put { key, value } => Command::Put { key: (*key).into(), value: value.into() },
         KvInput::Append { key, value } => {
@@ -157,8 +162,7 @@ pub(super) fn request(operation: OperationId, input: &Input) -> Request {
             value: new.into(),
         },
         KvInput::Delete { key } => Command::Delete { key: (*key).into() },
-    };
-    Request::Command { sequence: u64::from(operation.number) + 1, command }
+    }
 }
 
 pub(super) fn reply(response: Response) -> Reply<Output> {
@@ -169,8 +173,15 @@ pub(super) fn reply(response: Response) -> Reply<Output> {
         Response::Reconfigured | Response::Leads | Response::Refused => {
             unreachable!("nobody asks for that here")
         }
-        Response::Done(Answer::Value(value)) => KvOutput::Value(value.map(Into::into)),
-        Response::Done(Answer::Done | Answer::Cas { swapped: true, .. }) => KvOutput::Done,
-        Response::Done(Answer::Cas { seen, .. }) => KvOutput::MismatchSaw(seen.map(Into::into)),
+        Response::Done(answer) => output(answer),
     })
+}
+
+/// In the words of the model.
+pub(super) fn output(answer: Answer) -> Output {
+    match answer {
+        Answer::Value(value) => KvOutput::Value(value.map(Into::into)),
+        Answer::Done | Answer::Cas { swapped: true, .. } => KvOutput::Done,
+        Answer::Cas { seen, .. } => KvOutput::MismatchSaw(seen.map(Into::into)),
+    }
 }
