@@ -3,6 +3,7 @@
 //! - [`abd`]: atomic registers over any majority, after Attiya, Bar-Noy and Dolev;
 //! - [`causal_memory`]: registers that show no effect without its cause, after Ahamad et al.;
 //! - [`chain`]: servers in a chain, of which the last answers, after van Renesse and Schneider;
+//! - [`links`]: perfect links out of fair-loss ones, after Cachin, Guerraoui and Rodrigues;
 //! - [`raft`]: a replicated log with a strong leader, after Ongaro and Ousterhout;
 //! - [`paxos`]: one value for all, after Lamport, with the quorums of Flexible Paxos;
 //! - [`quorum_kv`]: a store of siblings with quorums, after Dynamo;
@@ -23,6 +24,7 @@ pub mod abd;
 pub mod causal_memory;
 pub mod chain;
 pub mod kv;
+pub mod links;
 pub mod oral_messages;
 pub mod paxos;
 pub mod quorum_kv;

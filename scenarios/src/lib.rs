@@ -9,6 +9,7 @@ pub mod byzantine_generals;
 pub mod causal_memory;
 pub mod chain;
 pub mod copied_register;
+pub mod links;
 pub mod paxos;
 pub mod quorum_kv;
 pub mod raft_byzantine;
@@ -74,6 +75,8 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(raft_byzantine::amnesiac()),
         Box::new(byzantine_generals::four()),
         Box::new(byzantine_generals::three()),
+        Box::new(links::perfect()),
+        Box::new(links::fifo()),
         Box::new(two_generals::reliable()),
         Box::new(two_generals::lossy()),
         Box::new(copied_register::scenario()),
