@@ -4,6 +4,7 @@
 //! - [`causal_memory`]: registers that show no effect without its cause, after Ahamad et al.;
 //! - [`chain`]: servers in a chain, of which the last answers, after van Renesse and Schneider;
 //! - [`links`]: perfect links out of fair-loss ones, after Cachin, Guerraoui and Rodrigues;
+//! - [`total_order`]: messages in one order for all, after Skeen;
 //! - [`raft`]: a replicated log with a strong leader, after Ongaro and Ousterhout;
 //! - [`paxos`]: one value for all, after Lamport, with the quorums of Flexible Paxos;
 //! - [`quorum_kv`]: a store of siblings with quorums, after Dynamo;
@@ -31,6 +32,7 @@ pub mod quorum_kv;
 pub mod raft;
 pub mod saga;
 pub mod three_phase_commit;
+pub mod total_order;
 pub mod try_confirm_cancel;
 pub mod two_generals;
 pub mod two_phase_commit;

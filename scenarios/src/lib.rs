@@ -22,6 +22,7 @@ pub mod saga;
 #[cfg(feature = "real")]
 pub mod services;
 pub mod three_phase_commit;
+pub mod total_order;
 pub mod try_confirm_cancel;
 pub mod two_generals;
 
@@ -77,6 +78,7 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(byzantine_generals::three()),
         Box::new(links::perfect()),
         Box::new(links::fifo()),
+        Box::new(total_order::scenario()),
         Box::new(two_generals::reliable()),
         Box::new(two_generals::lossy()),
         Box::new(copied_register::scenario()),
