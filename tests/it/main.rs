@@ -13,7 +13,7 @@
 //! - `shrinking`: what a shrunk run guarantees; `stories`: what is told of it; `points`: where a
 //!   failure is decided;
 //! - `differences`: what `diff` finds;
-//! - `museum`: the page of the planted bugs is generated;
+//! - `museum`: the page of the planted bugs is generated; `protocols`: that of the protocols;
 //! - `programs`: programs as they are, as scenarios;
 //! - `real`: protocols over TCP and files, in this process;
 //! - `tidy`: rules of STYLE.md that a program can check.
@@ -32,6 +32,7 @@ mod points;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod programs;
 mod properties;
+mod protocols;
 mod real;
 mod regressions;
 mod replay;
