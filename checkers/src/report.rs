@@ -39,6 +39,11 @@ pub struct Report {
     pub is_exhausted: bool,
 }
 
+/// Places in a history, as a sentence names them.
+pub(crate) fn numbers(places: &[u32]) -> String {
+    places.iter().map(|place| format!("#{place}")).collect::<Vec<_>>().join(", ")
+}
+
 impl Report {
     /// How many breaches are kept.
     pub const BREACHES_MAX: usize = 16;

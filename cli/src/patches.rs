@@ -62,8 +62,10 @@ impl fmt::Display for Contrast {
 pub enum PatchError {
     /// A file cannot be read or written.
     Io(PathBuf, std::io::Error),
-    /// The header lacks a line.
-    Header(PathBuf, &'static str),
+    /// All that is wrong with a header.
+    Header(PathBuf, Vec<String>),
+    /// Several patches cannot be used, each for its own reason.
+    Several(Vec<PatchError>),
     /// There is no diff in it, or one that cannot be read.
     Malformed(PathBuf, String),
     /// The header claims something that makes no sense.
@@ -76,8 +78,10 @@ impl fmt::Display for PatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Header(path, line) => {
-                write!(f, "{}: the header has no line `{line}: ...`", path.display())
+            Self::Header(path, wrong) => write!(f, "{}: {}", path.display(), wrong.join("; ")),
+            Self::Several(errors) => {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                f.write_str(&errors.join("\n       "))
             }
             Self::Malformed(path, why) => {
                 write!(f, "{}: not a unified diff: {why}", path.display())
@@ -120,11 +124,9 @@ impl Planted {
             .filter_map(|line| line.trim_start_matches('#').trim().split_once(": "))
             .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
             .collect();
-        for line in REQUIRED {
-            if !header.contains_key(line) {
-                return Err(PatchError::Header(path.into(), line));
-            }
-        }
+        let missing = REQUIRED.iter().filter(|line| !header.contains_key(**line));
+        let missing: Vec<String> =
+            missing.map(|line| format!("the header has no line `{line}: ...`")).collect();
         let mut changes: Vec<(PathBuf, String)> = Vec::new();
         for line in text.lines().skip(start) {
             if line.starts_with("diff --git ") || line.starts_with("index ") {
@@ -141,13 +143,20 @@ impl Planted {
             }
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { name, header, changes })
+        let patch = Self { name, header, changes };
+        let claims = [patch.contrasts().map(drop), patch.seeds().map(drop)];
+        let claims = claims.into_iter().filter_map(Result::err).map(|error| match error {
+            PatchError::Claim(_, why) => why,
+            other => other.to_string(),
+        });
+        let wrong: Vec<String> = missing.into_iter().chain(claims).collect();
+        if wrong.is_empty() { Ok(patch) } else { Err(PatchError::Header(path.into(), wrong)) }
     }
 
     /// Reads every patch of a folder, in the order of their names.
     ///
     /// # Errors
-    /// The folder or one of its patches cannot be read.
+    /// The folder cannot be read, or some of its patches, of which each is named.
     pub fn read_all(folder: &Path) -> Result<Vec<Self>, PatchError> {
         let io = |error| PatchError::Io(folder.into(), error);
         let mut paths = Vec::new();
@@ -158,7 +167,14 @@ impl Planted {
             }
         }
         paths.sort();
-        paths.iter().map(|path| Self::read(path)).collect()
+        let (mut patches, mut errors) = (Vec::new(), Vec::new());
+        for path in paths {
+            match Self::read(&path) {
+                Ok(patch) => patches.push(patch),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(patches) } else { Err(PatchError::Several(errors)) }
     }
 
     /// A line of the header, or nothing.
@@ -176,7 +192,7 @@ impl Planted {
             let name = name.trim();
             let found = Class::ALL.into_iter().find(|class| class.name() == name);
             found.ok_or_else(|| {
-                let why = format!("its header names `{name}`, which is no class of faults");
+                let why = format!("`Fault:` names `{name}`, which is no class of faults");
                 PatchError::Claim(self.name.clone(), why)
             })
         };
@@ -202,7 +218,7 @@ impl Planted {
         match self.says("Seeds") {
             "" => Ok(0),
             number => number.parse().map_err(|_| {
-                let why = format!("its header has `Seeds: {number}`, which is no number of seeds");
+                let why = format!("`Seeds: {number}` is no number of seeds");
                 PatchError::Claim(self.name.clone(), why)
             }),
         }

@@ -60,11 +60,11 @@ impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let aim = match &self.aim {
             Aim::Named => String::new(),
-            Aim::Leader => " (the leader instead of the first named)".to_owned(),
+            Aim::Leader => " (or who leads, if somebody does)".to_owned(),
             Aim::EveryLeader { after } => {
                 let after: Vec<String> = after.iter().map(ToString::to_string).collect();
                 let after = after.join(", ");
-                format!(" (every leader instead of the first named, {after} after its election)")
+                format!(" (or whoever comes to lead, {after} after)")
             }
         };
         let to = if self.retargets { "at least to" } else { "to" };

@@ -74,10 +74,28 @@ impl Report {
         !self.failures.is_empty()
     }
 
+    /// The faults of the run, a line each: whom each struck, which need not be whom it names, and
+    /// what did not come to it.
+    pub fn faults(&self) -> Vec<String> {
+        let fired = self.fired.iter().map(|(_, fired)| *fired).chain(std::iter::repeat(true));
+        let lines = faults(&self.plan, &self.struck).into_iter().zip(fired);
+        lines.map(|(line, fired)| line + if fired { "" } else { "  (no effect)" }).collect()
+    }
+
     /// The failure that has this fingerprint.
     pub fn failure_like(&self, fingerprint: &str) -> Option<&Failure> {
         self.failures.iter().find(|failure| failure.fingerprint == fingerprint)
     }
+}
+
+/// The entries of a plan in words: as each struck, if it has begun.
+pub(crate) fn faults(plan: &FaultPlan, struck: &[Option<Planned>]) -> Vec<String> {
+    let struck = struck.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    let one = |(entry, struck): (&Planned, Option<&Planned>)| match struck {
+        Some(struck) => struck.to_string(),
+        None => entry.to_string(),
+    };
+    plan.entries.iter().zip(struck).map(one).collect()
 }
 
 /// The outcome of a run, in a word.
@@ -189,31 +207,44 @@ impl Failure {
         let words = self.property.split_once(' ').map(|(_, words)| words);
         self.property == property || words == Some(property)
     }
+
+    /// What is broken, and the operations that show it: what a reader wants first.
+    pub fn witness(&self) -> String {
+        let mut text =
+            format!("{}: a property is violated ({})\n", self.scenario, self.kind.name());
+        row(&mut text, "property", &self.property);
+        row(&mut text, "but", &self.explanation);
+        if let Some(why) = &self.expected {
+            row(&mut text, "expected", why);
+        }
+        self.operations.iter().for_each(|operation| row(&mut text, "", operation));
+        text.truncate(text.trim_end().len());
+        text
+    }
+
+    /// The run in which it is broken: its faults, the moment, its hash, the line that replays it.
+    pub fn run(&self) -> String {
+        let mut text = String::new();
+        for (index, fault) in self.faults.iter().enumerate() {
+            row(&mut text, if index == 0 { "faults" } else { "" }, fault);
+        }
+        row(&mut text, "seen at", &format!("{}, event {}", self.at, self.event));
+        row(&mut text, "hash", &format!("{:#018x}", self.hash));
+        row(&mut text, "replay", &self.replay);
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
+
+/// A line with its name before it.
+fn row(text: &mut String, name: &str, value: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  {name:<10} {value}");
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text =
-            format!("{}: a property is violated ({})\n", self.scenario, self.kind.name());
-        let mut line = |name: &str, value: &str| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {name:<10} {value}");
-        };
-        line("property", &self.property);
-        line("but", &self.explanation);
-        if let Some(why) = &self.expected {
-            line("expected", why);
-        }
-        for operation in &self.operations {
-            line("", operation);
-        }
-        for (index, fault) in self.faults.iter().enumerate() {
-            line(if index == 0 { "faults" } else { "" }, fault);
-        }
-        line("seen at", &format!("{}, event {}", self.at, self.event));
-        line("hash", &format!("{:#018x}", self.hash));
-        line("replay", &self.replay);
-        f.write_str(text.trim_end())
+        write!(f, "{}\n{}", self.witness(), self.run())
     }
 }
 

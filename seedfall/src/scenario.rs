@@ -2,6 +2,7 @@
 
 use crate::faults::Swarm;
 use crate::property::{Kind, Property, lasting};
+use crate::words::counted;
 use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_sim::{Clock, Duration, Protocol, SystemModel};
 use std::borrow::Cow;
@@ -105,7 +106,9 @@ pub(crate) fn validate(
     }
     if nodes == 0 || clients == 0 {
         return wrong(format!(
-            "`cluster` has {nodes} nodes and {clients} clients; expected at least one of each"
+            "`cluster` has {} and {}; expected at least one of each",
+            counted(nodes as u64, "node"),
+            counted(clients as u64, "client")
         ));
     }
     if !(1..=nodes).contains(&fewest) {

@@ -135,6 +135,19 @@ impl Shrunk {
         self.failure().map(|failure| failure.fingerprint.as_str())
     }
 
+    /// The failure with its story: what is broken, the small run step by step, and then its faults
+    /// and the line that replays it. `None` if it does not fail.
+    pub fn told(&self, replay: &str) -> Option<String> {
+        let failure = Failure { replay: replay.to_owned(), ..self.failure()?.clone() };
+        let story = story(self).join("\n");
+        Some(format!(
+            "{}\n  shrunk to  {}\n  story\n{story}\n{}",
+            failure.witness(),
+            self.summary(),
+            failure.run()
+        ))
+    }
+
     /// One line: what is left of what there was, `1 of 20 faults`, up to the violation in both.
     pub fn summary(&self) -> String {
         let Size { faults, operations, draws, delivered, events } = self.after;

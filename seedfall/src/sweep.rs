@@ -6,7 +6,7 @@ mod twice;
 mod watch;
 mod work;
 
-pub use summary::{COVERAGE_FROM, Meaning, Summary};
+pub use summary::{COVERAGE_FROM, FAILURES_KEPT, Meaning, Summary};
 pub use twice::run_twice;
 pub use watch::{FITS_INTO_MEMORY, Limits, watched};
 
@@ -103,7 +103,8 @@ pub fn sweep(
     progress: &(dyn Fn(&Progress) + Sync),
 ) -> Summary {
     let mut total = work::run(scenario, sweep, progress);
-    for failure in &mut total.failures {
+    let firsts = total.ways.values_mut().map(|(_, first)| first);
+    for failure in total.failures.iter_mut().chain(firsts) {
         if let Some(replay) = sweep.replay(failure) {
             failure.replay = replay;
         }

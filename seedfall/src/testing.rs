@@ -8,7 +8,7 @@ use crate::case::{Case, Replayed};
 use crate::explain::Explanation;
 use crate::report::{Conclusion, Failure, Report};
 use crate::run::{Runnable, Trial};
-use crate::shrink::{DEFAULT_RUNS, Effort, Shrunk, shrink, story};
+use crate::shrink::{DEFAULT_RUNS, Effort, Shrunk, shrink};
 use crate::sweep::{
     FITS_INTO_MEMORY, Limits, Meaning, Progress, Summary, Sweep, all_cores, run_twice, sweep,
     watched,
@@ -265,40 +265,44 @@ fn tell(
 ) -> String {
     let here = Place::here();
     let replay = format!("SEEDFALL_SEED={} {}", failure.seed.0, here.command());
-    let mut told = Failure { replay: replay.clone(), ..failure.clone() }.to_string();
+    let whole = || Failure { replay: replay.clone(), ..failure.clone() }.to_string();
     if !failure.kind.can_be_shrunk() {
-        return told;
+        return whole();
     }
     let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
-    let Some(small) = shrink(scenario, trial, &effort) else { return told };
-    told += &format!("\n  shrunk to  {}\n{}", small.summary(), story(&small).join("\n"));
-    if let Some(place) = place {
-        told += &keep(scenario, &small, replay, place);
-    }
-    told
+    let told = shrink(scenario, trial, &effort).and_then(|small| match place {
+        Some(place) => keep(scenario, &small, &replay, place),
+        None => small.told(&format!("{replay}  (the run before it was shrunk)")),
+    });
+    told.unwrap_or_else(whole)
 }
 
-/// Leaves the small run as a case, and its report beside it; says where, and what to do with them.
-fn keep(scenario: &dyn Runnable, small: &Shrunk, whole: String, place: &Place) -> String {
+/// Tells the small run, leaves it as a case with its report beside it, and says where, and what to
+/// do with them.
+fn keep(scenario: &dyn Runnable, small: &Shrunk, whole: &str, place: &Place) -> Option<String> {
     let name = format!("{}-{}", scenario.name(), small.report.seed.0);
     let case = place.output().join(format!("{name}.json"));
     let report = case.with_extension("html");
     let line = format!("SEEDFALL_CASE={} {}", place.short(&case), place.command());
-    let explanation = Explanation::of(scenario, small, line.clone(), Some(whole));
+    let explanation = Explanation::of(scenario, small, line.clone(), Some(whole.to_owned()));
     let note = small.failure().map_or("", |failure| failure.fingerprint.as_str());
     let kept = Case::of(&small.trial, &small.report, note).save(&case);
     let kept = kept.map_err(|error| error.to_string()).and_then(|()| {
         explanation.save(&report).map_err(|error| format!("{}: {error}", report.display()))
     });
-    match kept {
+    Some(match kept {
         Ok(()) => format!(
-            "\n  this run   {line}\n  report     {}\n  keep it    cp {} {}/",
+            "{}\n  unshrunk   {whole}\n  report     {}\n  keep it    cp {} {}/",
+            small.told(&line)?,
             report.display(),
             case.display(),
             place.kept().display(),
         ),
-        Err(why) => format!("\n  not kept   {why}"),
-    }
+        Err(why) => {
+            let replay = format!("{whole}  (the run before it was shrunk)");
+            format!("{}\n  not kept   {why}", small.told(&replay)?)
+        }
+    })
 }
 
 /// Replays the cases that are kept for a scenario; says how many there are. Those that are stale
@@ -431,12 +435,9 @@ fn replay(
     match (report.conclusion(), place) {
         (Conclusion::Failed(failure), Some(place)) if failure.expected.is_none() => {
             let case = format!("SEEDFALL_CASE={} {}", place.short(path), place.command());
-            let told = Failure { replay: case, ..failure.clone() }.to_string();
             let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
-            let story = shrink(scenario, &trial, &effort).map_or_else(String::new, |small| {
-                format!("\n  shrunk to  {}\n{}", small.summary(), story(&small).join("\n"))
-            });
-            Err(told + &story)
+            let told = shrink(scenario, &trial, &effort).and_then(|small| small.told(&case));
+            Err(told.unwrap_or_else(|| Failure { replay: case, ..failure.clone() }.to_string()))
         }
         _ => conclude(scenario, &trial, &report, None),
     }

@@ -55,11 +55,16 @@ pub(super) fn read<R: BufRead>(lines: &mut Lines<R>) -> Result<RawHistory, ReadE
     if !pending.trim().is_empty() {
         return Err(ReadError::new(begun, "the file is cut: an event does not end"));
     }
+    Ok(history(pairing))
+}
+
+/// The operations of all events, without those that certainly never ran.
+pub(super) fn history(pairing: Pairing) -> RawHistory {
     let mut operations = pairing.operations;
     operations.retain(|op| op.ok != Some(false) || op.returned.is_some());
     let mut history = RawHistory { model: None, operations };
     split_keys(&mut history);
-    Ok(history)
+    history
 }
 
 fn event(line: u64, map: &Datum) -> Result<Option<Event>, ReadError> {

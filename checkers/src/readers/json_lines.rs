@@ -1,45 +1,124 @@
-//! One JSON object a line: the format that Seedfall writes.
+//! JSON objects, one a line: operations, the format that Seedfall writes, or events as Jepsen and
+//! Maelstrom have them.
+//!
+//! An operation is `{"client","key","f","value","output","call","return","ok"}`; an event is
+//! `{"process","type","f","value"}`, perhaps with `"key"` and `"error"`, as in EDN. Both may stand in
+//! one array, as long as an object does not go over several lines.
 
 use std::io::{BufRead, Write};
 
-use serde_json::{Map, Value};
+use serde_json::{Deserializer, Map, Value};
 
-use super::{Datum, Lines, RawHistory, RawOperation, ReadError};
+use super::pairing::{Event, Kind, Pairing};
+use super::{Datum, Lines, RawHistory, RawOperation, ReadError, edn};
 
 /// The version that [`write()`] writes and the reader accepts in a header line.
 pub const VERSION: i64 = 1;
 
 pub(super) fn read<R: BufRead>(lines: &mut Lines<R>) -> Result<RawHistory, ReadError> {
-    let mut history = RawHistory::default();
-    let mut ids = std::collections::BTreeSet::new();
-    let mut first = true;
-    loop {
-        let Some((line, text)) = lines.next()? else { return Ok(history) };
-        if text.trim().is_empty() {
-            continue;
+    let mut reader = Reader::default();
+    while let Some((line, text)) = lines.next()? {
+        let mut rest = between(text);
+        while !rest.is_empty() {
+            let mut values = Deserializer::from_str(rest).into_iter::<Value>();
+            let object = match values.next() {
+                Some(Ok(Value::Object(object))) => object,
+                Some(Ok(_)) | None => return Err(ReadError::new(line, "expected an object")),
+                Some(Err(error)) if error.is_eof() => {
+                    let reason =
+                        "the line is cut: the object does not end; expected one on one line";
+                    return Err(ReadError::new(line, reason));
+                }
+                Some(Err(error)) => {
+                    return Err(ReadError::new(line, format!("not JSON: {error}")));
+                }
+            };
+            rest = between(&rest[values.byte_offset()..]);
+            reader.take(line, object)?;
         }
-        let object = match serde_json::from_str::<Value>(text) {
-            Ok(Value::Object(object)) => object,
-            Ok(_) => return Err(ReadError::new(line, "expected an object")),
-            Err(error) if error.is_eof() => {
-                return Err(ReadError::new(line, "the line is cut: the object does not end"));
-            }
-            Err(error) => {
-                return Err(ReadError::new(line, format!("not JSON: {error}")));
-            }
-        };
-        if std::mem::take(&mut first) && object.contains_key("seedfall") {
-            header(line, &object, &mut history)?;
-            continue;
+        lines.room_for(reader.history.operations.len() + reader.events.operations.len())?;
+    }
+    Ok(reader.done())
+}
+
+/// A text without what stands between the objects of an array.
+fn between(text: &str) -> &str {
+    text.trim_start_matches(|letter: char| letter.is_whitespace() || "[],".contains(letter))
+}
+
+#[derive(Default)]
+struct Reader {
+    history: RawHistory,
+    ids: std::collections::BTreeSet<i64>,
+    events: Pairing,
+    /// Whether the objects are events; `None` before the first.
+    are_events: Option<bool>,
+}
+
+impl Reader {
+    fn take(&mut self, line: u64, object: Map<String, Value>) -> Result<(), ReadError> {
+        if self.are_events.is_none() && object.contains_key("seedfall") {
+            self.are_events = Some(false);
+            return header(line, &object, &mut self.history);
+        }
+        let is_event = object.contains_key("type") || object.contains_key("process");
+        if *self.are_events.get_or_insert(is_event) {
+            let event = event(line, object)?;
+            return event.map_or(Ok(()), |event| self.events.push(event));
         }
         if let Some(id) = object.get("id").and_then(Value::as_i64)
-            && !ids.insert(id)
+            && !self.ids.insert(id)
         {
             return Err(ReadError::new(line, format!("the id {id} was used before")));
         }
-        history.operations.push(operation(line, object)?);
-        lines.room_for(history.operations.len())?;
+        self.history.operations.push(operation(line, object)?);
+        Ok(())
     }
+
+    fn done(self) -> RawHistory {
+        if self.are_events == Some(true) { edn::history(self.events) } else { self.history }
+    }
+}
+
+/// An event of a client; `None`: of the nemesis.
+fn event(line: u64, mut object: Map<String, Value>) -> Result<Option<Event>, ReadError> {
+    let wrong = |reason: String| ReadError::new(line, reason);
+    let missing = |name: &str| {
+        let all = "\"process\", \"type\", \"f\" and \"value\"";
+        wrong(format!("the event has no \"{name}\"; an event has {all}"))
+    };
+    let is_failed = object.get("error").is_some_and(|why| !why.is_null());
+    let mut take = |name: &str| object.remove(name).unwrap_or(Value::Null);
+    let process = match take("process") {
+        Value::Null => return Err(missing("process")),
+        Value::String(_) => return Ok(None),
+        value => value.as_u64().and_then(|number| u32::try_from(number).ok()).ok_or_else(|| {
+            wrong(format!("\"process\" is {}, not a number of 32 bits", brief(&value)))
+        })?,
+    };
+    let mut word = |name: &str| match take(name) {
+        Value::Null => Err(missing(name)),
+        Value::String(word) => Ok(word.trim_start_matches(':').to_owned()),
+        other => Err(wrong(format!("\"{name}\" is {}, not a string", brief(&other)))),
+    };
+    let kind = match word("type")?.as_str() {
+        "invoke" => Kind::Invoke,
+        "ok" => Kind::Ok,
+        // With a reason it never ran; without one it ran and was refused.
+        "fail" if is_failed => Kind::Void,
+        "fail" => Kind::Fail,
+        "info" => Kind::Info,
+        other => {
+            return Err(wrong(format!(
+                "\"type\" is {other:?}; expected \"invoke\", \"ok\", \"fail\" or \"info\""
+            )));
+        }
+    };
+    let f = word("f")?;
+    let mut datum_of =
+        |name: &str| datum(take(name)).map_err(|why| wrong(format!("\"{name}\" {why}")));
+    let (value, key) = (datum_of("value")?, datum_of("key")?);
+    Ok(Some(Event { line, process, kind, f, value, key }))
 }
 
 fn header(
@@ -67,6 +146,20 @@ pub(super) fn operation(
     mut object: Map<String, Value>,
 ) -> Result<RawOperation, ReadError> {
     let wrong = |reason: String| ReadError::new(line, reason);
+    let needed = ["client", "f", "call"];
+    let absent: Vec<String> = needed
+        .iter()
+        .filter(|name| object.get(**name).is_none_or(Value::is_null))
+        .map(|name| format!("\"{name}\""))
+        .collect();
+    if !absent.is_empty() {
+        return Err(wrong(format!(
+            "the operation has no {}; an operation has \"client\", \"f\", \"call\", \"return\", \
+             \"ok\" and what it needs of \"key\", \"value\", \"output\"; an event has \
+             \"process\", \"type\", \"f\" and \"value\"",
+            absent.join(", ")
+        )));
+    }
     let mut take = |name: &str| object.remove(name).unwrap_or(Value::Null);
     let whole = |name: &str, value: Value| match value.as_u64() {
         Some(number) => Ok(number),

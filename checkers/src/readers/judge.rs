@@ -1,17 +1,13 @@
 //! One door for every property that a file can be judged by: a name, a history, an answer with its
 //! evidence in words.
 
+use super::names::{Names, misfit, registers_of, transactions_of};
 use super::{Datum, ModelName, RawHistory, RawOperation, ReadError, Typed};
 use crate::explain::{Interval, Page};
-use crate::history::{History, Operation, Outcome};
 use crate::transactions::weak::{self as weak_levels, WeakLevel};
-use crate::transactions::{self, HistoryError, Level, Micro, TransactionHistory};
+use crate::transactions::{self, Level};
 use crate::verdict::{Budget, Path, Verdict, Witness};
-use crate::weak::{
-    self, Access, Causal, Guarantee, RegisterHistory, Report, Status, causal, k_atomic,
-    session_guarantees,
-};
-use rustc_hash::FxHashMap;
+use crate::weak::{self, Causal, Guarantee, Report, Status, causal, k_atomic, session_guarantees};
 
 /// A property that a history can be judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +156,19 @@ impl Judgement {
         Self { status, evidence, operations, culprit: None, orders: Vec::new(), counters }
     }
 
+    /// The evidence in the words of the file, and below it the operations that it names.
+    fn told(mut self, history: &RawHistory, names: &Names<'_>) -> Self {
+        self.evidence.iter_mut().for_each(|line| *line = names.in_words(line, history));
+        let mut named = self.operations.clone();
+        named.sort_unstable();
+        named.dedup();
+        let hidden = named.len().saturating_sub(SHOWN);
+        self.evidence.extend(named[hidden..].iter().filter_map(|index| {
+            history.operations.get(*index).map(|raw| format!("  {}", describe(raw)))
+        }));
+        self
+    }
+
     /// One self-contained page: the intervals of the operations around the violation (or from the
     /// beginning), where each took effect if an order is known, and the evidence.
     #[must_use]
@@ -208,17 +217,22 @@ pub fn judge(
             Ok(of_verdict(history, &typed, typed.shrink(verdict, least)))
         }
         Property::Isolation(level) => {
-            let transactions = transactions_of(history)?;
+            let mut names = Names::default();
+            let transactions = transactions_of(history, &mut names)?;
             let report = transactions::check(&transactions, level);
-            Ok(of_isolation(&report.map_err(|error| misfit(history, &error))?))
+            let report = report.map_err(|error| misfit(history, &names, &error))?;
+            Ok(of_isolation(&report).told(history, &names))
         }
         Property::WeakIsolation(level) => {
-            let transactions = transactions_of(history)?;
+            let mut names = Names::default();
+            let transactions = transactions_of(history, &mut names)?;
             let report = weak_levels::check(&transactions, level, budget);
-            Ok(of_weak_isolation(&report.map_err(|error| misfit(history, &error))?))
+            let report = report.map_err(|error| misfit(history, &names, &error))?;
+            Ok(of_weak_isolation(&report).told(history, &names))
         }
         _ => {
-            let registers = registers_of(history)?;
+            let mut names = Names::default();
+            let registers = registers_of(history, &mut names)?;
             let report = match property {
                 Property::Sequential => weak::sequential(&registers, budget),
                 Property::RealTime => weak::real_time(&registers),
@@ -235,9 +249,9 @@ pub fn judge(
             };
             let report = report.map_err(|error| {
                 let line = history.operations.get(error.operation()).map_or(0, |op| op.line);
-                ReadError::new(line, error.to_string())
+                ReadError::new(line, names.in_words(&error.to_string(), history))
             })?;
-            Ok(of_report(&report))
+            Ok(of_report(&report).told(history, &names))
         }
     }
 }
@@ -292,19 +306,21 @@ fn of_witness(
     }
     evidence.extend(core[hidden..].iter().map(|index| {
         let mark = if *index == witness.operation as usize { '>' } else { ' ' };
-        format!("{mark} {} (#{index})", describe(&history.operations[*index]))
+        format!("{mark} {}", describe(&history.operations[*index]))
     }));
     let (from, to) = witness.window;
     evidence.push(format!("within {from} to {to}"));
     let attempts = typed.attempts(witness);
     if !attempts.is_empty() {
         evidence.push("orders of these alone, as far as they go:".to_owned());
-        evidence.extend(attempts.into_iter().map(|line| format!("  {line}")));
+        let words = |line: String| format!("  {}", Names::default().in_words(&line, history));
+        evidence.extend(attempts.into_iter().map(words));
     }
     let [.., last] = witness.prefix.as_slice() else { return evidence };
     let last = describe(&history.operations[*last as usize]);
     let count = witness.prefix.len();
-    evidence.push(format!("until then {count} operations are in order, the last of them:"));
+    let are = if count == 1 { "operation is" } else { "operations are" };
+    evidence.push(format!("until then {count} {are} in order, the last of them:"));
     evidence.push(format!("  {last}"));
     evidence
 }
@@ -383,120 +399,6 @@ fn of_weak_isolation(report: &weak_levels::WeakReport) -> Judgement {
     Judgement::of(report.status(), evidence, operations, counters)
 }
 
-/// Numbers for data, in order of first appearance.
-#[derive(Default)]
-struct Numbers<'a>(FxHashMap<&'a Datum, u64>);
-
-impl<'a> Numbers<'a> {
-    fn of(&mut self, datum: &'a Datum) -> u64 {
-        let next = self.0.len() as u64 + 1;
-        *self.0.entry(datum).or_insert(next)
-    }
-}
-
-fn outcome<O>(raw: &RawOperation, output: O) -> Outcome<O> {
-    match (raw.returned, raw.ok) {
-        (Some(returned), Some(true)) => Outcome::Ok { returned, output },
-        (Some(returned), Some(false)) => Outcome::Failed { returned },
-        _ => Outcome::Indeterminate,
-    }
-}
-
-fn registers_of(history: &RawHistory) -> Result<RegisterHistory, ReadError> {
-    let (mut keys, mut values) = (Numbers::default(), Numbers::default());
-    let mut operations = Vec::with_capacity(history.operations.len());
-    for raw in &history.operations {
-        let key = keys.of(&raw.key);
-        let (input, output) = match raw.f.as_str() {
-            "read" | "get" => {
-                let seen = (raw.output != Datum::Nil).then(|| values.of(&raw.output));
-                (Access::Read { key }, seen)
-            }
-            "write" | "put" => (Access::Write { key, value: values.of(&raw.value) }, None),
-            other => {
-                let reason = format!("{other}: this property is about read and write alone");
-                return Err(ReadError::new(raw.line, reason));
-            }
-        };
-        let outcome = outcome(raw, output);
-        operations.push(Operation { client: raw.client, call: raw.call, input, outcome });
-    }
-    Ok(History { operations })
-}
-
-fn transactions_of(history: &RawHistory) -> Result<TransactionHistory, ReadError> {
-    let (mut keys, mut values) = (Numbers::default(), Numbers::default());
-    let lists = history.operations.iter().any(|raw| {
-        let Datum::List(steps) = &raw.value else { return false };
-        steps.iter().any(|step| matches!(micro_name(step), Some("append")))
-    });
-    let mut transactions = TransactionHistory::new();
-    for raw in &history.operations {
-        let wrong = |reason: &str| ReadError::new(raw.line, format!("{}: {reason}", raw.f));
-        if raw.f != "txn" {
-            return Err(wrong("this property is about operations named txn"));
-        }
-        let told = raw.ok == Some(true) && raw.output != Datum::Nil;
-        let Datum::List(steps) = (if told { &raw.output } else { &raw.value }) else {
-            return Err(wrong("expected a list of [append, key, value], [r, key, seen], ..."));
-        };
-        let steps: Option<Vec<Micro>> =
-            steps.iter().map(|step| micro(step, lists, told, &mut keys, &mut values)).collect();
-        let Some(steps) = steps else {
-            return Err(wrong(
-                "a step is not [append, key, value], [r, key, seen] or [w, key, value]",
-            ));
-        };
-        let outcome = outcome(raw, ());
-        transactions
-            .push(raw.client, raw.call, &outcome, &steps)
-            .map_err(|error| ReadError::new(raw.line, error.to_string()))?;
-    }
-    Ok(transactions)
-}
-
-fn micro_name(step: &Datum) -> Option<&str> {
-    let Datum::List(parts) = step else { return None };
-    parts.first().and_then(Datum::text).map(|name| name.trim_start_matches(':'))
-}
-
-fn micro<'a>(
-    step: &'a Datum,
-    lists: bool,
-    told: bool,
-    keys: &mut Numbers<'a>,
-    values: &mut Numbers<'a>,
-) -> Option<Micro> {
-    let Datum::List(parts) = step else { return None };
-    let [_, key, value] = parts.as_slice() else { return None };
-    let key = keys.of(key);
-    Some(match (micro_name(step)?, value) {
-        ("append", value) => Micro::Append { key, value: values.of(value) },
-        ("w" | "write", value) => Micro::Write { key, value: values.of(value) },
-        ("r" | "read", _) if !told => Micro::Unread { key },
-        ("r" | "read", Datum::List(seen)) if lists => {
-            Micro::ReadList { key, values: seen.iter().map(|one| values.of(one)).collect() }
-        }
-        ("r" | "read", Datum::Nil) if lists => Micro::ReadList { key, values: Vec::new() },
-        ("r" | "read", Datum::Nil) => Micro::Read { key, value: None },
-        ("r" | "read", value) if !lists => Micro::Read { key, value: Some(values.of(value)) },
-        _ => return None,
-    })
-}
-
-/// The line of the transaction that an error is about.
-fn misfit(history: &RawHistory, error: &HistoryError) -> ReadError {
-    let index = match error {
-        HistoryError::DuplicateWrite { second, .. } => Some(*second as usize),
-        HistoryError::MixedTypes { transaction }
-        | HistoryError::ReturnsBeforeCall { transaction }
-        | HistoryError::Overlap { transaction, .. } => Some(*transaction as usize),
-        HistoryError::TooLarge | HistoryError::WrongType { .. } => None,
-    };
-    let line = index.and_then(|index| history.operations.get(index)).map_or(0, |raw| raw.line);
-    ReadError::new(line, error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -543,9 +445,17 @@ mod tests {
         for kept in ["sequential", "causal", "monotonic-reads", "read-your-writes", "2-atomic"] {
             assert_eq!(status(STALE, kept), Status::Holds, "{kept}");
         }
+        let told = judged(STALE, "regular").expect("it fits").evidence;
+        assert_eq!(
+            told[0],
+            "stale-read: line 3 read from line 1, which line 2 had replaced before"
+        );
+        assert!(told[1].starts_with("  line 1: client 1 write \"x\" 1"), "{told:?}");
         let judgement = judged(STALE, "register").expect("it fits");
         assert!(judgement.evidence.iter().any(|line| line.starts_with("> line 3")));
-        assert!(judgement.evidence.iter().any(|line| line.contains("then nothing fits: not #2")));
+        assert!(
+            judgement.evidence.iter().any(|line| line.contains("then nothing fits: not line 3"))
+        );
         assert!(judgement.operations.contains(&2));
         let page = judgement.html("a <title>", &read_lines(STALE));
         assert!(page.contains("a &lt;title&gt;: violated") && page.contains("class=\"bad\""));
@@ -582,7 +492,14 @@ mod tests {
         assert_eq!(status(SKEW, "snapshot-isolation"), Status::Holds);
         let judgement = judged(SKEW, "serializable").expect("it fits");
         assert_eq!(judgement.status, Status::Violated);
-        assert!(judgement.evidence.join("\n").contains("write skew"), "{judgement:?}");
+        let evidence = judgement.evidence.join("\n");
+        assert!(evidence.contains("write skew"), "{judgement:?}");
+        // In the words of the file: lines, keys and values as they stand there.
+        assert!(
+            evidence.contains("line 1 read key 1 without the 8 that line 2 appended"),
+            "{evidence}"
+        );
+        assert!(evidence.contains("  line 2: client 2 txn"), "{evidence}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod edn;
 mod interpret;
 mod json_lines;
 mod judge;
+mod names;
 mod pairing;
 mod porcupine;
 
@@ -39,7 +40,8 @@ impl Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One operation a line, `{"client","key","f","value","output","call","return","ok"}`, perhaps
-    /// behind a header line `{"seedfall":"history","version":1}`.
+    /// behind a header line `{"seedfall":"history","version":1}`; or one event a line,
+    /// `{"process","type","f","value"}`, as Jepsen and Maelstrom have them.
     JsonLines,
     /// One EDN map an event, as Jepsen's and Maelstrom's `history.edn` and the key-value logs of
     /// Porcupine's tests.

@@ -18,7 +18,7 @@ fn bad_json_lines_are_named_with_line_and_reason() {
         ("{\"client\":1,", 1, "cut"),
         ("[1]", 1, "expected an object"),
         ("nonsense", 1, "not JSON"),
-        (r#"{"f":"read","call":1}"#, 1, "\"client\" is missing"),
+        (r#"{"f":"read","call":1}"#, 1, "no \"client\""),
         (r#"{"client":-1,"f":"read","call":1}"#, 1, "whole number"),
         (r#"{"client":1,"f":3,"call":1}"#, 1, "\"f\" is 3"),
         (r#"{"client":1,"f":"read","call":9,"return":4,"ok":true}"#, 1, "goes backwards"),
@@ -168,4 +168,46 @@ fn no_damage_makes_a_reader_panic() {
             }
         }
     }
+}
+
+#[test]
+fn events_as_json_are_read_as_in_edn_and_a_missing_field_is_named() {
+    let lines = [
+        r#"{"index":0,"time":7,"process":0,"type":"invoke","f":"write","value":1}"#,
+        r#"{"process":"nemesis","type":"info","f":"start","value":{"a":1}}"#,
+        r#"{"process":1,"type":":invoke","f":":read","value":null}"#,
+        r#"{"process":0,"type":"ok","f":"write","value":1}"#,
+        r#"{"process":1,"type":"ok","f":"read","value":1}"#,
+        r#"{"process":1,"type":"invoke","f":"write","value":2}"#,
+        r#"{"process":1,"type":"fail","f":"write","value":2,"error":"refused"}"#,
+        r#"{"process":0,"type":"invoke","f":"write","value":3}"#,
+        r#"{"process":0,"type":"info","f":"write","value":3,"error":null}"#,
+    ];
+    let edn = "{:process 0, :type :invoke, :f :write, :value 1}\n\
+               {:process :nemesis, :type :info, :f :start, :value nil}\n\
+               {:process 1, :type :invoke, :f :read, :value nil}\n\
+               {:process 0, :type :ok, :f :write, :value 1}\n\
+               {:process 1, :type :ok, :f :read, :value 1}\n\
+               {:process 1, :type :invoke, :f :write, :value 2}\n\
+               {:process 1, :type :fail, :f :write, :value 2, :error \"refused\"}\n\
+               {:process 0, :type :invoke, :f :write, :value 3}\n\
+               {:process 0, :type :info, :f :write, :value 3}\n";
+    let edn = read_text(Format::Edn, edn).expect("good");
+    assert_eq!(edn.operations.len(), 3, "the refused write never ran");
+    let array = format!("[{}]", lines.join(",\n"));
+    for text in [lines.join("\n"), array] {
+        assert_eq!(Format::detect(text.as_bytes()), Some(Format::JsonLines));
+        assert_eq!(read_text(Format::JsonLines, &text).expect("good"), edn);
+    }
+    for field in ["process", "type", "f"] {
+        let other = lines[3].replace(&format!("\"{field}\":"), "\"other\":");
+        let text = [lines[0], &other].join("\n");
+        let error = read_text(Format::JsonLines, &text).expect_err("a field is missing");
+        assert_eq!(error.line, 2);
+        assert!(error.reason.contains(&format!("no \"{field}\"")), "{error}");
+    }
+    // Of Maelstrom's log of messages, which is no history.
+    let message = r#"{"src":"c1","dest":"n1","body":{"type":"read","msg_id":1}}"#;
+    let error = read_text(Format::JsonLines, message).expect_err("no operation");
+    assert!(error.reason.contains("no \"client\", \"f\", \"call\""), "{error}");
 }

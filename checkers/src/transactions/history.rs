@@ -104,17 +104,17 @@ impl fmt::Display for HistoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MixedTypes { transaction } => {
-                write!(f, "transaction {transaction} mixes lists and registers in one history")
+                write!(f, "T{transaction} mixes lists and registers in one history")
             }
             Self::ReturnsBeforeCall { transaction } => {
-                write!(f, "transaction {transaction} returns before its call")
+                write!(f, "T{transaction} returns before its call")
             }
             Self::Overlap { process, transaction } => {
-                write!(f, "process {process} calls transaction {transaction} before its last ended")
+                write!(f, "process {process} calls T{transaction} before its last ended")
             }
             Self::DuplicateWrite { key, value, first, second } => write!(
                 f,
-                "value {value} is written to key {key} by transaction {first} and by {second}; \
+                "value {value} is written to key {key} by T{first} and by T{second}; \
                  values must be unique per key"
             ),
             Self::TooLarge => {

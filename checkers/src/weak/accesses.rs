@@ -70,7 +70,7 @@ impl std::fmt::Display for Refused {
         match self {
             Self::DuplicateWrite { key, value, first, second } => write!(
                 f,
-                "operations {first} and {second} both write {value} to key {key}; values must be \
+                "operations #{first} and #{second} both write {value} to key {key}; values must be \
                  unique per key"
             ),
             Self::Malformed(error) => write!(f, "{error}"),
@@ -151,10 +151,12 @@ impl<'h> Accesses<'h> {
                     roles[source as usize] = Role::Write;
                 }
                 Some(source) => report.note("thin-air-read", &[index, source], || {
-                    format!("operation {index} read {value}, which failed operation {source} wrote")
+                    format!(
+                        "operation #{index} read {value}, which #{source} wrote, and that failed"
+                    )
                 }),
                 None => report.note("thin-air-read", &[index], || {
-                    format!("operation {index} read {value} from key {key}, which nobody wrote")
+                    format!("operation #{index} read {value} from key {key}, which nobody wrote")
                 }),
             }
         }

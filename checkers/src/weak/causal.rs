@@ -12,7 +12,7 @@
 //!   CO by ordering `w1` before `w2` whenever `w1` is in the HB-past of one of its reads from `w2`.
 
 use crate::meter::Meter;
-use crate::report::Report;
+use crate::report::{Report, numbers};
 use crate::transactions::graph::{PROCESS, WR};
 use crate::transactions::report::{Level, Report as Anomalies};
 use crate::transactions::weak::causal::{Clocks, WritersByKey, causal_order};
@@ -101,7 +101,7 @@ pub(crate) fn convergent(
         (_, false) => "CyclicCF",
     };
     let name = |node: Option<u32>| {
-        node.map_or("the initial state".to_owned(), |t| format!("operation {}", order[t as usize]))
+        node.map_or("the initial state".to_owned(), |t| format!("operation #{}", order[t as usize]))
     };
     let involved: Vec<u32> =
         found.cycle.iter().filter_map(|step| step.from).map(|t| order[t as usize]).collect();
@@ -193,14 +193,14 @@ fn judge_write(
     let (read, newer) = (layout.operation(reader), layout.operation(write));
     if source == sessions.initial() {
         report.note("WriteCOInitRead", &[read, newer], || {
-            format!("operation {read} read the initial state with {newer} in its past")
+            format!("operation #{read} read the initial state with #{newer} in its past")
         });
     } else if source != write
         && sessions.position(source) < clocks.row(write)[sessions.session[source as usize] as usize]
     {
         let older = layout.operation(source);
         report.note("WriteCORead", &[read, older, newer], || {
-            format!("operation {read} read from {older}, which {newer} in its past replaced")
+            format!("operation #{read} read from #{older}, which #{newer} in its past replaced")
         });
     }
 }
@@ -219,7 +219,7 @@ fn note_cyclic_co(layout: &Layout, report: &mut Report) {
         let involved: Vec<u32> =
             cycle.transactions.iter().map(|node| layout.operation(*node)).collect();
         report.note("CyclicCO", &involved, || {
-            format!("operations {involved:?} each cause the next, in a circle")
+            format!("operations {} each cause the next, in a circle", numbers(&involved))
         });
     }
 }
@@ -296,7 +296,7 @@ impl<'l, 'm> Growth<'l, 'm> {
             let Some(first) = first else { return Ok(Some(false)) };
             let write = self.layout.operation(first);
             report.note("WriteHBInitRead", &[read, write], || {
-                format!("to its session, {write} happened before {read}, which read nothing")
+                format!("to its session, #{write} happened before #{read}, which read nothing")
             });
             return Ok(None);
         }
@@ -311,7 +311,7 @@ impl<'l, 'm> Growth<'l, 'm> {
         if grew && self.past(source)?.contains(&source) {
             let write = self.layout.operation(source);
             report.note("CyclicHB", &[read, write], || {
-                format!("to the session of {read}, write {write} would have to precede itself")
+                format!("to the session of #{read}, #{write} would have to precede itself")
             });
             return Ok(None);
         }

@@ -8,7 +8,7 @@
 //! writes that contradicts the clock is found even if nobody carried word of it.
 
 use crate::meter::Meter;
-use crate::report::Report;
+use crate::report::{Report, numbers};
 use crate::transactions::cycles::any_cycle;
 use crate::transactions::graph::{Edges, Mask, Masked, PROCESS, TIME, WR, WW, components};
 use crate::transactions::order::time_chain;
@@ -63,7 +63,7 @@ fn judge(accesses: &Accesses<'_>, report: &mut Report) -> Result<(), HistoryErro
             let Some(read) = operation(node) else { continue };
             if accesses.returned(read) < accesses.call(source) {
                 report.note("read-from-future", &[read, source], || {
-                    format!("operation {read} returned before its source {source} was called")
+                    format!("operation #{read} returned before its source #{source} was called")
                 });
             }
         }
@@ -77,7 +77,8 @@ fn judge(accesses: &Accesses<'_>, report: &mut Report) -> Result<(), HistoryErro
         let involved: Vec<u32> =
             cycle.transactions.iter().filter_map(|node| operation(*node)).collect();
         report.note("real-time", &involved, || {
-            format!("operations {involved:?} would each have to come before the next, in a circle")
+            let all = numbers(&involved);
+            format!("operations {all} would each have to come before the next, in a circle")
         });
     }
     Ok(())

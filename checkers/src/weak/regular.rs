@@ -38,7 +38,7 @@ pub fn safe(history: &RegisterHistory) -> Result<Report, Refused> {
     let overlap = Overlap::new(&accesses);
     for &read in accesses.strange.iter().filter(|read| !overlap.any(&accesses, **read)) {
         report.note("thin-air-read", &[read], || {
-            format!("operation {read} overlaps no write and read what no write left")
+            format!("operation #{read} overlaps no write and read what no write left")
         });
     }
     for key in accesses.by_key() {
@@ -74,18 +74,18 @@ fn sweep(
         match (source, latest) {
             (Some(source), _) if accesses.returned(read) < accesses.call(source) => {
                 report.note("read-from-future", &[read, source], || {
-                    format!("operation {read} returned before its source {source} was called")
+                    format!("operation #{read} returned before its source #{source} was called")
                 });
             }
             (Some(source), Some(latest)) if accesses.returned(source) < accesses.call(latest) => {
                 report.note("stale-read", &[read, source, latest], || {
                     format!(
-                        "operation {read} read from {source}, which {latest} had replaced before"
+                        "operation #{read} read from #{source}, which #{latest} had replaced before"
                     )
                 });
             }
             (None, Some(latest)) => report.note("stale-read", &[read, latest], || {
-                format!("operation {read} read the initial state, which {latest} had replaced")
+                format!("operation #{read} read the initial state, which #{latest} had replaced")
             }),
             (Some(_) | None, _) => {}
         }

@@ -41,7 +41,7 @@ pub fn sequential(history: &RegisterHistory, budget: Budget) -> Result<Report, R
     match found {
         Ok(Found::Order) => {}
         Ok(Found::Cycle(cyclic)) => report.note("sequential", &[cyclic], || {
-            format!("operation {cyclic} would have to come before itself in every order")
+            format!("operation #{cyclic} would have to come before itself in every order")
         }),
         Ok(Found::None) => report.note("sequential", &[], || "every order was tried".to_owned()),
         Err(_) => report.is_exhausted = true,

@@ -20,7 +20,7 @@
 //! the budget; with monotonic reads they only grow, so the work is at most writes times clients.
 
 use crate::meter::Meter;
-use crate::report::Report;
+use crate::report::{Report, numbers};
 use crate::transactions::cycles::any_cycle;
 use crate::transactions::graph::{Edges, Mask, Masked, PROCESS, WR, WW, components};
 use crate::verdict::{Budget, Limit};
@@ -95,8 +95,8 @@ pub fn session_guarantees(
         && let Some(cycle) = any_cycle(&graph, members, mask, &parts)
     {
         report.note(rule, &cycle.transactions, || {
-            let names: Vec<String> = cycle.transactions.iter().map(u32::to_string).collect();
-            format!("writes {} would each have to take effect before the next", names.join(", "))
+            let all = numbers(&cycle.transactions);
+            format!("the writes {all} would each have to take effect before the next")
         });
     }
     Ok(report)
@@ -279,7 +279,9 @@ impl<'h> Sets<'h> {
         let Some(source) = self.source(read) else {
             if let Some(&write) = self.shown[key].first() {
                 report.note(rule, &[read, write], || {
-                    format!("operation {read} read the initial state, though it must show {write}")
+                    format!(
+                        "operation #{read} read the initial state, though it must show #{write}"
+                    )
                 });
             }
             return Ok(());

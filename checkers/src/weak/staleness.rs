@@ -30,9 +30,9 @@ pub fn k_atomic(history: &RegisterHistory, k: u32, budget: Budget) -> Result<Rep
         for (read, source, replaced) in certain_staleness(&accesses, &key, &mut report) {
             if k <= replaced {
                 report.note("k-atomicity", &[read], || {
-                    let source = source.map_or("nobody".to_owned(), |source| source.to_string());
+                    let source = source.map_or("nobody".to_owned(), |source| format!("#{source}"));
                     format!(
-                        "operation {read} read from {source}, which {replaced} later writes had \
+                        "operation #{read} read from {source}, which {replaced} later writes had \
                          certainly replaced"
                     )
                 });
@@ -45,7 +45,7 @@ pub fn k_atomic(history: &RegisterHistory, k: u32, budget: Budget) -> Result<Rep
             let zones = zones(&accesses, &key, 0);
             if let Some((first, second)) = crossing(&zones) {
                 report.note("k-atomicity", &[first, second], || {
-                    format!("the values of {first} and {second} each had to come first")
+                    format!("the values of #{first} and #{second} each had to come first")
                 });
             }
         } else {
@@ -113,7 +113,7 @@ fn certain_staleness(
             && accesses.returned(read) < accesses.call(source)
         {
             report.note("read-from-future", &[read, source], || {
-                format!("operation {read} returned before its source {source} was called")
+                format!("operation #{read} returned before its source #{source} was called")
             });
             continue;
         }

@@ -4,6 +4,7 @@ use super::real::service;
 use super::{Problem, parse_seed, parse_time, show};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use seedfall::words::counted;
 use seedfall_real::chaos::{ChaosOptions, ChaosReport, ChaosVerdict};
 use seedfall_real::service::Served;
 use seedfall_sim::Seed;
@@ -94,7 +95,7 @@ pub(super) fn chaos(
     if args.show_plan {
         let plan = service.chaos_plan(&options)?;
         match json {
-            true => show::line(&serde_json::to_string(&plan)?),
+            true => show::raw(&serde_json::to_string(&plan)?),
             false => plan.entries.iter().for_each(|entry| show::line(&entry.to_string())),
         }
         return Ok(0);
@@ -113,7 +114,7 @@ pub(super) fn chaos(
     bar.finish_and_clear();
     let code = code(&report.verdict);
     match json {
-        true => show::line(&as_json(&args.protocol, seed, &report, code).to_string()),
+        true => show::raw(&as_json(&args.protocol, seed, &report, code).to_string()),
         false => tell(args, seed, &report),
     }
     Ok(code)
@@ -151,15 +152,15 @@ fn tell(args: &ChaosArgs, seed: u64, report: &ChaosReport) {
     for (class, (planned, effects)) in &report.effects {
         table.add_row([class.name().to_owned(), show::count(*planned), show::count(*effects)]);
     }
-    show::line(&table.to_string());
+    show::raw(&show::fitted(table, &[]));
     let ChaosReport { completed, failed, indeterminate, took, .. } = report;
     show::line(&format!(
-        "{}: {} nodes, {} of faults, seed {seed}: {} operations completed, {failed} refused, \
+        "{}: {} nodes, {} of faults, seed {seed}: {} completed, {failed} refused, \
          {indeterminate} with an unknown outcome, in {:.1}s",
         args.protocol,
         args.nodes,
         seedfall_sim::Duration::nanos(args.time.as_nanos() as u64),
-        show::count(*completed),
+        counted(*completed, "operation"),
         took.as_secs_f64(),
     ));
     let bad = |words: &str| show::line(&show::styled(show::BAD, words));

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub(super) struct CheckArgs {
     /// The history; `-` is standard input.
     file: PathBuf,
-    /// The property to judge it by, or `auto`: what its operations fit.
+    /// The property to judge it by; `auto`, or `linearizable`: the model that its operations fit.
     #[arg(long, default_value = "auto", value_name = "NAME")]
     model: String,
     /// The format; without it, it is guessed from the beginning of the file.
@@ -30,10 +30,30 @@ pub(super) struct CheckArgs {
     html: Option<PathBuf>,
 }
 
+const FORMATS: &str = "\
+Exit codes: 0 holds, 1 violated, 2 bad input, 6 budget exhausted.
+
+Formats:
+  json-lines  One operation a line: who asked (`client`, a number), what (`f`, with `key` and `value`
+              where it needs them), what came back (`output`), when (`call`, `return`: whole numbers on
+              one clock), and whether it succeeded (`ok`). `return` and `ok` are null if no answer
+              came: then it may have happened, or not.
+    {\"client\":1,\"key\":\"x\",\"f\":\"write\",\"value\":1,\"call\":1,\"return\":2,\"ok\":true}
+    {\"client\":2,\"key\":\"x\",\"f\":\"read\",\"output\":1,\"call\":3,\"return\":5,\"ok\":true}
+    {\"client\":1,\"key\":\"x\",\"f\":\"cas\",\"value\":[1,2],\"call\":4,\"return\":null,\"ok\":null}
+    {\"client\":3,\"f\":\"txn\",\"value\":[[\"append\",\"x\",1],[\"r\",\"y\",null]],
+     \"output\":[[\"append\",\"x\",1],[\"r\",\"y\",[2]]],\"call\":6,\"return\":9,\"ok\":true}  (on one line)
+              Or one event a line, as Jepsen and Maelstrom have them, in order:
+    {\"process\":0,\"type\":\"invoke\",\"f\":\"read\",\"value\":null}
+    {\"process\":0,\"type\":\"ok\",\"f\":\"read\",\"value\":1}
+  edn         The same events as EDN: Jepsen's and Maelstrom's history.edn.
+    {:process 0, :type :invoke, :f :read, :value nil}
+  jepsen-log  The log that Jepsen prints: INFO  jepsen.util - 0 :invoke :read nil
+";
+
 fn after_help() -> String {
-    let mut text = String::from(
-        "Exit codes: 0 holds, 1 violated, 2 bad input, 6 budget exhausted.\n\nProperties:\n",
-    );
+    let mut text = FORMATS.to_owned();
+    text.push_str("\nProperties:\n");
     for (name, meaning) in Property::NAMES {
         text.push_str(&format!("  {name:<34} {meaning}\n"));
     }
@@ -81,7 +101,7 @@ pub(super) fn check(args: &CheckArgs, json: bool) -> Result<u8, Problem> {
 
 /// The property that is asked for, or the one that fits.
 fn choose(name: &str, history: &RawHistory) -> Result<Property, String> {
-    if name != "auto" {
+    if name != "auto" && name != "linearizable" {
         return Property::from_name(name).ok_or_else(|| {
             let near = Property::NAMES
                 .iter()
@@ -123,7 +143,7 @@ fn tell(history: &RawHistory, property: Property, judgement: &Judgement, json: b
             "lines": lines,
             "counters": counters,
         });
-        show::line(&value.to_string());
+        show::json(&value);
         return;
     }
     let style = match judgement.status {

@@ -10,6 +10,7 @@ use seedfall::report::{Conclusion, Report};
 use seedfall::run::{Runnable, Trial};
 use seedfall::shrink::{DEFAULT_RUNS, Effort, shrink};
 use seedfall::testing::parse_seed;
+use seedfall::words::counted;
 use seedfall_sim::Entry;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -85,7 +86,7 @@ fn with_other(left: &Named<'_>, right: &Named<'_>, json: bool) -> Result<u8, Pro
     let difference = compare(left.scenario, &sides[0], &sides[1]);
     let reports = [&sides[0].report, &sides[1].report];
     if json {
-        show::line(&both_json(reports, difference.as_ref()).to_string());
+        show::raw(&both_json(reports, difference.as_ref()).to_string());
         return Ok(u8::from(difference.is_some()));
     }
     for ((name, report), named) in ["A", "B"].iter().zip(reports).zip([left, right]) {
@@ -118,7 +119,7 @@ fn with_stored(left: &Named<'_>, name: &str, json: bool) -> Result<u8, Problem> 
     let diverged = case.compare(&report);
     let Replayed::Diverged { event, now } = diverged else {
         if json {
-            show::line(&json!({ "equal": true, "hash": [case.expect.hash] }).to_string());
+            show::raw(&json!({ "equal": true, "hash": [case.expect.hash] }).to_string());
         } else {
             run_line("stored", &report);
             show::line(&show::styled(show::GOOD, "equal, event for event, to this build's run"));
@@ -133,10 +134,14 @@ fn with_stored(left: &Named<'_>, name: &str, json: bool) -> Result<u8, Problem> 
             "equal": false, "hash": [case.expect.hash, hash], "event": event,
             "common": lines(common), "now": now.as_deref().map(str::trim),
         });
-        show::line(&value.to_string());
+        show::json(&value);
         return Ok(1);
     }
-    show::line(&format!("  stored     {} events, hash {}", case.expect.events, case.expect.hash));
+    show::line(&format!(
+        "  stored     {}, hash {}",
+        counted(case.expect.events, "event"),
+        case.expect.hash
+    ));
     run_line("now", &report);
     show::line(&format!("they diverge at event {event}; the last that they have in common:"));
     common.iter().for_each(|entry| show::line(&format!("           {entry}")));
@@ -157,7 +162,7 @@ fn with_neighbour(left: &Named<'_>, args: &DiffArgs, json: bool) -> Result<u8, P
         let message = "no single fault or draw makes the difference: without each of them, the run \
                        fails in another way or proves nothing";
         if json {
-            show::line(&json!({ "equal": null, "why": message }).to_string());
+            show::raw(&json!({ "equal": null, "why": message }).to_string());
         } else {
             show::line(message);
         }
@@ -168,15 +173,16 @@ fn with_neighbour(left: &Named<'_>, args: &DiffArgs, json: bool) -> Result<u8, P
         let mut value = both_json([&failing.report, &side.report], Some(difference));
         value["passing"] = json!(passing);
         value["tried"] = json!(tried);
-        show::line(&value.to_string());
+        show::json(&value);
         return Ok(1);
     }
     run_line("fails", &failing.report);
     run_line("passes", &side.report);
     tell(difference, ["fails", "passes"]);
     show::line(&format!(
-        "Of {tried} runs that differ from it in one decision, {passing} pass; this one stays with \
-         it longest."
+        "Of {} that differ from it in one decision, {passing} pass; this one stays with it \
+         longest.",
+        counted(*tried as u64, "run")
     ));
     Ok(1)
 }
@@ -190,9 +196,9 @@ fn run_line(name: &str, report: &Report) {
     };
     let Report { scenario, seed, events, hash, .. } = report;
     show::line(&format!(
-        "  {name:<10} {scenario}, seed {}, {} events, hash {hash:#018x}, {came_to}",
+        "  {name:<10} {scenario}, seed {}, {}, hash {hash:#018x}, {came_to}",
         seed.0,
-        show::count(*events)
+        counted(*events, "event")
     ));
 }
 

@@ -1,6 +1,7 @@
 //! `seedfall explain`: a run as columns on a terminal, or as a page.
 
 use super::inspect::target;
+use super::show::wrapped;
 use super::{ExplainArgs, Problem, code_of_conclusion, show};
 use seedfall::explain::{End, Explanation, Happening, Operation, examine};
 use seedfall::point::{FUTURES, Futures, point};
@@ -11,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Lines of events that a terminal gets, at most.
 const LINES_MAX: usize = 400;
-/// Columns of a line, at most.
-const WIDTH: usize = 100;
+/// Columns of a line, at most: a longer one is hard to read.
+const WIDTH_MAX: usize = 120;
 /// Columns of the instant.
 const INSTANT: usize = 11;
 /// Columns of a name before what is said of it.
@@ -36,7 +37,7 @@ pub(super) fn explain(
         save(&explanation, path)?;
     }
     if json {
-        show::line(&serde_json::to_string(&explanation)?);
+        show::raw(&serde_json::to_string(&explanation)?);
     } else if let Some(path) = &args.html {
         show::line(&headline(&explanation));
         show::line(&format!("  report     {}", path.display()));
@@ -94,12 +95,13 @@ fn headline(explanation: &Explanation) -> String {
 /// The run as columns: one a lane, one line an event.
 fn tell(explanation: &Explanation) {
     show::line(&headline(explanation));
+    let width = show::width().min(WIDTH_MAX);
     let verdict = &explanation.verdict;
     let row = |name: &str, text: &str| {
         if !text.is_empty() {
             let mut name = name;
-            for line in wrapped(text, WIDTH - NAME) {
-                show::line(&format!("  {name:<10} {line}"));
+            for line in wrapped(text, width - NAME) {
+                show::raw(&format!("  {name:<10} {line}"));
                 name = "";
             }
         }
@@ -112,9 +114,9 @@ fn tell(explanation: &Explanation) {
         row("fault", &format!("{span}: {}", fault.text));
     });
     show::line("");
-    let strip = Strip::of(explanation);
+    let strip = Strip::of(explanation, width);
     strip.titles().iter().for_each(|titles| show::line(&format!("{:INSTANT$}{titles}", "")));
-    show::line(&strip.header());
+    show::raw(&strip.header());
     let shown = strip.shown();
     let left_out = shown.len().saturating_sub(LINES_MAX);
     if left_out > 0 {
@@ -122,11 +124,11 @@ fn tell(explanation: &Explanation) {
         show::line(&show::styled(show::DULL, &note));
     }
     for line in shown[left_out..].iter().flat_map(|index| strip.lines(*index)) {
-        show::line(&line);
+        show::raw(&line);
     }
     if let Some(at) = verdict.at.filter(|_| verdict.witness.is_empty()) {
         let mut at = Time::from_nanos(at).to_string();
-        for line in wrapped(&verdict.why, WIDTH - INSTANT) {
+        for line in wrapped(&verdict.why, width - INSTANT) {
             show::line(&show::styled(show::BAD, &format!("{at:>10} {line}")));
             at.clear();
         }
@@ -147,21 +149,23 @@ struct Strip<'a> {
     columns: Vec<usize>,
     /// How wide a column is.
     step: usize,
+    /// How wide a line is.
+    width: usize,
 }
 
 impl<'a> Strip<'a> {
     /// As wide as there is room for; lanes to which nothing happens have no column.
-    fn of(explanation: &'a Explanation) -> Self {
-        let all = Self { explanation, columns: Vec::new(), step: 0 };
+    fn of(explanation: &'a Explanation, width: usize) -> Self {
+        let all = Self { explanation, columns: Vec::new(), step: 0, width };
         let busy = |lane: &usize| {
             let mut shown = all.shown().into_iter().map(|index| &explanation.events[index]);
             shown.any(|event| event.kind != Kind::Fault && [event.lane, event.peer].contains(lane))
         };
         let mut columns: Vec<usize> = (0..explanation.lanes.len()).filter(busy).collect();
-        let room = WIDTH - INSTANT - WORDS_MIN;
+        let room = width.saturating_sub(INSTANT + WORDS_MIN).max(3);
         columns.truncate(room / 3);
         let step = (room / columns.len().max(1)).clamp(3, 5);
-        Self { explanation, columns, step }
+        Self { explanation, columns, step, width }
     }
 
     /// The events that get a line: the causal cone, or all of a run that broke nothing.
@@ -191,7 +195,7 @@ impl<'a> Strip<'a> {
     /// message may stand at its end.
     fn lines(&self, index: usize) -> Vec<String> {
         let event = &self.explanation.events[index];
-        let room = WIDTH - INSTANT - self.columns.len() * self.step;
+        let room = self.width - INSTANT - self.columns.len() * self.step;
         let mut before = format!("{:>10} {}", Time::from_nanos(event.at), self.strip(event));
         let mut lines = Vec::new();
         for told in wrapped(&words(self.explanation, event), room) {
@@ -332,47 +336,4 @@ fn words(explanation: &Explanation, event: &Happening) -> String {
         Kind::Note => format!("{me} notes {text}"),
     };
     told.replace('\n', " ")
-}
-
-/// The text in lines of at most so many columns, parted between words where there are some.
-fn wrapped(text: &str, room: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut used = 0;
-    for word in text.split_inclusive(' ') {
-        let wide = word.trim_end().chars().count();
-        if used > 0 && room < used + wide {
-            lines.push(String::new());
-            used = 0;
-        }
-        for letter in word.chars() {
-            if used == room {
-                lines.push(String::new());
-                used = 0;
-                if letter == ' ' {
-                    continue;
-                }
-            }
-            lines.last_mut().expect("there is one").push(letter);
-            used += 1;
-        }
-    }
-    lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::wrapped;
-
-    #[test]
-    fn a_text_is_parted_between_words_and_keeps_all_of_them() {
-        let text = "one two  three supercalifragilistic four";
-        for room in 1..50 {
-            let lines = wrapped(text, room);
-            assert!(lines.iter().all(|line| line.chars().count() <= room), "{lines:?}");
-            let letters = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
-            assert_eq!(letters(&lines.concat()), letters(text));
-        }
-        assert_eq!(wrapped(text, 10)[..2], ["one two", "three"]);
-    }
 }

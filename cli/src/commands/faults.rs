@@ -4,6 +4,7 @@
 use super::{Problem, parse_time, show};
 use crate::contrast::{self, Figures, Measured};
 use clap::Args;
+use comfy_table::Cell;
 use seedfall::faults::Class;
 use seedfall::run::Runnable;
 use seedfall::sweep::{Sweep, all_cores, sweep};
@@ -41,12 +42,8 @@ pub(super) fn faults(
         return Ok(0);
     }
     let fired = fired(scenarios, args.time);
-    let header = ["fault", "what happens", "permitted by", "fired", "only it finds", "in seeds"];
+    let header = ["fault", "what happens", "permitted by", "fired", "only it finds"];
     let mut table = show::table(&header, &[3]);
-    if !table.is_tty() {
-        // As wide as help is, where nobody says how wide.
-        table.set_width(100);
-    }
     for class in Class::ALL {
         let about = class.about();
         let (planned, hit) = fired.get(&class).copied().unwrap_or_default();
@@ -57,25 +54,24 @@ pub(super) fn faults(
                 "runs_fired": hit,
                 "planted": proofs(class).iter().map(|one| as_json(one)).collect::<Vec<_>>(),
             });
-            show::line(&value.to_string());
+            show::json(&value);
             continue;
         }
         let ratio = format!("{} of {}", show::count(hit), show::count(planned));
         table.add_row(vec![
-            class.name().to_owned(),
-            about.what.to_owned(),
-            class.needs(),
-            if hit > 0 { ratio } else { show::styled(show::BAD, &ratio) },
-            column(&proofs(class), "\n", Measured::name),
-            column(&proofs(class), "\n", |one| one.with.to_string()),
+            Cell::new(class.name()),
+            Cell::new(about.what),
+            Cell::new(class.needs()),
+            if hit > 0 { Cell::new(ratio) } else { show::cell(show::BAD, &ratio) },
+            Cell::new(column(&proofs(class), "\n", |one| one.bug.clone())),
         ]);
     }
     if !json {
-        show::line(&table.to_string());
+        show::raw(&show::fitted(table, &[4, 2]));
         show::line(
-            "fired: runs in which the fault had an effect, of those in which it was planned. In \
-             seeds: the median over ranges, until that bug is found. What is drawn of each, and \
-             its source: docs/faults.md, or `faults --markdown`.",
+            "fired: runs in which the fault had an effect, of those in which it was planned. What \
+             permits each, what is drawn of it, its source, and after how many seeds a bug is found \
+             that only it finds: docs/faults.md, or `faults --markdown`.",
         );
     }
     let silent = Class::ALL.iter().any(|class| fired.get(class).is_none_or(|(_, hit)| *hit == 0));

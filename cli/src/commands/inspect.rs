@@ -11,6 +11,7 @@ use seedfall::run::{Runnable, Trial};
 use seedfall::scenario::Expectation;
 use seedfall::shrink;
 use seedfall::sweep::{Limits, run_twice, watched};
+use seedfall::words::counted;
 use seedfall_sim::{Entry, Recording, Seed};
 use serde_json::json;
 use std::iter::once;
@@ -29,7 +30,7 @@ pub(super) fn list(scenarios: &[Box<dyn Runnable>], json: bool) -> Result<u8, Pr
                 "properties": scenario.properties(),
                 "negative_control": control,
             });
-            show::line(&value.to_string());
+            show::json(&value);
             continue;
         }
         let control = match scenario.expect() {
@@ -62,7 +63,7 @@ pub(super) fn hash(
             let value = json!({
                 "scenario": args.name, "seed": seed, "hash": hash, "events": report.events
             });
-            show::line(&value.to_string());
+            show::json(&value);
         } else {
             show::line(&format!("{} {seed} {hash} {}", args.name, report.events));
         }
@@ -80,7 +81,7 @@ pub(super) fn trace(
     let report = scenario.run(&trial);
     for (index, entry) in report.trace.iter().enumerate() {
         if json {
-            show::line(&entry_json(index, entry).to_string());
+            show::raw(&entry_json(index, entry).to_string());
         } else {
             show::line(&entry.to_string());
         }
@@ -167,7 +168,7 @@ pub(super) fn shrink(
             "operations": [shrunk.before.operations, shrunk.after.operations],
             "draws": [shrunk.before.draws, shrunk.after.draws],
         });
-        show::line(&value.to_string());
+        show::json(&value);
     } else {
         show::story(&shrunk, args.save.as_deref());
     }
@@ -200,7 +201,7 @@ pub(super) fn replay(
         Some(Replayed::Same) | None => None,
     };
     if json {
-        show::line(&report_json(&report, diverged.as_ref()).to_string());
+        show::raw(&report_json(&report, diverged.as_ref()).to_string());
     } else {
         tell(scenario, &report, diverged.is_none() && case.is_some());
     }
@@ -241,18 +242,17 @@ fn tell(scenario: &dyn Runnable, report: &Report, same_as_case: bool) {
     }
     if !report.failed() {
         show::line(&format!("  model      {}", scenario.model()));
-        for (entry, (_, fired)) in report.plan.entries.iter().zip(&report.fired) {
-            let effect = if *fired { "" } else { "  (no effect)" };
-            show::line(&format!("  fault      {entry}{effect}"));
+        for (index, fault) in report.faults().iter().enumerate() {
+            show::line(&format!("  {:<10} {fault}", if index == 0 { "faults" } else { "" }));
         }
         show::line(&format!("  hash       {:#018x}", report.hash));
     }
     let counters = report.counters;
     show::line(&format!(
-        "  run        {} events until {}; {} messages sent, {} delivered, {} lost, {} doubled",
-        show::count(report.events),
+        "  run        {} until {}; {} sent, {} delivered, {} lost, {} doubled",
+        counted(report.events, "event"),
         report.ended,
-        show::count(counters.sent),
+        counted(counters.sent, "message"),
         show::count(counters.delivered),
         show::count(counters.dropped + counters.lost),
         show::count(counters.duplicated),

@@ -7,6 +7,7 @@ use seedfall::case::{Case, CaseError, Replayed};
 use seedfall::report::{Conclusion, Report};
 use seedfall::run::{Runnable, Trial};
 use seedfall::shrink::{DEFAULT_RUNS, Effort};
+use seedfall::words::counted;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +60,7 @@ pub(super) fn keep(
     let Done { code, did, told, path } = done?;
     if json {
         let value = json!({ "did": did, "told": told, "case": path });
-        show::line(&value.to_string());
+        show::json(&value);
         return Ok(code);
     }
     told.iter().for_each(|line| show::line(line));
@@ -157,7 +158,8 @@ fn refresh(
     if let Some(small) = case.found_again(scenario, &Effort::runs(args.runs)) {
         small.save(&path)?;
         told.push(format!("  found      {wanted}"));
-        told.push(format!("  small      {} events; written anew", small.expect.events));
+        let events = counted(small.expect.events, "event");
+        told.push(format!("  small      {events}; written anew"));
         return Ok(done(0, "refreshed", told));
     }
     // Nothing breaks any more where the run was over: it goes on to its end.

@@ -2,10 +2,12 @@
 
 use super::{Problem, show};
 use clap::Args;
+use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressStyle};
 use seedfall::report::FailureKind;
 use seedfall::run::Runnable;
 use seedfall::sweep::{Sweep, all_cores, sweep};
+use seedfall::words::counted;
 use seedfall_sim::{Links, Nodes, SystemModel, Timing};
 use serde_json::json;
 use std::num::NonZeroUsize;
@@ -68,17 +70,12 @@ pub(super) fn matrix(
     if let Ok(style) = ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len}, {eta} left") {
         bar.set_style(style);
     }
-    let mut header = vec!["scenario".to_owned(), "nodes".to_owned()];
-    for links in LINKS {
-        header.extend(TIMING.iter().map(|timing| format!("{links:?}\n{}", short(*timing))));
-    }
-    let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    let mut table = show::table(&header, &[]);
+    let mut tables = Tables::new();
     let mut surprises = 0;
     for scenario in chosen {
         bar.set_message(scenario.name());
         for nodes in NODES {
-            let mut row = vec![scenario.name().to_owned(), format!("{nodes:?}")];
+            let mut row = Vec::new();
             for links in LINKS {
                 for timing in TIMING {
                     let model = SystemModel { links, nodes, timing };
@@ -86,27 +83,26 @@ pub(super) fn matrix(
                     let (word, expected) = cell.word();
                     surprises += u32::from(!expected);
                     if json {
-                        let value = json!({
+                        show::json(&json!({
                             "scenario": scenario.name(), "model": model.to_string(),
                             "claimed": cell.claimed, "outcome": word, "surprise": !expected,
-                        });
-                        show::line(&value.to_string());
+                        }));
                     }
                     row.push(styled(&word, &cell, expected));
                     bar.inc(1);
                 }
             }
-            table.add_row(row);
+            tables.add(scenario.name(), nodes, row);
         }
     }
     bar.finish_and_clear();
     if !json {
-        show::line(&table.to_string());
+        tables.show();
         show::line(
             "[..]: within the model that the protocol claims. A number is the first seed that \
              shows it: `sweep NAME --under LINKS,NODES,TIMING` finds it again.",
         );
-        show::line(&format!("{surprises} surprises"));
+        show::line(&counted(surprises.into(), "surprise"));
     }
     Ok(if surprises == 0 { 0 } else { 1 })
 }
@@ -123,12 +119,65 @@ fn cell(scenario: &dyn Runnable, model: SystemModel, args: &MatrixArgs) -> Cell 
     Cell { claimed, failure }
 }
 
-fn styled(word: &str, cell: &Cell, expected: bool) -> String {
+fn styled(word: &str, cell: &Cell, expected: bool) -> comfy_table::Cell {
     let word = if cell.claimed { format!("[{word}]") } else { word.to_owned() };
     match (expected, &cell.failure) {
-        (false, _) => show::styled(show::BAD, &format!("{word} SURPRISE")),
-        (true, None) => show::styled(show::GOOD, &word),
-        (true, Some(_)) => show::styled(show::DULL, &word),
+        (false, _) => show::cell(show::BAD, &format!("{word} SURPRISE")),
+        (true, None) => show::cell(show::GOOD, &word),
+        (true, Some(_)) => show::cell(show::DULL, &word),
+    }
+}
+
+/// The same outcomes in two forms: a line for each model of nodes, as far as there is room for nine
+/// columns, or a line for each model of nodes and of links.
+struct Tables {
+    wide: Table,
+    /// One for each scenario.
+    narrow: Vec<(String, Table)>,
+}
+
+/// Columns that the wide form takes.
+const WIDE: usize = 150;
+
+impl Tables {
+    fn new() -> Self {
+        let mut wide = vec!["scenario".to_owned(), "nodes".to_owned()];
+        for links in LINKS {
+            wide.extend(TIMING.iter().map(|timing| format!("{links:?}\n{}", short(*timing))));
+        }
+        let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
+        Self { wide: show::table(&wide, &[]), narrow: Vec::new() }
+    }
+
+    /// The outcomes under one model of nodes, in the order of the header.
+    fn add(&mut self, scenario: &str, nodes: Nodes, cells: Vec<comfy_table::Cell>) {
+        let nodes = format!("{nodes:?}");
+        if self.narrow.last().is_none_or(|(name, _)| name != scenario) {
+            let table = show::table(&["nodes", "links", "sync", "partial", "async"], &[]);
+            self.narrow.push((scenario.to_owned(), table));
+        }
+        for (links, cells) in LINKS.iter().zip(cells.chunks(TIMING.len())) {
+            let mut row: Vec<comfy_table::Cell> =
+                [nodes.as_str(), &format!("{links:?}")].map(Into::into).to_vec();
+            row.extend_from_slice(cells);
+            if let Some((_, table)) = self.narrow.last_mut() {
+                table.add_row(row);
+            }
+        }
+        let mut row: Vec<comfy_table::Cell> = [scenario, nodes.as_str()].map(Into::into).to_vec();
+        row.extend(cells);
+        self.wide.add_row(row);
+    }
+
+    fn show(self) {
+        if WIDE <= show::width() {
+            return show::raw(&show::fitted(self.wide, &[]));
+        }
+        for (scenario, table) in self.narrow {
+            show::line(&scenario);
+            show::raw(&show::fitted(table, &[]));
+            show::line("");
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Problem, show};
 use crate::museum::{Exhibit, exhibits, page, small_run};
 use clap::Args;
 use seedfall::point::Cause;
+use seedfall::words::left;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -36,7 +37,7 @@ pub(super) fn museum(args: &MuseumArgs, json: bool) -> Result<u8, Problem> {
             return Err(Problem(format!("no planted bug `{name}`; `museum` lists them")));
         };
         if json {
-            show::line(&exhibit_json(exhibit).to_string());
+            show::json(&exhibit_json(exhibit));
         } else {
             tell(exhibit, args);
         }
@@ -47,7 +48,7 @@ pub(super) fn museum(args: &MuseumArgs, json: bool) -> Result<u8, Problem> {
         return Ok(0);
     }
     if json {
-        exhibits.iter().for_each(|exhibit| show::line(&exhibit_json(exhibit).to_string()));
+        exhibits.iter().for_each(|exhibit| show::json(&exhibit_json(exhibit)));
         return Ok(0);
     }
     let header = ["id", "bug", "scenario", "breaks", "source", "seeds", "kept run"];
@@ -57,7 +58,7 @@ pub(super) fn museum(args: &MuseumArgs, json: bool) -> Result<u8, Problem> {
         let seeds = match &exhibit.measured {
             None => "-".to_owned(),
             Some(one) if one.found => show::count(one.seeds),
-            Some(_) => show::styled(show::BAD, "MISSED"),
+            Some(_) => "MISSED".to_owned(),
         };
         let id = match patch.says("Id") {
             "" => patch.name.clone(),
@@ -68,7 +69,7 @@ pub(super) fn museum(args: &MuseumArgs, json: bool) -> Result<u8, Problem> {
         let bug = says("Bug");
         table.add_row([id, bug, says("Scenario"), says("Breaks"), says("Source"), seeds, small]);
     }
-    show::line(&table.to_string());
+    show::raw(&show::fitted(table, &[6, 4, 3, 5]));
     Ok(0)
 }
 
@@ -91,7 +92,8 @@ fn tell(exhibit: &Exhibit, args: &MuseumArgs) {
     };
     let [was, events] = small.events;
     let [were, faults] = small.faults;
-    row("small run", &format!("{events} of {was} events, {faults} of {were} faults"));
+    let (events, faults) = (left(events, was, "event"), left(faults as u64, were as u64, "fault"));
+    row("small run", &format!("{events}, {faults}"));
     let case = args.cases.join(format!("{}.json", patch.name));
     row("case", &case.display().to_string());
     if let Some(jump) = &small.jump {

@@ -6,12 +6,15 @@ mod small;
 use super::{Problem, parse_time, show};
 use crate::museum::Small;
 use crate::patches::{Contrast, Planted};
+use anstyle::Style;
 use clap::Args;
+use comfy_table::Cell;
 use indicatif::{ProgressBar, ProgressStyle};
 use scratch::{Scratch, answer};
 use seedfall::faults::Class;
 use seedfall::run::Runnable;
 use seedfall::scenario::Expectation;
+use seedfall::words::counted;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +23,28 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What a patch looks like.
+const PATCHES: &str = "\
+A patch, FOLDER/NAME.patch, is a unified diff of the project behind a header:
+  Bug: what is wrong, in a sentence
+  Source: where it was seen
+  Breaks: what it breaks, in a word or two
+  Scenario: the scenario that finds it
+and, where it helps:
+  Id: RAFT-21                          a short name
+  Fault: partition without flap, clog; pause; slow alone
+                                       for --contrast: classes of faults that it needs, each for
+                                       itself; behind `without`, those that would do as well
+  Seeds: 20000                         how many seeds looking for it takes, if more than --seeds
+
+  --- a/src/lock.rs
+  +++ b/src/lock.rs
+  @@ ...
+
+Exit codes: 0 each was found, and the project as it is has none; 2 bad input; 4 not so.";
+
 #[derive(Debug, Args)]
+#[command(after_help = PATCHES)]
 pub(super) struct PlantedArgs {
     /// The folder of the patches.
     #[arg(default_value = "tests/planted")]
@@ -418,9 +442,9 @@ fn tell_at_once(hunts: &[Hunt], args: &PlantedArgs, json: bool) -> Result<(), Pr
                 let mut file = fs::OpenOptions::new().create(true).append(true).open(to)?;
                 writeln!(file, "{}", as_json(hunt))?;
             }
-            _ if json => show::line(&as_json(hunt).to_string()),
+            _ if json => show::json(&as_json(hunt)),
             // Where there is no bar to be seen, a long run would else say nothing for an hour.
-            _ if !console_is_there() => show::line(&row(hunt).join("  ")),
+            _ if !console_is_there() => show::raw(&row(hunt).1.join("  ")),
             _ => {}
         }
     }
@@ -430,10 +454,13 @@ fn tell_at_once(hunts: &[Hunt], args: &PlantedArgs, json: bool) -> Result<(), Pr
 fn tell(hunts: &[Hunt]) {
     let header = ["bug", "found", "by", "what it showed", "seeds", "seconds", "without"];
     let mut table = show::table(&header, &[4, 5]);
-    hunts.iter().for_each(|hunt| {
-        table.add_row(row(hunt));
-    });
-    show::line(&table.to_string());
+    for hunt in hunts {
+        let (style, cells) = row(hunt);
+        let mut cells: Vec<Cell> = cells.into_iter().map(Cell::new).collect();
+        cells[1] = show::cell(style, &cells[1].content());
+        table.add_row(cells);
+    }
+    show::raw(&show::fitted(table, &[3, 5]));
 }
 
 fn as_json(hunt: &Hunt) -> Value {
@@ -459,9 +486,9 @@ fn as_json(hunt: &Hunt) -> Value {
     value
 }
 
-fn row(hunt: &Hunt) -> Vec<String> {
+fn row(hunt: &Hunt) -> (Style, Vec<String>) {
     let without = hunt.without.as_ref().map(|found| match found.median() {
-        Outcome::Found { seeds, .. } => format!("{} seeds", show::count(*seeds)),
+        Outcome::Found { seeds, .. } => counted(*seeds, "seed"),
         Outcome::Missed { seeds, .. } => format!("not in {}", show::count(*seeds)),
         Outcome::Unusable(why) => why.clone(),
     });
@@ -472,12 +499,12 @@ fn row(hunt: &Hunt) -> Vec<String> {
         Outcome::Missed { seeds, seconds } => ("", "", *seeds, *seconds),
         Outcome::Unusable(why) => ("", why.as_str(), 0, 0.0),
     };
-    let found = match (hunt.found.median(), &hunt.planted) {
-        (Outcome::Unusable(_), _) => show::styled(show::BAD, "UNUSABLE"),
-        (Outcome::Found { .. }, Some(_)) => show::styled(show::GOOD, "found"),
-        (Outcome::Missed { .. }, None) => show::styled(show::GOOD, "clean"),
-        (Outcome::Found { .. }, None) => show::styled(show::BAD, "FALSE ALARM"),
-        (Outcome::Missed { .. }, Some(_)) => show::styled(show::BAD, "MISSED"),
+    let (style, found) = match (hunt.found.median(), &hunt.planted) {
+        (Outcome::Unusable(_), _) => (show::BAD, "UNUSABLE"),
+        (Outcome::Found { .. }, Some(_)) => (show::GOOD, "found"),
+        (Outcome::Missed { .. }, None) => (show::GOOD, "clean"),
+        (Outcome::Found { .. }, None) => (show::BAD, "FALSE ALARM"),
+        (Outcome::Missed { .. }, Some(_)) => (show::BAD, "MISSED"),
     };
     let name = match &hunt.contrast {
         Some(contrast) => format!("{} by {contrast}", hunt.name),
@@ -485,5 +512,6 @@ fn row(hunt: &Hunt) -> Vec<String> {
     };
     let short: String = explanation.chars().take(60).collect();
     let (property, without) = (property.to_owned(), without.unwrap_or_default());
-    vec![name, found, property, short, show::count(seeds), format!("{seconds:.2}"), without]
+    let (found, seconds) = (found.to_owned(), format!("{seconds:.2}"));
+    (style, vec![name, found, property, short, show::count(seeds), seconds, without])
 }

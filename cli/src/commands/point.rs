@@ -67,7 +67,7 @@ pub(super) fn point(
             "jump": jump, "decided": decided, "cause": cause, "too_late": late,
             "curve": point.curve,
         });
-        show::line(&value.to_string());
+        show::json(&value);
     } else {
         tell(&point, cause.as_ref(), late.as_ref());
     }

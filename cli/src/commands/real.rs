@@ -245,7 +245,7 @@ pub(super) fn client(
         }
     };
     match (json, code) {
-        (true, _) => show::line(&json!({ "code": code, "answer": text }).to_string()),
+        (true, _) => show::raw(&json!({ "code": code, "answer": text }).to_string()),
         (false, 0) => show::line(&text),
         (false, _) => show::error(&text),
     }
@@ -293,7 +293,7 @@ fn all_status(peers: &[SocketAddr], id: ClientId, json: bool) -> Result<u8, Prob
                 Ok((welcome, status)) => json!({ "who": welcome, "status": status }),
                 Err(error) => json!({ "address": address, "error": error.to_string() }),
             };
-            show::line(&line.to_string());
+            show::raw(&line.to_string());
         }
         let mut row = vec![node.to_string(), address.to_string()];
         match asked {
@@ -309,7 +309,7 @@ fn all_status(peers: &[SocketAddr], id: ClientId, json: bool) -> Result<u8, Prob
         table.add_row(row);
     }
     if !json {
-        show::line(&table.to_string());
+        show::raw(&show::fitted(table, &[]));
     }
     Ok(if up == 0 { 3 } else { 0 })
 }
@@ -343,7 +343,7 @@ pub(super) fn rerun(
             "protocol": protocol, "node": done.node, "lives": done.lives.len(), "inputs": inputs,
             "effects": effects, "difference": difference, "code": code,
         });
-        show::line(&line.to_string());
+        show::raw(&line.to_string());
         return Ok(code);
     }
     let lives = if done.lives.len() == 1 { "one life" } else { "several lives" };

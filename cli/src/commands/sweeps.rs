@@ -5,9 +5,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use seedfall::case::Case;
 use seedfall::report::Failure;
 use seedfall::run::{Runnable, Trial};
-use seedfall::scenario::Expectation;
 use seedfall::shrink::{DEFAULT_RUNS, Effort, alike, shrink_best};
 use seedfall::sweep::{Limits, Meaning, Summary, Sweep, all_cores, sweep as run_sweep};
+use seedfall::words::{count, counted};
 use std::iter::once;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ pub(super) fn sweep(
     }
     if json {
         for (scenario, summary, meaning) in &swept {
-            show::line(&show::sweep_json(*scenario, summary, meaning).to_string());
+            show::json(&show::sweep_json(*scenario, summary, meaning));
         }
     } else {
         tell(&swept);
@@ -70,10 +70,10 @@ pub(super) fn sweep(
         // Whatever replays a seed draws the faults of the scenario's own model, all of them.
         let own_faults = args.without.is_empty() && args.under.is_none();
         if asked && own_faults {
-            keep(*scenario, failure, &args.save_to, json)?;
-        } else if !json {
+            keep_all(*scenario, summary, failure, &args.save_to, json)?;
+        } else if !json && (swept.len() == 1 || !matches!(meaning, Meaning::AsExpected)) {
             let (name, seed) = (scenario.name(), failure.seed.0);
-            let words = show::verdict(*scenario, summary, meaning);
+            let (_, words) = show::verdict(*scenario, summary, meaning);
             let how = if own_faults {
                 format!("`explain {name} --seed {seed}` shows it")
             } else {
@@ -150,36 +150,58 @@ fn progress_bar(
 }
 
 fn tell(swept: &[Swept<'_>]) {
-    let mut table = show::sweep_table();
-    for (scenario, summary, meaning) in swept {
-        table.add_row(show::row(*scenario, summary, meaning));
-    }
-    show::line(&table.to_string());
+    let rows =
+        swept.iter().map(|(scenario, summary, meaning)| show::row(*scenario, summary, meaning));
+    show::raw(&show::sweep_table(rows));
     show::line("");
-    for (scenario, summary, _) in swept {
-        show::line(&show::details(*scenario, summary));
+    for (scenario, summary, meaning) in swept {
+        let alone = swept.len() == 1;
+        if alone {
+            show::line(&show::details(*scenario, summary));
+        } else if !matches!(meaning, Meaning::AsExpected) || summary.unknown > 0 {
+            show::line(scenario.name());
+            show::remarks(summary).iter().for_each(|remark| show::line(remark));
+        }
+        if let Meaning::Vacuous(why) = meaning {
+            show::line(&format!("  vacuous    {why}"));
+        }
+        ways(summary);
     }
-    let clean = swept.iter().filter(|(scenario, summary, meaning)| {
-        *meaning == Meaning::AsExpected
-            && scenario.expect() == Expectation::Holds
-            && summary.passed > 0
-    });
-    let bounds: Vec<String> = clean
-        .map(|(scenario, summary, _)| {
-            // The rule of three: none in N bounds the rate by 3/N at 95 %.
-            let bound = 300.0 / summary.passed as f64;
-            format!("  {:<24} fewer than {bound:.4} % of seeds fail", scenario.name())
-        })
-        .collect();
-    if !bounds.is_empty() {
-        show::line("");
+    legend(swept);
+}
+
+/// What the columns mean, and what a sweep without a failure does.
+fn legend(swept: &[Swept<'_>]) {
+    if swept.len() > 1 {
         show::line(
-            "What a clean sweep means: no seed failed, so with 95 % confidence (the rule of three)",
+            "faults, sometimes: how many classes had an effect, and how many states were reached, of \
+             those that there are; `sweep NAME` shows each. as expected: a scenario that must fail, \
+             or block, does; `explain NAME --seed N` shows how.",
         );
-        bounds.iter().for_each(|bound| show::line(bound));
+    }
+    let bounded = |(scenario, summary, meaning): &Swept<'_>| {
+        !show::bound(*scenario, summary, meaning).is_empty()
+    };
+    if swept.iter().any(bounded) {
         show::line(
-            "under these faults and this workload. It says nothing of faults that were not drawn.",
+            "fail below: no seed failed, so fewer than this share do, with 95 % confidence (the rule \
+             of three), under these faults and this workload; of faults that were not drawn it says \
+             nothing.",
         );
+    }
+}
+
+/// In which ways runs failed, if they did in more than one.
+fn ways(summary: &Summary) {
+    if summary.failed < 2 {
+        return;
+    }
+    let ways = counted(summary.ways.len() as u64, "way");
+    let seeds = counted(summary.seeds, "seed");
+    show::line(&format!("  failed     {} of {seeds}, in {ways}:", count(summary.failed)));
+    for (fingerprint, (runs, first)) in &summary.ways {
+        let (runs, seed) = (counted(*runs, "run"), first.seed.0);
+        show::line(&format!("             {runs} from seed {seed} on: {fingerprint}"));
     }
 }
 
@@ -193,12 +215,42 @@ const FURTHER: usize = 3;
 /// How long those are looked for, at most.
 pub(super) const LOOK_TIME: Duration = Duration::from_secs(5);
 
-/// Makes a failing run small, tells its story, and keeps it as a case.
+/// In how many ways of failing runs are made small and kept, at most.
+const WAYS_MOST: usize = 8;
+
+/// Keeps one run of each way of failing, the first told with its story.
+fn keep_all(
+    scenario: &dyn Runnable,
+    summary: &Summary,
+    first: &Failure,
+    folder: &Path,
+    json: bool,
+) -> Result<(), Problem> {
+    keep(scenario, first, folder, json, true)?;
+    let mut others: Vec<&Failure> = summary
+        .ways
+        .values()
+        .map(|(_, other)| other)
+        .filter(|other| other.fingerprint != first.fingerprint)
+        .collect();
+    others.sort_by_key(|other| other.seed);
+    for other in others.iter().take(WAYS_MOST - 1) {
+        keep(scenario, other, folder, json, false)?;
+    }
+    if let Some(left) = others.len().checked_sub(WAYS_MOST).filter(|_| !json) {
+        let left = counted(left as u64 + 1, "further way");
+        show::line(&format!("  not kept   {left} of failing: `replay NAME --seed N` shows each"));
+    }
+    Ok(())
+}
+
+/// Makes a failing run small, and keeps it as a case; tells its story, or only where it is.
 fn keep(
     scenario: &dyn Runnable,
     failure: &Failure,
     folder: &Path,
     json: bool,
+    with_story: bool,
 ) -> Result<(), Problem> {
     if !failure.kind.can_be_shrunk() {
         if !json {
@@ -209,7 +261,8 @@ fn keep(
     }
     let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
     let first = Trial::of(failure.seed);
-    let further = alike(scenario, &first, FURTHER, LOOK_TIME, effort.jobs);
+    let further = if with_story { FURTHER } else { 0 };
+    let further = alike(scenario, &first, further, LOOK_TIME, effort.jobs);
     let shrunk = shrink_best(scenario, once(first.clone()).chain(further), &effort);
     let shrunk = shrunk.ok_or_else(|| {
         Problem("two runs of one seed differ: the protocol is not a value".into())
@@ -221,7 +274,12 @@ fn keep(
         return Ok(());
     }
     show::line("");
-    show::story(&shrunk, Some(&path));
+    if with_story {
+        show::story(&shrunk, Some(&path));
+    } else {
+        show::line(&failure.fingerprint);
+        show::line(&format!("  shrunk to  {}", shrunk.summary()));
+    }
     show::line(&format!("  kept in    {}", path.display()));
     show::line(&format!("  report     {}", report.display()));
     Ok(())

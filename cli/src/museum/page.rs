@@ -2,17 +2,15 @@
 
 use super::{Exhibit, Measured, Small};
 use seedfall::point::Cause;
+use seedfall::words::counted;
 use std::iter::once;
 
 /// How small the kept run is, in words; `None`: none is kept.
 pub fn small_run(exhibit: &Exhibit) -> Option<String> {
     let case = exhibit.case.as_ref()?;
     let faults = case.plan.entries.len();
-    Some(format!("{} events, {faults} fault{}", case.expect.events, plural(faults)))
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
+    let events = counted(case.expect.events, "event");
+    Some(format!("{events}, {}", counted(faults as u64, "fault")))
 }
 
 /// The scoreboard, as a page of Markdown.

@@ -7,6 +7,7 @@
 
 use super::{Explanation, Happening, Operation, PAGE_BYTES_MAX, Told};
 use crate::save::save;
+use crate::words::counted;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -119,7 +120,7 @@ impl Explanation {
         ];
         let cone = self.events.iter().filter(|event| event.cone).count();
         if cone > 0 {
-            facts.push(("causal cone", format!("{cone} events")));
+            facts.push(("causal cone", counted(cone as u64, "event")));
         }
         facts
             .iter()

@@ -9,7 +9,7 @@ use super::prefix;
 use super::pulse::Doing;
 use crate::plan::{Class, FaultPlan};
 use crate::property::{JudgeHistory, Judgement, Kind};
-use crate::report::{Failure, FailureKind, Report, Unknown};
+use crate::report::{Failure, FailureKind, Report, Unknown, faults};
 use crate::scenario::{Expect, NEVER_PANICS, OperationId};
 use crate::words::counted;
 use seedfall_checkers::{Operation, Outcome};
@@ -320,7 +320,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             event: world.trace().count(),
             at: world.now(),
             hash: world.hash(),
-            faults: plan.entries.iter().map(ToString::to_string).collect(),
+            faults: faults(plan, &self.nemesis.struck()),
             replay: format!("cargo run --release -- replay {name} --seed {}", seed.0),
         }
     }

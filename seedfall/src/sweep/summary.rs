@@ -6,6 +6,7 @@ use crate::run::Runnable;
 use crate::scenario::Expectation;
 use seedfall_sim::StableHasher;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 /// The result of a sweep. For given seeds it is the same however many threads ran it.
@@ -25,9 +26,11 @@ pub struct Summary {
     pub unknown_because: BTreeMap<String, (u64, u64, String)>,
     /// Of these, with a failure that the scenario does not expect.
     pub failed: u64,
-    /// The failures with the lowest seeds that the scenario does not expect, in order of seed; a
-    /// few at most.
+    /// The failures that the scenario does not expect, in order of seed; of more than
+    /// [`FAILURES_KEPT`], those with the lowest seeds.
     pub failures: Vec<Failure>,
+    /// The same in kinds, by fingerprint, all of them: how many runs failed so, and the first.
+    pub ways: BTreeMap<String, (u64, Failure)>,
     /// Runs that broke what the scenario expects to break, and nothing else.
     pub as_expected: u64,
     /// By property: in how many runs what is expected to break broke, and the first of these
@@ -53,8 +56,8 @@ pub struct Summary {
     pub took: Duration,
 }
 
-/// How many failures a summary keeps.
-const FAILURES_KEPT: usize = 8;
+/// How many failures a summary keeps one by one.
+pub const FAILURES_KEPT: usize = 10_000;
 
 /// From how many seeds on a sweep must have reached every `sometimes` and fired every class of
 /// fault.
@@ -127,6 +130,25 @@ impl Summary {
     }
 
     fn keep(&mut self, failure: Failure) {
+        self.count(1, failure.clone());
+        self.list(failure);
+    }
+
+    /// Counts runs that failed in one way, of which this is the first.
+    fn count(&mut self, runs: u64, first: Failure) {
+        match self.ways.entry(first.fingerprint.clone()) {
+            Entry::Vacant(way) => drop(way.insert((runs, first))),
+            Entry::Occupied(mut way) => {
+                let (count, known) = way.get_mut();
+                *count += runs;
+                if first.seed < known.seed {
+                    *known = first;
+                }
+            }
+        }
+    }
+
+    fn list(&mut self, failure: Failure) {
         let at = self.failures.partition_point(|kept| kept.seed < failure.seed);
         self.failures.insert(at, failure);
         self.failures.truncate(FAILURES_KEPT);
@@ -169,7 +191,8 @@ impl Summary {
         for (mark, count) in other.marks {
             *self.marks.entry(mark).or_default() += count;
         }
-        other.failures.into_iter().for_each(|failure| self.keep(failure));
+        other.ways.into_values().for_each(|(runs, first)| self.count(runs, first));
+        other.failures.into_iter().for_each(|failure| self.list(failure));
     }
 
     /// The failure to be told: the first that is not expected, else the first that is.

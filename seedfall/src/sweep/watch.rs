@@ -5,6 +5,7 @@
 
 use crate::report::{Failure, FailureKind, Report};
 use crate::run::{Beat, Doing, Pulse, Runnable, Trial};
+use crate::words::counted;
 use seedfall_sim::{Seed, Time};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -78,10 +79,10 @@ impl Watch {
         match doing {
             Doing::Judge(place) => {
                 let name = scenario.properties().get(place).cloned().unwrap_or_default();
-                format!("judging `{name}` after {events} events")
+                format!("judging `{name}` after {}", counted(events, "event"))
             }
             Doing::Event(actor) => format!("{actor} handling event {}", events + 1),
-            other => format!("{other} (after {events} events)"),
+            other => format!("{other} (after {})", counted(events, "event")),
         }
     }
 

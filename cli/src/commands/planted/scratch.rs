@@ -80,7 +80,8 @@ impl Scratch {
         if self.binary.is_some() {
             return Ok(());
         }
-        mirror(&self.project, &self.copy)
+        let root = fs::canonicalize(&self.project)?;
+        mirror(&root, &root, &self.copy)
     }
 
     /// How many seeds were clean in how many seconds, when this was asked of the project as it is.
@@ -167,7 +168,8 @@ fn digest(folder: &Path, hasher: &mut StableHasher) -> Result<(), Problem> {
     Ok(())
 }
 
-fn mirror(from: &Path, to: &Path) -> Result<(), Problem> {
+/// Makes a folder of the copy equal to that of the project, whose root is `root`.
+fn mirror(root: &Path, from: &Path, to: &Path) -> Result<(), Problem> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -175,8 +177,11 @@ fn mirror(from: &Path, to: &Path) -> Result<(), Problem> {
         let (path, copy) = (entry.path(), to.join(&name));
         if path.is_dir() {
             if name != "target" && name != ".git" {
-                mirror(&path, &copy)?;
+                mirror(root, &path, &copy)?;
             }
+        } else if name == "Cargo.toml" {
+            let text = fs::read_to_string(&path)?;
+            write_if_changed(&copy, with_paths(&text, root, from).as_bytes())?;
         } else {
             write_if_changed(&copy, &fs::read(&path)?)?;
         }
@@ -191,9 +196,54 @@ fn mirror(from: &Path, to: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A manifest in which each path that leads out of the project leads to the same place from
+/// anywhere.
+fn with_paths(manifest: &str, root: &Path, folder: &Path) -> String {
+    let mut text = String::new();
+    let mut rest = manifest;
+    while let Some(at) = rest.find("path") {
+        let after = &rest[at + "path".len()..];
+        text.push_str(&rest[..at + "path".len()]);
+        rest = after;
+        let value = after.trim_start().strip_prefix('=').map(str::trim_start);
+        let Some(value) = value.and_then(|value| value.strip_prefix('"')) else { continue };
+        let Some(path) = value.split('"').next() else { continue };
+        let Ok(place) = fs::canonicalize(folder.join(path)) else { continue };
+        if !place.starts_with(root) {
+            text.push_str(&format!(" = {:?}", place.display().to_string()));
+            rest = &value[path.len() + 1..];
+        }
+    }
+    text + rest
+}
+
 fn write_if_changed(path: &Path, text: &[u8]) -> Result<(), Problem> {
     if fs::read(path).is_ok_and(|old| old == text) {
         return Ok(());
     }
     Ok(fs::write(path, text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_out_of_the_project_leads_to_the_same_place_from_the_copy() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let base = fs::canonicalize(folder.path()).expect("it is there");
+        let (ours, library) = (base.join("ours"), base.join("library"));
+        for folder in [ours.join("src"), ours.join("part"), library.clone()] {
+            fs::create_dir_all(folder).expect("a folder");
+        }
+        let manifest = "[dependencies]\nlibrary = { path = \"../library\", features = [] }\n\
+                        part = { path=\"part\" }\nother.path = \"../none\"\n\
+                        [[bin]]\npath = \"src/main.rs\"\n";
+        fs::write(ours.join("Cargo.toml"), manifest).expect("a file");
+        let copy = base.join("elsewhere/deep/copy");
+        mirror(&ours, &ours, &copy).expect("a copy");
+        let copied = fs::read_to_string(copy.join("Cargo.toml")).expect("it is there");
+        let absolute = format!("{:?}", library.display().to_string());
+        assert_eq!(copied, manifest.replace("\"../library\"", &absolute));
+    }
 }
