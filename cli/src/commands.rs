@@ -29,6 +29,8 @@ mod show;
 mod sweeps;
 
 use clap::{Args, Parser, Subcommand};
+#[cfg(feature = "real")]
+use clap::{CommandFactory as _, FromArgMatches as _};
 use quiet::quietly;
 use seedfall::case::find;
 use seedfall::faults::Class;
@@ -256,12 +258,10 @@ impl<E: std::fmt::Display> From<E> for Problem {
 /// Runs the command that the arguments ask for, over these scenarios. The exit code says what came
 /// of it.
 pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
-    finish(run(
-        scenarios,
-        #[cfg(feature = "real")]
-        &[],
-        Cli::parse(),
-    ))
+    #[cfg(feature = "real")]
+    return main_with_services(scenarios, &[]);
+    #[cfg(not(feature = "real"))]
+    finish(run(scenarios, Cli::parse()))
 }
 
 /// As [`main`], with protocols to be served for real beside the scenarios.
@@ -270,7 +270,23 @@ pub fn main_with_services(
     scenarios: &[Box<dyn Runnable>],
     services: &[Box<dyn seedfall_real::service::Served>],
 ) -> ExitCode {
-    finish(run(scenarios, services, Cli::parse()))
+    finish(run(scenarios, services, asked(services)))
+}
+
+/// What the arguments ask for. The help of the commands that serve says what there is to be served.
+#[cfg(feature = "real")]
+fn asked(services: &[Box<dyn seedfall_real::service::Served>]) -> Cli {
+    let mut command = Cli::command();
+    for (name, forms) in [("serve", false), ("client", true), ("chaos", false)] {
+        if command.find_subcommand(name).is_none() {
+            continue;
+        }
+        command = command.mut_subcommand(name, |one| {
+            let more = one.get_after_help().map(ToString::to_string).unwrap_or_default();
+            one.after_help(format!("{}\n{more}", real::listing(services, forms)))
+        });
+    }
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 fn run(

@@ -47,6 +47,17 @@ impl Amount for Duration {
     }
 }
 
+/// What of a protocol a class of faults acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActsOn {
+    /// What every protocol has: nodes, messages, time.
+    Anything,
+    /// Timers.
+    Timers,
+    /// What is written down.
+    Disk,
+}
+
 /// One class of faults, and one fault of it: what it is, who permits it, how it is drawn, what it
 /// does, when that counts as an effect, and what would be less.
 ///
@@ -59,6 +70,8 @@ pub trait FaultClass: Clone + fmt::Display + Into<Fault> {
     const ABOUT: About;
     /// How much of it `Swarm::ALL` draws.
     const USUAL: Self::Amount;
+    /// What of a protocol it acts on: if the protocol has none of it, it cannot have an effect.
+    const ACTS_ON: ActsOn = ActsOn::Anything;
     /// Whether it costs the protocol a node for good: there may be as many as it can spare.
     const TAKES_A_NODE: bool = false;
     /// Whether it interrupts the life of the nodes that it strikes: two such faults of one node get

@@ -5,7 +5,7 @@ pub mod partitions;
 
 use crate::act::Act;
 use crate::bytes::Bytes;
-use crate::class::{About, Amount, FaultClass, Names};
+use crate::class::{About, ActsOn, Amount, FaultClass, Names};
 use crate::swarm::Drawing;
 use crate::target::Effects;
 use seedfall_net::Disturbance;
@@ -75,6 +75,11 @@ macro_rules! registry {
             /// would not happen.
             pub fn permitted_by(self, model: SystemModel) -> bool {
                 match self { $(Self::$class => $class::permitted_by(model),)* }
+            }
+
+            /// What of a protocol it acts on: if there is none of it, it cannot have an effect.
+            pub const fn acts_on(self) -> ActsOn {
+                match self { $(Self::$class => <$class as FaultClass>::ACTS_ON,)* }
             }
 
             /// Whether it costs the protocol a node for good: there may be as many as it can spare.

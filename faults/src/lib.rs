@@ -18,7 +18,7 @@ pub mod plan;
 pub mod swarm;
 pub mod target;
 
-pub use class::{About, FaultClass, Names};
+pub use class::{About, ActsOn, FaultClass, Names};
 pub use classes::{Class, Fault, Swarm};
 pub use nemesis::Nemesis;
 pub use plan::{Aim, Entry, FaultBudget, FaultPlan, PlanError};

@@ -1,5 +1,5 @@
-//! What the commands print fits the screen: no line is longer than there are columns, and no word is
-//! broken.
+//! What the commands print fits the screen: no line is longer than there are columns, and no word
+//! is broken.
 
 use std::collections::BTreeSet;
 use std::fs;

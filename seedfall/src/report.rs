@@ -1,5 +1,6 @@
 //! The report of one run.
 
+use crate::faults::ActsOn;
 use crate::plan::{Class, Entry as Planned, FaultPlan};
 use crate::run::Call;
 use crate::scenario::OperationId;
@@ -26,6 +27,8 @@ pub struct Report {
     pub completed: u64,
     /// Operations whose outcome nobody knows.
     pub indeterminate: u64,
+    /// What faults could act on, and the protocol has none of.
+    pub without: Vec<ActsOn>,
     /// What the protocol ignored and reached, and how often.
     pub marks: Vec<(&'static str, u64)>,
     /// What was planned.

@@ -291,13 +291,17 @@ fn keep(scenario: &dyn Runnable, small: &Shrunk, whole: &str, place: &Place) -> 
         explanation.save(&report).map_err(|error| format!("{}: {error}", report.display()))
     });
     Some(match kept {
-        Ok(()) => format!(
-            "{}\n  unshrunk   {whole}\n  report     {}\n  keep it    cp {} {}/",
-            small.told(&line)?,
-            report.display(),
-            case.display(),
-            place.kept().display(),
-        ),
+        Ok(()) => {
+            let kept = place.kept();
+            let make = if kept.is_dir() { "" } else { "mkdir -p tests/regressions && " };
+            format!(
+                "{}\n  unshrunk   {whole}\n  report     {}\n  keep it    {make}cp {} {}/",
+                small.told(&line)?,
+                report.display(),
+                place.short(&case),
+                place.short(&kept),
+            )
+        }
         Err(why) => {
             let replay = format!("{whole}  (the run before it was shrunk)");
             format!("{}\n  not kept   {why}", small.told(&replay)?)

@@ -44,10 +44,14 @@ fn a_patch_may_say_how_many_seeds_it_takes() {
     assert!(rare.len() >= 2 && rare.len() < patches.len() / 4, "{rare:?}");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("many.patch");
-    let head = "Bug: a\nSource: own\nBreaks: S1\nScenario: raft-kv\nSeeds: many\n\n--- a/x\n";
+    let head = "Bug: a\nSource: own\nScenario: raft-kv\nFault: lose\nSeeds: many\n\n--- a/x\n";
     fs::write(&file, head).expect("a file");
-    let error = Planted::read(&file).expect("a patch").seeds().expect_err("no number").to_string();
-    assert!(error.contains("many") && error.contains("no number of seeds"), "{error}");
+    // All that is wrong, of all patches, at once.
+    fs::write(folder.path().join("none.patch"), "Bug: a\n").expect("a file");
+    let error = Planted::read_all(folder.path()).expect_err("no number").to_string();
+    for wrong in ["`Breaks: ...`", "`lose`, which is no class", "`Seeds: many`", "none.patch"] {
+        assert!(error.contains(wrong), "{wrong}: {error}");
+    }
 }
 
 /// Patches that only say otherwise what a scenario expects, and have no code to be mended.

@@ -103,6 +103,36 @@ fn what_must_be_absent_is_absent() {
     check("what must be absent is absent", &wrong);
 }
 
+/// The crates that others can depend on: a registry asks for these lines, and refuses a path
+/// without a version.
+#[test]
+fn what_is_published_says_what_a_registry_asks_for() {
+    let read = |path: &Path| fs::read_to_string(path).expect("readable text");
+    let workspace = read(&root().join("Cargo.toml"));
+    let published =
+        ["sim", "net", "faults", "kernel", "checkers", "protocols", "seedfall", "real", "cli"];
+    let mut wrong = Vec::new();
+    for name in published {
+        let manifest = read(&root().join(name).join("Cargo.toml"));
+        for line in ["description = ", "readme = ", "keywords = ", "categories = ", "license."] {
+            if !manifest.contains(&format!("\n{line}")) {
+                wrong.push(format!("{name}/Cargo.toml: no line `{line}...`"));
+            }
+        }
+        if !manifest.contains("[package.metadata.docs.rs]") || manifest.contains("\npublish") {
+            wrong.push(format!("{name}/Cargo.toml: no settings for docs.rs, or not published"));
+        }
+        if !root().join(name).join("README.md").is_file() {
+            wrong.push(format!("{name}/README.md: not there"));
+        }
+        let versioned = format!("path = \"{name}\", version = \"0.1.0\"");
+        if !workspace.contains(&versioned) {
+            wrong.push(format!("Cargo.toml: no `{versioned}`"));
+        }
+    }
+    check("what is published says what a registry asks for", &wrong);
+}
+
 /// What whoever depends on the library compiles: none of what only commands, services or the
 /// built-in scenarios need.
 #[test]

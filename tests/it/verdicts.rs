@@ -317,6 +317,23 @@ fn a_class_that_never_has_an_effect_makes_the_sweep_vacuous() {
 }
 
 #[test]
+fn what_has_nothing_to_act_on_is_not_applicable_and_makes_no_sweep_vacuous() {
+    // It sets no timer and writes nothing down; the other does both.
+    let mut bare = seedfall_scenarios::copied_register::scenario();
+    bare.faults = Swarm::ALL;
+    bare.expect = Expect::Holds;
+    let mut both = scenario_of(Habit::Correct);
+    both.faults = Swarm::ALL;
+    let plan = Sweep { seeds: 0..100, keep_going: true, ..Sweep::new(all_cores()) };
+    let [bare, both] = [sweep(&bare, &plan, &|_| ()), sweep(&both, &plan, &|_| ())];
+    for class in [Class::Timers, Class::Stall, Class::DiskError] {
+        assert!(bare.fired[&class].0 > 0 && bare.fired[&class].1 == 0, "{class:?}");
+        assert!(bare.is_not_applicable(class) && !both.is_not_applicable(class), "{class:?}");
+    }
+    assert!(!bare.is_not_applicable(Class::Loss) && !bare.is_not_applicable(Class::Lie));
+}
+
+#[test]
 fn what_looks_for_work_strikes_when_there_is_some() {
     let fires = |at, lasts, fault: Fault, retargets| {
         let plan =

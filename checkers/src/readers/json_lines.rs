@@ -2,8 +2,8 @@
 //! Maelstrom have them.
 //!
 //! An operation is `{"client","key","f","value","output","call","return","ok"}`; an event is
-//! `{"process","type","f","value"}`, perhaps with `"key"` and `"error"`, as in EDN. Both may stand in
-//! one array, as long as an object does not go over several lines.
+//! `{"process","type","f","value"}`, perhaps with `"key"` and `"error"`, as in EDN. Both may stand
+//! in one array, as long as an object does not go over several lines.
 
 use std::io::{BufRead, Write};
 

@@ -1,5 +1,5 @@
-//! A history as checks of registers and transactions know it, and what they say in the words of the
-//! file.
+//! A history as checks of registers and transactions know it, and what they say in the words of
+//! the file.
 //!
 //! Checks of registers and transactions know keys and values by number, and operations by their
 //! place in the history. What they say is put back into the words of the file: a key and a value as

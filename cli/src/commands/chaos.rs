@@ -155,10 +155,10 @@ fn tell(args: &ChaosArgs, seed: u64, report: &ChaosReport) {
     show::raw(&show::fitted(table, &[]));
     let ChaosReport { completed, failed, indeterminate, took, .. } = report;
     show::line(&format!(
-        "{}: {} nodes, {} of faults, seed {seed}: {} completed, {failed} refused, \
+        "{}: {}, {} of faults, seed {seed}: {} completed, {failed} refused, \
          {indeterminate} with an unknown outcome, in {:.1}s",
         args.protocol,
-        args.nodes,
+        counted(args.nodes as u64, "node"),
         seedfall_sim::Duration::nanos(args.time.as_nanos() as u64),
         counted(*completed, "operation"),
         took.as_secs_f64(),

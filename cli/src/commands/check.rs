@@ -30,32 +30,36 @@ pub(super) struct CheckArgs {
     html: Option<PathBuf>,
 }
 
-const FORMATS: &str = "\
-Exit codes: 0 holds, 1 violated, 2 bad input, 6 budget exhausted.
+const FORMATS: &str = r#"Exit codes: 0 holds, 1 violated, 2 bad input, 6 budget exhausted.
 
 Formats:
-  json-lines  One operation a line: who asked (`client`, a number), what (`f`, with `key` and `value`
-              where it needs them), what came back (`output`), when (`call`, `return`: whole numbers on
-              one clock), and whether it succeeded (`ok`). `return` and `ok` are null if no answer
-              came: then it may have happened, or not.
-    {\"client\":1,\"key\":\"x\",\"f\":\"write\",\"value\":1,\"call\":1,\"return\":2,\"ok\":true}
-    {\"client\":2,\"key\":\"x\",\"f\":\"read\",\"output\":1,\"call\":3,\"return\":5,\"ok\":true}
-    {\"client\":1,\"key\":\"x\",\"f\":\"cas\",\"value\":[1,2],\"call\":4,\"return\":null,\"ok\":null}
-    {\"client\":3,\"f\":\"txn\",\"value\":[[\"append\",\"x\",1],[\"r\",\"y\",null]],
-     \"output\":[[\"append\",\"x\",1],[\"r\",\"y\",[2]]],\"call\":6,\"return\":9,\"ok\":true}  (on one line)
-              Or one event a line, as Jepsen and Maelstrom have them, in order:
-    {\"process\":0,\"type\":\"invoke\",\"f\":\"read\",\"value\":null}
-    {\"process\":0,\"type\":\"ok\",\"f\":\"read\",\"value\":1}
-  edn         The same events as EDN: Jepsen's and Maelstrom's history.edn.
+  json-lines: one operation a line. Who asked: "client", a number. What: "f",
+  with "key" and "value" where it needs them. What came back: "output". When:
+  "call" and "return", whole numbers on one clock. Whether it succeeded: "ok".
+  "return" and "ok" are null if no answer came: it may have happened, or not.
+    {"client":1,"f":"write","key":"x","value":1,"call":1,"return":2,"ok":true}
+    {"client":2,"f":"read","key":"x","output":1,"call":3,"return":5,"ok":true}
+    {"client":1,"f":"write","key":"x","value":2,"call":4}
+    {"client":3,"f":"cas","key":"x","value":[1,2],"call":7,"return":9,"ok":false}
+  A transaction, also on one line, has its steps as "value", as "output" too:
+    {"client":4,"f":"txn","value":[["append","x",1],["r","y",null]],
+     "output":[["append","x",1],["r","y",[2]]],"call":6,"return":9,"ok":true}
+  Or one event a line, in order, as Jepsen and Maelstrom have them:
+    {"process":0,"type":"invoke","f":"read","value":null}
+    {"process":0,"type":"ok","f":"read","value":1}
+
+  edn: the same events as EDN: Jepsen's and Maelstrom's history.edn.
     {:process 0, :type :invoke, :f :read, :value nil}
-  jepsen-log  The log that Jepsen prints: INFO  jepsen.util - 0 :invoke :read nil
-";
+
+  jepsen-log: the log that Jepsen prints.
+    INFO  jepsen.util - 0 :invoke :read nil
+"#;
 
 fn after_help() -> String {
     let mut text = FORMATS.to_owned();
     text.push_str("\nProperties:\n");
     for (name, meaning) in Property::NAMES {
-        text.push_str(&format!("  {name:<34} {meaning}\n"));
+        text.push_str(&format!("  {name}: {meaning}\n"));
     }
     text
 }

@@ -70,8 +70,8 @@ pub(super) fn faults(
         show::raw(&show::fitted(table, &[4, 2]));
         show::line(
             "fired: runs in which the fault had an effect, of those in which it was planned. What \
-             permits each, what is drawn of it, its source, and after how many seeds a bug is found \
-             that only it finds: docs/faults.md, or `faults --markdown`.",
+             permits each, what is drawn of it, its source, and after how many seeds a bug is \
+             found that only it finds: docs/faults.md, or `faults --markdown`.",
         );
     }
     let silent = Class::ALL.iter().any(|class| fired.get(class).is_none_or(|(_, hit)| *hit == 0));

@@ -77,15 +77,27 @@ impl From<Disk> for Writes {
     }
 }
 
+/// What there is to be served, for the help of the commands: what each is, and with `asked` what it
+/// may be asked.
+pub(super) fn listing(services: &[Box<dyn Served>], asked: bool) -> String {
+    let mut text = String::from("Protocols:\n");
+    if services.is_empty() {
+        text.push_str("  none: `seedfall_cli::main_with_services` takes them\n");
+    }
+    for service in services {
+        text.push_str(&format!("  {:<6} {}\n", service.name(), service.about()));
+        if asked {
+            for form in service.usage().lines() {
+                text.push_str(&format!("           {form}\n"));
+            }
+        }
+    }
+    text
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
-raft   get KEY | put KEY VALUE | append KEY VALUE | cas KEY EXPECTED VALUE | delete KEY
-abd    get KEY | put KEY VALUE
-2pc    any number of the commands of raft: together, or not at all
-saga   pay FROM TO AMOUNT | read ACCOUNT
-all    status
-
-EXPECTED `-` means: no value. What the nodes run, they say themselves.
+What the nodes run, they say themselves; any of them is asked `status` too.
 
 Exit codes: 0 done; 1 refused: it certainly did not happen; 2 bad usage; 3 no answer in time: if a
 node was reached, it may have happened or still happen.")]

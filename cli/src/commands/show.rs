@@ -243,6 +243,7 @@ pub(super) fn verdict(
 /// One row of the table of a sweep.
 pub(super) fn row(scenario: &dyn Runnable, summary: &Summary, meaning: &Meaning) -> Vec<Cell> {
     let fired = summary.fired.values().filter(|(_, fired)| *fired > 0).count();
+    let could = summary.fired.keys().filter(|class| !summary.is_not_applicable(**class)).count();
     let sometimes = scenario.sometimes();
     let reached = sometimes.iter().filter(|mark| summary.marks.contains_key(*mark)).count();
     let (style, verdict) = match verdict(scenario, summary, meaning) {
@@ -254,7 +255,7 @@ pub(super) fn row(scenario: &dyn Runnable, summary: &Summary, meaning: &Meaning)
         Cell::new(count(summary.seeds)),
         Cell::new(count(summary.events)),
         Cell::new(rate(summary.events, summary.took.as_secs_f64())),
-        Cell::new(format!("{fired}/{}", summary.fired.len())),
+        Cell::new(format!("{fired}/{could}")),
         Cell::new(format!("{reached}/{}", sometimes.len())),
         Cell::new(bound(scenario, summary, meaning)),
         cell(style, &verdict),
@@ -293,12 +294,19 @@ pub(super) fn details(scenario: &dyn Runnable, summary: &Summary) -> String {
         counted(summary.delivered, "message"),
     )];
     if !summary.fired.is_empty() {
+        let (idle, all): (Vec<_>, Vec<_>) =
+            summary.fired.iter().partition(|(class, _)| summary.is_not_applicable(**class));
         let one = |(class, (planned, fired)): (&Class, &(u64, u64))| {
             format!("{} {:.0}/{:.0}", class.name(), share(*planned), share(*fired))
         };
-        let classes: Vec<String> = summary.fired.iter().map(one).collect();
+        let classes: Vec<String> = all.into_iter().map(one).collect();
         lines.push(format!("  faults     {}", classes.join(", ")));
         lines.push("             (in % of runs: planned / had an effect)".to_owned());
+        if !idle.is_empty() {
+            let idle: Vec<&str> = idle.iter().map(|(class, _)| class.name()).collect();
+            let why = "the protocol sets no timer, or writes nothing down, for them to act on";
+            lines.push(format!("  left out   {}: not applicable: {why}", idle.join(", ")));
+        }
     }
     for mark in scenario.sometimes() {
         let runs = summary.marks.get(mark).copied().unwrap_or_default();

@@ -174,9 +174,9 @@ fn tell(swept: &[Swept<'_>]) {
 fn legend(swept: &[Swept<'_>]) {
     if swept.len() > 1 {
         show::line(
-            "faults, sometimes: how many classes had an effect, and how many states were reached, of \
-             those that there are; `sweep NAME` shows each. as expected: a scenario that must fail, \
-             or block, does; `explain NAME --seed N` shows how.",
+            "faults, sometimes: how many classes had an effect, and how many states were reached, \
+             of those that there are; `sweep NAME` shows each. as expected: a scenario that must \
+             fail, or block, does; `explain NAME --seed N` shows how.",
         );
     }
     let bounded = |(scenario, summary, meaning): &Swept<'_>| {
@@ -184,9 +184,9 @@ fn legend(swept: &[Swept<'_>]) {
     };
     if swept.iter().any(bounded) {
         show::line(
-            "fail below: no seed failed, so fewer than this share do, with 95 % confidence (the rule \
-             of three), under these faults and this workload; of faults that were not drawn it says \
-             nothing.",
+            "fail below: no seed failed, so fewer than this share do, with 95 % confidence (the \
+             rule of three), under these faults and this workload; of faults that were not drawn \
+             it says nothing.",
         );
     }
 }

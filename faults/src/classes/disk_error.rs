@@ -2,7 +2,7 @@
 
 use super::disk;
 use crate::act::Act;
-use crate::class::{About, FaultClass};
+use crate::class::{About, ActsOn, FaultClass};
 use crate::classes::Fault;
 use crate::swarm::Aims;
 use seedfall_sim::{Answer, DiskFault, NodeId, Nodes, SystemModel};
@@ -26,6 +26,7 @@ impl FaultClass for DiskError {
         knob: "disk_errors: up to 2",
         source: "fsyncgate (Rebello et al., ATC 2020); FoundationDB",
     };
+    const ACTS_ON: ActsOn = ActsOn::Disk;
     const USUAL: u32 = 2;
     const AIMS: Aims = Aims::Once;
 

@@ -2,7 +2,7 @@
 
 use super::disk;
 use crate::act::Act;
-use crate::class::{About, FaultClass};
+use crate::class::{About, ActsOn, FaultClass};
 use crate::classes::Fault;
 use seedfall_sim::{Answer, DiskFault, NodeId, Nodes, SystemModel};
 use std::fmt;
@@ -25,6 +25,7 @@ impl FaultClass for DiskLie {
         knob: "disk_lies: one, at most as many as the cluster can spare",
         source: "lazyfs; Jepsen's file nemesis",
     };
+    const ACTS_ON: ActsOn = ActsOn::Disk;
     const USUAL: u32 = 1;
     const TAKES_A_NODE: bool = true;
     const TO_THE_END: bool = false;

@@ -3,7 +3,7 @@
 use super::shorter;
 use crate::act::Act;
 use crate::bytes::Bytes;
-use crate::class::{About, FaultClass, strikes_one_node};
+use crate::class::{About, ActsOn, FaultClass, strikes_one_node};
 use crate::classes::Fault;
 use crate::swarm::{Outage, log_millis};
 use crate::target::Effects;
@@ -28,6 +28,7 @@ impl FaultClass for Stall {
         knob: "stalls: up to 2, 2 to 200 ms a sync",
         source: "FoundationDB, TigerBeetle",
     };
+    const ACTS_ON: ActsOn = ActsOn::Disk;
     const USUAL: u32 = 2;
 
     // Late is not lost: only a bound on delays, steps and clocks forbids it.

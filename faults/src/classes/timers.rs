@@ -2,7 +2,7 @@
 
 use crate::act::Act;
 use crate::bytes::Bytes;
-use crate::class::{About, FaultClass, strikes_one_node};
+use crate::class::{About, ActsOn, FaultClass, strikes_one_node};
 use crate::classes::Fault;
 use crate::swarm::{Outage, log_millis};
 use crate::target::Effects;
@@ -58,6 +58,7 @@ impl FaultClass for Timers {
         knob: "timers: up to 2, by 1 to 100 ms",
         source: "timer coalescing of operating systems",
     };
+    const ACTS_ON: ActsOn = ActsOn::Timers;
     const USUAL: u32 = 2;
     const HOLDS: bool = false;
 

@@ -118,7 +118,7 @@ const edge = (lane, other) =>
 
 // ---- Drawing.
 
-let layers, left, named;
+let layers, left, named, taken;
 
 function draw() {
   width = Math.max(480, frame.clientWidth);
@@ -242,7 +242,9 @@ function underline(one, [from, to], py, said, starts) {
   if (one.broken) {
     const late = from > width - 280;
     const spot = late ? { x: to, "text-anchor": "end" } : { x: from };
-    const text = said + ": cannot be explained";
+    const room = Math.floor((late ? to - LEFT : width - from) / 6.6) - 24;
+    const text = (said.length > room ? said.slice(0, Math.max(room, 8)) + "\u2026" : said)
+      + ": cannot be explained";
     node("text", { ...spot, y: py + (late ? 12 : 0), class: "strong" }, layers.front, text);
     return;
   }
@@ -255,7 +257,7 @@ function underline(one, [from, to], py, said, starts) {
 
 // Contents in few letters: without the frame around a command, without names of fields.
 function brief(text) {
-  const framed = /^\w+ \{ (?:\w+: [\w"]+, )*\w+: (\w+(?: \{|\().*) \}$/.exec(text);
+  const framed = /^\w+ \{ (?:\w+: [\w"]+, )*\w+: ((?!Some|Ok|Err)\w+(?: \{|\().*) \}$/.exec(text);
   return (framed ? framed[1] : text).replace(/\b\w+: /g, "").replace(/ ?\{ /g, "(")
     .replace(/ \}/g, ")").replace(/"/g, "");
 }
@@ -287,9 +289,38 @@ function drawMessages() {
   left = 0;
   const all = messages.filter((one) =>
     shows(one.first, one.last) && (!view.cone || one.cone));
-  const drawn = chosenOf(all, weight);
+  const drawn = chosenOf(folded(all), weight);
   named = new Set();
+  taken = [];
   for (const message of drawn) drawMessage(message, drawn.length <= 90);
+}
+
+// A storm: what one sends another again and again, so close that nobody could tell the arrows apart,
+// is one arrow with its count. Nearer, it comes apart.
+const CLOSE = 9, STORM = 4;
+
+function folded(all) {
+  const last = new Map(), storms = [];
+  for (const message of all) {
+    const fate = [message.arrivals, message.drops, message.missed].map((one) => one.length);
+    const key = [message.from, message.to, message.word, fate, message.cone].join(" ");
+    const storm = last.get(key), here = x(message.sent.at);
+    if (storm && here - storm.here < CLOSE) {
+      storm.messages.push(message);
+      storm.here = here;
+    } else {
+      last.set(key, { messages: [message], here });
+      storms.push(last.get(key));
+    }
+  }
+  return storms.flatMap(({ messages }) => {
+    const same = messages.every((one) => one.label === messages[0].label);
+    const folds = messages.length >= STORM || (messages.length > 1 && same);
+    for (const one of messages) one.alike = [one];
+    if (!folds) return messages;
+    messages[0].alike = messages;
+    return [messages[0]];
+  });
 }
 
 function drawMessage(message, few) {
@@ -312,7 +343,7 @@ function drawMessage(message, few) {
     const spot = `translate(${px} ${py}) rotate(${turn})`;
     const head = "head" + style + extra;
     node("path", { d: "M0 0L-9 -3.4L-9 3.4Z", transform: spot, class: head }, group);
-    if (few && place === 0) nameMessage(group, message, [x1, y1, px, py]);
+    if ((few || message.alike.length > 1) && place === 0) nameMessage(group, message, [x1, y1, px, py]);
   });
   const lost = [...message.drops.map((one) => [one, one.at > sent.at ? .9 : .4]),
     ...message.missed.map((one) => [one, 1])];
@@ -322,7 +353,7 @@ function drawMessage(message, few) {
     const [cx, cy] = line(px, share, " dropped");
     const cross = `M${cx - 4} ${cy - 4}l8 8m0 -8l-8 8`;
     node("path", { d: cross, class: "cross" }, group);
-    if (few) nameMessage(group, message, [x1, y1, cx, cy]);
+    if (few || message.alike.length > 1) nameMessage(group, message, [x1, y1, cx, cy]);
   }
   // What is under way when the run is over comes nowhere: half a line, and no head.
   if (!hit) line(x(data.end), .5, " dropped");
@@ -332,22 +363,99 @@ function drawMessage(message, few) {
 // What opens and closes connections has no contents that need a name.
 const CONTROL = /^(again: )?(SYN|SYN, ACK|ACK|FIN|RST|there is room again)$/;
 
-// The first word along the arrow, if there is room.
-function nameMessage(group, message, [x1, y1, x2, y2]) {
-  const length = Math.hypot(x2 - x1, y2 - y1), flat = Math.abs(x2 - x1);
-  const full = message.sent.text.replace(/^c\d+#\d+ /, "");
-  if (CONTROL.test(full)) return;
+const contents = (message) => message.sent.text.replace(/^c\d+#\d+ /, "");
+
+// What kind of message it is, in a word.
+function wordOf(message) {
+  const full = contents(message);
   const http = /^(\w+ \/\S*) HTTP\/1|^HTTP\/1\.\d (\d+ [^,]*)|^HTTP\/2 (\w+)/.exec(full);
   const first = full.length <= 16 ? full : full.split(/[({ ]/)[0];
-  const word = (http ? http[1] ?? http[2] ?? http[3] : first).slice(0, 18);
-  // What is sent to many is named once.
-  const once = `${message.from} ${message.sent.at} ${word}`;
-  if (flat < 24 || length < word.length * 6.4 + 26 || named.has(once)) return;
-  named.add(once);
-  const turn = Math.atan2(y2 - y1, x2 - x1) * 180 / Math.PI;
-  const spot = `translate(${(x1 + x2) / 2} ${(y1 + y2) / 2}) rotate(${turn})`;
-  const style = { y: -4, "text-anchor": "middle", class: "label", "pointer-events": "none" };
-  node("text", { ...style, transform: spot }, group, word);
+  return (http ? http[1] ?? http[2] ?? http[3] : first).slice(0, 18);
+}
+
+// The parts of `Word { name: value, .. }` or `Word(value, ..)`, as far as brackets allow.
+function partsOf(text) {
+  const inner = /^\w+ ?[({](.*)[)}]$/s.exec(text);
+  if (!inner) return [];
+  const parts = [];
+  let deep = 0, part = "";
+  for (const letter of inner[1]) {
+    if ("([{".includes(letter)) deep += 1;
+    if (")]}".includes(letter)) deep -= 1;
+    if (letter === "," && deep === 0) {
+      parts.push(part.trim());
+      part = "";
+    } else part += letter;
+  }
+  return [...parts, part.trim()].filter((one) => one);
+}
+
+// Names for the arrows: the kind, and of the parts in which messages of a kind differ the first that
+// is short: term 1 against term 2, not the same word twice.
+const PART_MAX = 16;
+
+function nameMessages() {
+  const kinds = new Map();
+  for (const message of messages) {
+    message.word = wordOf(message);
+    message.label = message.word;
+    if (message.word === contents(message)) continue;
+    if (!kinds.has(message.word)) kinds.set(message.word, []);
+    kinds.get(message.word).push(message);
+  }
+  for (const alike of kinds.values()) {
+    const parts = alike.map((message) => partsOf(contents(message)));
+    const most = Math.max(...parts.map((one) => one.length));
+    for (let place = 0; place < most; place += 1) {
+      const said = parts.map((one) => brief(one[place] ?? ""));
+      const named = parts.map((one) => /^(\w+): /.exec(one[place] ?? "")?.[1]);
+      const differ = new Set(said).size > 1 || alike.length === 1;
+      if (!differ || said.some((one) => one.length > PART_MAX)) continue;
+      alike.forEach((message, index) => {
+        const part = named[index] ? `${named[index]} ${said[index]}` : said[index];
+        if (said[index]) message.label = `${message.word} ${part}`;
+      });
+      break;
+    }
+  }
+}
+
+// The name along the arrow, or only its first word, where there is room and no other name.
+function nameMessage(group, message, [x1, y1, x2, y2]) {
+  const length = Math.hypot(x2 - x1, y2 - y1), flat = Math.abs(x2 - x1);
+  if (CONTROL.test(contents(message))) return;
+  const count = message.alike.length > 1 ? ` \u00d7${message.alike.length}` : "";
+  if (flat < 24 && !count) return;
+  const same = message.alike.every((one) => one.label === message.label);
+  const turn = Math.atan2(y2 - y1, x2 - x1);
+  for (const name of [message.label, message.word].slice(same ? 0 : 1)) {
+    const words = name + count;
+    // What is sent to many is named once.
+    const once = `${message.from} ${message.sent.at} ${words}`;
+    if (named.has(once)) return;
+    const wide = words.length * 6.2;
+    if (!count && length < wide + 26) continue;
+    for (const share of [.5, .34, .66]) {
+      const spot = { x: x1 + (x2 - x1) * share, y: y1 + (y2 - y1) * share };
+      if (!isFree(spot, wide, turn)) continue;
+      named.add(once);
+      const place = `translate(${spot.x} ${spot.y}) rotate(${turn * 180 / Math.PI})`;
+      const style = { y: -4, "text-anchor": "middle", class: "label", "pointer-events": "none" };
+      node("text", { ...style, transform: place }, group, words);
+      return;
+    }
+  }
+}
+
+// Whether no other name stands there; if so, it is taken.
+function isFree({ x: px, y: py }, wide, turn) {
+  const [across, up] = [Math.abs(Math.cos(turn)), Math.abs(Math.sin(turn))];
+  const box = { px, py, wide: wide * across + 10 * up, high: wide * up + 10 * across };
+  const meets = (one) => Math.abs(one.px - px) * 2 < one.wide + box.wide
+    && Math.abs(one.py - py) * 2 < one.high + box.high;
+  if (taken.some(meets)) return false;
+  taken.push(box);
+  return true;
 }
 
 // Everything at one place: a shape for each kind.

@@ -68,6 +68,10 @@ function tellMessage(message) {
   if (message.doubled) lines.push("the wire doubled it");
   if (lines.length === 1) lines.push("still under way at the end of the run");
   if (data.failed && !message.cone) lines.push("not in the causal cone");
+  const more = message.alike?.length - 1;
+  if (more > 0) {
+    lines.push(`and ${more} like it until ${seconds(message.alike[more].sent.at)}: zoom in`);
+  }
   return lines.join("\n") + "\n\n" + message.sent.text;
 }
 
@@ -298,12 +302,18 @@ function drawLegend() {
   }
 }
 
-if (!data.failed) {
+if (data.failed && events.some((one) => one.cone)) {
+  // What led to it, first.
+  view.cone = true;
+  document.getElementById("cone").checked = true;
+} else {
   document.getElementById("coneLabel").hidden = true;
   document.getElementById("core").hidden = true;
 }
+nameMessages();
 layTime();
 drawLegend();
 listen();
 draw();
-if (data.failed && events.length > 500) lookAtFailure(); else lookAtAll();
+const pictured = events.filter((one) => !view.cone || one.cone).length;
+if (data.failed && pictured > 500) lookAtFailure(); else lookAtAll();

@@ -328,6 +328,7 @@ where
                 duplicated: outside.doubled,
                 ..Counters::default()
             },
+            without: Vec::new(),
             completed,
             indeterminate: indeterminate as u64,
             marks: Vec::new(),

@@ -7,13 +7,14 @@ use super::course::End;
 use super::panics::{Panic, catch};
 use super::prefix;
 use super::pulse::Doing;
+use crate::faults::ActsOn;
 use crate::plan::{Class, FaultPlan};
 use crate::property::{JudgeHistory, Judgement, Kind};
 use crate::report::{Failure, FailureKind, Report, Unknown, faults};
 use crate::scenario::{Expect, NEVER_PANICS, OperationId};
 use crate::words::counted;
 use seedfall_checkers::{Operation, Outcome};
-use seedfall_sim::{NodeId, Protocol, Time, World};
+use seedfall_sim::{Counters, NodeId, Protocol, Time, World};
 use std::fmt::Debug;
 use std::mem::take;
 use std::sync::Arc;
@@ -258,6 +259,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             events: world.trace().count(),
             ended: world.now(),
             counters: *world.counters(),
+            without: without(world.counters()),
             completed,
             indeterminate,
             marks: world.marks().to_vec(),
@@ -324,6 +326,12 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             replay: format!("cargo run --release -- replay {name} --seed {}", seed.0),
         }
     }
+}
+
+/// What a run used none of: whatever faults do to it, they cannot have an effect.
+fn without(counters: &Counters) -> Vec<ActsOn> {
+    let used = [(ActsOn::Timers, counters.timers), (ActsOn::Disk, counters.appended)];
+    used.into_iter().filter(|(_, used)| *used == 0).map(|(what, _)| what).collect()
 }
 
 /// An operation as failures tell it: its name after `mark`, its input, its interval and its answer.

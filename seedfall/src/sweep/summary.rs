@@ -1,6 +1,6 @@
 //! The result of a sweep, and what it means.
 
-use crate::faults::Class;
+use crate::faults::{ActsOn, Class};
 use crate::report::{Failure, FailureKind, Report};
 use crate::run::Runnable;
 use crate::scenario::Expectation;
@@ -46,6 +46,8 @@ pub struct Summary {
     pub indeterminate: u64,
     /// In how many runs a fault of the class was planned, and in how many it had an effect.
     pub fired: BTreeMap<Class, (u64, u64)>,
+    /// In how many runs the protocol had what a class acts on.
+    pub acted_on: BTreeMap<Class, u64>,
     /// In how many runs each mark was reached.
     pub marks: BTreeMap<&'static str, u64>,
     /// How many runs were run twice, to see whether they are the same.
@@ -88,6 +90,8 @@ impl Summary {
             *classes.entry(*class).or_default() |= fired;
         }
         for (class, fired) in classes {
+            let acted_on = !report.without.contains(&class.acts_on());
+            *self.acted_on.entry(class).or_default() += u64::from(acted_on);
             let counts = self.fired.entry(class).or_default();
             *counts = (counts.0 + 1, counts.1 + u64::from(fired));
         }
@@ -188,6 +192,9 @@ impl Summary {
             let counts = self.fired.entry(class).or_default();
             *counts = (counts.0 + planned, counts.1 + fired);
         }
+        for (class, runs) in other.acted_on {
+            *self.acted_on.entry(class).or_default() += runs;
+        }
         for (mark, count) in other.marks {
             *self.marks.entry(mark).or_default() += count;
         }
@@ -220,7 +227,10 @@ impl Summary {
         if self.seeds < COVERAGE_FROM || scenario.expect() != Expectation::Holds {
             return Meaning::AsExpected;
         }
-        if let Some((class, _)) = self.fired.iter().find(|(_, (_, fired))| *fired == 0) {
+        let silent = |(class, (_, fired)): &(&Class, &(u64, u64))| {
+            *fired == 0 && !self.is_not_applicable(**class)
+        };
+        if let Some((class, _)) = self.fired.iter().find(silent) {
             return Meaning::Vacuous(format!(
                 "no {} ever had an effect: if the scenario gives it nothing to act on, leave it \
                  out of `faults`",
@@ -231,6 +241,13 @@ impl Summary {
             Some(mark) => Meaning::Vacuous(format!("never reached: {mark}")),
             None => Meaning::AsExpected,
         }
+    }
+
+    /// Whether faults of a class could have no effect in any run, as the protocol has nothing that
+    /// they act on: it sets no timer, or writes nothing down.
+    pub fn is_not_applicable(&self, class: Class) -> bool {
+        class.acts_on() != ActsOn::Anything
+            && self.acted_on.get(&class).is_none_or(|runs| *runs == 0)
     }
 
     /// What is expected to break, and did not.

@@ -28,3 +28,14 @@ pub mod outside;
 pub mod raft;
 pub mod scenarios;
 pub mod subject;
+
+use std::process::ExitCode;
+
+/// The `seedfall` command over these services, and the process of each of their runs: the whole
+/// `main` of a crate that tests services of its own.
+pub fn main(subjects: Vec<subject::Subject>) -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(subject::INSIDE) {
+        return inside::main(&subjects);
+    }
+    seedfall_cli::main(&outside::runnables(subjects))
+}

@@ -20,13 +20,28 @@ use seedfall::faults::classes;
 use seedfall::faults::target::{Done, Target, Unsupported};
 use seedfall::net::{Disturbance, Partition};
 use seedfall::sim::{Address, Duration, NodeId as Node, Time};
-use seedfall::{Aim, Entry, Fault, FaultPlan};
+use seedfall::{Aim, Entry, Fault, FaultPlan, Swarm};
 use std::collections::BTreeMap;
 use std::time::Duration as StdDuration;
 
 /// The latency of a link that nothing disturbs: 1 to 10 ms, as elsewhere.
 const LATENCY: (StdDuration, StdDuration) =
     (StdDuration::from_millis(1), StdDuration::from_millis(10));
+
+/// The nine classes of faults that madsim can do to a network and its machines, as much of each as
+/// elsewhere: what a [`Subject`](crate::subject::Subject) draws from.
+pub const FAULTS: Swarm = Swarm {
+    loss: Swarm::ALL.loss,
+    latency: Swarm::ALL.latency,
+    clogs: Swarm::ALL.clogs,
+    partitions: Swarm::ALL.partitions,
+    flaps: Swarm::ALL.flaps,
+    crashes: Swarm::ALL.crashes,
+    power_losses: Swarm::ALL.power_losses,
+    storms: Swarm::ALL.storms,
+    pauses: Swarm::ALL.pauses,
+    ..Swarm::NONE
+};
 
 /// What of a plan madsim can do.
 pub fn within_reach(plan: FaultPlan) -> FaultPlan {

@@ -167,6 +167,7 @@ impl Outside {
                 crashes: life.crashes,
                 ..Counters::default()
             },
+            without: Vec::new(),
             completed: history.completed() as u64,
             indeterminate,
             marks: Vec::new(),
@@ -203,6 +204,7 @@ impl Outside {
             events: 0,
             ended: Time::ZERO,
             counters: Counters::default(),
+            without: Vec::new(),
             completed: 0,
             indeterminate: 0,
             marks: Vec::new(),

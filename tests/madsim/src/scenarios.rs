@@ -1,6 +1,7 @@
 //! The situations in which services are tested.
 
 use crate::chain;
+use crate::nemesis::FAULTS;
 use crate::raft::Cluster;
 use crate::subject::{Answer, Asks, Question, Service, Subject, Task};
 use seedfall::clients::{ClientPolicy, Lost};
@@ -9,20 +10,6 @@ use seedfall::sim::{ClientId, Duration, NodeId, SystemModel, Time};
 use seedfall::{Expectation, FaultBudget, OperationId, Reply, Swarm};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// What madsim can do to a network and its machines.
-const FAULTS: Swarm = Swarm {
-    loss: Swarm::ALL.loss,
-    latency: Swarm::ALL.latency,
-    clogs: Swarm::ALL.clogs,
-    partitions: Swarm::ALL.partitions,
-    flaps: Swarm::ALL.flaps,
-    crashes: Swarm::ALL.crashes,
-    power_losses: Swarm::ALL.power_losses,
-    storms: Swarm::ALL.storms,
-    pauses: Swarm::ALL.pauses,
-    ..Swarm::NONE
-};
 
 /// All of them.
 pub fn all() -> Vec<Subject> {
