@@ -52,6 +52,8 @@ impl Amount for Duration {
 pub enum ActsOn {
     /// What every protocol has: nodes, messages, time.
     Anything,
+    /// Other nodes than the one that is struck.
+    Peers,
     /// Timers.
     Timers,
     /// What is written down.

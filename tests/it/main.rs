@@ -33,6 +33,7 @@ mod points;
 mod programs;
 mod properties;
 mod protocols;
+mod quotes;
 mod real;
 mod regressions;
 mod replay;

@@ -331,6 +331,8 @@ fn what_has_nothing_to_act_on_is_not_applicable_and_makes_no_sweep_vacuous() {
         assert!(bare.is_not_applicable(class) && !both.is_not_applicable(class), "{class:?}");
     }
     assert!(!bare.is_not_applicable(Class::Loss) && !bare.is_not_applicable(Class::Lie));
+    // The second has one node.
+    assert!(both.is_not_applicable(Class::Partition) && !bare.is_not_applicable(Class::Partition));
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn tell(exhibit: &Exhibit, args: &MuseumArgs) {
     };
     let [was, events] = small.events;
     let [were, faults] = small.faults;
-    let (events, faults) = (left(events, was, "event"), left(faults as u64, were as u64, "fault"));
+    let (events, faults) = (left(events, was, "event"), left(faults, were, "fault"));
     row("small run", &format!("{events}, {faults}"));
     let case = args.cases.join(format!("{}.json", patch.name));
     row("case", &case.display().to_string());

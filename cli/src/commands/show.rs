@@ -304,7 +304,7 @@ pub(super) fn details(scenario: &dyn Runnable, summary: &Summary) -> String {
         lines.push("             (in % of runs: planned / had an effect)".to_owned());
         if !idle.is_empty() {
             let idle: Vec<&str> = idle.iter().map(|(class, _)| class.name()).collect();
-            let why = "the protocol sets no timer, or writes nothing down, for them to act on";
+            let why = "there is no timer, no disk or no other node for them to act on";
             lines.push(format!("  left out   {}: not applicable: {why}", idle.join(", ")));
         }
     }

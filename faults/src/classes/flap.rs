@@ -2,7 +2,7 @@
 
 use super::{Partition, partitions};
 use crate::bytes::Bytes;
-use crate::class::{About, FaultClass, Names};
+use crate::class::{About, ActsOn, FaultClass, Names};
 use crate::classes::Fault;
 use crate::swarm::{Outage, log_millis};
 use crate::target::Effects;
@@ -28,6 +28,7 @@ impl FaultClass for Flap {
         knob: "flaps: one, every 10 to 800 ms",
         source: "Jepsen",
     };
+    const ACTS_ON: ActsOn = ActsOn::Peers;
     const USUAL: u32 = 1;
 
     fn permitted_by(model: SystemModel) -> bool {

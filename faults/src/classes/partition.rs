@@ -2,7 +2,7 @@
 
 use super::partitions;
 use crate::bytes::Bytes;
-use crate::class::{About, FaultClass, Names};
+use crate::class::{About, ActsOn, FaultClass, Names};
 use crate::classes::Fault;
 use crate::plan::Aim;
 use crate::swarm::Outage;
@@ -27,6 +27,7 @@ impl FaultClass for Partition {
         knob: "partitions: up to 4, a tenth to a half of the run each",
         source: "Jepsen; Alquraan et al., OSDI 2018; NEAT",
     };
+    const ACTS_ON: ActsOn = ActsOn::Peers;
     const USUAL: u32 = 4;
 
     fn permitted_by(model: SystemModel) -> bool {

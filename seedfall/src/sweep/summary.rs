@@ -244,7 +244,7 @@ impl Summary {
     }
 
     /// Whether faults of a class could have no effect in any run, as the protocol has nothing that
-    /// they act on: it sets no timer, or writes nothing down.
+    /// they act on: one node, no timer, nothing written down.
     pub fn is_not_applicable(&self, class: Class) -> bool {
         class.acts_on() != ActsOn::Anything
             && self.acted_on.get(&class).is_none_or(|runs| *runs == 0)
