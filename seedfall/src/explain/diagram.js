@@ -126,6 +126,7 @@ function draw() {
   svg.replaceChildren();
   defineFills();
   layers = {};
+  taken = [];
   for (const name of ["back", "bars", "lines", "points", "front"]) {
     layers[name] = node("g", {}, svg);
   }
@@ -219,6 +220,7 @@ function drawOperations() {
     let style = one.broken ? "op broken" : one.witness ? "op witness" : "op";
     if (one.end === null) style += " unsure";
     const box = { x: start, y: y0, width: wide, height: 2 * BAR };
+    taken.push({ px: start + wide / 2, py: y[one.lane] + 6, wide, high: 2 * BAR + 14 });
     if (one.end === null) node("rect", { ...box, class: "cover" }, layers.bars);
     const bar = node("rect", { ...box, rx: 4, class: style }, layers.bars);
     if (!one.cone && data.failed && !one.witness) bar.classList.add("faint");
@@ -257,9 +259,13 @@ function underline(one, [from, to], py, said, starts) {
 
 // Contents in few letters: without the frame around a command, without names of fields.
 function brief(text) {
-  const framed = /^\w+ \{ (?:\w+: [\w"]+, )*\w+: ((?!Some|Ok|Err)\w+(?: \{|\().*) \}$/.exec(text);
-  return (framed ? framed[1] : text).replace(/\b\w+: /g, "").replace(/ ?\{ /g, "(")
+  return unframed(text).replace(/\b\w+: /g, "").replace(/ ?\{ /g, "(")
     .replace(/ \}/g, ")").replace(/"/g, "");
+}
+
+function unframed(text) {
+  const framed = /^\w+ \{ (?:\w+: [\w"]+, )*\w+: ((?!Some|Ok|Err)\w+(?: \{|\().*) \}$/.exec(text);
+  return framed ? framed[1] : text;
 }
 
 // A text where there is room for it; cut short, unless it must be whole.
@@ -291,12 +297,11 @@ function drawMessages() {
     shows(one.first, one.last) && (!view.cone || one.cone));
   const drawn = chosenOf(folded(all), weight);
   named = new Set();
-  taken = [];
   for (const message of drawn) drawMessage(message, drawn.length <= 90);
 }
 
-// A storm: what one sends another again and again, so close that nobody could tell the arrows apart,
-// is one arrow with its count. Nearer, it comes apart.
+// A storm: what one sends another again and again, so close that nobody could tell the arrows
+// apart, is one arrow with its count. Nearer, it comes apart.
 const CLOSE = 9, STORM = 4;
 
 function folded(all) {
@@ -343,7 +348,9 @@ function drawMessage(message, few) {
     const spot = `translate(${px} ${py}) rotate(${turn})`;
     const head = "head" + style + extra;
     node("path", { d: "M0 0L-9 -3.4L-9 3.4Z", transform: spot, class: head }, group);
-    if ((few || message.alike.length > 1) && place === 0) nameMessage(group, message, [x1, y1, px, py]);
+    if ((few || message.alike.length >= STORM) && place === 0) {
+      nameMessage(group, message, [x1, y1, px, py]);
+    }
   });
   const lost = [...message.drops.map((one) => [one, one.at > sent.at ? .9 : .4]),
     ...message.missed.map((one) => [one, 1])];
@@ -353,7 +360,7 @@ function drawMessage(message, few) {
     const [cx, cy] = line(px, share, " dropped");
     const cross = `M${cx - 4} ${cy - 4}l8 8m0 -8l-8 8`;
     node("path", { d: cross, class: "cross" }, group);
-    if (few || message.alike.length > 1) nameMessage(group, message, [x1, y1, cx, cy]);
+    if (few || message.alike.length >= STORM) nameMessage(group, message, [x1, y1, cx, cy]);
   }
   // What is under way when the run is over comes nowhere: half a line, and no head.
   if (!hit) line(x(data.end), .5, " dropped");
@@ -363,7 +370,11 @@ function drawMessage(message, few) {
 // What opens and closes connections has no contents that need a name.
 const CONTROL = /^(again: )?(SYN|SYN, ACK|ACK|FIN|RST|there is room again)$/;
 
-const contents = (message) => message.sent.text.replace(/^c\d+#\d+ /, "");
+// What it says: of what a client asks, without the frame around a command.
+function contents({ from, to, sent }) {
+  const text = sent.text.replace(/^c\d+#\d+ /, "");
+  return data.lanes[from].client || data.lanes[to].client ? unframed(text) : text;
+}
 
 // What kind of message it is, in a word.
 function wordOf(message) {
@@ -390,8 +401,8 @@ function partsOf(text) {
   return [...parts, part.trim()].filter((one) => one);
 }
 
-// Names for the arrows: the kind, and of the parts in which messages of a kind differ the first that
-// is short: term 1 against term 2, not the same word twice.
+// Names for the arrows: the kind, and of the parts in which messages of a kind differ the first
+// that is short: term 1 against term 2, not the same word twice.
 const PART_MAX = 16;
 
 function nameMessages() {
@@ -425,7 +436,8 @@ function nameMessage(group, message, [x1, y1, x2, y2]) {
   const length = Math.hypot(x2 - x1, y2 - y1), flat = Math.abs(x2 - x1);
   if (CONTROL.test(contents(message))) return;
   const count = message.alike.length > 1 ? ` \u00d7${message.alike.length}` : "";
-  if (flat < 24 && !count) return;
+  const isStorm = message.alike.length >= STORM;
+  if (flat < 24 && !isStorm) return;
   const same = message.alike.every((one) => one.label === message.label);
   const turn = Math.atan2(y2 - y1, x2 - x1);
   for (const name of [message.label, message.word].slice(same ? 0 : 1)) {
@@ -434,7 +446,7 @@ function nameMessage(group, message, [x1, y1, x2, y2]) {
     const once = `${message.from} ${message.sent.at} ${words}`;
     if (named.has(once)) return;
     const wide = words.length * 6.2;
-    if (!count && length < wide + 26) continue;
+    if (!isStorm && length < wide + 26) continue;
     for (const share of [.5, .34, .66]) {
       const spot = { x: x1 + (x2 - x1) * share, y: y1 + (y2 - y1) * share };
       if (!isFree(spot, wide, turn)) continue;

@@ -81,11 +81,14 @@ fn scenario() -> Scenario<Node, In<u64>, Out<u64>> {
         model: SystemModel::USUAL,
         cluster: Cluster::lan(2, 2),
         config: (),
-        workload: Workload::short(
-            |op, draw| if draw.below(2) == 0 { In::Read } else { In::Write(op.unique()) },
-            |_, input| input.clone(),
-            |answer: Option<_>| answer.map_or(Reply::Elsewhere(None), Reply::Done),
-        ),
+        workload: Workload {
+            attempts: 1, // Nobody asks twice: it would do a write twice.
+            ..Workload::short(
+                |op, draw| if draw.below(2) == 0 { In::Read } else { In::Write(op.unique()) },
+                |_, input| input.clone(),
+                |answer: Option<_>| answer.map_or(Reply::Elsewhere(None), Reply::Done),
+            )
+        },
         // Its state is in memory, so nodes do not crash here.
         faults: Swarm { loss: Swarm::ALL.loss, partitions: Swarm::ALL.partitions, ..Swarm::NONE },
         horizon: Horizon::SHORT,
