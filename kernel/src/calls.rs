@@ -476,7 +476,7 @@ pub(crate) fn is_real_path(path: &str) -> bool {
         "/usr/share/zoneinfo",
         "/etc/ssl",
     ];
-    let own = || run::executable().is_some_and(|own| own == path);
+    let own = || crate::start::executable().is_some_and(|own| own == path);
     REAL.iter().any(|real| path.starts_with(real)) || own()
 }
 

@@ -119,6 +119,7 @@ mod run;
 mod sched;
 mod socket;
 mod speech;
+mod start;
 mod stream;
 mod tcp;
 #[cfg(test)]
@@ -134,5 +135,6 @@ pub use course::{Course, Fork};
 pub use faults::{Fault, Nemesis, Place, Target};
 pub use isolate::{fix_addresses, isolated};
 pub use report::{Backstop, Ended, Failure, Isolation, NodeReport, Note, Printed, Report, Waiting};
-pub use run::{About, futures, log, node, nondeterministic, note, note_about, now, run, turn};
+pub use run::{About, log, node, nondeterministic, note, note_about, now, turn};
+pub use start::{Asked, Zygote, futures, run};
 pub use world::{ClientContext, Limits, Outcome, Simulation, World};

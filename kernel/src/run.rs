@@ -6,8 +6,7 @@ use crate::faults::{Nemesis, Place, Target};
 use crate::kernel::{Event, Kernel, NodeIndex, Step};
 use crate::machine::{self, Bounds, enter};
 use crate::node::{Node, Power};
-use crate::remains::{empty_report, read, read_futures};
-use crate::report::{Ended, Failure, Report, Writer};
+use crate::report::{Ended, Writer};
 use crate::trace::{self, Happening, Trace, digest};
 use crate::world::World;
 use seedfall_net::{Tally, Wire};
@@ -16,19 +15,8 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-/// So many threads are made before a run is forked; more are made as they are needed.
-const POOL: usize = 32;
-
 /// The mains of the world of this process, by node.
 static MAINS: OnceLock<Vec<std::sync::Arc<dyn Fn() -> i32 + Send + Sync>>> = OnceLock::new();
-/// Where this program's file is.
-static EXECUTABLE: OnceLock<Option<String>> = OnceLock::new();
-
-/// Where this program's file is: a backtrace reads it.
-pub(crate) fn executable() -> Option<&'static str> {
-    EXECUTABLE.get().and_then(|path| path.as_deref())
-}
-
 // The kinds of frames.
 pub(crate) const OUTPUT: u8 = 1;
 pub(crate) const PANIC: u8 = 2;
@@ -227,83 +215,14 @@ pub fn turn() -> Option<usize> {
     if machine::in_program() { enter(|kernel| kernel.turn) } else { None }
 }
 
-/// One run of a world under somebody who strikes: a function of the world, the course and what the
-/// nemesis does. The nemesis strikes in the run's process: what it learns there stays there, but
-/// for the effects that it counts.
-pub fn run(world: &World, course: &Course, nemesis: &mut dyn Nemesis) -> Report {
-    let mut report = empty_report(world, course.seed);
-    if let Some(wrong) = prepare(world) {
-        report.failures.push(Failure::Setup(wrong));
-        return report;
-    }
-    let forks = course.fork.as_slice();
-    match machine::fork(POOL, || child(world, course, nemesis, forks, 1)) {
-        Ok(child) => read(&mut report, world, &child.wait()),
-        Err(error) => report.failures.push(Failure::Setup(format!("cannot fork: {error}"))),
-    }
-    if !report.waiting.is_empty() {
-        crate::waits::prepare();
-    }
-    report
-}
-
-/// Several futures of one run, which take another turn at the same event: the past is run once, in
-/// a process that is forked there for each of them, so many at a time. Each is what [`run`] makes
-/// of a course with that fork.
-pub fn futures(
+/// The whole life of a run's process.
+pub(crate) fn child(
     world: &World,
     course: &Course,
     nemesis: &mut dyn Nemesis,
     forks: &[Fork],
     jobs: usize,
-) -> Vec<Report> {
-    let failed = |wrong: String| {
-        let mut report = empty_report(world, course.seed);
-        report.failures.push(Failure::Setup(wrong));
-        vec![report; forks.len()]
-    };
-    if let Some(wrong) = prepare(world) {
-        return failed(wrong);
-    }
-    match machine::fork(POOL, || child(world, course, nemesis, forks, jobs.max(1))) {
-        Ok(child) => read_futures(world, course.seed, &child.wait(), forks.len()),
-        Err(error) => failed(format!("cannot fork: {error}")),
-    }
-}
-
-/// What is wrong with the world or the machine; if nothing is, the process can be forked.
-fn prepare(world: &World) -> Option<String> {
-    if let Some(wrong) = check(world) {
-        return Some(wrong);
-    }
-    EXECUTABLE.get_or_init(|| {
-        let path = std::env::current_exe().ok()?;
-        Some(path.to_string_lossy().into_owned())
-    });
-    watch_panics();
-    None
-}
-
-/// What is wrong with a world, or with the machine under it.
-fn check(world: &World) -> Option<String> {
-    if world.nodes().next().is_none() {
-        return Some("a world needs a node: `node`, `node_async` or `client`".to_owned());
-    }
-    let mut names: Vec<&str> = world.nodes().map(|node| node.name.as_str()).collect();
-    names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Some(format!("two nodes are called `{}`", twice[0]));
-    }
-    if !machine::can_switch() {
-        let wants =
-            "this machine lets no program change its segment register (FSGSBASE, Linux 5.9)";
-        return Some(wants.to_owned());
-    }
-    None
-}
-
-/// The whole life of a run's process.
-fn child(world: &World, course: &Course, nemesis: &mut dyn Nemesis, forks: &[Fork], jobs: usize) {
+) {
     machine::bound(&bounds(world));
     let servers = world.servers.len();
     let (count, clients) = (world.nodes().count(), world.clients.len());
@@ -521,7 +440,7 @@ extern "C" fn main_thread(node: *mut c_void) -> *mut c_void {
 
 /// Every panic in a run is told, wherever a runtime may swallow it. Set before the first fork: in a
 /// child, a lock that another thread held at the fork is never given back.
-fn watch_panics() {
+pub(crate) fn watch_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(set_hook);
 }

@@ -345,14 +345,19 @@ impl Simulation {
         &self.world
     }
 
+    /// The world, what decides the run, and the faults.
+    pub(crate) fn parts(&self) -> (&World, &Course, &[(Time, Fault)]) {
+        (&self.world, &self.course, &self.faults)
+    }
+
     /// Several futures of it ([`futures`](crate::futures)).
     pub fn futures(&self, forks: &[Fork], jobs: usize) -> Vec<Report> {
-        crate::run::futures(&self.world, &self.course, &mut Plan::new(&self.faults), forks, jobs)
+        crate::start::futures(&self.world, &self.course, &mut Plan::new(&self.faults), forks, jobs)
     }
 
     /// Runs it, in a process of its own.
     pub fn run(&self) -> Report {
-        crate::run::run(&self.world, &self.course, &mut Plan::new(&self.faults))
+        crate::start::run(&self.world, &self.course, &mut Plan::new(&self.faults))
     }
 }
 

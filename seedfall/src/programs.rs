@@ -41,6 +41,7 @@ mod plan;
 mod run;
 mod session;
 mod told;
+mod zygote;
 
 pub use seedfall_kernel::log;
 pub use session::{Answer, Session};
@@ -300,10 +301,35 @@ where
 
     fn prepare(&self) {
         seedfall_kernel::fix_addresses();
+        zygote::settle(self);
     }
 
     fn alone(&self, body: &mut dyn FnMut()) {
-        seedfall_kernel::isolated(body);
+        seedfall_kernel::isolated(|| {
+            zygote::settle(self);
+            body();
+        });
+    }
+}
+
+impl<I, O> Programs<I, O> {
+    /// Whether it is that one: the same programs and clients, who do the same.
+    fn is(&self, other: &Self) -> bool {
+        let is = |one: &Program, other: &Program| {
+            Arc::ptr_eq(&one.main, &other.main)
+                && (one.name, &one.files, &one.environment)
+                    == (other.name, &other.files, &other.environment)
+        };
+        let nodes = self.nodes.iter().zip(&other.nodes);
+        let numbers = |of: &Self| {
+            let who = (of.name, of.model, of.nodes.len(), of.clients, of.spare);
+            let work = (of.operations, of.final_operations, of.think, of.link);
+            (who, work, of.faults, of.horizon, of.limits, of.properties.len())
+        };
+        Arc::ptr_eq(&self.generate, &other.generate)
+            && Arc::ptr_eq(&self.client, &other.client)
+            && numbers(self) == numbers(other)
+            && { nodes }.all(|(one, other)| is(one, other))
     }
 }
 

@@ -8,6 +8,7 @@
 /// What a run may assume of links, nodes and timing. There is no default: an assumption that is not
 /// written down is a compile error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SystemModel {
     /// What the wire may do to a message.
     pub links: Links,
@@ -29,6 +30,7 @@ impl SystemModel {
 
 /// What the wire may do to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Links {
     /// A message between correct nodes arrives, once, unchanged; order is not promised.
     Reliable,
@@ -41,6 +43,7 @@ pub enum Links {
 
 /// How a node may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Nodes {
     /// A node may stop, for ever.
     CrashStop,
@@ -52,6 +55,7 @@ pub enum Nodes {
 
 /// What may be known of delays and clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Timing {
     /// Delays and steps have a known bound, always.
     Synchronous,

@@ -112,6 +112,7 @@ impl Kind {
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Event {
     /// When.
     pub at: Time,
@@ -130,6 +131,7 @@ pub struct Event {
 
 /// How much of a run is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Recording {
     /// The hash alone: for sweeps.
     Hash,

@@ -15,12 +15,14 @@
 
 mod process;
 mod signals;
+mod zygote;
 
 pub(crate) use process::{
-    Bounds, Remains, can_switch, end_process, fix_addresses, forget_exit, fork,
+    Bounds, Child, Remains, can_switch, end_process, fix_addresses, forget_exit, fork,
     has_fixed_addresses, is_run, report, split,
 };
 pub(crate) use signals::{arm, bound, door, forget_time, keep_time};
+pub(crate) use zygote::Zygote;
 
 use crate::kernel::Kernel;
 use std::cell::UnsafeCell;

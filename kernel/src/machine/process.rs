@@ -1,6 +1,8 @@
 //! The process of a run: its fork, what it reports, where its addresses are.
 
 use super::*;
+use std::io::{PipeReader, PipeWriter};
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::atomic::AtomicI32;
 
 /// Whether this process is that of a run.
@@ -22,9 +24,10 @@ pub(crate) struct Bounds {
 /// A forked child, and where it reports to.
 #[derive(Debug)]
 pub(crate) struct Child {
-    process: libc::pid_t,
-    report: i32,
-    stray: i32,
+    /// Its number; `None`: it comes first in what it reports.
+    process: Option<libc::pid_t>,
+    report: PipeReader,
+    stray: PipeReader,
 }
 
 /// What a child left.
@@ -44,50 +47,59 @@ pub(crate) fn fork(threads: usize, work: impl FnOnce()) -> Result<Child, std::io
     if let Some(child) = split()? {
         return Ok(child);
     }
-    IS_RUN.store(true, Relaxed);
-    adopt(std::mem::take(&mut *pool));
     // SAFETY: a plain libc call. The child leaves by `_exit`, so that nothing of the parent's runs
     // twice.
     unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
+        begin_run(std::mem::take(&mut *pool));
         work();
         libc::_exit(0)
     }
 }
 
+/// This process is that of a run from now on, with these donated threads.
+///
+/// # Safety
+/// It has one thread that does anything.
+pub(super) unsafe fn begin_run(pool: Vec<Block>) {
+    IS_RUN.store(true, Relaxed);
+    adopt(pool);
+    // SAFETY: a plain libc call.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+/// This process reports there from now on.
+pub(super) fn report_to(to: PipeWriter) {
+    REPORT.store(to.into_raw_fd(), Relaxed);
+}
+
 /// Forks, with a new way to report. `None`: this is the child, in which one thread is left.
 pub(crate) fn split() -> Result<Option<Child>, std::io::Error> {
-    let (mut report, mut stray) = ([0; 2], [0; 2]);
+    let ((report, to_report), (stray, to_stray)) = (std::io::pipe()?, std::io::pipe()?);
     // SAFETY: plain libc calls; the child goes on with the one thread that called.
-    unsafe {
-        for pipe in [&mut report, &mut stray] {
-            if libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
-                return Err(std::io::Error::last_os_error());
+    match unsafe { libc::fork() } {
+        -1 => Err(std::io::Error::last_os_error()),
+        0 => {
+            // SAFETY: as above.
+            unsafe {
+                libc::dup2(to_stray.as_raw_fd(), 1);
+                libc::dup2(to_stray.as_raw_fd(), 2);
             }
+            report_to(to_report);
+            Ok(None)
         }
-        match libc::fork() {
-            -1 => Err(std::io::Error::last_os_error()),
-            0 => {
-                libc::dup2(stray[1], 1);
-                libc::dup2(stray[1], 2);
-                libc::close(report[0]);
-                libc::close(stray[0]);
-                REPORT.store(report[1], Relaxed);
-                Ok(None)
-            }
-            process => {
-                libc::close(report[1]);
-                libc::close(stray[1]);
-                Ok(Some(Child { process, report: report[0], stray: stray[0] }))
-            }
-        }
+        process => Ok(Some(Child { process: Some(process), report, stray })),
     }
 }
 
 impl Child {
+    /// One that a zygote forks, which tells its number first.
+    pub(super) fn of_zygote(report: PipeReader, stray: PipeReader) -> Self {
+        Self { process: None, report, stray }
+    }
+
     /// Reads all that the child reports, until it has ended.
     pub(crate) fn wait(self) -> Remains {
-        let ends = [self.report, self.stray];
+        let ends = [self.report.as_raw_fd(), self.stray.as_raw_fd()];
         let mut read = [Vec::new(), Vec::new()];
         let mut open = [true, true];
         let mut buffer = vec![0_u8; 64 << 10];
@@ -113,21 +125,28 @@ impl Child {
                 }
             }
         }
-        let mut status = 0;
-        // SAFETY: descriptors and a child of our own.
-        unsafe {
-            for end in ends {
-                libc::close(end);
-            }
-            while libc::waitpid(self.process, &raw mut status, 0) == -1
-                && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
-            {
-            }
-        }
-        let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
-        let [report, stray] = read;
+        let [mut report, stray] = read;
+        let process = self.process.or_else(|| {
+            let (number, rest) = report.split_first_chunk::<8>()?;
+            let number = u64::from_le_bytes(*number) as libc::pid_t;
+            report = rest.to_vec();
+            Some(number)
+        });
+        let signal = process.and_then(end_of);
         Remains { report, stray, signal }
     }
+}
+
+/// Waits for the end of a child: the signal that ended it.
+fn end_of(process: libc::pid_t) -> Option<i32> {
+    let mut status = 0;
+    // SAFETY: a child of our own.
+    unsafe {
+        while libc::waitpid(process, &raw mut status, 0) == -1
+            && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
+        {}
+    }
+    libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status))
 }
 
 /// Whether this process is that of a run.

@@ -2,6 +2,7 @@
 
 use super::plan::deeds;
 use super::session::{ANEW, CALLED, FAILED, OK, Operation, Planned};
+use super::zygote::{self, Request};
 use super::{Process, Programs, told};
 use crate::clients::DRAWS;
 use crate::faults::nemesis::redrawn;
@@ -28,7 +29,8 @@ where
     O: Debug + Serialize + DeserializeOwned + 'static,
 {
     let setup = Setup::of(scenario, trial, trial.fork.as_slice());
-    let outside = setup.simulation(trial.fork.map(|fork| setup.fork(fork))).run();
+    let request = || Request { trial: trial.clone(), futures: Vec::new(), jobs: 1 };
+    let outside = zygote::run(scenario, &setup.whole(), request);
     let report = setup.report(outside, 0);
     if let Some(pulse) = &trial.pulse {
         pulse.set(Doing::Idle);
@@ -46,9 +48,11 @@ where
     let forks: Vec<run::Fork> = (0..of.count).map(fork).collect();
     let trial = Trial { recording: Recording::Hash, fork: None, ..trial.clone() };
     let setup = Setup::of(scenario, &trial, &forks);
-    let simulation = setup.simulation(None);
+    let simulation = setup.whole();
     let inside: Vec<kernel::Fork> = forks.iter().map(|fork| setup.fork(*fork)).collect();
-    let all = simulation.futures(&inside, of.jobs.get());
+    let request = Request { trial: trial.clone(), futures: forks, jobs: of.jobs.get() };
+    let all = zygote::futures(scenario, &simulation, &request)
+        .unwrap_or_else(|| simulation.futures(&inside, of.jobs.get()));
     let reports = all.into_iter().enumerate().map(|(which, one)| setup.report(one, which));
     reports.filter(|report| (of.fails)(report)).count()
 }
@@ -57,7 +61,7 @@ where
 type Inputs<I> = Vec<(OperationId, I)>;
 
 /// What is known of a run before it begins.
-struct Setup<'a, I, O> {
+pub(super) struct Setup<'a, I, O> {
     scenario: &'a Programs<I, O>,
     trial: &'a Trial,
     plan: FaultPlan,
@@ -73,7 +77,7 @@ where
     I: Clone + Debug + Send + Sync + 'static,
     O: Debug + Serialize + DeserializeOwned + 'static,
 {
-    fn of(scenario: &'a Programs<I, O>, trial: &'a Trial, forks: &[run::Fork]) -> Self {
+    pub(super) fn of(scenario: &'a Programs<I, O>, trial: &'a Trial, forks: &[run::Fork]) -> Self {
         let budget = scenario.fault_budget_of(trial);
         let plan = trial.plan.clone().unwrap_or_else(|| scenario.plan_within(trial.seed, &budget));
         if let Err(error) = plan.check(&budget) {
@@ -108,11 +112,12 @@ where
         Self { scenario, trial, plan, deeds, planned, draws: log }
     }
 
-    fn fork(&self, run::Fork { after, seed }: run::Fork) -> kernel::Fork {
+    pub(super) fn fork(&self, run::Fork { after, seed }: run::Fork) -> kernel::Fork {
         kernel::Fork { after, seed, faults: Some(self.other_faults(seed)) }
     }
 
-    fn simulation(&self, fork: Option<kernel::Fork>) -> Simulation {
+    /// The run that is asked for.
+    pub(super) fn whole(&self) -> Simulation {
         let trial = self.trial;
         let course = Course {
             seed: trial.seed,
@@ -122,7 +127,7 @@ where
             only: trial.only.clone(),
             until: trial.until,
             open_until: trial.open_until,
-            fork,
+            fork: trial.fork.map(|fork| self.fork(fork)),
             recording: trial.recording,
             log_draws: trial.log_draws,
         };

@@ -6,11 +6,12 @@ use crate::scenario::OperationId;
 use seedfall_sim::{
     DrawAddress, Duration, Event, NodeId, Nominal, Override, Recording, Seed, SystemModel, Time,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything that decides one run of a scenario, and how much of it to keep.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trial {
     /// What decides everything that is not written down here.
     pub seed: Seed,
@@ -22,8 +23,10 @@ pub struct Trial {
     pub skip: BTreeSet<OperationId>,
     /// When an operation is called and whom it asks first, if not as its client decides: so that
     /// others can be left out without moving it.
+    #[serde(with = "pairs")]
     pub calls: BTreeMap<OperationId, Call>,
     /// Draws to be decided otherwise than by the seed.
+    #[serde(with = "pairs")]
     pub overrides: BTreeMap<DrawAddress, Override>,
     /// The draws of links, nodes and disks that stay random once the run has begun, all others
     /// being nominal; `None`: all.
@@ -38,6 +41,7 @@ pub struct Trial {
     /// Nothing arrives but what is like one of these arrivals of another run
     /// ([`let_in_only`](seedfall_sim::World::let_in_only)): not a fault, but a question, whether
     /// the others matter.
+    #[serde(with = "shared")]
     pub only: Option<Arc<Vec<Event>>>,
     /// After so many events, at the end of the step that brings them, the run is over, and judged
     /// as it stands; `None`: when nothing is left to be done. What is still owed then, an
@@ -59,11 +63,54 @@ pub struct Trial {
     /// Whether events are wrapped in `tracing` spans, so that logs show virtual time and node.
     pub spans: bool,
     /// Where the run tells others how far it is; `None`: nowhere.
+    #[serde(skip)]
     pub pulse: Option<Arc<Pulse>>,
 }
 
+/// Maps whose keys are no strings, as pairs.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'a, K, V, D>(from: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'a> + Ord,
+        V: Deserialize<'a>,
+        D: Deserializer<'a>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(from)?.into_iter().collect())
+    }
+}
+
+/// What is shared in memory, as a value.
+mod shared {
+    use seedfall_sim::Event;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::sync::Arc;
+
+    pub(super) fn serialize<S: Serializer>(
+        events: &Option<Arc<Vec<Event>>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        events.as_deref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(
+        from: D,
+    ) -> Result<Option<Arc<Vec<Event>>>, D::Error> {
+        Ok(Option::deserialize(from)?.map(Arc::new))
+    }
+}
+
 /// How an operation is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// When; at once, if its client is not done with an earlier one by then.
     pub at: Time,
@@ -75,7 +122,7 @@ pub struct Call {
 /// operations that are still to come are called as their clients decide then; and faults that have
 /// not begun strike at other times, and other nodes. Which operations and which faults there are,
 /// stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fork {
     /// After the first step, or deed of the nemesis, at whose end so many events have happened.
     pub after: u64,
