@@ -165,6 +165,28 @@ fn the_same_seed_is_the_same_run_of_a_program_wherever_it_runs() {
     assert_ne!(hashes(1).0, hashes(2).0);
 }
 
+/// A program that shows the number of its thread, which goes on from that of the process in which
+/// it is forked: a sweep's has as many threads as the machine has cores.
+#[test]
+fn the_runs_of_a_sweep_find_nothing_of_its_threads() {
+    let main = || println!("{:?}", std::thread::spawn(|| std::thread::current().id()).join());
+    let scenario = Programs {
+        nodes: vec![Program::new("server", main)],
+        ..register("program-that-counts", true)
+    };
+    scenario.alone(&mut || {
+        let hash = || scenario.run(&Trial::of(Seed(3))).hash;
+        let before = hash();
+        (0..3).for_each(|_| std::thread::spawn(|| {}).join().expect("it does nothing"));
+        assert_eq!(hash(), before, "what was done meanwhile is not in the run");
+        let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(3)) };
+        let report = scenario.run(&trial);
+        assert_eq!(report.hash, before);
+        let other = Programs { operations: 1, ..scenario.clone() };
+        assert_ne!(other.run(&trial).hash, before, "it is another scenario, of the same name");
+    });
+}
+
 #[test]
 fn a_program_that_panics_exits_or_spins_is_a_verdict() {
     let with = |main: fn()| {

@@ -8,7 +8,7 @@ const WITHOUT: &str = "SEEDFALL_KERNEL_WITHOUT";
 const ASKED: &str = "SEEDFALL_KERNEL_TEST_BACKSTOP";
 
 /// A system call as a crate makes it that wants no libc.
-fn raw(number: i64, words: [usize; 3]) -> i64 {
+pub(crate) fn raw(number: i64, words: [usize; 3]) -> i64 {
     let result: i64;
     #[expect(unsafe_code, reason = "what such crates do")]
     // SAFETY: the callers below hand over what these calls ask for.

@@ -22,3 +22,4 @@ mod on_tokio;
 mod tidy;
 mod traced;
 mod verdicts;
+mod zygote;

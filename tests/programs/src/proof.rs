@@ -3,7 +3,7 @@
 use crate::sources;
 use seedfall_kernel::{ClientContext, Simulation, Zygote};
 use seedfall_net::Disturbance;
-use seedfall_sim::Duration as Span;
+use seedfall_sim::{Duration as Span, Entry, Recording};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::ops::Range;
@@ -44,6 +44,22 @@ pub fn hash(world: fn(u64) -> Simulation, seeds: Range<u64>, threads: u64) -> u6
     all.iter().fold(0, |sum: u64, (seed, hash)| {
         (sum.rotate_left(7) ^ hash).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(*seed)
     })
+}
+
+/// Prints all events of one run.
+pub fn trace(world: fn(u64) -> Simulation, seed: u64) {
+    let make = move |_: &[u8]| world(seed).recording(Recording::Full);
+    let report = Zygote::new(make).expect("a process").run(&make(&[]), &[]);
+    for Entry { event, text, hash } in &report.trace {
+        println!(
+            "{:04x} {} {:?} {} {} {text}",
+            hash & 0xFFFF,
+            event.at,
+            event.kind,
+            event.actor,
+            event.peer
+        );
+    }
 }
 
 fn troubled(world: Simulation, node: &str, client: &str) -> Simulation {

@@ -1,6 +1,7 @@
 //! The hash of many seeds of a world of programs, for the script `tests/programs/proof`.
 //!
-//! `proof WORLD SEEDS THREADS` prints one number.
+//! `proof WORLD SEEDS THREADS` prints one number; `proof WORLD trace SEED` all events of one run, to
+//! be compared with those of another build.
 
 use seedfall_programs::proof;
 
@@ -14,16 +15,26 @@ static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
     let words: Vec<String> = std::env::args().collect();
-    let asked = match words.as_slice() {
-        [_, world, seeds, threads] => (proof::WORLDS.iter().find(|(name, _)| name == world))
-            .zip(seeds.parse().ok())
-            .zip(threads.parse().ok().filter(|threads| *threads > 0)),
-        _ => None,
+    let worlds = || proof::WORLDS.iter();
+    let world = words.get(1).and_then(|name| worlds().find(|(other, _)| name == other));
+    let number = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok());
+    let asked = (world, number(2), number(3), words.get(2).is_some_and(|word| word == "trace"));
+    let (Some((_, world)), words) = (asked.0, (asked.1, asked.2, asked.3)) else {
+        usage();
     };
-    let Some((((_, world), seeds), threads)) = asked else {
-        let names = proof::WORLDS.map(|(name, _)| name).join(", ");
-        eprintln!("usage: proof WORLD SEEDS THREADS; the worlds are {names}");
-        std::process::exit(2);
-    };
-    seedfall_kernel::isolated(|| println!("{:016x}", proof::hash(*world, 0..seeds, threads)));
+    seedfall_kernel::isolated(|| match words {
+        (Some(seeds), Some(threads), _) if threads > 0 => {
+            println!("{:016x}", proof::hash(*world, 0..seeds, threads));
+        }
+        (None, Some(seed), true) => proof::trace(*world, seed),
+        _ => usage(),
+    });
+}
+
+fn usage() -> ! {
+    let names = proof::WORLDS.map(|(name, _)| name).join(", ");
+    eprintln!(
+        "usage: proof WORLD SEEDS THREADS, or proof WORLD trace SEED; the worlds are {names}"
+    );
+    std::process::exit(2);
 }
