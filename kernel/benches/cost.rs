@@ -4,7 +4,7 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 #![expect(clippy::print_stdout, reason = "it prints what it measures")]
 
-use seedfall_kernel::{Limits, Report, Simulation, isolated};
+use seedfall_kernel::{Limits, Report, Simulation, Zygote, isolated};
 use seedfall_sim::Duration as Span;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -88,6 +88,15 @@ fn measured(what: &str, simulation: &Simulation) {
     );
 }
 
+/// What it takes to start a run.
+fn started(what: &str, run: impl Fn(u64) -> Report) {
+    const RUNS: u64 = 1_000;
+    let before = cpu();
+    (0..RUNS).for_each(|seed| assert_eq!(run(seed).failures, []));
+    let each = (cpu() - before) / RUNS;
+    println!("{what}: {each} us of CPU a run, {} a second and core", 1_000_000 / each);
+}
+
 fn main() {
     isolated(|| {
         let limits = Limits { horizon: Span::secs(1_500), events: u64::MAX, ..Limits::USUAL };
@@ -98,21 +107,21 @@ fn main() {
             measured("ping-pong, tokio on two threads", &two.limits(limits));
         }
         let five = (0..5).fold(Simulation::new(1), |all, at| all.node(&format!("n{at}"), idle));
-        let (five, runs) = (five.horizon(Span::millis(10)), 1_000);
-        let before = cpu();
-        for seed in 0..runs {
-            assert_eq!(five.clone().seed(seed).run().failures, []);
-        }
-        let each = (cpu() - before) / runs;
-        println!(
-            "five nodes, 10 ms: {each} us of CPU a run, {} runs a second and core",
-            1_000_000 / each
-        );
+        let five = five.horizon(Span::millis(10));
         let nothing = Simulation::new(1).node("nothing", || ()).horizon(Span::millis(10));
-        let before = cpu();
-        for seed in 0..runs {
-            nothing.clone().seed(seed).run();
+        for (what, world) in [("five nodes, 10 ms", five), ("a node that does nothing", nothing)] {
+            started(what, |seed| world.clone().seed(seed).run());
+            let of = |seed: u64| world.clone().seed(seed);
+            let make = {
+                let world = world.clone();
+                move |asked: &[u8]| {
+                    world.clone().seed(u64::from_le_bytes(asked.try_into().expect("a seed")))
+                }
+            };
+            let zygote = Zygote::new(make).expect("a process");
+            started(&format!("{what}, from a zygote"), |seed| {
+                zygote.run(&of(seed), &seed.to_le_bytes())
+            });
         }
-        println!("a node that does nothing: {} us of CPU a run", (cpu() - before) / runs);
     });
 }

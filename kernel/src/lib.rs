@@ -38,7 +38,9 @@
 //! - **A run is a fork.** Statics of the process (a runtime's counters, caches, lazily made tables)
 //!   begin anew in each, and a program that aborts, overflows its stack, spins or eats its memory
 //!   ends its own process: the [`Report`] says so. The memory and the stacks of programs stand at
-//!   fixed addresses. [`isolated`] makes the rest of the process the same, too.
+//!   fixed addresses. [`isolated`] makes the rest of the process the same, too, and a [`Zygote`]
+//!   forks all runs from a process that does nothing else, so that they are the same however many
+//!   threads ask for them, and whatever else these do.
 //! - **Seeing.** Every packet and its fate, connection, change of a file, line that is printed and
 //!   choice of a thread is an event of the run's trace, kept if its [`Course`] asks for it
 //!   ([`Report::trace`]); keeping it changes nothing in the run. [`futures`] forks the process of a
@@ -70,14 +72,16 @@
 //!   itself, a closure hands to its `main`.
 //! - Signals are not delivered, processes are not made, and files are not mapped; `io_uring` is
 //!   absent, and programs fall back. Locks of files are granted to everybody.
-//! - The numbers of `ThreadId` go on from those of the process that forks a run. A program that
-//!   shows them, or decides by them, is the same only in processes that made as many threads
-//!   before: the same test or command again, with as many jobs.
+//! - A program that looks at addresses of functions, statics or what its own allocator gives it
+//!   (ahash and foldhash seed themselves so, parking_lot chooses by them whose lock is handed over
+//!   fairly) is another program in another build, or with another allocator.
+//! - [`Simulation::run`] forks the process that asks. What that did before (statics, the numbers of
+//!   `ThreadId`) is in the run; what is forked by a [`Zygote`] finds nothing of it.
 //! - TCP has no congestion window, and its acknowledgements are free; a segment is what one call
 //!   wrote.
 //! - It needs Linux 5.11 or later on x86-64 with glibc, dynamically linked. A binary that brings
 //!   its own `malloc` *symbol* does not link; an allocator behind `#[global_allocator]` does.
-//! - Outside [`isolated`], a run is forked from a process with other threads. A lock of the
+//! - Without a [`Zygote`], a run is forked from a process that may have other threads. A lock of the
 //!   standard library that one of them holds at that moment (as it prints) is never released in the
 //!   run, which then takes too long, and says so.
 

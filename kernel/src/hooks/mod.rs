@@ -12,10 +12,12 @@ mod descriptors;
 mod files;
 mod memory;
 mod names;
+mod numbers;
 mod threads;
 
 pub(crate) use memory::{is_reserved, reserve};
-pub(crate) use threads::{finish_thread, serve};
+pub(crate) use numbers::serve;
+pub(crate) use threads::finish_thread;
 
 use crate::calls;
 use crate::file::Status;

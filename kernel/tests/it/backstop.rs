@@ -1,6 +1,7 @@
 //! System calls without a symbol, and machines that do not permit what a run asks for, by force.
 
 use seedfall_kernel::{Backstop, Failure, Report, Simulation, isolated};
+use std::ffi::CStr;
 use std::process::Command;
 
 /// What the process that is asked is to do without.
@@ -41,6 +42,12 @@ fn looks() {
     let opened = raw(2, [c"/work/file".as_ptr() as usize, 0, 0]);
     let threads: Vec<_> = (0..60_u64).map(|one| std::thread::spawn(move || one)).collect();
     let sum: u64 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    // What allocators ask for at their start: which nodes of memory there are, and where they are.
+    let is_there = |path: &CStr| raw(21, [path.as_ptr() as usize, 4, 0]);
+    let nodes = [c"/work/file", c"/sys/devices/system/node/node1"].map(is_there);
+    let mut place = [7_u32; 2];
+    let got = raw(309, [&raw mut place[0] as usize, &raw mut place[1] as usize, 0]);
+    assert_eq!((nodes, got, place), ([0, -2], 0, [0, 0]));
     println!("{pid} {random:?} {clock:?} {} {sum}", opened >= 1 << 20);
 }
 

@@ -4,7 +4,7 @@
 
 use seedfall_bench::stream::NODES;
 use seedfall_bench::workload::{Done, LATENCY_MAX, LATENCY_MIN, START_TIME};
-use seedfall_kernel::{Ended, Limits, Simulation, isolated};
+use seedfall_kernel::{Ended, Limits, Simulation, Zygote, isolated};
 use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_sim::Duration;
 use std::future::Future;
@@ -60,8 +60,11 @@ fn idlers(seed: u64, horizon: Duration) -> Simulation {
 
 fn start_up(times: u64) -> Done {
     let horizon = Duration::nanos(START_TIME.as_nanos() as u64);
+    let make =
+        move |asked: &[u8]| idlers(u64::from_le_bytes(asked.try_into().expect("a seed")), horizon);
+    let zygote = Zygote::new(make).expect("a process");
     let runs = (0..times).map(|seed| {
-        let report = idlers(seed, horizon).run();
+        let report = zygote.run(&idlers(seed, horizon), &seed.to_le_bytes());
         assert_eq!((report.failures, report.ended), (Vec::new(), Ended::Horizon));
         report.hash
     });

@@ -1,8 +1,6 @@
-//! Other people's code inside the simulated Linux: services of axum and tonic, as scenarios; and the
-//! proof that a run is a function of its seed ([`proof`]), over everything that makes runs differ
-//! ([`sources`]).
+//! Other people's code inside the simulated Linux: services of axum and tonic, and `SQLite`,
+//! as scenarios.
 
 pub mod journal;
 pub mod payments;
-pub mod proof;
-pub mod sources;
+pub mod sqlite;

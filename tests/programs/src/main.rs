@@ -1,6 +1,6 @@
 //! Every command of Seedfall over these scenarios: `cargo run --release -- sweep payments`.
 
-use seedfall_programs::{journal, payments};
+use seedfall_programs::{journal, payments, sqlite};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -10,5 +10,9 @@ fn main() -> ExitCode {
         Box::new(payments::stopped()),
         Box::new(journal::right()),
         Box::new(journal::wrong()),
+        Box::new(sqlite::full()),
+        Box::new(sqlite::wal()),
+        Box::new(sqlite::normal()),
+        Box::new(sqlite::off()),
     ])
 }

@@ -5,8 +5,12 @@ use seedfall::explain::Explanation;
 use seedfall::shrink::{Effort, Shrunk, shrink, story};
 use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall::{Runnable, Trial};
-use seedfall_kernel::isolated;
-use seedfall_programs::{journal, payments};
+use seedfall_programs::{journal, payments, sqlite};
+
+/// Does it in a process of its own.
+fn alone(scenario: impl Runnable, body: impl Fn(&dyn Runnable)) {
+    scenario.alone(&mut || body(&scenario));
+}
 
 fn holds(scenario: &dyn Runnable) {
     let plan = Sweep { seeds: 0..1_000, keep_going: true, ..Sweep::new(all_cores()) };
@@ -40,13 +44,13 @@ fn tells(story: &[String], words: &[&str]) -> bool {
 
 #[test]
 fn a_service_of_axum_that_keeps_its_keys_holds() {
-    isolated(|| holds(&payments::right()));
+    alone(payments::right(), holds);
 }
 
 #[test]
 fn a_payment_that_is_booked_twice_after_a_crash_is_found_and_told() {
-    isolated(|| {
-        let (small, story) = found(&payments::forgetful());
+    alone(payments::forgetful(), |scenario| {
+        let (small, story) = found(scenario);
         assert!(small.after.faults <= 2, "{}", small.summary());
         assert!(tells(&story, &["n1 crashes"]), "{story:#?}");
         assert!(tells(&story, &["POST /payments HTTP/1.1"]), "{story:#?}");
@@ -57,8 +61,8 @@ fn a_payment_that_is_booked_twice_after_a_crash_is_found_and_told() {
 
 #[test]
 fn a_payment_that_is_booked_twice_as_its_request_was_dropped_is_found_and_told() {
-    isolated(|| {
-        let (_, story) = found(&payments::stopped());
+    alone(payments::stopped(), |scenario| {
+        let (_, story) = found(scenario);
         assert!(tells(&story, &["n1 writes /work/ledger"]), "{story:#?}");
         assert!(tells(&story, &["broken: always linearizable"]), "{story:#?}");
     });
@@ -66,16 +70,41 @@ fn a_payment_that_is_booked_twice_as_its_request_was_dropped_is_found_and_told()
 
 #[test]
 fn a_service_of_tonic_that_syncs_holds() {
-    isolated(|| holds(&journal::right()));
+    alone(journal::right(), holds);
 }
 
 #[test]
 fn a_record_that_is_acknowledged_and_lost_in_a_crash_is_found_and_told() {
-    isolated(|| {
-        let (small, story) = found(&journal::wrong());
+    alone(journal::wrong(), |scenario| {
+        let (small, story) = found(scenario);
         assert!(small.after.faults <= 2, "{}", small.summary());
         assert!(tells(&story, &["n1 crashes", "not durable"]), "{story:#?}");
         assert!(tells(&story, &["HTTP/2", "DATA", "of stream"]), "{story:#?}");
         assert!(tells(&story, &["n1 writes /work/records"]), "{story:#?}");
     });
+}
+
+#[test]
+fn what_sqlite_acknowledges_is_there_after_a_power_loss_if_it_syncs() {
+    alone(sqlite::full(), holds);
+}
+
+#[test]
+fn what_sqlite_acknowledges_is_there_if_it_syncs_its_write_ahead_log() {
+    alone(sqlite::wal(), holds);
+}
+
+#[test]
+fn what_sqlite_did_not_sync_of_its_write_ahead_log_is_lost_in_a_power_loss() {
+    alone(sqlite::normal(), |scenario| {
+        let (small, story) = found(scenario);
+        assert!(small.after.faults <= 2, "{}", small.summary());
+        assert!(tells(&story, &["n1 writes /work/db-wal"]), "{story:#?}");
+        assert!(tells(&story, &["broken: always linearizable"]), "{story:#?}");
+    });
+}
+
+#[test]
+fn a_database_that_syncs_nothing_is_lost_or_broken() {
+    alone(sqlite::off(), |scenario| drop(found(scenario)));
 }

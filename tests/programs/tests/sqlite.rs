@@ -1,29 +1,18 @@
 //! `SQLite` (rusqlite, bundled, as it is published) on the simulated files: what was acknowledged is
 //! there after every crash, if it is told to sync, and is not if it is told not to.
 
-use rusqlite::Connection;
 use seedfall_kernel::{Fault, Report, Simulation, isolated, note};
+use seedfall_programs::sqlite::Mode;
 use seedfall_sim::{CrashPoint, Duration as Span, EffectKind};
 use std::time::Duration;
 
-/// How a database keeps what it is given.
-#[derive(Clone, Copy, Debug)]
-struct Mode {
-    journal: &'static str,
-    synchronous: &'static str,
-}
-
 /// Appends to a table, a transaction for each row, and notes each that is acknowledged; at its
 /// start it notes what it finds.
-fn store(Mode { journal, synchronous }: Mode) -> rusqlite::Result<()> {
-    let mut db = Connection::open("/work/db")?;
-    // With the database for itself, the index of a write-ahead log needs no shared memory.
-    db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    db.pragma_update(None, "journal_mode", journal)?;
-    db.pragma_update(None, "synchronous", synchronous)?;
-    db.execute("CREATE TABLE IF NOT EXISTS log (n INTEGER PRIMARY KEY, text TEXT)", ())?;
+fn store(mode: Mode) -> rusqlite::Result<()> {
+    let mut db = mode.open()?;
+    db.execute("CREATE TABLE IF NOT EXISTS rows (n INTEGER PRIMARY KEY, text TEXT)", ())?;
     let (last, count): (u64, u64) =
-        db.query_row("SELECT ifnull(max(n), 0), count(*) FROM log", (), |row| {
+        db.query_row("SELECT ifnull(max(n), 0), count(*) FROM rows", (), |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
     let intact: String = db.query_row("PRAGMA integrity_check", (), |row| row.get(0))?;
@@ -31,7 +20,7 @@ fn store(Mode { journal, synchronous }: Mode) -> rusqlite::Result<()> {
     for number in last + 1.. {
         let transaction = db.transaction()?;
         let text = "x".repeat(100 + number as usize % 7 * 300);
-        transaction.execute("INSERT INTO log VALUES (?1, ?2)", (number, text))?;
+        transaction.execute("INSERT INTO rows VALUES (?1, ?2)", (number, text))?;
         transaction.commit()?;
         note(format!("acknowledged {number}").as_bytes());
         std::thread::sleep(Duration::from_millis(1));

@@ -1,8 +1,8 @@
 //! Fifty seeds of each world have one hash: alone, in threads, in another process; and each source
 //! of differences shows something else in two processes, unless they are runs of one seed.
 
+use seedfall_determinism::{sources, worlds};
 use seedfall_kernel::{Simulation, isolated};
-use seedfall_programs::{proof, sources};
 use std::process::Command;
 
 const ASKED: &str = "SEEDFALL_PROOF_ASKED";
@@ -32,8 +32,8 @@ fn asked_for_another_process() {
     };
     match asked.split_once('/').expect("two words") {
         ("world", name) => {
-            let (_, world) = proof::WORLDS.iter().find(|(other, _)| *other == name).unwrap();
-            isolated(|| println!("<<<{:016x}>>>", proof::hash(*world, 0..50, 1)));
+            let (_, world) = worlds::WORLDS.iter().find(|(other, _)| *other == name).unwrap();
+            isolated(|| println!("<<<{:016x}>>>", worlds::hash(*world, 0..50, 1)));
         }
         ("outside", name) => println!("<<<{}>>>", source(name)()),
         (seed, name) => isolated(|| {
@@ -49,16 +49,20 @@ fn asked_for_another_process() {
 #[test]
 fn fifty_seeds_have_one_hash_alone_in_threads_and_in_another_process() {
     isolated(|| {
-        for (name, world) in proof::WORLDS {
-            let alone = proof::hash(world, 0..50, 1);
+        for (name, world) in worlds::WORLDS {
+            let alone = worlds::hash(world, 0..50, 1);
             println!("{name:<12} {alone:016x}");
-            assert_eq!(proof::hash(world, 0..50, 3), alone, "{name} in threads");
+            assert_eq!(worlds::hash(world, 0..50, 3), alone, "{name} in threads");
             assert_eq!(
                 another_process(&format!("world/{name}")),
                 format!("{alone:016x}"),
                 "{name}"
             );
-            assert_ne!(proof::hash(world, 50..100, 1), alone, "{name}: other seeds are other runs");
+            assert_ne!(
+                worlds::hash(world, 50..100, 1),
+                alone,
+                "{name}: other seeds are other runs"
+            );
         }
     });
 }
