@@ -25,8 +25,12 @@ pub const DRAWN: [Source; 10] = [
 ];
 
 /// Those that look at addresses of statics and functions, which are others in another build.
-pub const ADDRESSED: [Source; 3] =
-    [("hashbrown", hashbrown_map), ("ahash", ahash_map), ("an address", address)];
+pub const ADDRESSED: [Source; 4] = [
+    ("hashbrown", hashbrown_map),
+    ("ahash", ahash_map),
+    ("parking_lot's fairness", lock_fairness),
+    ("an address", address),
+];
 
 fn text(value: &impl Debug) -> String {
     format!("{value:?}")
@@ -86,6 +90,24 @@ fn thread_ids() -> String {
     let ids: Vec<String> =
         (0..3).map(|_| std::thread::spawn(id).join().expect("it does not panic")).collect();
     format!("{ids:?} of {}", std::process::id())
+}
+
+/// Which locks are handed over to who waits for them, and which can be taken before. parking_lot
+/// decides that by a clock and a generator of its own for each of a few buckets, and which bucket a
+/// lock is in, by the address of the lock.
+fn lock_fairness() -> String {
+    let locks: Vec<Box<parking_lot::Mutex<()>>> = (0..24).map(|_| Box::default()).collect();
+    let mut handed_over = Vec::new();
+    for lock in &locks {
+        std::thread::scope(|scope| {
+            let held = lock.lock();
+            scope.spawn(|| drop(lock.lock()));
+            std::thread::sleep(Duration::from_micros(10));
+            drop(held);
+            handed_over.push(lock.is_locked());
+        });
+    }
+    text(&handed_over)
 }
 
 /// In which order threads get a lock.
