@@ -492,6 +492,16 @@ pub(crate) fn on_path<T>(
     })
 }
 
+/// The number of the device that has the running program's files. It is another one for each node
+/// and each life of its program: libraries know open files by device and inode, in statics, which
+/// all of them share (`SQLite` notes there who has locked what).
+pub(crate) fn device() -> (u32, u32) {
+    enter(|kernel| {
+        let here = kernel.here();
+        (8 + here as u32, kernel.nodes[here].starts)
+    })
+}
+
 /// The status of a path at an open folder, or of a descriptor.
 pub(crate) fn status(folder: i32, path: &str, flags: i32) -> Result<Status, Errno> {
     call(|kernel| kernel.status(folder, path, flags))

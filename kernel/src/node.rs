@@ -60,6 +60,8 @@ pub(crate) struct Node {
     pub(crate) power: Power,
     /// How often the machine was started; connections of an earlier life are reset.
     pub(crate) life: u32,
+    /// How often its program was started.
+    pub(crate) starts: u32,
     /// How many pauses are in force.
     pub(crate) pauses: u32,
     /// Threads that could run now, in the order in which they came to.
@@ -119,6 +121,7 @@ impl Node {
             v6: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number as u16),
             power: Power::Idle,
             life: 0,
+            starts: 0,
             pauses: 0,
             runnable: Vec::new(),
             queued: false,

@@ -192,6 +192,7 @@ impl Target for Kernel {
         }
         one.power = Power::Running;
         one.exit = None;
+        one.starts += 1;
         one.made_threads = 0;
         one.harm_before = one.tree.harm();
         self.starts.push_back(node);

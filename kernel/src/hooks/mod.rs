@@ -246,6 +246,8 @@ unsafe fn put_status(to: *mut stat, status: Result<Status, Errno>) -> Result<(),
     // SAFETY: see above; a status of zeros is one.
     unsafe {
         let mut told: stat = std::mem::zeroed();
+        let (major, minor) = calls::device();
+        told.st_dev = makedev(major, minor);
         (told.st_ino, told.st_mode, told.st_nlink) =
             (status.inode, status.mode, status.links.into());
         (told.st_size, told.st_blksize) = (status.size as i64, 4096);
@@ -267,6 +269,7 @@ unsafe fn put_statx(to: *mut statx, status: Result<Status, Errno>) -> Result<(),
     // SAFETY: see above; a status of zeros is one.
     unsafe {
         let mut told: statx = std::mem::zeroed();
+        (told.stx_dev_major, told.stx_dev_minor) = calls::device();
         told.stx_mask = STATX_BASIC_STATS | STATX_BTIME;
         (told.stx_ino, told.stx_mode, told.stx_nlink) =
             (status.inode, status.mode as u16, status.links);

@@ -60,6 +60,28 @@ fn a_power_loss_takes_all_of_it_and_a_kill_nothing() {
 }
 
 /// What `std::fs` does, call by call.
+/// Statics are shared by all programs: what they note of a file there, by its device and inode,
+/// is of this node and this life.
+#[test]
+fn a_file_is_another_one_to_another_node_and_in_another_life() {
+    use std::os::unix::fs::MetadataExt;
+    let look = || {
+        File::create("file").unwrap().sync_all().unwrap();
+        let (plain, open) = (fs::metadata("file"), File::open("file").unwrap());
+        let (plain, open) = (plain.unwrap(), open.metadata().unwrap());
+        assert_eq!((plain.dev(), plain.ino()), (open.dev(), open.ino()));
+        seedfall_kernel::note(format!("{} {}", plain.dev(), plain.ino()).as_bytes());
+        std::thread::sleep(Duration::from_secs(9));
+    };
+    let world = Simulation::new(1).node("a", look).node("b", look);
+    let report = world.crash(Span::secs(1), Span::secs(2), "a").horizon(Span::secs(3)).run();
+    let mut seen = report.notes_as_text();
+    assert_eq!((seen.len(), report.failures), (3, Vec::new()));
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 3, "{seen:?}");
+}
+
 fn every_call() {
     fs::create_dir_all("data/deep/er").unwrap();
     assert_eq!(std::env::current_dir().unwrap().to_str(), Some("/work"));

@@ -6,6 +6,8 @@
 //! millisecond of virtual time at least, so a loop that awaited them one by one would fall behind:
 //! sends of one moment are joined, and a node that hears much has several receivers.
 
+mod madsim_stream;
+
 use futures_util::future::join_all;
 use madsim::net::Endpoint;
 use madsim::runtime::{Handle, NodeHandle, Runtime};
@@ -35,6 +37,10 @@ fn main() {
         "W3" => broadcast(size),
         "W4" => start_up(size),
         "W5" => raft(size),
+        "P1" => madsim_stream::ping_pong(size),
+        "P2" => madsim_stream::replication(size),
+        "P3" => madsim_stream::start_up(size),
+        "P4" => madsim_stream::idle(size),
         _ => panic!("no workload {name}"),
     };
     done.print();

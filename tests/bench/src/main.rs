@@ -23,11 +23,11 @@
 //!   which it loses each node once. An event is a virtual second. *Seedfall*: with the trace hash,
 //!   the simulated journal, and the paper's invariants watched after every event. *Peers*:
 //!   `driver.rs` runs the same value, messages travel as postcard bytes, and nothing is watched.
-//! - **P1 to P4** Programs over TCP (`stream.rs`): the same source for both. *Seedfall*: tokio as
-//!   it is published, in the simulated Linux, each run a process of its own. *turmoil*: its types
-//!   in the place of tokio's (madsim takes no part yet). P1: ping-pong. P2: five nodes, of which
-//!   one replicates to the others; an event of both is a message that was delivered. P3: five
-//!   nodes that listen, for 1 virtual ms. P4: the same nodes, idle; an event is a virtual second.
+//! - **P1 to P4** Programs over TCP (`stream.rs`): the same source for all three. *Seedfall*:
+//!   tokio as it is published, in the simulated Linux, each run a process of its own. *Peers*:
+//!   their types in the place of tokio's. P1: ping-pong. P2: five nodes, of which one replicates
+//!   to the others; an event of both is a message that was delivered. P3: five nodes that listen,
+//!   for 1 virtual ms. P4: the same nodes, idle; an event is a virtual second.
 //! - **R** The built-in scenario `raft-kv-3`: three nodes, all faults, invariants, linearizability.
 //!   An event is an episode. Ours only.
 

@@ -50,7 +50,7 @@ const fn part(workload: Workload, engine: Engine, size: u64) -> Part {
 }
 
 /// Chosen so that each process takes between a fifth of a second and two.
-const PARTS: [Part; 21] = [
+const PARTS: [Part; 25] = [
     part(Workload::W1, Engine::Seedfall, 4_000_000),
     part(Workload::W1, Engine::Madsim, 200_000),
     part(Workload::W1, Engine::Turmoil, 100_000),
@@ -64,12 +64,16 @@ const PARTS: [Part; 21] = [
     part(Workload::W5, Engine::Madsim, 15),
     part(Workload::W5, Engine::Turmoil, 6),
     part(Workload::P1, Engine::Seedfall, 400_000),
+    part(Workload::P1, Engine::Madsim, 400_000),
     part(Workload::P1, Engine::Turmoil, 40_000),
     part(Workload::P2, Engine::Seedfall, 80_000),
+    part(Workload::P2, Engine::Madsim, 80_000),
     part(Workload::P2, Engine::Turmoil, 8_000),
     part(Workload::P3, Engine::Seedfall, 500),
+    part(Workload::P3, Engine::Madsim, 20_000),
     part(Workload::P3, Engine::Turmoil, 10_000),
     part(Workload::P4, Engine::Seedfall, 200_000),
+    part(Workload::P4, Engine::Madsim, 500_000),
     part(Workload::P4, Engine::Turmoil, 100),
     part(Workload::R, Engine::Seedfall, 4_000),
 ];

@@ -35,6 +35,12 @@ macro_rules! stream_programs {
             }
         }
 
+        /// Writes and flushes: madsim's streams keep what was written until then.
+        async fn tell(stream: &mut $net::TcpStream, bytes: &[u8]) -> IoResult<()> {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        }
+
         /// Sends back what comes, by eight bytes.
         async fn ponger() -> IoResult<()> {
             let listener = listen().await?;
@@ -44,7 +50,7 @@ macro_rules! stream_programs {
                 $spawn(async move {
                     let mut buffer = [0; 8];
                     while stream.read_exact(&mut buffer).await.is_ok() {
-                        if stream.write_all(&buffer).await.is_err() {
+                        if tell(&mut stream, &buffer).await.is_err() {
                             return;
                         }
                     }
@@ -56,7 +62,7 @@ macro_rules! stream_programs {
             let mut stream = connect(0).await;
             let mut buffer = [0; 8];
             for count in 0..round_trips {
-                stream.write_all(&count.to_le_bytes()).await.expect("connected");
+                tell(&mut stream, &count.to_le_bytes()).await.expect("connected");
                 stream.read_exact(&mut buffer).await.expect("connected");
                 assert_eq!(buffer, count.to_le_bytes());
             }
@@ -71,7 +77,7 @@ macro_rules! stream_programs {
                 $spawn(async move {
                     let mut entry = [0; 64];
                     while stream.read_exact(&mut entry).await.is_ok() {
-                        if stream.write_all(&entry[..8]).await.is_err() {
+                        if tell(&mut stream, &entry[..8]).await.is_err() {
                             return;
                         }
                     }
@@ -90,7 +96,7 @@ macro_rules! stream_programs {
                     let mut stream = connect(node).await;
                     let mut answer = [0; 8];
                     while let Some(entry) = entries.recv().await {
-                        stream.write_all(&entry).await.expect("connected");
+                        tell(&mut stream, &entry).await.expect("connected");
                         let read = stream.read_exact(&mut answer);
                         $time::timeout(Span::from_millis(500), read)
                             .await
@@ -114,7 +120,7 @@ macro_rules! stream_programs {
                     let got = wait.await.expect("in time").expect("it runs");
                     left -= u32::from(got == number);
                 }
-                client.write_all(&entry[..8]).await?;
+                tell(&mut client, &entry[..8]).await?;
             }
             Ok(())
         }
@@ -125,7 +131,7 @@ macro_rules! stream_programs {
             for count in 0..commands {
                 let mut entry = [7; 64];
                 entry[..8].copy_from_slice(&count.to_le_bytes());
-                stream.write_all(&entry).await.expect("connected");
+                tell(&mut stream, &entry).await.expect("connected");
                 let read = stream.read_exact(&mut answer);
                 $time::timeout(Span::from_secs(2), read)
                     .await

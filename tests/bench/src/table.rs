@@ -13,12 +13,13 @@ struct Target {
     ratio: f64,
 }
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     Target { workload: Workload::W1, peers: &[Engine::Madsim], ratio: 15.0 },
     Target { workload: Workload::W3, peers: &[Engine::Madsim, Engine::Turmoil], ratio: 15.0 },
     Target { workload: Workload::W4, peers: &[Engine::Madsim], ratio: 3.0 },
     Target { workload: Workload::W5, peers: &[Engine::Madsim], ratio: 10.0 },
     Target { workload: Workload::W5, peers: &[Engine::Turmoil], ratio: 25.0 },
+    Target { workload: Workload::P1, peers: &[Engine::Madsim], ratio: 1.0 },
     Target { workload: Workload::P1, peers: &[Engine::Turmoil], ratio: 6.0 },
 ];
 
