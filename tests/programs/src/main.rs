@@ -10,8 +10,10 @@ fn main() -> ExitCode {
         Box::new(payments::stopped()),
         Box::new(journal::right()),
         Box::new(journal::wrong()),
-        Box::new(sqlite::full()),
+        Box::new(sqlite::extra()),
+        Box::new(sqlite::default()),
         Box::new(sqlite::wal()),
+        Box::new(sqlite::shared_sectors()),
         Box::new(sqlite::normal()),
         Box::new(sqlite::off()),
     ])

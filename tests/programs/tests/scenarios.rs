@@ -86,12 +86,31 @@ fn a_record_that_is_acknowledged_and_lost_in_a_crash_is_found_and_told() {
 
 #[test]
 fn what_sqlite_acknowledges_is_there_after_a_power_loss_if_it_syncs() {
-    alone(sqlite::full(), holds);
+    alone(sqlite::extra(), holds);
 }
 
 #[test]
 fn what_sqlite_acknowledges_is_there_if_it_syncs_its_write_ahead_log() {
     alone(sqlite::wal(), holds);
+}
+
+#[test]
+fn a_journal_that_comes_back_after_a_power_loss_takes_what_was_acknowledged() {
+    alone(sqlite::default(), |scenario| {
+        let (small, story) = found(scenario);
+        assert!(small.after.faults <= 2, "{}", small.summary());
+        assert!(tells(&story, &["n1 removes /work/db-journal"]), "{story:#?}");
+        assert!(tells(&story, &["broken: always linearizable"]), "{story:#?}");
+    });
+}
+
+#[test]
+fn a_sector_that_two_transactions_share_takes_one_that_was_synced() {
+    alone(sqlite::shared_sectors(), |scenario| {
+        let (small, story) = found(scenario);
+        assert!(small.after.faults <= 2, "{}", small.summary());
+        assert!(tells(&story, &["n1 syncs /work/db-wal"]), "{story:#?}");
+    });
 }
 
 #[test]
