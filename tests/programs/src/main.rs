@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Box::new(sqlite::extra()),
         Box::new(sqlite::default()),
         Box::new(sqlite::wal()),
-        Box::new(sqlite::shared_sectors()),
+        Box::new(sqlite::padded()),
         Box::new(sqlite::normal()),
         Box::new(sqlite::off()),
     ])
