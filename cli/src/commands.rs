@@ -9,6 +9,7 @@
 //! }
 //! ```
 
+mod campaign;
 #[cfg(all(feature = "real", unix))]
 mod chaos;
 mod check;
@@ -28,6 +29,7 @@ mod real;
 mod show;
 mod sweeps;
 
+pub use campaign::cargo_main;
 use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "real")]
 use clap::{CommandFactory as _, FromArgMatches as _};
@@ -80,6 +82,9 @@ enum Command {
     List,
     /// Runs many seeds of a scenario (or of all), until one fails.
     Sweep(SweepArgs),
+    /// Many seeds of every scenario, in processes of their own, on one machine or many.
+    #[command(subcommand)]
+    Campaign(campaign::Campaign),
     /// Runs one seed, or a stored case, and reports the outcome.
     Replay(ReplayArgs),
     /// Shrinks a failing run, and prints what happens in the small one, step by step.
@@ -301,6 +306,7 @@ fn run(
         None => quietly(|| sweeps::everything(scenarios, json)),
         Some(Command::List) => inspect::list(scenarios, json),
         Some(Command::Sweep(args)) => quietly(|| sweeps::sweep(scenarios, &args, json)),
+        Some(Command::Campaign(args)) => quietly(|| campaign::builtin(scenarios, &args, json)),
         Some(Command::Replay(args)) => inspect::replay(scenarios, &args, json),
         Some(Command::Shrink(args)) => quietly(|| inspect::shrink(scenarios, &args, json)),
         Some(Command::Explain(args)) => quietly(|| explain::explain(scenarios, &args, json)),

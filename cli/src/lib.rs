@@ -18,6 +18,6 @@ pub mod contrast;
 pub mod museum;
 pub mod patches;
 
-pub use commands::main;
 #[cfg(feature = "real")]
 pub use commands::main_with_services;
+pub use commands::{cargo_main, main};

@@ -104,6 +104,7 @@
 //!   programs as they are.
 
 pub mod arbitrary;
+pub mod campaign;
 pub mod case;
 pub mod clients;
 pub mod diff;

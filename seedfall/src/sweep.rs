@@ -23,6 +23,8 @@ use std::time::Duration;
 pub struct Sweep {
     /// The seeds, in order.
     pub seeds: Range<u64>,
+    /// Where a larger sweep begins, of which this one is a part; `None`: it is one by itself.
+    pub part_of: Option<u64>,
     /// When to stop taking new seeds, by the machine's clock.
     pub time: Option<Duration>,
     /// How many threads; the result for given seeds does not depend on it.
@@ -42,6 +44,7 @@ impl Sweep {
     pub fn new(jobs: NonZeroUsize) -> Self {
         Self {
             seeds: 0..u64::MAX,
+            part_of: None,
             time: None,
             jobs,
             keep_going: false,
@@ -103,8 +106,8 @@ pub fn sweep(
     progress: &(dyn Fn(&Progress) + Sync),
 ) -> Summary {
     let mut total = work::run(scenario, sweep, progress);
-    let firsts = total.ways.values_mut().map(|(_, first)| first);
-    for failure in total.failures.iter_mut().chain(firsts) {
+    let best = total.ways.values_mut().map(|(_, best)| best);
+    for failure in total.failures.iter_mut().chain(best) {
         if let Some(replay) = sweep.replay(failure) {
             failure.replay = replay;
         }

@@ -2,8 +2,9 @@
 //!
 //! The environment says which: `SEEDFALL_SEED=17` replays one seed, `SEEDFALL_SEEDS=0..5000` (or a
 //! count), `SEEDFALL_EVENTS=20000000` or `SEEDFALL_TIME=60s` sweep others,
-//! `SEEDFALL_CASE=file.json` replays a case.
+//! `SEEDFALL_CASE=file.json` replays a case; [`campaign`] says how a test runs a part of a campaign.
 
+use crate::campaign;
 use crate::case::{Case, Replayed};
 use crate::explain::Explanation;
 use crate::report::{Conclusion, Failure, Report};
@@ -108,7 +109,17 @@ impl Check {
             reason = "which seeds to run is asked of the environment; a run never sees it"
         )]
         let ask = |name: &str| std::env::var(name).ok();
-        self.scenarios[0].alone(&mut || {
+        let scenario = &self.scenarios[0];
+        if ask("SEEDFALL_SCENARIO").is_some_and(|name| name != scenario.name()) {
+            return;
+        }
+        if let Some(to) = ask("SEEDFALL_LIST") {
+            if let Err(message) = campaign::list(&**scenario, Place::here().test(), &to) {
+                panic!("{message}\n");
+            }
+            return;
+        }
+        scenario.alone(&mut || {
             if let Err(message) = self.asked(&ask) {
                 panic!("{message}\n");
             }
@@ -125,6 +136,12 @@ impl Check {
         if let Some(seed) = ask("SEEDFALL_SEED") {
             let seed = parse_seed(&seed).map_err(|error| said("SEEDFALL_SEED", error))?;
             return run_seed(scenario, seed, Some(&place));
+        }
+        if let Some(seed) = ask("SEEDFALL_SMALL") {
+            return campaign::small(scenario, &seed, ask);
+        }
+        if let Some(order) = campaign::Order::asked(ask)? {
+            return self.part_of_campaign(&order, &place);
         }
         let whole = "expected a whole number";
         let amount = match (ask("SEEDFALL_SEEDS"), ask("SEEDFALL_TIME"), ask("SEEDFALL_EVENTS")) {
@@ -144,16 +161,42 @@ impl Check {
         let refresh = ask("SEEDFALL_REFRESH").is_some();
         let kept = replay_kept(&self.scenarios, refresh, &place)?;
         let summary = run_seeds(scenario, &amount, Some(&place))?;
-        say(&format!(
-            "{}: {} replayed; {}, {} events, in {:.1} s",
-            scenario.name(),
-            counted(kept, "kept case"),
-            counted(summary.seeds, "seed"),
-            count(summary.events),
-            summary.took.as_secs_f64(),
-        ));
+        say_done(scenario, kept, &summary);
         Ok(())
     }
+}
+
+impl Check {
+    /// A part of a campaign. Where nobody else judges it: the kept cases first, then the seeds
+    /// that failed earlier.
+    fn part_of_campaign(&self, order: &campaign::Order, place: &Place) -> Result<(), String> {
+        let scenario = self.scenarios[0].as_ref();
+        scenario.validate()?;
+        if order.is_judged_elsewhere() {
+            return order.run(scenario, &place.test()).map(drop);
+        }
+        let kept = replay_kept(&self.scenarios, false, place)?;
+        for seed in order.earlier(scenario.name()) {
+            run_seed(scenario, seed, Some(place))
+                .map_err(|why| format!("seed {seed}, which failed earlier, fails\n{why}"))?;
+        }
+        let summary = order.run(scenario, &place.test())?;
+        let summary = judged(scenario, summary, Some(place))?;
+        say_done(scenario, kept, &summary);
+        Ok(())
+    }
+}
+
+/// What a test did, in a line.
+fn say_done(scenario: &dyn Runnable, kept: u64, summary: &Summary) {
+    say(&format!(
+        "{}: {} replayed; {}, {} events, in {:.1} s",
+        scenario.name(),
+        counted(kept, "kept case"),
+        counted(summary.seeds, "seed"),
+        count(summary.events),
+        summary.took.as_secs_f64(),
+    ));
 }
 
 /// A line that a test harness shows if it is asked to, or if the test fails.
@@ -224,6 +267,15 @@ fn run_seeds(
             summary
         }
     };
+    judged(scenario, summary, place)
+}
+
+/// What so many runs mean; a failure is told, and kept where `place` says.
+fn judged(
+    scenario: &dyn Runnable,
+    summary: Summary,
+    place: Option<&Place>,
+) -> Result<Summary, String> {
     match summary.meaning(scenario) {
         Meaning::AsExpected => Ok(summary),
         Meaning::Vacuous(why) => {

@@ -401,10 +401,10 @@ pub(super) fn sweep_json(
         "expected": summary.expected.iter().map(|(property, (runs, failure))| {
             json!({ "property": property, "runs": runs, "first": failure_json(failure) })
         }).collect::<Vec<_>>(),
-        "ways": summary.ways.values().map(|(runs, first)| {
+        "ways": summary.ways.values().map(|(runs, best)| {
             json!({
-                "fingerprint": first.fingerprint, "property": first.property, "runs": runs,
-                "first": first.seed.0,
+                "fingerprint": best.fingerprint, "property": best.property, "runs": runs,
+                "seed": best.seed.0,
             })
         }).collect::<Vec<_>>(),
         "failures": summary.failures.iter().map(failure_json).collect::<Vec<_>>(),

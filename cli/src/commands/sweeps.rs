@@ -101,6 +101,7 @@ fn one(
     let bar = progress_bar(scenario.name(), &seeds, time, json);
     let plan = Sweep {
         seeds,
+        part_of: None,
         time,
         jobs: args.jobs.unwrap_or_else(all_cores),
         keep_going: args.keep_going,
@@ -199,9 +200,9 @@ fn ways(summary: &Summary) {
     let ways = counted(summary.ways.len() as u64, "way");
     let seeds = counted(summary.seeds, "seed");
     show::line(&format!("  failed     {} of {seeds}, in {ways}:", count(summary.failed)));
-    for (fingerprint, (runs, first)) in &summary.ways {
-        let (runs, seed) = (counted(*runs, "run"), first.seed.0);
-        show::line(&format!("             {runs} from seed {seed} on: {fingerprint}"));
+    for (fingerprint, (runs, best)) in &summary.ways {
+        let (runs, seed) = (counted(*runs, "run"), best.seed.0);
+        show::line(&format!("             {runs}, best seen at seed {seed}: {fingerprint}"));
     }
 }
 

@@ -29,7 +29,8 @@ pub struct Summary {
     /// The failures that the scenario does not expect, in order of seed; of more than
     /// [`FAILURES_KEPT`], those with the lowest seeds.
     pub failures: Vec<Failure>,
-    /// The same in kinds, by fingerprint, all of them: how many runs failed so, and the first.
+    /// The same in kinds, by fingerprint, all of them: how many runs failed so, and the one to look
+    /// at, which failed after the fewest events, then of the fewest faults.
     pub ways: BTreeMap<String, (u64, Failure)>,
     /// Runs that broke what the scenario expects to break, and nothing else.
     pub as_expected: u64,
@@ -127,7 +128,7 @@ impl Summary {
     }
 
     /// Adds a run of which nothing is known but how it failed.
-    pub(super) fn add_lost(&mut self, failure: Failure) {
+    pub(crate) fn add_lost(&mut self, failure: Failure) {
         self.seeds += 1;
         self.failed += 1;
         self.keep(failure);
@@ -138,15 +139,16 @@ impl Summary {
         self.list(failure);
     }
 
-    /// Counts runs that failed in one way, of which this is the first.
-    fn count(&mut self, runs: u64, first: Failure) {
-        match self.ways.entry(first.fingerprint.clone()) {
-            Entry::Vacant(way) => drop(way.insert((runs, first))),
+    /// Counts runs that failed in one way, of which this is the one to look at.
+    fn count(&mut self, runs: u64, best: Failure) {
+        let key = |failure: &Failure| (failure.event, failure.faults.len(), failure.seed);
+        match self.ways.entry(best.fingerprint.clone()) {
+            Entry::Vacant(way) => drop(way.insert((runs, best))),
             Entry::Occupied(mut way) => {
                 let (count, known) = way.get_mut();
                 *count += runs;
-                if first.seed < known.seed {
-                    *known = first;
+                if key(&best) < key(known) {
+                    *known = best;
                 }
             }
         }

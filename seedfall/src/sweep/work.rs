@@ -227,7 +227,8 @@ fn one_block(shared: &Shared, first: u64, end: u64, pulse: &Arc<Pulse>) -> Block
                 let trial = sweep.trial(&**scenario, Seed(seed));
                 let trial = Trial { pulse: Some(Arc::clone(pulse)), ..trial };
                 let mut report = scenario.run(&trial);
-                if twice::is_due(&report, seed - sweep.seeds.start) {
+                let begin = sweep.part_of.unwrap_or(sweep.seeds.start);
+                if twice::is_due(&report, seed.saturating_sub(begin)) {
                     summary.twice += 1;
                     report = twice::compared(&**scenario, &trial, report);
                 }

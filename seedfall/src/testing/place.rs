@@ -33,6 +33,11 @@ impl Place {
         }
     }
 
+    /// The test, as `--exact` takes it.
+    pub(super) fn test(&self) -> String {
+        self.test.clone()
+    }
+
     /// Where cases are kept that the crate's tests replay.
     pub(super) fn kept(&self) -> PathBuf {
         self.crate_folder.join("tests/regressions")

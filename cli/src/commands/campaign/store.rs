@@ -1,0 +1,342 @@
+//! The folder of a campaign, read: what was run, by whom it was run twice, what is missing, and
+//! what cannot be used.
+//!
+//! Lines say ranges of seeds. Some may be there twice: two workers had one shard, or a kill came
+//! between a file and its removal. So of all lines a set is chosen that has no seed in common,
+//! the longest first; what is left out must agree with what was chosen where both are about the
+//! same seeds, which is a check of determinism that costs nothing.
+
+use super::manifest::Manifest;
+use super::{Problem, show};
+use seedfall::campaign::{Entry, Runs, Shard, Start, decode};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Complaints that are told one by one, at most.
+const TOLD_MOST: usize = 8;
+
+/// The longest line that is read, in bytes: what is longer is not ours.
+const LINE_MOST: u64 = 64 << 20;
+
+/// What a folder has of a campaign.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    /// By scenario, in order of seeds, no seed twice.
+    covers: BTreeMap<String, Vec<Runs>>,
+    /// What workers say of themselves.
+    pub(super) starts: BTreeMap<String, Start>,
+    /// Lines that cannot be used, how many, and the first ones told.
+    pub(super) bad: (u64, Vec<String>),
+    /// Runs of other builds, by build.
+    pub(super) foreign: BTreeMap<String, u64>,
+    /// Runs of the same seeds that came to something else.
+    pub(super) disagree: Vec<String>,
+    /// Runs that were run by more than one worker.
+    pub(super) doubled: u64,
+}
+
+impl Book {
+    /// Reads every line of the folders. Without a manifest, what workers say of themselves is
+    /// taken for one.
+    pub(super) fn read(
+        folders: &[PathBuf],
+        manifest: Option<&Manifest>,
+    ) -> Result<(Self, Manifest), Problem> {
+        let mut files = Vec::new();
+        for folder in folders {
+            files_of(folder, &mut files)?;
+        }
+        files.sort();
+        let mut book = Self::default();
+        let manifest = match manifest {
+            Some(manifest) => manifest.clone(),
+            None => {
+                files.iter().try_for_each(|file| book.read_start(file))?;
+                Manifest::of_starts(&book.starts).ok_or_else(|| {
+                    let folder = folders.first().map_or(Path::new("."), PathBuf::as_path);
+                    Problem(format!("{}: expected the folder of a campaign", folder.display()))
+                })?
+            }
+        };
+        let mut pieces = BTreeMap::new();
+        for file in &files {
+            book.read_file(file, &manifest, &mut pieces)?;
+        }
+        for (scenario, pieces) in pieces {
+            book.choose(scenario, pieces, &manifest);
+        }
+        Ok((book, manifest))
+    }
+
+    fn read_start(&mut self, path: &Path) -> Result<(), Problem> {
+        let file = File::open(path).map_err(|error| cannot(path, &error))?;
+        let mut line = String::new();
+        // What cannot be read is told when the runs are.
+        if BufReader::new(file).read_line(&mut line).is_ok()
+            && let Ok(Entry::Start(start)) = decode(line.trim_end_matches('\n'))
+        {
+            self.starts.entry(start.about.scenario.clone()).or_insert(*start);
+        }
+        Ok(())
+    }
+
+    fn read_file(
+        &mut self,
+        path: &Path,
+        manifest: &Manifest,
+        pieces: &mut BTreeMap<String, Vec<Runs>>,
+    ) -> Result<(), Problem> {
+        let file = File::open(path).map_err(|error| cannot(path, &error))?;
+        let mut reader = BufReader::new(file);
+        let mut bytes = Vec::new();
+        for number in 1.. {
+            bytes.clear();
+            let mut limited = std::io::Read::take(&mut reader, LINE_MOST);
+            let read = limited.read_until(b'\n', &mut bytes);
+            if read.map_err(|error| cannot(path, &error))? == 0 {
+                break;
+            }
+            let line = bytes.strip_suffix(b"\n");
+            let line = line
+                .ok_or("cut short")
+                .and_then(|line| std::str::from_utf8(line).map_err(|_| "not text"));
+            let entry = line.map_err(str::to_owned).and_then(decode);
+            match entry {
+                Ok(Entry::Start(_)) => {}
+                Ok(Entry::Runs(runs)) => self.sort_in(*runs, manifest, pieces),
+                Err(why) => self.complain(format!("{}:{number}: {why}", path.display())),
+            }
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, what: String) {
+        self.bad.0 += 1;
+        if self.bad.1.len() < TOLD_MOST {
+            self.bad.1.push(what);
+        }
+    }
+
+    /// Takes runs among the pieces of their scenario; those that go on where the last ones ended,
+    /// in the same unit, are added to them.
+    fn sort_in(
+        &mut self,
+        runs: Runs,
+        manifest: &Manifest,
+        pieces: &mut BTreeMap<String, Vec<Runs>>,
+    ) {
+        let seeds = manifest.range();
+        let known = manifest.about(&runs.scenario).is_some();
+        if runs.build != manifest.build || !known {
+            let whose = if known { runs.build.clone() } else { runs.scenario.clone() };
+            *self.foreign.entry(whose).or_default() += runs.runs();
+            return;
+        }
+        if runs.from < seeds.start || seeds.end < runs.to {
+            let (name, range) = (&runs.scenario, runs.seeds());
+            return self.complain(format!("{name}: seeds {range:?}, of {seeds:?}"));
+        }
+        let place = |seed: u64| (seed - seeds.start) / manifest.unit;
+        let pieces = pieces.entry(runs.scenario.clone()).or_default();
+        match pieces.last_mut() {
+            Some(last) if last.to == runs.from && place(last.from) == place(runs.to - 1) => {
+                last.add(runs);
+            }
+            _ => pieces.push(runs),
+        }
+    }
+
+    /// Chooses of the pieces of a scenario those that count.
+    fn choose(&mut self, scenario: String, mut pieces: Vec<Runs>, manifest: &Manifest) {
+        pieces.sort_by_key(|runs| (u64::MAX - (runs.to - runs.from), runs.from));
+        let mut chosen: BTreeMap<u64, Runs> = BTreeMap::new();
+        let mut left: BTreeMap<u64, Vec<Runs>> = BTreeMap::new();
+        for runs in pieces {
+            let before = chosen.range(..runs.to).next_back().filter(|(_, one)| runs.from < one.to);
+            match before.map(|(from, one)| (*from, one.from <= runs.from && runs.to <= one.to)) {
+                None => drop(chosen.insert(runs.from, runs)),
+                Some((from, inside)) => {
+                    self.doubled += runs.runs();
+                    // What lies across is neither added nor compared: its seeds are there, or are
+                    // missing and run anew.
+                    if inside {
+                        left.entry(from).or_default().push(runs);
+                    }
+                }
+            }
+        }
+        for (from, left) in left {
+            self.compare(&chosen[&from], left);
+        }
+        let mut cover: Vec<Runs> = Vec::new();
+        for (_, runs) in chosen {
+            let place = |seed: u64| (seed - manifest.from) / manifest.unit;
+            match cover.last_mut() {
+                Some(last) if last.to == runs.from && place(last.from) == place(runs.to - 1) => {
+                    last.add(runs);
+                }
+                _ => cover.push(runs),
+            }
+        }
+        self.covers.insert(scenario, cover);
+    }
+
+    /// Compares runs with others of the same seeds, where those are all of them.
+    fn compare(&mut self, runs: &Runs, mut left: Vec<Runs>) {
+        left.sort_by_key(|one| (one.from, u64::MAX - one.to));
+        let (mut sum, mut rest) = (Runs::default(), Vec::new());
+        for one in left {
+            let fits = if sum.from == sum.to { one.from == runs.from } else { one.from == sum.to };
+            if fits {
+                if sum.from == sum.to {
+                    (sum.scenario, sum.build) = (one.scenario.clone(), one.build.clone());
+                }
+                sum.add(one);
+            } else {
+                rest.push(one);
+            }
+            if sum.from < sum.to && sum.to == runs.to {
+                let other = Runs { busy: 0, ..std::mem::take(&mut sum) };
+                let known = Runs { busy: 0, ..runs.clone() };
+                if other != known {
+                    self.disagree.push(format!(
+                        "{}: the seeds {:?} came to {} and {} (hashes {} and {})",
+                        runs.scenario,
+                        runs.seeds(),
+                        words(&known),
+                        words(&other),
+                        known.hash,
+                        other.hash
+                    ));
+                }
+            }
+        }
+        // Three workers may have had it.
+        if rest.iter().any(|one| one.from == runs.from) {
+            self.compare(runs, rest);
+        }
+    }
+
+    /// Adds what a worker of this process has done.
+    pub(super) fn add(&mut self, manifest: &Manifest, done: Vec<Runs>) {
+        let Some(scenario) = done.first().map(|runs| runs.scenario.clone()) else { return };
+        let mut pieces = self.covers.remove(&scenario).unwrap_or_default();
+        pieces.extend(done);
+        self.choose(scenario, pieces, manifest);
+    }
+
+    /// What there is of a scenario, in order of seeds.
+    pub(super) fn cover(&self, scenario: &str) -> &[Runs] {
+        self.covers.get(scenario).map_or(&[], Vec::as_slice)
+    }
+
+    /// Everything that there is.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Runs> {
+        self.covers.values().flatten()
+    }
+
+    /// The sum of a scenario.
+    pub(super) fn total(&self, manifest: &Manifest, scenario: &str) -> Runs {
+        let mut total = Runs {
+            scenario: scenario.to_owned(),
+            build: manifest.build.clone(),
+            from: manifest.from,
+            to: manifest.from,
+            hash: format!("{:#018x}", 0),
+            ..Runs::default()
+        };
+        self.cover(scenario).iter().for_each(|runs| total.add(runs.clone()));
+        total
+    }
+
+    /// The ranges of a scenario that were run, adjoining ones as one.
+    pub(super) fn ranges(&self, scenario: &str) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for runs in self.cover(scenario) {
+            match ranges.last_mut() {
+                Some(last) if last.end == runs.from => last.end = runs.to,
+                _ => ranges.push(runs.seeds()),
+            }
+        }
+        ranges
+    }
+
+    /// What of these ranges was not run.
+    pub(super) fn missing(
+        &self,
+        scenario: &str,
+        wanted: impl Iterator<Item = Range<u64>>,
+    ) -> Vec<Range<u64>> {
+        let cover = self.cover(scenario);
+        let mut missing = Vec::new();
+        for range in wanted {
+            let mut from = range.start;
+            let first = cover.partition_point(|runs| runs.to <= range.start);
+            for runs in cover[first..].iter().take_while(|runs| runs.from < range.end) {
+                if from < runs.from {
+                    missing.push(from..runs.from);
+                }
+                from = runs.to;
+            }
+            if from < range.end {
+                missing.push(from..range.end);
+            }
+        }
+        missing
+    }
+
+    /// What of a shard was not run, as far as the campaign says what it has: none where time
+    /// alone bounds it.
+    pub(super) fn gaps(&self, manifest: &Manifest, shard: Shard) -> Vec<(String, Range<u64>)> {
+        if manifest.seeds.is_none() {
+            return Vec::new();
+        }
+        let of = |name: &str| {
+            let missing = self.missing(name, manifest.units(shard));
+            missing.into_iter().map(|range| (name.to_owned(), range)).collect::<Vec<_>>()
+        };
+        manifest.names().flat_map(of).collect()
+    }
+
+    /// Tells what could not be used.
+    pub(super) fn tell(&self) {
+        let (bad, told) = &self.bad;
+        told.iter().for_each(|what| show::warning(what));
+        if told.len() as u64 * 2 < bad + told.len() as u64 {
+            show::warning(&format!("{} lines in all cannot be used", show::count(*bad)));
+        }
+        for (whose, runs) in &self.foreign {
+            let runs = seedfall::words::counted(*runs, "run");
+            show::warning(&format!("{runs} of another build or scenario do not count: {whose}"));
+        }
+        self.disagree.iter().for_each(|what| show::error(what));
+    }
+}
+
+fn words(runs: &Runs) -> String {
+    format!("{} passed, {} failed", runs.passed, runs.failed)
+}
+
+fn cannot(path: &Path, error: &std::io::Error) -> Problem {
+    Problem(format!("{}: {error}", path.display()))
+}
+
+/// The files with lines of a folder, and of the folders in it that a campaign makes.
+fn files_of(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
+    let entries = fs::read_dir(folder).map_err(|error| cannot(folder, &error))?;
+    for entry in entries {
+        let path = entry.map_err(|error| cannot(folder, &error))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if ["parts", "shards"].contains(&name.as_str()) {
+                files_of(&path, files)?;
+            }
+        } else if name.ends_with(".jsonl") || name.ends_with(".jsonl.part") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
