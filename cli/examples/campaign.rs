@@ -79,7 +79,7 @@ fn scenario(name: &'static str, version: Version) -> Scenario<Node, Ask<u64>, An
         workload: Workload::short(
             |op, draw| {
                 // One operation in so many is what the environment says.
-                if draw.below(6_000) == 0 {
+                if draw.below(1_500) == 0 {
                     die();
                 }
                 if draw.below(2) == 0 { Ask::Read } else { Ask::Write(op.unique()) }

@@ -10,6 +10,7 @@
 //! | `SEEDFALL_SCENARIO=NAME` | others than this one are passed over |
 //! | `SEEDFALL_OUT=FOLDER` | what came of the seeds is left there, as JSON lines ([`Entry`]) |
 //! | `SEEDFALL_SEEDS=A..B`, or a count | the seeds of the campaign; several ranges have commas between them |
+//! | `SEEDFALL_WHOLE=A..B` | the seeds of the campaign, where those above are a part of them |
 //! | `SEEDFALL_BASE_SEED=N` | is added to them |
 //! | `SEEDFALL_SHARD=K/N` | of the units of the campaign, every N-th from the K-th on (from 1) |
 //! | `SEEDFALL_UNIT=N` | how many seeds a unit has; unsaid, it follows from how many seeds there are |

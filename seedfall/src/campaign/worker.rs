@@ -8,7 +8,7 @@ use crate::run::{Runnable, Trial};
 use crate::save::save;
 use crate::shrink::{DEFAULT_RUNS, Effort, shrink, story};
 use crate::sweep::{FITS_INTO_MEMORY, Summary, Sweep, all_cores, sweep};
-use crate::testing::{parse_seed, parse_time};
+use crate::testing::{parse_seed, parse_seeds, parse_time};
 use seedfall_sim::{Seed, StableHasher};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -81,10 +81,11 @@ impl Order {
             })
         });
         let spans = shifted.collect::<Result<Vec<_>, _>>()?;
-        let seeds = match (spans.first(), spans.last()) {
+        let whole = match (spans.first(), spans.last()) {
             (Some(first), Some(last)) => first.start..last.end,
             _ => 0..0,
         };
+        let seeds = read(ask, "SEEDFALL_WHOLE", parse_seeds)?.unwrap_or(whole);
         let unit = read(ask, "SEEDFALL_UNIT", number)?;
         let usual = if time.is_some() { 256 } else { seeds.end - seeds.start };
         let unit = unit.unwrap_or_else(|| unit_for(usual));

@@ -166,6 +166,7 @@ impl<'a> Crew<'a> {
             .env("SEEDFALL_OUT", &parts)
             .env("SEEDFALL_WORKER", &id)
             .env("SEEDFALL_SEEDS", spell(&task.spans))
+            .env("SEEDFALL_WHOLE", spell(&[self.manifest.range()]))
             .env("SEEDFALL_UNIT", self.manifest.unit.to_string())
             .env("SEEDFALL_JOBS", "1")
             .stdin(Stdio::null())

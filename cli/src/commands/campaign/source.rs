@@ -247,7 +247,10 @@ fn list(binary: &Binary) -> Result<Vec<Target>, Problem> {
 /// The commit of a folder, and whether nothing differs from it; empty, if it has none.
 fn commit(folder: &Path) -> (String, bool) {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
+        // Without a lock: this process may be killed, and must leave none behind.
+        let mut command = Command::new("git");
+        command.arg("--no-optional-locks").arg("-C").arg(folder).args(arguments);
+        let output = command.output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
