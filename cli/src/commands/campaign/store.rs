@@ -72,7 +72,7 @@ impl Book {
     }
 
     fn read_start(&mut self, path: &Path) -> Result<(), Problem> {
-        let file = File::open(path).map_err(|error| cannot(path, &error))?;
+        let Some(file) = open(path)? else { return Ok(()) };
         let mut line = String::new();
         // What cannot be read is told when the runs are.
         if BufReader::new(file).read_line(&mut line).is_ok()
@@ -89,7 +89,7 @@ impl Book {
         manifest: &Manifest,
         pieces: &mut BTreeMap<String, Vec<Runs>>,
     ) -> Result<(), Problem> {
-        let file = File::open(path).map_err(|error| cannot(path, &error))?;
+        let Some(file) = open(path)? else { return Ok(()) };
         let mut reader = BufReader::new(file);
         let mut bytes = Vec::new();
         for number in 1.. {
@@ -318,6 +318,21 @@ impl Book {
 
 fn words(runs: &Runs) -> String {
     format!("{} passed, {} failed", runs.passed, runs.failed)
+}
+
+/// Opens a file that may be at work: a worker that has ended gives it its name without `.part`, a
+/// coordinator that has its lines removes it.
+fn open(path: &Path) -> Result<Option<File>, Problem> {
+    let is_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+    let opened = File::open(path).or_else(|error| match is_gone(&error) {
+        true => File::open(path.with_extension("")),
+        false => Err(error),
+    });
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(cannot(path, &error)),
+    }
 }
 
 fn cannot(path: &Path, error: &std::io::Error) -> Problem {

@@ -33,7 +33,7 @@ pub(super) fn page(told: &Told<'_>) -> String {
          <meta http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{title}</title>\n<style>{STYLE}</style></head>\n<body>\n\
-         <header class=\"{class}\"><h1><span class=\"dot\"></span>{}</h1>{why}\
+         <header class=\"{class}\"><h1><span class=\"dot\"></span>Campaign: {}</h1>{why}\
          <pre class=\"proof\">{}</pre></header>\n{}{}{}{}{}{}{}{}</body></html>\n",
         escape(word),
         escape(&judged.proof()),
@@ -56,8 +56,12 @@ fn section(name: &str, note: &str, body: &str) -> String {
 
 /// A table that scrolls by itself where the page is narrow.
 fn table(header: &[&str], rows: &str) -> String {
-    let header: String =
-        header.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
+    // A name with `#` before it stands over numbers.
+    let cell = |name: &&str| match name.strip_prefix('#') {
+        Some(name) => format!("<th scope=\"col\" class=\"n\">{name}</th>"),
+        None => format!("<th scope=\"col\">{name}</th>"),
+    };
+    let header: String = header.iter().map(cell).collect();
     format!(
         "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>{header}</tr></thead>\
          <tbody>{rows}</tbody></table></div>"
@@ -238,13 +242,13 @@ fn scenarios(told: &Told<'_>) -> String {
     let header = [
         "scenario",
         "verdict",
-        "seeds",
-        "passed",
-        "vacuous",
-        "undecided",
-        "failed",
-        "events",
-        "seeds that fail",
+        "#seeds",
+        "#passed",
+        "#vacuous",
+        "#undecided",
+        "#failed",
+        "#events",
+        "#seeds that fail",
     ];
     section(
         "Scenarios",
@@ -287,7 +291,7 @@ fn marks(told: &Told<'_>) -> String {
         "What runs must reach for their sum to prove something; judged from \
         {COVERAGE_FROM} seeds on."
     );
-    section("Coverage marks", &note, &table(&["scenario", "mark", "", "runs", "of runs"], &rows))
+    section("Coverage marks", &note, &table(&["scenario", "mark", "", "#runs", "#of runs"], &rows))
 }
 
 fn classes(told: &Told<'_>) -> String {
@@ -313,7 +317,7 @@ fn classes(told: &Told<'_>) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let header = ["class", "scenarios", "runs planned", "", "had an effect", "of planned"];
+    let header = ["class", "#scenarios", "#runs planned", "", "#had an effect", "#of planned"];
     section("Fault classes", "", &table(&header, &rows))
 }
 
@@ -352,7 +356,7 @@ fn attempts(told: &Told<'_>) -> String {
         return String::new();
     }
     let header =
-        ["shard", "host", "begun", "took", "processes", "workers killed", "state", "machine"];
+        ["shard", "host", "begun", "#took", "#processes", "#workers killed", "state", "machine"];
     section("Who ran it", "", &table(&header, &rows))
 }
 
