@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 /// Who answers.
 #[derive(Clone, Copy, Debug)]
-enum Version {
+pub(crate) enum Version {
     /// Each node, from its own copy: wrong.
     Copies,
     /// The first node alone.
@@ -21,7 +21,7 @@ enum Version {
 
 const PRIMARY: NodeId = NodeId::new(0);
 
-struct Node {
+pub(crate) struct Node {
     id: NodeId,
     version: Version,
     value: u64,
@@ -69,7 +69,10 @@ impl Protocol for Node {
     }
 }
 
-fn scenario(name: &'static str, version: Version) -> Scenario<Node, Ask<u64>, Answer<u64>> {
+pub(crate) fn scenario(
+    name: &'static str,
+    version: Version,
+) -> Scenario<Node, Ask<u64>, Answer<u64>> {
     Scenario {
         name,
         story: "Three nodes keep a register for two clients.",
@@ -110,6 +113,7 @@ fn die() {
     }
 }
 
+#[allow(dead_code, reason = "tests take the scenarios, not the main")]
 fn main() -> ExitCode {
     let mut scenarios: Vec<Box<dyn Runnable>> = vec![
         Box::new(scenario("steady", Version::Primary)),

@@ -1,5 +1,10 @@
 //! Campaigns: one result however their seeds are cut, and whatever is killed, cut off or damaged
 //! while they run.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test waits for processes until it kills them"
+)]
 
 use seedfall::campaign::{Entry, Group, Runs, decode, encode};
 use std::collections::BTreeMap;
@@ -7,6 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+#[path = "../examples/campaign.rs"]
+mod program;
 
 /// The program `examples/campaign.rs`, which `cargo test -p seedfall-cli` builds with these tests;
 /// whoever asks for this file alone builds it first.
@@ -47,7 +55,7 @@ fn result(folder: &Path) -> String {
     fs::read_to_string(folder.join("result.json")).expect("a campaign has a result")
 }
 
-/// Whether it is what 400 seeds of every scenario come to when nothing disturbs them, byte for byte.
+/// Whether it is what 400 seeds of every scenario come to undisturbed, byte for byte.
 #[track_caller]
 fn undisturbed(result: &str) {
     let wanted = wanted();
@@ -365,4 +373,83 @@ fn a_million_failures_take_little_room() {
     let size = |name: &str| fs::metadata(folder.path().join(name)).expect("a file").len();
     assert!(size("index.html") < 1_000_000 && size("result.json") < 8_000_000);
     assert!(text.len() < 20_000, "what is printed is for people");
+}
+
+/// What a user's tests look like; what is run of them, the environment says.
+mod of_a_user {
+    use super::program::{Version, scenario};
+    use seedfall::{Expect, check};
+
+    #[test]
+    fn steady() {
+        check(scenario("steady", Version::Primary));
+    }
+
+    #[test]
+    fn copied() {
+        let because = "each node answers from its own copy";
+        let mut scenario = scenario("copied", Version::Copies);
+        if std::env::var_os("CAMPAIGN_FAILS").is_none() {
+            scenario.expect = Expect::violates(["linearizable"], because);
+        }
+        check(scenario);
+    }
+}
+
+/// Runs the tests above in a process of their own.
+fn tests_of_a_user(variables: &[(&str, &str)]) -> (i32, String) {
+    let mut tests = Command::new(std::env::current_exe().expect("a test has a path"));
+    tests.args(["of_a_user::", "--nocapture", "--test-threads=1"]).env("RUST_BACKTRACE", "0");
+    tests.envs(variables.iter().copied());
+    output(tests)
+}
+
+#[test]
+fn tests_are_workers_by_themselves() {
+    let folder = folder();
+    let path = folder.path().to_str().expect("a plain path");
+    for shard in ["1/3", "2/3", "3/3"] {
+        let lines = [("SEEDFALL_OUT", path), ("SEEDFALL_SEEDS", "400"), ("SEEDFALL_SHARD", shard)];
+        let (code, text) = tests_of_a_user(&lines);
+        assert!(code == 0 && text.contains("steady: 0 kept cases replayed; 1"), "{text}");
+    }
+    let (code, text) = output(command(folder.path(), &["merge", path, "--expect", "3"]));
+    assert_eq!(code, 0, "{text}");
+    let runs = |result: &str| {
+        let value: serde_json::Value = serde_json::from_str(result).expect("JSON");
+        ["steady", "copied"].map(|name| {
+            let mut runs = value["scenarios"][name]["runs"].clone();
+            runs["build"] = serde_json::Value::Null;
+            runs
+        })
+    };
+    assert_eq!(runs(&result(folder.path())), runs(&wanted()), "the same runs as a campaign's");
+    let shard = [("SEEDFALL_SEEDS", "32"), ("SEEDFALL_SHARD", "2/2")];
+    assert!(tests_of_a_user(&shard).1.contains("steady: 0 kept cases replayed; 16 seeds"));
+    let refused = |name, value| tests_of_a_user(&[("SEEDFALL_OUT", path), (name, value)]).1;
+    assert!(refused("SEEDFALL_SHARD", "0/3").contains("SEEDFALL_SHARD: `0/3` is not a shard"));
+    assert!(refused("SEEDFALL_UNIT", "x").contains("SEEDFALL_UNIT: `x`"));
+}
+
+#[test]
+fn tests_say_which_scenarios_they_have_and_try_first_what_failed() {
+    let folder = folder();
+    let list = folder.path().join("list");
+    let (code, _) = tests_of_a_user(&[("SEEDFALL_LIST", list.to_str().expect("a plain path"))]);
+    let text = fs::read_to_string(list).expect("a list");
+    assert_eq!((code, text.lines().count()), (0, 2), "{text}");
+    assert!(text.contains("\"scenario\":\"steady\",\"test\":\"of_a_user::steady\""), "{text}");
+
+    let path = folder.path().to_str().expect("a plain path");
+    let seeds = |seeds| {
+        let lines = [("SEEDFALL_OUT", path), ("SEEDFALL_SEEDS", seeds), ("CAMPAIGN_FAILS", "1")];
+        tests_of_a_user(&lines)
+    };
+    let (code, text) = seeds("0..40");
+    assert!(code != 0 && text.contains("always linearizable"), "{text}");
+    assert!(
+        fs::read_to_string(folder.path().join("failing.txt")).expect("a list").contains("copied@")
+    );
+    let (_, text) = seeds("1000..1001");
+    assert!(text.contains("which failed earlier, fails"), "{text}");
 }

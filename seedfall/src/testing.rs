@@ -2,7 +2,7 @@
 //!
 //! The environment says which: `SEEDFALL_SEED=17` replays one seed, `SEEDFALL_SEEDS=0..5000` (or a
 //! count), `SEEDFALL_EVENTS=20000000` or `SEEDFALL_TIME=60s` sweep others,
-//! `SEEDFALL_CASE=file.json` replays a case; [`campaign`] says how a test runs a part of a campaign.
+//! `SEEDFALL_CASE=file.json` replays a case; [`campaign`] says how a test runs a part of one.
 
 use crate::campaign;
 use crate::case::{Case, Replayed};

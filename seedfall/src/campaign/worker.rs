@@ -72,7 +72,7 @@ impl Order {
         let time = read(ask, "SEEDFALL_TIME", parse_time)?;
         let spans = read(ask, "SEEDFALL_SEEDS", parse_spans)?;
         let some = if time.is_some() { u64::MAX >> 1 } else { super::DEFAULT_SEEDS };
-        let spans = spans.unwrap_or_else(|| vec![0..some]);
+        let spans = spans.unwrap_or_else(|| std::iter::once(0..some).collect());
         let base = read(ask, "SEEDFALL_BASE_SEED", parse_seed)?.unwrap_or(0);
         let shifted = spans.iter().map(|span| {
             let end = base.checked_add(span.end);

@@ -42,10 +42,9 @@ pub(super) fn died(status: ExitStatus, timed_out: bool) -> Death {
 impl Death {
     pub(super) fn blame(self) -> Blame {
         match self {
-            // What a test harness, or a command, says when it could not do its work.
-            Self::Exit(2 | 101) => Blame::Worker,
-            // Too large a file, too much time: limits that somebody set for the process.
-            Self::Signal(24 | 25) => Blame::Worker,
+            // What a command, or a test harness, says when it could not do its work; and limits
+            // that somebody set for the process: too much time, too large a file.
+            Self::Exit(2 | 101) | Self::Signal(24 | 25) => Blame::Worker,
             Self::Signal(4..=8 | 11 | 31) | Self::Exit(_) | Self::Late => Blame::Run,
             Self::Signal(_) => Blame::Machine,
         }

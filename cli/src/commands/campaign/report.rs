@@ -38,7 +38,7 @@ pub(super) fn write(
     let seconds = judged.states.iter().map(|(state, _)| state.seconds).sum();
     let now = Past::of(judged, seconds);
     let past = match &ci.history {
-        Some(folder) => history::with(folder, now)?,
+        Some(folder) => history::with(folder, &now)?,
         None => vec![now],
     };
     let told = Told { judged, kept: kept(&[out.to_owned()]), past, seconds };

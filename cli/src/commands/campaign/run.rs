@@ -248,7 +248,10 @@ pub(super) fn replay(source: Source<'_>, args: &ReplayArgs) -> Result<u8, Proble
     }
     let status = command.stdin(Stdio::null()).status()?;
     Ok(match status.code() {
-        Some(0) => 0,
+        Some(0) => {
+            show::note(&format!("{what}: as expected"));
+            0
+        }
         Some(2) => 2,
         _ => 1,
     })

@@ -108,14 +108,14 @@ impl Source<'_> {
 fn builtin(scenarios: &[Box<dyn Runnable>]) -> Result<Vec<Target>, Problem> {
     let program = std::env::current_exe()?;
     let folder = std::env::current_dir()?;
-    let target = |scenario: &Box<dyn Runnable>| Target {
-        about: About::of(&**scenario, String::new()),
+    let target = |scenario: &dyn Runnable| Target {
+        about: About::of(scenario, String::new()),
         of: String::new(),
         program: program.clone(),
         arguments: ["campaign", "worker", scenario.name()].map(str::to_owned).into(),
         folder: folder.clone(),
     };
-    Ok(scenarios.iter().map(target).collect())
+    Ok(scenarios.iter().map(|scenario| target(&**scenario)).collect())
 }
 
 impl CargoArgs {

@@ -58,10 +58,10 @@ impl Past {
 }
 
 /// Adds a campaign to a folder; says all that it has, this one the last.
-pub(super) fn with(folder: &Path, now: Past) -> Result<Vec<Past>, Problem> {
+pub(super) fn with(folder: &Path, now: &Past) -> Result<Vec<Past>, Problem> {
     let problem = |path: &Path, why: String| Problem(format!("{}: {why}", path.display()));
     let path = folder.join(format!("{}-{}.json", now.begun, now.id));
-    let text = serde_json::to_vec_pretty(&now)?;
+    let text = serde_json::to_vec_pretty(now)?;
     save(&path, &text).map_err(|error| problem(&path, error.to_string()))?;
     let mut past = Vec::new();
     for entry in fs::read_dir(folder)? {

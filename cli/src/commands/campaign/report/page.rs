@@ -113,11 +113,14 @@ fn figures(told: &Told<'_>) -> String {
     format!("<div class=\"figures\">{}</div>\n", cells.collect::<String>())
 }
 
+/// A scenario, a property, and the classes of faults that are left in the small run.
+type Cause<'a> = (&'a str, &'a str, Vec<String>);
+
 /// Failures, those with one property and one cause together.
 fn failures(told: &Told<'_>) -> String {
     let outcome = &told.judged.outcome;
     let killed = outcome.sum(|runs| runs.killed);
-    let mut causes: BTreeMap<(&str, &str, Vec<String>), Vec<(&str, &Group)>> = BTreeMap::new();
+    let mut causes = BTreeMap::<Cause<'_>, Vec<(&str, &Group)>>::new();
     let all = outcome.groups().count();
     for (scenario, print, group) in outcome.groups().take(GROUPS_MOST) {
         let name = (scenario.to_owned(), print.to_owned());
@@ -252,9 +255,9 @@ fn scenarios(told: &Told<'_>) -> String {
     ];
     section(
         "Scenarios",
-        "What a clean result proves: none of N seeds failed, so with 95 % confidence fewer than 3/N \
-         of all seeds do (the rule of three), under these faults and this workload. It says nothing \
-         of faults that were not drawn.",
+        "What a clean result proves: none of N seeds failed, so with 95 % confidence fewer than \
+         3/N of all seeds do (the rule of three), under these faults and this workload. It says \
+         nothing of faults that were not drawn.",
         &table(&header, &rows),
     )
 }
