@@ -6,7 +6,7 @@
     reason = "a test waits for processes until it kills them"
 )]
 
-use seedfall::campaign::{Entry, Group, Runs, decode, encode};
+use seedfall::campaign::{About, Entry, Group, Runs, Start, decode, encode};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -452,4 +452,40 @@ fn tests_say_which_scenarios_they_have_and_try_first_what_failed() {
     );
     let (_, text) = seeds("1000..1001");
     assert!(text.contains("which failed earlier, fails"), "{text}");
+}
+
+#[test]
+fn lines_of_several_test_binaries_are_one_campaign_and_the_later_build_counts() {
+    let folder = folder();
+    let write = |scenario: &str, build: &str, failed: u64| {
+        let about = About {
+            scenario: scenario.to_owned(),
+            test: String::new(),
+            story: String::new(),
+            model: String::new(),
+            properties: Vec::new(),
+            sometimes: Vec::new(),
+            breaks: Vec::new(),
+            blocks: false,
+        };
+        let start = Start { version: 1, about, build: build.to_owned(), seeds: 0..10, unit: 16 };
+        let runs = Runs {
+            scenario: scenario.to_owned(),
+            build: build.to_owned(),
+            to: 10,
+            passed: 10 - failed,
+            failed,
+            ..Runs::default()
+        };
+        let lines = encode(&Entry::Start(Box::new(start))) + &encode(&Entry::Runs(Box::new(runs)));
+        fs::write(folder.path().join(format!("{scenario}.{build}.jsonl")), lines).expect("a file");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    write("one", "binary-9", 10);
+    write("one", "binary-1", 0);
+    write("two", "binary-2", 0);
+    let path = folder.path().to_str().expect("a plain path");
+    let (code, text) = output(command(folder.path(), &["merge", path]));
+    assert!(code == 0 && text.contains("10 seeds x 2 scenarios, 0 failures"), "{code} {text}");
+    assert!(text.contains("10 runs of another build or scenario do not count"), "{text}");
 }

@@ -29,6 +29,9 @@ pub(super) struct Target {
     pub(super) arguments: Vec<String>,
     /// Where it runs: the folder of the crate.
     pub(super) folder: PathBuf,
+    /// What is run, where nobody planned it and each test binary says its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) build: Option<String>,
 }
 
 /// A campaign.
@@ -89,6 +92,12 @@ impl Manifest {
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.scenarios.iter().map(|target| target.about.scenario.as_str())
+    }
+
+    /// What is run of a scenario; `None`, if the campaign does not have it.
+    pub(super) fn build_of(&self, scenario: &str) -> Option<&str> {
+        let target = self.scenarios.iter().find(|target| target.about.scenario == scenario)?;
+        Some(target.build.as_ref().unwrap_or(&self.build))
     }
 
     pub(super) fn about(&self, scenario: &str) -> Option<&About> {
@@ -189,6 +198,7 @@ impl Manifest {
             program: PathBuf::new(),
             arguments: Vec::new(),
             folder: PathBuf::new(),
+            build: Some(start.build.clone()),
         });
         let seeds = first.seeds.end - first.seeds.start;
         let mut manifest = Self::new(

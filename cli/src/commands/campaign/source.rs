@@ -114,6 +114,7 @@ fn builtin(scenarios: &[Box<dyn Runnable>]) -> Result<Vec<Target>, Problem> {
         program: program.clone(),
         arguments: ["campaign", "worker", scenario.name()].map(str::to_owned).into(),
         folder: folder.clone(),
+        build: None,
     };
     Ok(scenarios.iter().map(|scenario| target(&**scenario)).collect())
 }
@@ -238,6 +239,7 @@ fn list(binary: &Binary) -> Result<Vec<Target>, Problem> {
             of: of.clone(),
             program: binary.path.clone(),
             folder: binary.folder.clone(),
+            build: None,
         });
     }
     targets.sort_by(|one, other| one.about.scenario.cmp(&other.about.scenario));

@@ -26,8 +26,8 @@ const LINE_MOST: u64 = 64 << 20;
 pub(super) struct Book {
     /// By scenario, in order of seeds, no seed twice.
     covers: BTreeMap<String, Vec<Runs>>,
-    /// What workers say of themselves.
-    pub(super) starts: BTreeMap<String, Start>,
+    /// What workers say of themselves, by scenario.
+    starts: BTreeMap<String, Start>,
     /// Lines that cannot be used, how many, and the first ones told.
     pub(super) bad: (u64, Vec<String>),
     /// Runs of other builds, by build.
@@ -54,7 +54,10 @@ impl Book {
         let manifest = match manifest {
             Some(manifest) => manifest.clone(),
             None => {
-                files.iter().try_for_each(|file| book.read_start(file))?;
+                // Of two builds of a scenario the later one counts.
+                let mut by_age = files.clone();
+                by_age.sort_by_key(|file| fs::metadata(file).and_then(|data| data.modified()).ok());
+                by_age.iter().try_for_each(|file| book.read_start(file))?;
                 Manifest::of_starts(&book.starts).ok_or_else(|| {
                     let folder = folders.first().map_or(Path::new("."), PathBuf::as_path);
                     Problem(format!("{}: expected the folder of a campaign", folder.display()))
@@ -78,7 +81,7 @@ impl Book {
         if BufReader::new(file).read_line(&mut line).is_ok()
             && let Ok(Entry::Start(start)) = decode(line.trim_end_matches('\n'))
         {
-            self.starts.entry(start.about.scenario.clone()).or_insert(*start);
+            self.starts.insert(start.about.scenario.clone(), *start);
         }
         Ok(())
     }
@@ -129,9 +132,9 @@ impl Book {
         pieces: &mut BTreeMap<String, Vec<Runs>>,
     ) {
         let seeds = manifest.range();
-        let known = manifest.about(&runs.scenario).is_some();
-        if runs.build != manifest.build || !known {
-            let whose = if known { runs.build.clone() } else { runs.scenario.clone() };
+        let build = manifest.build_of(&runs.scenario);
+        if build != Some(runs.build.as_str()) {
+            let whose = if build.is_some() { &runs.build } else { &runs.scenario }.clone();
             *self.foreign.entry(whose).or_default() += runs.runs();
             return;
         }
@@ -242,7 +245,7 @@ impl Book {
     pub(super) fn total(&self, manifest: &Manifest, scenario: &str) -> Runs {
         let mut total = Runs {
             scenario: scenario.to_owned(),
-            build: manifest.build.clone(),
+            build: manifest.build_of(scenario).unwrap_or_default().to_owned(),
             from: manifest.from,
             to: manifest.from,
             hash: format!("{:#018x}", 0),

@@ -273,28 +273,42 @@ fn bar(part: u64, of: u64) -> String {
     )
 }
 
+/// Marks that are shown at first: those that few runs reach, or none.
+const RAREST: usize = 12;
+
 fn marks(told: &Told<'_>) -> String {
-    let mut rows = String::new();
-    for (name, one) in &told.judged.outcome.scenarios {
-        for mark in &one.about.sometimes {
-            let runs = one.runs.marks.get(mark).copied().unwrap_or(0);
-            let _ = writeln!(
-                rows,
-                "<tr><th scope=\"row\">{}</th><td>{}</td>{}</tr>",
-                escape(name),
-                escape(mark),
-                bar(runs, one.runs.runs())
-            );
-        }
-    }
-    if rows.is_empty() {
+    let each = told.judged.outcome.scenarios.iter();
+    let mut all: Vec<(u64, u64, &str, &str)> = each
+        .flat_map(|(name, one)| {
+            let of = one.runs.runs();
+            let runs = |mark: &String| one.runs.marks.get(mark).copied().unwrap_or(0);
+            let marks = one.about.sometimes.iter();
+            marks.map(move |mark| (runs(mark), of, name.as_str(), mark.as_str()))
+        })
+        .collect();
+    if all.is_empty() {
         return String::new();
     }
+    let table = |marks: &[(u64, u64, &str, &str)]| {
+        let row = |(runs, of, name, mark): &(u64, u64, &str, &str)| {
+            let (name, mark) = (escape(name), escape(mark));
+            let bar = bar(*runs, *of);
+            format!("<tr><th scope=\"row\">{name}</th><td>{mark}</td>{bar}</tr>\n")
+        };
+        let rows: String = marks.iter().map(row).collect();
+        table(&["scenario", "mark", "", "#runs", "#of runs"], &rows)
+    };
+    let whole = table(&all);
+    all.sort_by_key(|(runs, of, name, mark)| (runs * 1_000_000 / (*of).max(1), *name, *mark));
+    let zeros = all.iter().filter(|(runs, ..)| *runs == 0).count();
+    let rarest = table(&all[..all.len().min(RAREST.max(zeros))]);
     let note = format!(
-        "What runs must reach for their sum to prove something; judged from \
-        {COVERAGE_FROM} seeds on."
+        "What runs must reach for their sum to prove something, the rarest first; judged from \
+         {COVERAGE_FROM} seeds on. Reached by no run: {zeros}."
     );
-    section("Coverage marks", &note, &table(&["scenario", "mark", "", "#runs", "#of runs"], &rows))
+    let count = count(all.len() as u64);
+    let body = format!("{rarest}<details><summary>all {count}</summary>{whole}</details>");
+    section("Coverage marks", &note, &body)
 }
 
 fn classes(told: &Told<'_>) -> String {
