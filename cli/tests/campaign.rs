@@ -489,3 +489,25 @@ fn lines_of_several_test_binaries_are_one_campaign_and_the_later_build_counts() 
     assert!(code == 0 && text.contains("10 seeds x 2 scenarios, 0 failures"), "{code} {text}");
     assert!(text.contains("10 runs of another build or scenario do not count"), "{text}");
 }
+
+#[test]
+fn what_failed_in_another_campaign_is_tried_again() {
+    let folder = folder();
+    let asked = |base: &str, fails: bool| {
+        let words = ["run", "--seeds", "40", "--base", base, "--anew", "--no-shrink"];
+        let mut command = command(folder.path(), &words);
+        if fails {
+            command.env("CAMPAIGN_FAILS", "1");
+        }
+        output(command)
+    };
+    let (code, text) = asked("0", true);
+    assert!(code == 1 && !text.contains("failed earlier"), "{text}");
+    let failing = fs::read_to_string(folder.path().join("failing.txt")).expect("seeds");
+    let first = failing.lines().next().expect("a seed").to_owned();
+    let (code, text) = asked("100000", true);
+    assert!(code == 1 && text.contains(&format!("still    {first} failed earlier")), "{text}");
+    // Its scenario is gone.
+    let (code, text) = asked("200000", false);
+    assert!(code == 0 && !text.contains("failed earlier"), "{text}");
+}

@@ -2,12 +2,13 @@
 //! own, on one machine or on many, interrupted and taken up again, with one result.
 //!
 //! `manifest` says what a campaign is; `source` where its scenarios are; `crew` hands seeds out to
-//! workers, of which `queue` knows what is left and `fate` how they died; `store` reads what they
-//! left behind; `outcome` says what that means, `report` shows it.
+//! workers, of which `queue` knows what is left and `fate` how they died; `store` reads what is
+//! left; `earlier` tries what failed once; `outcome` says what that means, `report` shows it.
 
 mod auto;
 mod clock;
 mod crew;
+mod earlier;
 mod fate;
 mod known;
 mod manifest;

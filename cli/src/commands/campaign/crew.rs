@@ -310,7 +310,9 @@ impl<'a> Crew<'a> {
         if last {
             self.state.incidents.extend(self.queue.unexplained(self.manifest));
             self.state.seconds = self.started.elapsed().as_secs_f64();
-            self.state.done = self.workers.is_empty() && self.queue.is_empty();
+            // Where time alone bounds a campaign, it is done when time is up.
+            let by_time = self.manifest.seeds.is_none();
+            self.state.done = self.workers.is_empty() && (by_time || self.queue.is_empty());
         }
         let mut text = String::new();
         for target in &self.manifest.scenarios {

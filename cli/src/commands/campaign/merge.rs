@@ -1,6 +1,7 @@
 //! `merge` and `report`: what shards have left, put together and told.
 
 use super::crew::{Crew, Plan};
+use super::earlier::Still;
 use super::known::Known;
 use super::manifest::Manifest;
 use super::outcome::{GAPS_TOLD, Judged, One, Outcome, Verdict};
@@ -60,8 +61,7 @@ pub(super) fn merge(source: Source<'_>, args: &MergeArgs, json: bool) -> Result<
     } else {
         (book, args.folders.clone())
     };
-    let states = State::all(&folders);
-    let judged = Judged::new(manifest, book, Shard::WHOLE, states, &known);
+    let judged = Judged::new(manifest, book, Shard::WHOLE, &folders, &known);
     judged.outcome.save(out)?;
     let page = report::write(&judged, &folders, out, &args.ci)?;
     tell(&judged, &page, json)?;
@@ -172,8 +172,7 @@ pub(super) fn report(args: &ReportArgs, json: bool) -> Result<u8, Problem> {
     let (book, manifest) = Book::read(&folders, manifest.as_ref())?;
     let known = Known::read(args.known.as_deref())?;
     book.tell();
-    let shard = Shard::WHOLE;
-    let judged = Judged::new(manifest, book, shard, State::all(&folders), &known);
+    let judged = Judged::new(manifest, book, Shard::WHOLE, &folders, &known);
     judged.outcome.save(&args.folder)?;
     let page = report::write(&judged, &folders, &args.folder, &args.ci)?;
     tell(&judged, &page, json)?;
@@ -213,6 +212,9 @@ pub(super) fn tell(judged: &Judged, page: &Path, json: bool) -> Result<(), Probl
         show::line("  to make them known, add to the file of --known:");
         let lines: BTreeSet<String> = to_be_known(judged).into_iter().collect();
         lines.iter().for_each(|line| show::line(&format!("    {line}")));
+    }
+    for Still { scenario, seed, print } in &judged.still {
+        show::line(&format!("  still    {scenario}@{seed} failed earlier, and does: {print}"));
     }
     judged.incidents.iter().for_each(|what| show::warning(what));
     let (word, why) = judged.word();

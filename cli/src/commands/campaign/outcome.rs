@@ -1,6 +1,7 @@
 //! What a campaign came to: one result, the same however its seeds were cut, and what it means.
 
 use super::Problem;
+use super::earlier::Still;
 use super::known::Known;
 use super::manifest::Manifest;
 use super::state::State;
@@ -13,7 +14,7 @@ use seedfall::words::{count, counted};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The name of the file.
@@ -189,6 +190,8 @@ pub(super) struct Judged {
     /// Kinds of failures that are known, and those that are new.
     pub(super) known: usize,
     pub(super) new: Vec<(String, String)>,
+    /// Seeds of earlier campaigns that fail still, and not in a way that is known.
+    pub(super) still: Vec<Still>,
 }
 
 impl Judged {
@@ -196,9 +199,10 @@ impl Judged {
         manifest: Manifest,
         book: Book,
         shard: Shard,
-        states: Vec<(State, Duration)>,
+        folders: &[PathBuf],
         known: &Known,
     ) -> Self {
+        let states = State::all(folders);
         let outcome = Outcome::of(&manifest, &book);
         let gaps = book.gaps(&manifest, shard);
         let all: Vec<(String, String)> = outcome
@@ -210,7 +214,10 @@ impl Judged {
         let of_states = states.iter().flat_map(|(state, _)| state.incidents.clone());
         let incidents = of_states.collect();
         let disagree = book.disagree;
-        Self { outcome, manifest, states, gaps, disagree, incidents, known: old.len(), new }
+        let mut still = super::earlier::still(folders);
+        still.retain(|one| !known.has(&one.scenario, &one.print));
+        let known = old.len();
+        Self { outcome, manifest, states, gaps, disagree, incidents, known, new, still }
     }
 
     /// The exit code: 0 green, 1 a new kind of failure, 4 incomplete or nothing proved, 7 two runs
@@ -219,7 +226,8 @@ impl Judged {
         if !self.disagree.is_empty() || !self.incidents.is_empty() {
             return 7;
         }
-        if !self.new.is_empty() || self.outcome.sum(|runs| runs.beyond) > 0 {
+        let still = !self.still.is_empty();
+        if still || !self.new.is_empty() || self.outcome.sum(|runs| runs.beyond) > 0 {
             return 1;
         }
         let missed = !self.outcome.canaries().1.is_empty();
@@ -250,6 +258,10 @@ impl Judged {
         if let Some((scenario, print)) = self.new.first() {
             let kinds = self.new.len() as u64;
             return ("failed", Some(format!("{}, first {scenario}: {print}", counted_new(kinds))));
+        }
+        if let Some(Still { scenario, seed, print }) = self.still.first() {
+            let what = format!("{scenario}@{seed} failed earlier, and does still: {print}");
+            return ("failed", Some(what));
         }
         if let Some(name) = canaries.first() {
             return ("not to be trusted", Some(format!("the planted bug of {name} was not found")));

@@ -7,13 +7,11 @@ use super::manifest::{Manifest, Target};
 use super::merge::tell;
 use super::outcome::{Judged, Outcome};
 use super::source::Source;
-use super::state::State;
 use super::store::Book;
-use super::{ListArgs, Problem, ReplayArgs, RunArgs, ask, clock, report, show, small};
+use super::{ListArgs, Problem, ReplayArgs, RunArgs, ask, clock, earlier, report, show, small};
 use seedfall::campaign::{DEFAULT_SEEDS, Shard, work_alone};
 use seedfall::sweep::all_cores;
 use seedfall::words::{count, counted};
-use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -86,7 +84,11 @@ pub(super) fn run(source: Source<'_>, args: &RunArgs, json: bool) -> Result<u8, 
         patience: args.timeout,
         quiet: json,
     };
-    Crew::run(&manifest, &plan, &book, &failing(&out))?;
+    let failing = earlier::failing(&out);
+    if shard.index == 1 {
+        earlier::again(&manifest, &failing, &out, args.timeout)?;
+    }
+    Crew::run(&manifest, &plan, &book, &failing)?;
     finish(source, args, &manifest, (&out, shard), &known, json)
 }
 
@@ -103,11 +105,11 @@ fn finish(
     let (book, _) = Book::read(&folders, Some(manifest))?;
     book.tell();
     let outcome = Outcome::of(manifest, &book);
-    remember(&outcome, out)?;
+    earlier::remember(&outcome, out)?;
     if !args.no_shrink {
         small::make(manifest, &outcome, out, source.replay())?;
     }
-    let judged = Judged::new(manifest.clone(), book, shard, State::all(&folders), known);
+    let judged = Judged::new(manifest.clone(), book, shard, &folders, known);
     if shard != Shard::WHOLE {
         return Ok(tell_shard(&judged, shard, args.exit_zero));
     }
@@ -174,45 +176,13 @@ fn remove(out: &Path) -> Result<(), Problem> {
     if Manifest::read(out)?.is_none() {
         return Ok(());
     }
-    for name in ["parts", "shards", small::FOLDER] {
+    for name in ["parts", "shards", small::FOLDER, earlier::FOLDER] {
         let path = out.join(name);
         if path.is_dir() {
             fs::remove_dir_all(path)?;
         }
     }
     fs::remove_file(out.join("campaign.json"))?;
-    Ok(())
-}
-
-/// The seeds that failed earlier, as a folder remembers.
-fn failing(out: &Path) -> BTreeMap<String, Vec<u64>> {
-    let text = fs::read_to_string(out.join("failing.txt")).unwrap_or_default();
-    let mut failing: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for (name, seed) in text.lines().filter_map(|line| line.rsplit_once('@')) {
-        if let Ok(seed) = seed.parse() {
-            failing.entry(name.to_owned()).or_default().push(seed);
-        }
-    }
-    failing
-}
-
-/// Remembers the best seed of each kind of failure, so that the next campaign tries it first.
-fn remember(outcome: &Outcome, out: &Path) -> Result<(), Problem> {
-    const MOST: usize = 1_000;
-    let mut failing = failing(out);
-    for (scenario, _, group) in outcome.groups() {
-        let seeds = failing.entry(scenario.to_owned()).or_default();
-        if !seeds.contains(&group.seed) {
-            seeds.push(group.seed);
-        }
-    }
-    let lines = failing
-        .iter()
-        .flat_map(|(name, seeds)| seeds.iter().map(move |seed| format!("{name}@{seed}\n")));
-    let text: String = lines.take(MOST).collect();
-    if !text.is_empty() {
-        seedfall::save::save(&out.join("failing.txt"), text.as_bytes())?;
-    }
     Ok(())
 }
 
