@@ -11,7 +11,7 @@
 //! - `SEEDFALL_SEEDS=A..B`, or a count: the seeds; several ranges have commas between them.
 //! - `SEEDFALL_WHOLE=A..B`: the seeds of the campaign, where those above are a part of them.
 //! - `SEEDFALL_BASE_SEED=N`: is added to `SEEDFALL_SEEDS`.
-//! - `SEEDFALL_SHARD=K/N`: of the units of the campaign, every N-th from the K-th on (from 1).
+//! - `SEEDFALL_SHARD=K/N`: of the units of the campaign every N-th; K is from 1 to N.
 //! - `SEEDFALL_UNIT=N`: seeds in a unit; unsaid, it follows from how many seeds there are.
 //! - `SEEDFALL_TIME=60s`: when to stop taking new seeds.
 //! - `SEEDFALL_JOBS=N`: on how many threads; unsaid, on all cores.

@@ -140,7 +140,7 @@ impl Check {
         if let Some(seed) = ask("SEEDFALL_SMALL") {
             return campaign::small(scenario, &seed, ask);
         }
-        if let Some(order) = campaign::Order::asked(ask)? {
+        if let Some(order) = campaign::Order::asked(scenario.name(), ask)? {
             return self.part_of_campaign(&order, &place);
         }
         let whole = "expected a whole number";

@@ -1,13 +1,14 @@
 //! Ranges of seeds: units, shards, and how they are said.
 
 use crate::testing::parse_seeds;
+use seedfall_sim::StableHasher;
 use std::num::NonZeroU64;
 use std::ops::Range;
 
 /// Units of a scenario, at most, where the number of seeds decides how large they are.
 const UNITS_MOST: u64 = 512;
 
-/// A part of a campaign: every `of`-th unit from the `index`-th on, counted from one.
+/// A part of a campaign: every `of`-th unit of each scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shard {
     /// Which, from one.
@@ -36,9 +37,11 @@ impl Shard {
         Ok(Self { index, of })
     }
 
-    /// Whether a unit is in it, by its place.
-    pub fn has(&self, unit: u64) -> bool {
-        unit % self.of == self.index - 1
+    /// Whether a unit of a scenario is in it, by its place. Scenarios begin at different shards: a
+    /// campaign may have more shards than units of each.
+    pub fn has(&self, scenario: &str, unit: u64) -> bool {
+        let first = StableHasher::hash(&scenario) % self.of;
+        (unit % self.of + first) % self.of == self.index - 1
     }
 }
 
@@ -55,14 +58,16 @@ pub fn unit_for(seeds: u64) -> NonZeroU64 {
     NonZeroU64::new(unit.max(16)).unwrap_or(NonZeroU64::MIN)
 }
 
-/// The units of a range that a shard has, in order.
+/// The units of a range that a shard has of a scenario, in order.
 pub fn units(
+    scenario: &str,
     seeds: Range<u64>,
     unit: NonZeroU64,
     shard: Shard,
-) -> impl Iterator<Item = Range<u64>> + Clone {
+) -> impl Iterator<Item = Range<u64>> + Clone + use<> {
+    let scenario = scenario.to_owned();
     let count = (seeds.end.saturating_sub(seeds.start)).div_ceil(unit.get());
-    (0..count).filter(move |place| shard.has(*place)).map(move |place| {
+    (0..count).filter(move |place| shard.has(&scenario, *place)).map(move |place| {
         let from = seeds.start + place * unit.get();
         from..from.saturating_add(unit.get()).min(seeds.end)
     })
@@ -98,13 +103,18 @@ mod tests {
         for of in [1, 2, 7, 64] {
             let mut all: Vec<Range<u64>> = (1..=of)
                 .flat_map(|index| {
-                    units(5..1_000, unit, Shard::parse(&format!("{index}/{of}")).expect("a shard"))
+                    let shard = Shard::parse(&format!("{index}/{of}")).expect("a shard");
+                    units("abc", 5..1_000, unit, shard)
                 })
                 .collect();
             all.sort_by_key(|span| span.start);
-            assert_eq!(all, units(5..1_000, unit, Shard::WHOLE).collect::<Vec<_>>());
+            assert_eq!(all, units("abc", 5..1_000, unit, Shard::WHOLE).collect::<Vec<_>>());
         }
-        assert_eq!(units(0..0, unit, Shard::WHOLE).count(), 0);
+        assert_eq!(units("abc", 0..0, unit, Shard::WHOLE).count(), 0);
+        let many = Shard::parse("1/1000").expect("a shard");
+        let names = (0..1_000).map(|name| format!("scenario-{name}"));
+        let some: usize = names.map(|name| units(&name, 0..160, unit, many).count()).sum();
+        assert!((1..60).contains(&some), "scenarios begin at different shards: {some}");
         for wrong in ["", "0/3", "4/3", "1/0", "1", "a/b", "-1/2"] {
             assert!(Shard::parse(wrong).is_err(), "{wrong}");
         }

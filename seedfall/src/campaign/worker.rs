@@ -52,8 +52,8 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// What the environment asks for; `None`, if it asks for no part of a campaign.
-    pub(crate) fn asked(ask: Ask<'_>) -> Result<Option<Self>, String> {
+    /// What the environment asks for of a scenario; `None`, if it asks for no part of a campaign.
+    pub(crate) fn asked(scenario: &str, ask: Ask<'_>) -> Result<Option<Self>, String> {
         let of_campaigns = ["SEEDFALL_OUT", "SEEDFALL_SHARD", "SEEDFALL_BASE_SEED"];
         if of_campaigns.iter().all(|name| ask(name).is_none()) {
             return Ok(None);
@@ -90,7 +90,9 @@ impl Order {
         let usual = if time.is_some() { 256 } else { seeds.end - seeds.start };
         let unit = unit.unwrap_or_else(|| unit_for(usual));
         let spans = match read(ask, "SEEDFALL_SHARD", Shard::parse)? {
-            Some(shard) if spans.len() == 1 => units(seeds.clone(), unit, shard).collect(),
+            Some(shard) if spans.len() == 1 => {
+                units(scenario, seeds.clone(), unit, shard).collect()
+            }
             Some(_) => return Err("SEEDFALL_SHARD: a shard is of one range of seeds".to_owned()),
             None => spans,
         };
@@ -380,7 +382,7 @@ pub fn work_alone(scenario: &dyn Runnable, ask: Ask<'_>) -> Result<(), String> {
     if let Some(seed) = ask("SEEDFALL_SMALL") {
         return small(scenario, &seed, ask);
     }
-    let order = Order::asked(ask)?.ok_or("SEEDFALL_OUT: expected a folder")?;
+    let order = Order::asked(scenario.name(), ask)?.ok_or("SEEDFALL_OUT: expected a folder")?;
     order.run(scenario, "").map(drop)
 }
 

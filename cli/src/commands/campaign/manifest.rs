@@ -111,9 +111,13 @@ impl Manifest {
         self.from..self.from.saturating_add(self.seeds.unwrap_or(1 << 60))
     }
 
-    /// The units of a shard, in order.
-    pub(super) fn units(&self, shard: Shard) -> impl Iterator<Item = Range<u64>> + Clone + use<> {
-        units(self.range(), self.unit, shard)
+    /// The units of a scenario in a shard, in order.
+    pub(super) fn units(
+        &self,
+        scenario: &str,
+        shard: Shard,
+    ) -> impl Iterator<Item = Range<u64>> + Clone + use<> {
+        units(scenario, self.range(), self.unit, shard)
     }
 
     /// Reads the campaign of a folder; `None`, if it has none.

@@ -50,11 +50,11 @@ impl Queue {
         let mut left = manifest.seeds.map(|_| 0);
         let rests = manifest.names().map(|name| {
             let end = book.cover(name).last().map_or(manifest.from, |runs| runs.to);
-            let before = manifest.units(shard).take_while(|unit| unit.start < end);
+            let before = manifest.units(name, shard).take_while(|unit| unit.start < end);
             let mut gaps: VecDeque<Range<u64>> = book.missing(name, before).into();
             let wanted = first.get(name).map(Vec::as_slice).unwrap_or_default();
             let mut units: Units =
-                Box::new(manifest.units(shard).skip_while(move |unit| unit.start < end));
+                Box::new(manifest.units(name, shard).skip_while(move |unit| unit.start < end));
             if manifest.seeds.is_some() {
                 gaps.extend(units);
                 units = Box::new(std::iter::empty());

@@ -298,7 +298,7 @@ impl Book {
             return Vec::new();
         }
         let of = |name: &str| {
-            let missing = self.missing(name, manifest.units(shard));
+            let missing = self.missing(name, manifest.units(name, shard));
             missing.into_iter().map(|range| (name.to_owned(), range)).collect::<Vec<_>>()
         };
         manifest.names().flat_map(of).collect()
