@@ -81,9 +81,9 @@
 //!   wrote.
 //! - It needs Linux 5.11 or later on x86-64 with glibc, dynamically linked. A binary that brings
 //!   its own `malloc` *symbol* does not link; an allocator behind `#[global_allocator]` does.
-//! - Without a [`Zygote`], a run is forked from a process that may have other threads. A lock of the
-//!   standard library that one of them holds at that moment (as it prints) is never released in the
-//!   run, which then takes too long, and says so.
+//! - Without a [`Zygote`], a run is forked from a process that may have other threads. A lock of
+//!   the standard library that one of them holds at that moment (as it prints) is never released in
+//!   the run, which then takes too long, and says so.
 
 // Elsewhere the crate is empty, so that the rest of the workspace builds there, unless someone says
 // that the programs are needed.

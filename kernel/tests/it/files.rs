@@ -1,5 +1,6 @@
 //! `std::fs`, crashes, and what they leave.
 
+use crate::backstop::raw;
 use seedfall_kernel::{Ended, Fault, Simulation, isolated};
 use seedfall_sim::Duration as Span;
 use std::fs::{self, File, OpenOptions};
@@ -80,6 +81,20 @@ fn a_file_is_another_one_to_another_node_and_in_another_life() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), 3, "{seen:?}");
+}
+
+/// `SQLite` asks so whether the writer of a journal lives, before it rolls it back.
+#[test]
+fn nobody_else_holds_a_lock_of_a_file() {
+    use std::os::fd::AsRawFd;
+    let ask = || {
+        let file = File::create("file").unwrap();
+        let (fcntl, get, write, none) = (72, 5, 1_u64, 2);
+        let mut lock = [write, 0, 0, 0];
+        let told = raw(fcntl, [file.as_raw_fd() as usize, get, lock.as_mut_ptr() as usize]);
+        assert_eq!((told, lock), (0, [none, 0, 0, 0]));
+    };
+    assert_eq!(Simulation::new(1).node("a", ask).run().failures, []);
 }
 
 fn every_call() {

@@ -1,13 +1,13 @@
-//! `SQLite` (rusqlite, bundled, as it is published) behind a small server: records are appended to a
-//! table, a transaction each, and read back. What its documentation promises of each setting is what
-//! is looked for. An acknowledged transaction survives a power loss with `synchronous=EXTRA`; with
-//! `FULL` and a journal that is deleted to commit, which it is by default, the last one may be gone,
-//! with `NORMAL` and a write-ahead log the last ones, and with `OFF` the file may be broken.
+//! `SQLite` (rusqlite, bundled, as it is published) behind a small server: records are appended to
+//! a table, a transaction each, and read back. What its documentation promises of each setting is
+//! what is looked for. An acknowledged transaction survives a power loss with `synchronous=EXTRA`;
+//! with `FULL` and a journal that is deleted to commit, which it is by default, the last one may be
+//! gone, with `NORMAL` and a write-ahead log the last ones, and with `OFF` the file may be broken.
 //!
 //! A write-ahead log needs one thing more of the disk: that a sector that is being written as the
 //! power fails keeps its bytes that are not being written (powersafe overwrite), as some of them
-//! are of a transaction before. Told that the disk has it not (`psow=0`), it pads what it syncs; but
-//! after a crash that took the padding, it goes on in the middle of a sector all the same.
+//! are of a transaction before. Told that the disk has it not (`psow=0`), it pads what it syncs;
+//! but after a crash that took the padding, it goes on in the middle of a sector all the same.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use seedfall::checkers::models::{Log, LogInput as In, LogOutput as Out};
@@ -170,8 +170,8 @@ pub fn default() -> Programs<In<u64>, Out<u64>> {
 
 /// A write-ahead log, every commit synced, that pads what it syncs.
 pub fn padded() -> Programs<In<u64>, Out<u64>> {
-    let because = "a first crash takes the padding behind a synced transaction, and in a second one \
-                   the sector in which the log went on is garbage";
+    let because = "a first crash takes the padding behind a synced transaction, and in a second \
+                   one the sector in which the log went on is garbage";
     let expect = Expect::Violates { properties: &["linearizable"], because };
     let mode = Mode { journal: "WAL", synchronous: "FULL", safe_overwrite: false };
     scenario("sqlite-wal-padded", mode, expect)

@@ -1,5 +1,5 @@
-//! `SQLite` (rusqlite, bundled, as it is published) on the simulated files: what was acknowledged is
-//! there after every crash, if it is told to sync, and is not if it is told not to.
+//! `SQLite` (rusqlite, bundled, as it is published) on the simulated files: what was acknowledged
+//! is there after every crash, if it is told to sync, and is not if it is told not to.
 
 use seedfall_kernel::{Fault, Report, Simulation, isolated, note};
 use seedfall_programs::sqlite::Mode;

@@ -1,7 +1,7 @@
 //! The hash of many seeds of a world of programs, for the script `tests/programs/proof`.
 //!
-//! `proof WORLD SEEDS THREADS` prints one number; `proof WORLD trace SEED` all events of one run, to
-//! be compared with those of another build.
+//! `proof WORLD SEEDS THREADS` prints one number; `proof WORLD trace SEED` all events of one run,
+//! to be compared with those of another build.
 
 use seedfall_determinism::worlds;
 
