@@ -168,6 +168,8 @@ fn the_same_seed_is_the_same_run_of_a_program_wherever_it_runs() {
 /// A program that shows the number of its thread, which goes on from that of the process in which
 /// it is forked: a sweep's has as many threads as the machine has cores.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a program's threads, and those of a test")]
+#[expect(clippy::print_stdout, reason = "what a program prints is in its trace")]
 fn the_runs_of_a_sweep_find_nothing_of_its_threads() {
     let main = || println!("{:?}", std::thread::spawn(|| std::thread::current().id()).join());
     let scenario = Programs {
