@@ -2,7 +2,7 @@
 //!
 //! Porcupine's own data is not kept here (it is Porcupine's): set `SEEDFALL_PORCUPINE_DIR` to a
 //! folder with its converted logs and an `expected.json` to judge those too.
-#![cfg(feature = "io")]
+#![cfg(feature = "readers")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::collections::BTreeMap;
