@@ -40,6 +40,7 @@ pub struct Report {
 }
 
 /// Places in a history, as a sentence names them.
+#[cfg(feature = "transactions")]
 pub(crate) fn numbers(places: &[u32]) -> String {
     places.iter().map(|place| format!("#{place}")).collect::<Vec<_>>().join(", ")
 }

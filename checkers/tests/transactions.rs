@@ -1,5 +1,7 @@
 //! Textbook anomalies, one test each; correct stores raise no alarm; broken histories are found.
 
+#![cfg(feature = "transactions")]
+
 use seedfall_checkers::Budget;
 use seedfall_checkers::transactions::generate::{Generated, Isolation, Random, Shape, generate};
 use seedfall_checkers::transactions::timestamps::{self, Axiom, Property};

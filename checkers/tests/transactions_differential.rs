@@ -1,5 +1,7 @@
 //! Small random histories of transactions, judged twice: by the checkers and by trying every order.
 
+#![cfg(feature = "transactions")]
+
 mod transactions_small;
 
 use seedfall_checkers::transactions::generate::Random;

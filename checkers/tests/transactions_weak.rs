@@ -1,5 +1,7 @@
 //! The weak levels of transactions, judged by their axioms over every order of commits.
 
+#![cfg(feature = "transactions")]
+
 mod transactions_small;
 
 use seedfall_checkers::transactions::generate::Random;

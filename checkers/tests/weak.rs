@@ -1,6 +1,8 @@
 //! Small random histories of registers, judged twice: by each model's checker and by its
 //! definition, with every order tried.
 
+#![cfg(feature = "transactions")]
+
 use std::collections::BTreeSet;
 
 use seedfall_checkers::transactions::generate::Random;

@@ -1,5 +1,7 @@
 //! Textbook histories of registers and replicas: what each weak model allows, and how it says no.
 
+#![cfg(feature = "transactions")]
+
 use seedfall_checkers::transactions::generate::{Isolation, Shape, generate};
 use seedfall_checkers::transactions::{DataType, Micro};
 use seedfall_checkers::weak::{

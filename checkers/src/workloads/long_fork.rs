@@ -51,7 +51,7 @@ pub fn long_fork(history: &History<Vec<u64>, Vec<bool>>) -> Report {
     report
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "transactions"))] // For its random numbers.
 mod tests {
     use super::*;
     use crate::transactions::generate::Random;

@@ -187,6 +187,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "transactions")] // For its random numbers.
     fn random_histories_are_judged_by_the_definition() {
         use crate::transactions::generate::Random;
         let mut random = Random::new(71);

@@ -109,7 +109,7 @@ fn an_acceptor_refuses_what_is_below_its_promise() {
     bench.lose_all();
     bench.deliver(N3, N1, Message::Accept { proposal: proposal(1, N3, "low") });
     let refused = Message::Refused { number: number(1, N3), promised: number(2, N2) };
-    assert_eq!(sent(&bench, N1, N3), [refused.clone()]);
+    assert_eq!(sent(&bench, N1, N3)[0], refused);
     assert_eq!(bench.at(N1).accepted(), None);
     bench.lose_all();
     bench.deliver(N3, N1, Message::Prepare { number: number(1, N3) });
