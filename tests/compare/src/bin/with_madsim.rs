@@ -13,7 +13,7 @@ fn main() {
 
 #[cfg(madsim)]
 mod inside {
-    use madsim::net::{Endpoint, NetSim};
+    use madsim::net::Endpoint;
     use madsim::runtime::{Handle, Runtime};
     use madsim::time::timeout;
     use std::net::SocketAddr;
@@ -70,10 +70,9 @@ mod inside {
     // begin test
     fn run(seed: u64) {
         let mut config = madsim::Config::default();
-        config.net.send_latency = Duration::from_millis(1)..Duration::from_millis(100);
+        config.net.send_latency = Duration::from_millis(1)..Duration::from_millis(200);
         Runtime::with_seed_and_config(seed, config).block_on(async {
             let handle = Handle::current();
-            let _ = NetSim::current();
             for (name, at) in [("first", FIRST), ("second", SECOND)] {
                 let ip = at.parse::<SocketAddr>().expect("it is one").ip();
                 handle.create_node().name(name).ip(ip).build().spawn(node(at));
@@ -82,13 +81,16 @@ mod inside {
             let known = Arc::clone(&answered);
             let writer = handle.create_node().name("writer").ip([10, 0, 0, 3].into()).build();
             let reader = handle.create_node().name("reader").ip([10, 0, 0, 4].into()).build();
+            let both = Duration::from_millis(10); // Until both nodes listen.
             writer.spawn(async move {
+                madsim::time::sleep(both).await;
                 for value in 1..=10_u64 {
                     ask(FIRST, WRITE, value).await.expect("it is answered");
                     known.store(value, Ordering::SeqCst);
                 }
             });
             let reads = reader.spawn(async move {
+                madsim::time::sleep(both).await;
                 for _ in 0..20 {
                     let least = answered.load(Ordering::SeqCst);
                     let seen = ask(SECOND, READ, 0).await.expect("it is answered");

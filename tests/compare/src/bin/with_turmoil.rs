@@ -51,7 +51,7 @@ fn run(seed: u64) -> turmoil::Result {
     let mut sim = turmoil::Builder::new()
         .rng_seed(seed)
         .min_message_latency(Duration::from_millis(1))
-        .max_message_latency(Duration::from_millis(100))
+        .max_message_latency(Duration::from_millis(200))
         .simulation_duration(Duration::from_secs(30))
         .build();
     for name in ["first", "second"] {
