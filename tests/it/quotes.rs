@@ -17,7 +17,8 @@ fn part(file: &str, part: &str) -> String {
     lines.iter().map(|line| line.get(least..).unwrap_or_default().to_owned() + "\n").collect()
 }
 
-/// Behind `<!-- FILE PART -->` stands that part of that file. `UPDATE_QUOTES=1` writes the page anew.
+/// Behind `<!-- FILE PART -->` stands that part of that file. `UPDATE_QUOTES=1` writes the page
+/// anew.
 #[test]
 fn the_code_of_the_comparison_is_the_code_that_was_run() {
     let path = root().join("docs/compare.md");

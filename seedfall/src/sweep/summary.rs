@@ -248,8 +248,10 @@ impl Summary {
     /// Whether faults of a class could have no effect in any run, as the protocol has nothing that
     /// they act on: one node, no timer, nothing written down.
     pub fn is_not_applicable(&self, class: Class) -> bool {
+        let never = |count: Option<u64>| count.unwrap_or_default() == 0;
         class.acts_on() != ActsOn::Anything
-            && self.acted_on.get(&class).is_none_or(|runs| *runs == 0)
+            && never(self.acted_on.get(&class).copied())
+            && never(self.fired.get(&class).map(|(_, fired)| *fired))
     }
 
     /// What is expected to break, and did not.
