@@ -73,8 +73,8 @@
 //! - Signals are not delivered, processes are not made, and files are not mapped; `io_uring` is
 //!   absent, and programs fall back. Locks of files are granted to everybody.
 //! - A program that looks at addresses of functions, statics or what its own allocator gives it
-//!   (ahash and foldhash seed themselves so, `parking_lot` chooses by them whose lock is handed over
-//!   fairly) is another program in another build, or with another allocator.
+//!   (`ahash` and `foldhash` seed themselves so, `parking_lot` chooses by them which lock is handed
+//!   over fairly) is another program in another build, or with another allocator.
 //! - [`Simulation::run`] forks the process that asks. What that did before (statics, the numbers of
 //!   `ThreadId`) is in the run; what is forked by a [`Zygote`] finds nothing of it.
 //! - TCP has no congestion window, and its acknowledgements are free; a segment is what one call

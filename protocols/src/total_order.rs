@@ -1,6 +1,6 @@
-//! Total-order broadcast by timestamps that all agree on: Skeen's algorithm, as ABCAST of Birman and
-//! Joseph, *Reliable Communication in the Presence of Failures*, TOCS 1987, section 4 (cited as BJ);
-//! "destinations agreement" in Défago, Schiper and Urbán, *Total Order Broadcast and Multicast
+//! Total-order broadcast by timestamps that all agree on: Skeen's algorithm, as ABCAST of Birman
+//! and Joseph, *Reliable Communication in the Presence of Failures*, TOCS 1987, section 4 (cited as
+//! BJ); "destinations agreement" in Défago, Schiper and Urbán, *Total Order Broadcast and Multicast
 //! Algorithms: Taxonomy and Survey*, ACM Computing Surveys 2004.
 //!
 //! *Problem.* Nodes deliver messages, all of them in the same order.
@@ -32,7 +32,7 @@
 //! *Journal records* ([`Record`]), each synced before anything is said of it.
 //!
 //! *Deviations*
-//! - BJ's sites fail for good and leave the group; here they come back and go on, and nobody leaves.
+//! - BJ's sites fail for good and leave the group; here they come back, and nobody leaves.
 //! - Everything is repeated until it is answered (BJ have reliable channels).
 //! - Timestamps that are equal are told apart by the message.
 //!

@@ -49,7 +49,7 @@ impl Monitor<Node> for Invariants {
                 return broken(
                     "S3: durability",
                     format!(
-                        "{count} updates are committed, and {node}, which is ready in epoch {epoch}, \
+                        "{count} updates are committed; {node}, which is ready in epoch {epoch}, \
                      has {has}, or others"
                     ),
                 );
