@@ -37,9 +37,9 @@
 //! *Deviations*
 //! - A server that is silent may be cut off and not failed. The tail answers queries only under a
 //!   *lease*, counted on its own clock from when it asked for it; the master takes a server out
-//!   only when a lease of that server has run out. And servers take updates only from their predecessor
-//!   in the *epoch* that they are in, so that a chain that was replaced commits nothing more once
-//!   any server that both have in common has heard of the new one.
+//!   only when a lease of that server has run out. And servers take updates only from their
+//!   predecessor in the *epoch* that they are in, so that a chain that was replaced commits nothing
+//!   more once any server that both have in common has heard of the new one.
 //! - The tail's acknowledgement travels up the chain, and the head answers the client (in the paper
 //!   the tail does).
 //! - A server that was out comes back as the tail, with nothing (section 3.3 lets it catch up

@@ -2,8 +2,8 @@
 //!
 //! Story: clients make nodes send messages to each other. The wire loses, doubles and delays them,
 //! nodes crash between what they write and what they say, and come back. Each message is delivered
-//! once, in the end, and in order where that is asked for. Guards: PL1 to PL3 and FRR of the header.
-//! Catches: `tests/planted/lnk-*`.
+//! once, in the end, and in order where that is asked for. Guards: PL1 to PL3 and FRR of the
+//! header. Catches: `tests/planted/lnk-*`.
 
 use seedfall::property::{eventually, every_operation_completes, invariants, sometimes};
 use seedfall::scenario::{
