@@ -162,7 +162,7 @@ fn tell(history: &RawHistory, property: Property, judgement: &Judgement, json: b
     let counters: Vec<String> = judgement
         .counters
         .iter()
-        .map(|(name, count)| format!("{} {name}", show::count(*count)))
+        .map(|(name, count)| format!("{name} {}", show::count(*count)))
         .collect();
     show::line(&format!("  ({})", counters.join(", ")));
 }
