@@ -426,6 +426,10 @@ fn tests_are_workers_by_themselves() {
     assert_eq!(runs(&result(folder.path())), runs(&wanted()), "the same runs as a campaign's");
     let shard = [("SEEDFALL_SEEDS", "32"), ("SEEDFALL_SHARD", "2/2")];
     assert!(tests_of_a_user(&shard).1.contains("steady: 0 kept cases replayed; 16 seeds"));
+    // A part with few seeds, or none, proves nothing by itself, and breaks nothing.
+    let none = [("SEEDFALL_SEEDS", "1"), ("SEEDFALL_SHARD", "64/64")];
+    let other = [("SEEDFALL_SEEDS", "1"), ("SEEDFALL_SHARD", "63/64")];
+    assert!([none, other].iter().all(|shard| tests_of_a_user(shard).0 == 0));
     let refused = |name, value| tests_of_a_user(&[("SEEDFALL_OUT", path), (name, value)]).1;
     assert!(refused("SEEDFALL_SHARD", "0/3").contains("SEEDFALL_SHARD: `0/3` is not a shard"));
     assert!(refused("SEEDFALL_UNIT", "x").contains("SEEDFALL_UNIT: `x`"));

@@ -49,6 +49,8 @@ pub(crate) struct Order {
     jobs: NonZeroUsize,
     time: Option<Duration>,
     build: String,
+    /// Whether it is one shard of several.
+    is_part: bool,
 }
 
 impl Order {
@@ -89,7 +91,8 @@ impl Order {
         let unit = read(ask, "SEEDFALL_UNIT", number)?;
         let usual = if time.is_some() { 256 } else { seeds.end - seeds.start };
         let unit = unit.unwrap_or_else(|| unit_for(usual));
-        let spans = match read(ask, "SEEDFALL_SHARD", Shard::parse)? {
+        let shard = read(ask, "SEEDFALL_SHARD", Shard::parse)?;
+        let spans = match shard {
             Some(shard) if spans.len() == 1 => {
                 units(scenario, seeds.clone(), unit, shard).collect()
             }
@@ -106,6 +109,7 @@ impl Order {
             block: read(ask, "SEEDFALL_BLOCK", number)?.map_or(u64::MAX, NonZeroU64::get),
             jobs: jobs.and_then(NonZeroUsize::new).unwrap_or_else(all_cores),
             time,
+            is_part: shard.is_some_and(|shard| shard.of.get() > 1),
             build: ask("SEEDFALL_BUILD").map_or_else(own_build, Ok)?,
         }))
     }
@@ -113,6 +117,11 @@ impl Order {
     /// Whether it is for whoever started the process to say what the runs mean.
     pub(crate) fn is_judged_elsewhere(&self) -> bool {
         self.worker.is_some()
+    }
+
+    /// Whether other processes have other seeds of it.
+    pub(crate) fn is_part(&self) -> bool {
+        self.is_part
     }
 
     /// Runs a scenario as it is asked for, by a test of this name; what came of it is also left in
