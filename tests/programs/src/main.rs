@@ -1,6 +1,6 @@
 //! Every command of Seedfall over these scenarios: `cargo run --release -- sweep payments`.
 
-use seedfall_programs::{journal, payments, sqlite};
+use seedfall_programs::{journal, payments, raft, sqlite};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -10,6 +10,8 @@ fn main() -> ExitCode {
         Box::new(payments::stopped()),
         Box::new(journal::right()),
         Box::new(journal::wrong()),
+        Box::new(raft::right()),
+        Box::new(raft::unsynced()),
         Box::new(sqlite::extra()),
         Box::new(sqlite::default()),
         Box::new(sqlite::wal()),

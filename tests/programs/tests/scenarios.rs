@@ -5,7 +5,7 @@ use seedfall::explain::Explanation;
 use seedfall::shrink::{Effort, Shrunk, shrink, story};
 use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall::{Runnable, Trial};
-use seedfall_programs::{journal, payments, sqlite};
+use seedfall_programs::{journal, payments, raft, sqlite};
 use std::ops::Range;
 
 /// Does it in a process of its own.
@@ -70,6 +70,20 @@ fn a_payment_that_is_booked_twice_as_its_request_was_dropped_is_found_and_told()
         let (_, story) = found(scenario);
         assert!(tells(&story, &["n1 writes /work/ledger"]), "{story:#?}");
         assert!(tells(&story, &["broken: always linearizable"]), "{story:#?}");
+    });
+}
+
+#[test]
+fn raft_over_its_driver_holds() {
+    alone(raft::right(), holds);
+}
+
+#[test]
+fn raft_over_files_that_are_never_synced_is_found_and_told() {
+    alone(raft::unsynced(), |scenario| {
+        let (_, story) = found_in(scenario, 0..5_000);
+        assert!(story.iter().any(|line| line.contains("crashes")), "{story:#?}");
+        assert!(tells(&story, &["broken: "]), "{story:#?}");
     });
 }
 
