@@ -152,7 +152,8 @@ pub fn node() -> Option<String> {
 
 /// Does something with the real machine in the midst of a program: it reads a real file, asks a
 /// real service. The run is no function of its seed any more, and its report says so
-/// ([`Report::nondeterministic`]). Outside a simulation, just does it.
+/// ([`Report::nondeterministic`](crate::Report::nondeterministic)). Outside a simulation, just does
+/// it.
 pub fn nondeterministic<R>(work: impl FnOnce() -> R) -> R {
     if !machine::in_program() {
         return work();
@@ -209,8 +210,8 @@ pub fn log(text: impl FnOnce() -> String) -> bool {
     true
 }
 
-/// The turn that the run has taken ([`Course::fork`], [`futures`]), counted from zero, for the
-/// workload; `None`: it has not.
+/// The turn that the run has taken ([`Course::fork`], [`futures`](crate::futures)), counted from
+/// zero, for the workload; `None`: it has not.
 pub fn turn() -> Option<usize> {
     if machine::in_program() { enter(|kernel| kernel.turn) } else { None }
 }
