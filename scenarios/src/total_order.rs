@@ -6,12 +6,13 @@
 //! `tests/planted/tob-*`.
 
 use seedfall::property::{
-    eventually, every_operation_completes, invariants, linearizable, sometimes,
+    Judgement, always, eventually, every_operation_completes, invariants, sometimes,
 };
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
-use seedfall_checkers::models::{Log, LogInput, LogOutput};
+use seedfall_checkers::models::{LogInput, LogOutput};
+use seedfall_checkers::{History, Outcome};
 use seedfall_net::Delay;
 use seedfall_protocols::total_order::{self, Broadcast, Config, Request, Response};
 use seedfall_sim::{Choices, Duration, NodeId, SystemModel};
@@ -41,7 +42,7 @@ pub fn scenario() -> Scenario<Broadcast, Input, Output> {
         horizon: Horizon::SHORT,
         properties: vec![
             invariants("TO1, TO2 and TO3", total_order::invariants),
-            linearizable(Log::new()),
+            always("S1: the places are those of one log", is_one_log),
             eventually("TO4: all deliver the same", all_agree),
             every_operation_completes(),
             sometimes("final: higher than here"),
@@ -50,6 +51,42 @@ pub fn scenario() -> Scenario<Broadcast, Input, Output> {
             sometimes("recovery: a message of its own is told again"),
         ],
         expect: Expect::Holds,
+    }
+}
+
+/// What linearizability asks of appends, which are told their places: each place is one append's,
+/// one that ends before another begins comes first, and whose place nobody was told is one that
+/// may have taken effect. (A search would try all orders of those.)
+fn is_one_log(history: &History<Input, Output>) -> Judgement {
+    let (mut told, mut unknown) = (Vec::new(), 0);
+    for (index, operation) in history.operations.iter().enumerate() {
+        match &operation.outcome {
+            Outcome::Ok { returned, output: LogOutput::Offset(place) } => {
+                told.push((*place, operation.call, *returned, index));
+            }
+            Outcome::Indeterminate => unknown += 1,
+            _ => {}
+        }
+    }
+    told.sort_unstable();
+    if let Some(two) = told.windows(2).find(|two| two[0].0 == two[1].0) {
+        return Judgement::violated("two appends have one place").at(two[1].3).with(&[two[0].3]);
+    }
+    let mut earliest = None; // Of those behind: which returned first.
+    for (_, call, returned, index) in told.iter().rev() {
+        if let Some((before, other)) = earliest.filter(|(before, _)| before < call) {
+            let why = format!("an append that began after {before} has a place before it");
+            return Judgement::violated(why).at(*index).with(&[other]);
+        }
+        if earliest.is_none_or(|(before, _)| *returned < before) {
+            earliest = Some((*returned, *index));
+        }
+    }
+    match told.last() {
+        Some((place, .., index)) if told.len() as u64 + unknown <= *place => {
+            Judgement::violated("more places were taken than appends were made").at(*index)
+        }
+        _ => Judgement::Holds,
     }
 }
 
@@ -80,5 +117,35 @@ fn reply(response: Response) -> Reply<Output> {
     match response {
         Response::Elsewhere { home } => Reply::Elsewhere(Some(home)),
         Response::Delivered { place } => Reply::Done(LogOutput::Offset(place)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedfall_checkers::Operation;
+
+    /// Appends, each from a time to a time, and the place that was told.
+    fn judged(appends: &[(u64, u64, Option<u64>)]) -> Judgement {
+        let mut history = History::new();
+        for (client, (call, returned, place)) in (0..).zip(appends) {
+            let (call, returned) = (*call, *returned);
+            let outcome = match place {
+                Some(place) => Outcome::Ok { returned, output: LogOutput::Offset(*place) },
+                None => Outcome::Indeterminate,
+            };
+            let input = LogInput::Append(client.to_string());
+            history.operations.push(Operation { client, call, input, outcome });
+        }
+        is_one_log(&history)
+    }
+
+    #[test]
+    fn places_that_are_not_those_of_one_log_are_told() {
+        assert_eq!(judged(&[(0, 9, Some(1)), (1, 3, Some(0)), (4, 6, None)]), Judgement::Holds);
+        assert_eq!(judged(&[(0, 2, None), (3, 5, Some(1))]), Judgement::Holds);
+        assert!(judged(&[(0, 2, Some(0)), (3, 5, Some(0))]).is_violated(), "one place for two");
+        assert!(judged(&[(0, 2, Some(1)), (3, 5, Some(0))]).is_violated(), "real time");
+        assert!(judged(&[(0, 2, Some(1))]).is_violated(), "nobody can have the place before");
     }
 }
