@@ -14,6 +14,7 @@ mod campaign;
 mod chaos;
 mod check;
 mod diff;
+mod exhaust;
 mod explain;
 mod faults;
 mod inspect;
@@ -35,6 +36,7 @@ use clap::{Args, Parser, Subcommand};
 use clap::{CommandFactory as _, FromArgMatches as _};
 use quiet::quietly;
 use seedfall::case::find;
+use seedfall::exhaustive::Search;
 use seedfall::faults::Class;
 use seedfall::report::{Conclusion, FailureKind};
 use seedfall::run::Runnable;
@@ -107,6 +109,9 @@ enum Command {
     Planted(planted::PlantedArgs),
     /// Finds the event of a failing run at which its failure became likely: the point of no return.
     Point(point::PointArgs),
+    /// Takes every order of events of a small cluster, to a bound: complete, or the fewest steps
+    /// that break something.
+    Exhaust(exhaust::ExhaustArgs),
     /// Compares two runs: the first event that differs, and the decision that makes the difference.
     Diff(diff::DiffArgs),
     /// Keeps a case among those that `cargo test` replays, or refreshes one that is stale.
@@ -263,10 +268,7 @@ impl<E: std::fmt::Display> From<E> for Problem {
 /// Runs the command that the arguments ask for, over these scenarios. The exit code says what came
 /// of it.
 pub fn main(scenarios: &[Box<dyn Runnable>]) -> ExitCode {
-    #[cfg(feature = "real")]
-    return main_with_services(scenarios, &[]);
-    #[cfg(not(feature = "real"))]
-    finish(run(scenarios, Cli::parse()))
+    Commands::of(scenarios).main()
 }
 
 /// As [`main`], with protocols to be served for real beside the scenarios.
@@ -275,7 +277,49 @@ pub fn main_with_services(
     scenarios: &[Box<dyn Runnable>],
     services: &[Box<dyn seedfall_real::service::Served>],
 ) -> ExitCode {
-    finish(run(scenarios, services, asked(services)))
+    Commands::of(scenarios).services(services).main()
+}
+
+/// What the commands are about: scenarios, and what else there is of them.
+#[derive(Clone, Copy)]
+pub struct Commands<'a> {
+    scenarios: &'a [Box<dyn Runnable>],
+    #[cfg(feature = "real")]
+    services: &'a [Box<dyn seedfall_real::service::Served>],
+    searches: &'a [Search],
+}
+
+impl<'a> Commands<'a> {
+    /// Scenarios alone.
+    pub fn of(scenarios: &'a [Box<dyn Runnable>]) -> Self {
+        Self {
+            scenarios,
+            #[cfg(feature = "real")]
+            services: &[],
+            searches: &[],
+        }
+    }
+
+    /// And protocols to be served for real: `serve`, `client`, `chaos`.
+    #[cfg(feature = "real")]
+    #[must_use]
+    pub fn services(self, services: &'a [Box<dyn seedfall_real::service::Served>]) -> Self {
+        Self { services, ..self }
+    }
+
+    /// And small clusters to be searched for every order of events: `exhaust`.
+    #[must_use]
+    pub fn searches(self, searches: &'a [Search]) -> Self {
+        Self { searches, ..self }
+    }
+
+    /// Runs the command that the arguments ask for. The exit code says what came of it.
+    pub fn main(self) -> ExitCode {
+        #[cfg(feature = "real")]
+        return finish(run(self, asked(self.services)));
+        #[cfg(not(feature = "real"))]
+        finish(run(self, Cli::parse()))
+    }
 }
 
 /// What the arguments ask for. The help of the commands that serve says what there is to be served.
@@ -294,11 +338,10 @@ fn asked(services: &[Box<dyn seedfall_real::service::Served>]) -> Cli {
     Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
-fn run(
-    scenarios: &[Box<dyn Runnable>],
-    #[cfg(feature = "real")] services: &[Box<dyn seedfall_real::service::Served>],
-    cli: Cli,
-) -> Result<u8, Problem> {
+fn run(over: Commands<'_>, cli: Cli) -> Result<u8, Problem> {
+    let scenarios = over.scenarios;
+    #[cfg(feature = "real")]
+    let services = over.services;
     make_sense(scenarios)?;
     scenarios.iter().for_each(|scenario| scenario.prepare());
     let json = cli.json;
@@ -317,6 +360,7 @@ fn run(
         Some(Command::Matrix(args)) => quietly(|| matrix::matrix(scenarios, &args, json)),
         Some(Command::Planted(args)) => planted::planted(scenarios, &args, json),
         Some(Command::Point(args)) => quietly(|| point::point(scenarios, &args, json)),
+        Some(Command::Exhaust(args)) => exhaust::exhaust(over.searches, &args, json),
         Some(Command::Diff(args)) => quietly(|| diff::diff(scenarios, &args, json)),
         Some(Command::Keep(args)) => quietly(|| keep::keep(scenarios, &args, json)),
         Some(Command::Museum(args)) => museum::museum(&args, json),

@@ -20,4 +20,4 @@ pub mod patches;
 
 #[cfg(feature = "real")]
 pub use commands::main_with_services;
-pub use commands::{cargo_main, main};
+pub use commands::{Commands, cargo_main, main};

@@ -11,6 +11,7 @@ use seedfall::sim::{Context, NodeId, Protocol, RequestId, SystemModel};
 use seedfall::{Cluster, Expect, Horizon, Reply, Scenario, Swarm, Workload};
 
 /// A copy of the register.
+#[derive(Clone, Debug, Hash)]
 pub struct Copied(u64);
 
 impl Protocol for Copied {

@@ -9,6 +9,7 @@ pub mod byzantine_generals;
 pub mod causal_memory;
 pub mod chain;
 pub mod copied_register;
+mod exhaustive;
 pub mod links;
 pub mod paxos;
 pub mod quorum_kv;
@@ -29,6 +30,9 @@ pub mod two_generals;
 /// All faults under which the golden hashes and the figures of `docs/` were taken. A class that is
 /// newer stands here until they are taken anew, and is drawn in a scenario of its own meanwhile.
 pub const MEASURED: Swarm = Swarm { slow_links: 0, ..Swarm::ALL };
+
+/// Every built-in search of all orders of events to a bound.
+pub use exhaustive::all as searches;
 
 /// Every built-in scenario.
 pub fn all() -> Vec<Box<dyn Runnable>> {

@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let scenarios = seedfall_scenarios::all();
+    let searches = seedfall_scenarios::searches();
+    let commands = seedfall_cli::Commands::of(&scenarios).searches(&searches);
     #[cfg(feature = "real")]
-    return seedfall_cli::main_with_services(&scenarios, &seedfall_scenarios::services::all());
+    return commands.services(&seedfall_scenarios::services::all()).main();
     #[cfg(not(feature = "real"))]
-    seedfall_cli::main(&scenarios)
+    commands.main()
 }

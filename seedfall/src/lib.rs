@@ -108,6 +108,7 @@ pub mod campaign;
 pub mod case;
 pub mod clients;
 pub mod diff;
+pub mod exhaustive;
 pub mod explain;
 mod parallel;
 pub mod point;

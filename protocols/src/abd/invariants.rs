@@ -9,7 +9,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
 
 /// Watches the nodes of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// What each node was last seen to hold.
     held: Vec<BTreeMap<Text, Tagged>>,

@@ -8,7 +8,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
 
 /// Watches the nodes of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// How much of what each node has applied was seen, and how many writes of each that was.
     seen: Vec<(usize, Clock)>,

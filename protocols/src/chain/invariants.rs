@@ -4,7 +4,7 @@ use super::{Epoch, Node, Update};
 use seedfall_sim::{Monitor, NodeId, Violation};
 
 /// Watches the nodes of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// What is committed, in order.
     committed: Vec<Update>,

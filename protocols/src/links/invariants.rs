@@ -6,7 +6,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Watches the nodes of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// What was sent, from whom, to whom, under which number.
     sent: BTreeMap<(NodeId, NodeId, u32), Text>,

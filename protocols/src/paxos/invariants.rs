@@ -6,7 +6,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
 
 /// Watches the nodes of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// What each node had promised and accepted when it was last seen.
     seen: Vec<(Option<Number>, Option<Proposal>)>,

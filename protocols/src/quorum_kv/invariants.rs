@@ -13,7 +13,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Watches the nodes of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     nodes: Vec<Seen>,
     /// What tombstones were ever seen to replace.
@@ -23,7 +23,7 @@ pub struct Invariants {
 }
 
 /// A node as it was when it was looked at last, maybe before a crash.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Seen {
     changes: Option<u64>,
     epoch: u64,

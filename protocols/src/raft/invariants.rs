@@ -19,7 +19,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
 
 /// Watches the servers of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     servers: Vec<Seen>,
     /// Who was seen to lead which term.
@@ -38,7 +38,7 @@ pub fn invariants() -> Invariants {
 }
 
 /// A server as it was when it was looked at last, maybe before a crash.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Seen {
     term: Term,
     leads: bool,
@@ -50,7 +50,7 @@ struct Seen {
 }
 
 /// What every log must have at some index, from some term on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Committed {
     digest: u64,
     /// The term in which it was committed: leaders of later terms must have it.
@@ -59,7 +59,7 @@ struct Committed {
 }
 
 /// The digest of the log up to each entry ever seen: there is one for an index and a term.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Entries {
     /// By index, for the term first seen there; nearly always the only one.
     first: Vec<(Term, u64)>,

@@ -10,7 +10,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
 
 /// Watches the nodes of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     nodes: Vec<Seen>,
     fates: BTreeMap<(SagaId, StepIndex), Fate>,
@@ -25,7 +25,7 @@ pub fn invariants() -> Invariants {
 }
 
 /// A node as it was when it was looked at last, maybe before a crash.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Seen {
     /// How long its book was.
     book: usize,
@@ -34,7 +34,7 @@ struct Seen {
 }
 
 /// What was seen of a saga, anywhere.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Known {
     has_passed_pivot: bool,
     was_compensated: bool,

@@ -5,7 +5,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
 
 /// Watches the sites of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// Where each site was in each transaction when it was last seen.
     seen: Vec<BTreeMap<TransactionId, State>>,

@@ -5,7 +5,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeSet;
 
 /// Watches the nodes of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// What anybody has delivered, in order.
     order: Vec<Delivered>,

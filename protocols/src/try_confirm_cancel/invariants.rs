@@ -5,7 +5,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
 
 /// Watches the nodes of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// Where each resource was with each booking when it was last seen.
     seen: BTreeMap<(NodeId, BookingId), State>,

@@ -10,7 +10,7 @@ use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Watches the sites of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     sites: Vec<Seen>,
     transactions: BTreeMap<TransactionId, Known>,
@@ -26,7 +26,7 @@ pub fn invariants() -> Invariants {
 }
 
 /// How much of a site was seen when it was looked at last, maybe before a crash.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Seen {
     life: Life,
     votes: usize,
@@ -37,7 +37,7 @@ struct Seen {
 }
 
 /// What was seen of a transaction, anywhere.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Known {
     /// How many restarts had been seen when it was seen first.
     restarts: u64,
@@ -49,7 +49,7 @@ struct Known {
     no: BTreeSet<NodeId>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Owed {
     transaction: TransactionId,
     /// Whose vote.

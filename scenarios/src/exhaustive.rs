@@ -1,0 +1,99 @@
+//! Small clusters of the built-in protocols, every order of events of which is looked at.
+//!
+//! A sweep of the same scenarios draws its orders; here none is left, to the bounds that each
+//! search states. Those that must find something broken are negative controls: a search that
+//! does not see it sees nothing.
+
+use crate::{bank, copied_register, paxos, raft_kv};
+use seedfall::Scenario;
+use seedfall::checkers::models::{KvInput, RegisterInput};
+use seedfall::exhaustive::{Bounds, Exhaustive, Search};
+use seedfall_protocols::paxos::{self as single_decree, Config as Quorums, Paxos};
+use seedfall_protocols::raft::{self, Raft};
+use seedfall_protocols::two_phase_commit::{self, Site};
+use seedfall_sim::NodeId;
+
+/// All of them.
+pub fn all() -> Vec<Search> {
+    vec![
+        Search::new(
+            "paxos",
+            "Two clients propose at two of three Paxos nodes, once each.",
+            None,
+            || synod(3, Quorums::majorities(3)),
+        ),
+        Search::new(
+            "paxos-crash",
+            "Two Paxos nodes, of which one crashes wherever it is, and comes back.",
+            None,
+            || synod(2, Quorums::majorities(2)).bounds(Bounds { crashes: 1, ..Bounds::NONE }),
+        ),
+        Search::new(
+            "paxos-disjoint-quorums",
+            "Four Paxos nodes of which two must promise and two accept: two values are chosen.",
+            Some("P2b: what is chosen is proposed ever after"),
+            || synod(4, Quorums { phase_1: 2, phase_2: 2, ..Quorums::majorities(4) }),
+        ),
+        Search::new(
+            "2pc",
+            "Three sites commit a transfer while another reads, and one of them crashes.",
+            None,
+            || transfer(Bounds { crashes: 1, ..Bounds::NONE }),
+        ),
+        Search::new(
+            "raft",
+            "Three Raft nodes elect leaders of two terms and replicate a write and a read.",
+            None,
+            election,
+        ),
+        Search::new(
+            "copied-register",
+            "Two nodes that copy a register to each other, and answer too early.",
+            Some("linearizable"),
+            || {
+                Exhaustive::of(&copied_register::scenario())
+                    .call(0, Some(0), RegisterInput::Write(1))
+                    .call(1, None, RegisterInput::Read)
+                    .call(1, None, RegisterInput::Read)
+            },
+        ),
+    ]
+}
+
+/// Single-decree Paxos: two proposers, each at a node of its own.
+fn synod(
+    nodes: usize,
+    config: Quorums,
+) -> Exhaustive<Paxos, paxos::Input, paxos::Output, single_decree::Invariants> {
+    let mut scenario = paxos::three();
+    scenario.cluster.nodes = nodes;
+    let scenario = Scenario { config, ..scenario };
+    Exhaustive::of(&scenario)
+        .call(0, Some(0), Some("a".to_owned()))
+        .call(1, Some(1), Some("b".to_owned()))
+        .watch(single_decree::invariants())
+}
+
+/// Two-phase commit: a transfer over two sites, and a read of both.
+fn transfer(
+    bounds: Bounds,
+) -> Exhaustive<Site, bank::Input, bank::Output, two_phase_commit::Invariants> {
+    let transfer = bank::Transfer { id: 1, from: 0, to: 1, amount: 5 };
+    Exhaustive::of(&bank::presumed_abort())
+        .call(0, None, bank::Input::Transfer(transfer))
+        .call(1, None, bank::Input::Read(vec![0, 1]))
+        .watch(two_phase_commit::invariants())
+        .bounds(bounds)
+}
+
+/// Raft to term 2: who may lead, and what becomes of a write and a read.
+fn election() -> Exhaustive<Raft, raft_kv::Input, raft_kv::Output, raft::Invariants> {
+    let write = KvInput::Put { key: "x", value: "1".to_owned() };
+    let bounds = Bounds { timers: 2, messages: 6, ..Bounds::NONE };
+    Exhaustive::of(&raft_kv::three())
+        .call(0, None, write)
+        .call(1, None, KvInput::Get { key: "x" })
+        .watch(raft::invariants())
+        .within(|_: NodeId, node: &Raft| node.term().0 <= 2)
+        .bounds(bounds)
+}
