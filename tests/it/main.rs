@@ -12,7 +12,7 @@
 //! - `faults`: swizzles and twins do what their names say;
 //! - `shrinking`: what a shrunk run guarantees; `stories`: what is told of it; `points`: where a
 //!   failure is decided;
-//! - `differences`: what `diff` finds;
+//! - `differences`: what `diff` finds; `exhaustive`: every order of events, to a bound;
 //! - `museum`: the page of the planted bugs is generated; `protocols`: that of the protocols;
 //! - `programs`: programs as they are, as scenarios;
 //! - `real`: protocols over TCP and files, in this process;
@@ -24,6 +24,7 @@ mod corpus;
 mod counter;
 mod differences;
 mod door;
+mod exhaustive;
 mod faults;
 mod museum;
 mod outcomes;

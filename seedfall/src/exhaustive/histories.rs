@@ -3,7 +3,7 @@
 //! Two histories are the same when each operation has the same answer and the same operations
 //! completed before it was called: that is all that linearizability, or any property that is about
 //! real time, can tell them apart by. So the orders in which operations were called at once are one
-//! state.
+//! state. Where no property judges histories, only what a client may call next is part of it.
 
 use super::tables::{Interned, digest};
 use crate::property::{JudgeHistory, Judgement};
@@ -165,7 +165,17 @@ impl<P: Protocol, I: Clone, O: Clone> Histories<P, I, O> {
     }
 
     fn past(&mut self, past: Past<I, O>) -> u32 {
-        self.pasts.number(digest(&past.calls), || past)
+        let key = match self.judges.is_empty() {
+            false => digest(&past.calls),
+            true => {
+                let clients = past.calls.iter().zip(&self.calls).enumerate();
+                let next = clients.map(|(client, (called, calls))| {
+                    (called.len(), called.len() < calls.len() && past.of(client).1)
+                });
+                digest(&next.collect::<Vec<_>>())
+            }
+        };
+        self.pasts.number(key, || past)
     }
 
     /// The name of a client's next operation.
