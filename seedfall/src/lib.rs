@@ -97,6 +97,7 @@
 //! - [`prelude`] has what a test needs. [`Scenario`] is the struct to fill in, [`Workload`] what
 //!   its clients do, [`always`] and [`property`] what must hold, [`Swarm`] what may go wrong.
 //! - [`check`] is the door for `cargo test`; [`Run`] is one run, from a seed to its [`Report`].
+//! - [`exhaustive`] takes every order of events of a small cluster, to a bound.
 //! - [`mod@shrink`] makes a failing run small, [`case`] keeps it, [`explain`] draws it, [`diff`]
 //!   and [`point`] say which decision made the difference; the command line of `seedfall-cli` has
 //!   all of them.
@@ -162,6 +163,8 @@ mod guide {
     struct TimeAndCrashes;
     #[doc = include_str!("../../docs/guide/faults-and-models.md")]
     struct FaultsAndModels;
+    #[doc = include_str!("../../docs/guide/exhaustive.md")]
+    struct Exhaustive;
     #[doc = include_str!("../../docs/guide/reading-a-failure.md")]
     struct ReadingAFailure;
     #[doc = include_str!("../../docs/guide/properties-and-checkers.md")]

@@ -59,8 +59,8 @@ pub(super) struct Origin {
 /// The hash of a state, in words of 32 bits, so that no byte is lost to alignment.
 type Key = [u32; 4];
 
-/// Every state that was reached: 16 bytes of hash, 12 of origin, and 4 of index at a load of 8/15 to
-/// 4/5, so 33 to 36 bytes a state. Kept in blocks, so that growing copies nothing but the index.
+/// Every state that was reached: 16 bytes of hash, 12 of origin, and 4 of index at a load of 8/15
+/// to 4/5, so 33 to 36 bytes a state. Kept in blocks, so that growing copies nothing but the index.
 #[derive(Debug)]
 pub(super) struct Visited {
     blocks: Vec<Vec<(Key, Origin)>>,
