@@ -62,6 +62,28 @@ fn put_back(image: &mut [u8], page: usize, old: Option<&Vec<u8>>) {
     place[..size].copy_from_slice(&old[..size]);
 }
 
+/// What is not durable of a sector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// Its bytes.
+    Bytes,
+    /// Only that the file is so long: behind its old end there are zeros.
+    Length,
+}
+
+/// What a sector of `new` has that the disk, which holds `old`, has not; `None`: nothing. The disk
+/// writes no sector but those that changed, whatever else was written of their page: no other is
+/// in danger as the power fails.
+fn change(old: &[u8], new: &[u8], sector: std::ops::Range<usize>) -> Option<Change> {
+    let held = &old[sector.start.min(old.len())..sector.end.min(old.len())];
+    let (same, beyond) = new[sector].split_at(held.len());
+    match same != held || beyond.iter().any(|byte| *byte != 0) {
+        true => Some(Change::Bytes),
+        false if !beyond.is_empty() => Some(Change::Length),
+        false => None,
+    }
+}
+
 impl Data {
     /// The page is about to change: what the disk holds of it is kept for a crash.
     fn touch(&mut self, page: usize) {
@@ -130,9 +152,8 @@ impl Data {
         image
     }
 
-    /// What a crash leaves: `left` decides for each sector of a page that is not durable, and
-    /// `keeps` whether the file stays as short as it was cut. How many of the pages count as synced
-    /// and are lost.
+    /// What a crash leaves: `left` decides for each sector that is not durable, and `keeps` whether
+    /// the file stays as short as it was cut. How many of the pages count as synced and are lost.
     pub(super) fn crash(
         &mut self,
         mut left: impl FnMut(usize, usize) -> Left,
@@ -149,6 +170,7 @@ impl Data {
             let place = range(*page, new.len());
             for start in place.clone().step_by(SECTOR) {
                 let end = (start + SECTOR).min(place.end);
+                let Some(change) = change(&image, &new, start..end) else { continue };
                 let sector = left(*page, start / SECTOR);
                 if sector == Left::Old {
                     continue;
@@ -157,6 +179,7 @@ impl Data {
                     image.resize(end, 0);
                 }
                 match sector {
+                    _ if change == Change::Length => {}
                     Left::Garbage(byte) => image[start..end].fill(byte),
                     Left::Torn(size) => {
                         let end = end.min(start + size);

@@ -50,6 +50,32 @@ fn a_crash_takes_what_was_not_synced_and_leaves_the_rest() {
 }
 
 #[test]
+fn a_crash_leaves_alone_the_sectors_of_a_page_to_which_nothing_was_written() {
+    let mut spoilt = 0;
+    for seed in 0..200 {
+        let mut draws = Draws::new(Seed(seed), 1, 0);
+        let mut tree = Tree::new();
+        let log = file(&mut tree, "/log", &[1; 1024]);
+        tree.sync(log).expect("a disk");
+        tree.write(log, 1024, &[2; 100], 0).expect("it is a file");
+        tree.crash(&mut draws, NodeId::new(0), 1, false);
+        let bytes = read(&mut tree, "/log").expect("it was synced");
+        assert_eq!(bytes[..1024], [1; 1024], "seed {seed}: what was synced is there");
+        assert!([1024, 1124].contains(&bytes.len()), "seed {seed}: {}", bytes.len());
+        spoilt += usize::from(bytes.len() > 1024 && bytes[1024..] != [2; 100]);
+
+        let sparse = file(&mut tree, "/sparse", &[1; 700]);
+        tree.sync(sparse).expect("a disk");
+        tree.resize(sparse, 6000, 0).expect("it is a file");
+        tree.crash(&mut draws, NodeId::new(0), 2, false);
+        let bytes = read(&mut tree, "/sparse").expect("it was synced");
+        assert_eq!(bytes[..700], [1; 700], "seed {seed}");
+        assert!(bytes[700..].iter().all(|byte| *byte == 0), "seed {seed}: what was never written");
+    }
+    assert!(spoilt > 5, "the one that was written is torn or garbage now and then: {spoilt}");
+}
+
+#[test]
 fn a_power_loss_takes_all_that_was_not_synced() {
     let mut draws = Draws::new(Seed(1), 1, 0);
     let mut tree = Tree::new();

@@ -319,6 +319,7 @@ pub(crate) fn take_block(stack: usize) -> Option<(usize, u64)> {
         let block = match free.iter().rposition(fits) {
             Some(at) => free.remove(at),
             None => {
+                signals::permit(wanted.min(STACK) + GUARD);
                 blocks.push(donate(1, wanted).pop()?);
                 blocks.len() - 1
             }

@@ -29,6 +29,21 @@ pub(crate) fn bound(bounds: &Bounds) {
     keep_time(bounds);
 }
 
+/// So much address space more is no memory that a program took: a stack is reserved whole, and what
+/// is touched of it is little. Those of threads that died with their node are never used again, as
+/// locks that all nodes share may still know of them.
+pub(super) fn permit(bytes: usize) {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: plain libc calls on a value of our own, which is there after the first one.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_AS, limit.as_mut_ptr()) == 0 {
+            let limit = limit.assume_init_mut();
+            limit.rlim_cur = limit.rlim_cur.saturating_add(bytes as u64);
+            libc::setrlimit(libc::RLIMIT_AS, limit);
+        }
+    }
+}
+
 /// What ends the process when it spins or takes too long. A fork does not inherit it.
 pub(crate) fn keep_time(bounds: &Bounds) {
     SPIN.store(4 * bounds.spin as usize, Relaxed);

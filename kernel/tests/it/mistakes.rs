@@ -1,7 +1,7 @@
 //! What people get wrong, and what they are told.
 
-use seedfall_kernel::{Ended, Failure, Limits, Report, Simulation, isolated};
-use seedfall_sim::Duration as Span;
+use seedfall_kernel::{Ended, Failure, Fault, Limits, Report, Simulation, isolated};
+use seedfall_sim::{CrashPoint, Duration as Span, EffectKind};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -158,6 +158,26 @@ fn messages_without_an_end_are_a_storm_and_say_whose() {
         assert!(matches!(report.failure(), Some(Failure::Storm { .. })), "{text}");
         assert!(text.contains("20000 events by"), "{text}");
         assert!(text.contains("`a`") || text.contains("`b`"), "{text}");
+    });
+}
+
+/// Nothing of a crashed program is given back: 400 main threads have 3 GiB of stacks, of which
+/// hardly anything is touched.
+#[test]
+fn a_machine_that_crashes_at_each_start_takes_no_memory_for_its_stacks() {
+    isolated(|| {
+        let world = Simulation::new(1).node("a", || {
+            seedfall_kernel::note(b"starts");
+            std::thread::sleep(Duration::from_micros(100));
+            std::fs::write("/work/file", b"it comes to its point").unwrap();
+            std::thread::sleep(Duration::from_secs(1));
+        });
+        let point = CrashPoint::After(EffectKind::Append);
+        let crash = Fault::CrashAt(world.place("a"), point, Span::millis(1));
+        let limits = Limits { memory: 512 << 20, ..Limits::USUAL };
+        let report = world.fault(Span::ZERO, crash).limits(limits).horizon(Span::millis(450)).run();
+        assert_eq!((&report.failures, report.ended), (&vec![], Ended::Horizon));
+        assert!((400..420).contains(&report.notes.len()), "{}", report.notes.len());
     });
 }
 
