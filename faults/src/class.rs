@@ -58,6 +58,8 @@ pub enum ActsOn {
     Timers,
     /// What is written down.
     Disk,
+    /// Malicious strategies that it knows.
+    Strategies,
 }
 
 /// One class of faults, and one fault of it: what it is, who permits it, how it is drawn, what it

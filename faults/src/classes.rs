@@ -278,6 +278,7 @@ registry! {
     Swizzle in swizzle, at most swizzles;
     Twins in twins, at most twins;
     SlowLink in slow_link, at most slow_links;
+    Strategy in strategy, at most strategies;
 }
 
 impl Class {

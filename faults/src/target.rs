@@ -103,6 +103,11 @@ pub trait Target {
     fn set_lies(&mut self, _node: NodeId, _lies: Option<Lies>) -> Done {
         Err(Unsupported)
     }
+    /// Lets a node follow a malicious strategy of its protocol, by number; `None`: not any more.
+    /// False if the protocol has none.
+    fn set_strategy(&mut self, _node: NodeId, _which: Option<u32>) -> Done {
+        Err(Unsupported)
+    }
     /// Lets a node run twice.
     fn begin_twins(&mut self, _node: NodeId, _round: Duration) -> Done {
         Err(Unsupported)
@@ -211,6 +216,9 @@ impl<P: Protocol, C: Clients<P>> Target for World<P, Wire, C> {
     fn set_lies(&mut self, node: NodeId, lies: Option<Lies>) -> Done {
         self.set_lies(node, lies);
         Ok(true)
+    }
+    fn set_strategy(&mut self, node: NodeId, which: Option<u32>) -> Done {
+        Ok(self.set_strategy(node, which))
     }
     fn begin_twins(&mut self, node: NodeId, round: Duration) -> Done {
         Ok(self.begin_twins(node, round))

@@ -61,6 +61,10 @@ pub struct Workload<P: Protocol, I, O> {
     pub patience: Duration,
     /// How often it asks before it gives up, and the outcome stays indeterminate.
     pub attempts: u32,
+    /// How many nodes must give a client one and the same answer before it believes it: one, or,
+    /// where `f` of them may be Byzantine, `f + 1`. (Nodes that are real are asked one at a time:
+    /// their clients believe the first.)
+    pub agree: usize,
     /// Draws the input of an operation.
     pub generate: Generate<I, O>,
     /// Puts it in the protocol's words.
@@ -83,6 +87,7 @@ impl<P: Protocol, I, O> Workload<P, I, O> {
             think: Delay::Uniform { min: Duration::millis(10), max: Duration::millis(100) },
             patience: Duration::millis(200),
             attempts: 3,
+            agree: 1,
             generate: forgetful(generate),
             request: Arc::new(request),
             reply: Arc::new(reply),

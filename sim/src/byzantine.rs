@@ -9,8 +9,10 @@
 //! Algorithms", OOPSLA 2023, "small-scope mutations").
 
 use crate::draw::{Draw, Ppm};
-use crate::id::NodeId;
+use crate::id::{NodeId, RequestId};
+use crate::protocol::Protocol;
 use crate::time::Duration;
+use std::fmt;
 
 /// How a Byzantine node treats each message that it sends to a node, in a million; together at most
 /// a million. What is left goes out as it is.
@@ -81,6 +83,68 @@ impl<M> Liar<M> {
     }
 }
 
+/// What a node that follows a [`Strategy`] says to one receiver in place of what it means;
+/// `None`: nothing.
+pub type Says<P> =
+    fn(&P, NodeId, <P as Protocol>::Message, Signer, &mut Draw) -> Option<<P as Protocol>::Message>;
+/// What it answers a client in place of what it should; `None`: nothing.
+pub type Answers<P> =
+    fn(&P, RequestId, <P as Protocol>::Response, &mut Draw) -> Option<<P as Protocol>::Response>;
+
+/// A whole malicious strategy, of one protocol: where [`Lies`] change one message at a time by
+/// chance, a strategy pursues an aim over many messages, and all nodes that follow it are in league.
+///
+/// The node itself runs the protocol as it should, and so its state is true; what it says, and to
+/// whom, is up to the strategy, which can sign for this node and for nobody else.
+pub struct Strategy<P: Protocol> {
+    /// Its name, as the trace shows it.
+    pub name: &'static str,
+    /// What it makes of a message to one receiver.
+    pub says: Says<P>,
+    /// What it makes of an answer to a client.
+    pub answers: Answers<P>,
+}
+
+impl<P: Protocol> Strategy<P> {
+    /// The [`Strategy::answers`] of one that tells clients the truth.
+    pub const ANSWERS_TRULY: Answers<P> = |_, _, response, _| Some(response);
+}
+
+// By hand: a derive would ask for `P: Clone`, and only pointers to functions are copied.
+impl<P: Protocol> Clone for Strategy<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: Protocol> Copy for Strategy<P> {}
+
+impl<P: Protocol> fmt::Debug for Strategy<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Strategy").field(&self.name).finish()
+    }
+}
+
+/// What one node alone can do: sign in its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signer(NodeId);
+
+impl Signer {
+    pub(crate) fn new(id: NodeId) -> Self {
+        Self(id)
+    }
+
+    /// In whose name.
+    pub fn id(self) -> NodeId {
+        self.0
+    }
+
+    /// A value that everybody can see was said by this node.
+    pub fn sign<T>(self, value: T) -> Signed<T> {
+        Signed { by: self.0, value }
+    }
+}
+
 /// A number moved by one, up or down: the small change for a view, a round, a term, an index. Takes
 /// one word. (Zero goes up.)
 pub fn nudge(number: &mut u64, draw: &mut Draw) {
@@ -91,8 +155,9 @@ pub fn nudge(number: &mut u64, draw: &mut Draw) {
 /// A value that its signer alone can have signed.
 ///
 /// Signatures are modelled, not computed: a value of this type is made by
-/// [`crate::Context::sign`], for the node whose context it is, and can be copied, stored and sent
-/// on, but not changed. A Byzantine node replays what others signed; it cannot forge it.
+/// [`crate::Context::sign`], for the node whose context it is, or by its [`Signer`], and can be
+/// copied, stored and sent on, but not changed. A Byzantine node replays what others signed, and
+/// signs what it likes itself; it cannot forge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Signed<T> {
     by: NodeId,
@@ -100,10 +165,6 @@ pub struct Signed<T> {
 }
 
 impl<T> Signed<T> {
-    pub(crate) fn new(by: NodeId, value: T) -> Self {
-        Self { by, value }
-    }
-
     /// Who signed.
     pub fn by(&self) -> NodeId {
         self.by

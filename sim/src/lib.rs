@@ -46,7 +46,7 @@ pub mod trace;
 pub mod wal;
 pub mod world;
 
-pub use byzantine::{Lies, Signed, nudge};
+pub use byzantine::{Lies, Signed, Signer, Strategy, nudge};
 pub use client::{ClientContext, ClientEffect, Clients};
 pub use clock::{Clock, ClockFault, Clocks};
 pub use disk::{Answer, Disk, DiskCounters, DiskFault};

@@ -1,6 +1,6 @@
 //! One simulated node: its life, its journal, its clock, its timers.
 
-use crate::byzantine::Liar;
+use crate::byzantine::{Liar, Strategy};
 use crate::clock::{Clock, Clocks};
 use crate::journal::Journal;
 use crate::protocol::{Effect, Protocol};
@@ -77,6 +77,8 @@ pub(crate) struct Node<P: Protocol, B> {
     pub(crate) wake: Option<Handle>,
     /// How it lies, while it is Byzantine.
     pub(crate) liar: Option<Box<Liar<P::Message>>>,
+    /// The malicious strategy that it follows, while it is Byzantine.
+    pub(crate) strategy: Option<Strategy<P>>,
     /// The second node of its identity, while there are two.
     pub(crate) twin: Option<Box<Twin<P>>>,
     /// True if one of those is in force for which effects are applied with care.
@@ -125,6 +127,7 @@ impl<P: Protocol, B> Node<P, B> {
             held: Vec::new(),
             wake: None,
             liar: None,
+            strategy: None,
             twin: None,
             special: false,
         }
@@ -160,8 +163,8 @@ impl<P: Protocol, B> Node<P, B> {
 
     /// To be called whenever one of the faults changed that touch effects.
     pub(crate) fn refresh(&mut self) {
-        let Self { armed, slow, stall, liar, .. } = self;
+        let Self { armed, slow, stall, liar, strategy, .. } = self;
         let waits = *slow > Duration::ZERO || *stall > Duration::ZERO;
-        self.special = armed.is_some() || liar.is_some() || waits;
+        self.special = armed.is_some() || liar.is_some() || strategy.is_some() || waits;
     }
 }

@@ -1,6 +1,6 @@
 //! The one trait that a protocol implements, and its only way to touch the world.
 
-use crate::byzantine::Signed;
+use crate::byzantine::{Signed, Signer, Strategy};
 use crate::draw::{Draw, Draws, Site};
 use crate::id::{NodeId, RequestId};
 use crate::time::{Duration, Time};
@@ -108,6 +108,18 @@ pub trait Protocol: Sized {
     fn mutate(_message: &mut Self::Message, _draw: &mut Draw) -> bool {
         false
     }
+
+    /// As [`Protocol::mutate`], by a Byzantine node, which can sign anew what it says in its own
+    /// name; by default, without signing anything.
+    fn falsify(message: &mut Self::Message, me: Signer, draw: &mut Draw) -> bool {
+        let _ = me;
+        Self::mutate(message, draw)
+    }
+
+    /// The malicious strategies that a Byzantine node of this protocol can follow.
+    fn strategies() -> Vec<Strategy<Self>> {
+        Vec::new()
+    }
 }
 
 /// One thing that a handler wants done. Effects take place in order, and a crash may fall between
@@ -194,7 +206,12 @@ impl<'a, P: Protocol> Context<'a, P> {
 
     /// A value that everybody can see was said by this node.
     pub fn sign<T>(&self, value: T) -> Signed<T> {
-        Signed::new(self.id, value)
+        self.signer().sign(value)
+    }
+
+    /// What signs for this node.
+    pub fn signer(&self) -> Signer {
+        Signer::new(self.id)
     }
 
     /// One random decision of this node.

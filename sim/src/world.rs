@@ -80,6 +80,8 @@ pub struct Counters {
     pub stalled: u64,
     /// Messages that a Byzantine node withheld, changed, forged, replayed or held back.
     pub lies: u64,
+    /// Messages and answers that a malicious strategy withheld or changed.
+    pub schemed: u64,
     /// Messages and requests that only the first of two nodes of one identity heard.
     pub unheard: u64,
     /// Messages and answers that the second of twins sent.

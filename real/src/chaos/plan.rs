@@ -73,6 +73,7 @@ pub(super) fn draw<P: Protocol, I, O>(
         disk_lies: 0,
         swizzles: 0,
         twins: 0,
+        strategies: 0,
         ..scenario.faults
     };
     let (mut entries, mut begin, mut round) = (Vec::new(), Duration::ZERO, 0);

@@ -5,7 +5,9 @@ use crate::clients::{Action, ClientPolicy, Clients, Event};
 use crate::run::Call;
 use crate::scenario::{OperationId, Workload};
 use seedfall_checkers::History;
-use seedfall_sim::{ClientContext, ClientId, Duration, NodeId, Protocol, RequestId, Time};
+use seedfall_sim::{
+    ClientContext, ClientId, Duration, NodeId, Protocol, RequestId, StableHasher, Time,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -20,6 +22,9 @@ pub(crate) struct SimulatedClients<P: Protocol, I, O> {
     clients: Clients<I, O>,
     /// What a client wants done; empty between two events.
     actions: Vec<Action>,
+    /// Where answers of several nodes must agree, for each client: the operation, and who gave
+    /// which answer, by its hash.
+    heard: Vec<(u32, Vec<(NodeId, u64)>)>,
 }
 
 impl<P: Protocol, I, O> SimulatedClients<P, I, O> {
@@ -45,8 +50,9 @@ impl<P: Protocol, I, O> SimulatedClients<P, I, O> {
             must_complete,
         };
         let generate = Arc::clone(&workload.generate);
+        let count = clients;
         let clients = Clients::new(policy, generate, (nodes, clients)).without(skip).called(calls);
-        Self { workload, clients, actions: Vec::new() }
+        Self { workload, clients, actions: Vec::new(), heard: vec![(0, Vec::new()); count] }
     }
 
     /// True when every client has run all its operations.
@@ -84,6 +90,22 @@ impl<P: Protocol, I, O> SimulatedClients<P, I, O> {
         self.clients.waiting()
     }
 
+    /// Whether so many nodes have given this answer that its client believes it.
+    fn believes(&mut self, from: NodeId, request: RequestId, response: &P::Response) -> bool {
+        if self.workload.agree <= 1 {
+            return true;
+        }
+        let answer = StableHasher::hash(response);
+        let (number, heard) = &mut self.heard[request.client.index()];
+        if *number != request.number {
+            (*number, *heard) = (request.number, Vec::new());
+        }
+        // Each node has one answer: who gives another takes the first one back.
+        heard.retain(|(node, _)| *node != from);
+        heard.push((from, answer));
+        self.workload.agree <= heard.iter().filter(|(_, other)| *other == answer).count()
+    }
+
     fn handle(&mut self, id: ClientId, event: Event<O>, ctx: &mut ClientContext<'_, P, Self>) {
         let now = ctx.now();
         self.clients.handle(id, now, event, ctx.draws(), &mut self.actions);
@@ -116,7 +138,7 @@ impl<P: Protocol, I, O> seedfall_sim::Clients<P> for SimulatedClients<P, I, O> {
         ctx: &mut ClientContext<'_, P, Self>,
     ) {
         let RequestId { client, number } = request;
-        if self.clients.expects(client, number) {
+        if self.clients.expects(client, number) && self.believes(from, request, &response) {
             let reply = (self.workload.reply)(response);
             self.handle(client, Event::Answered { from, number, reply }, ctx);
         }

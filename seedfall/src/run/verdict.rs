@@ -259,7 +259,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             events: world.trace().count(),
             ended: world.now(),
             counters: *world.counters(),
-            without: without(world.node_count(), world.counters()),
+            without: without(world.node_count(), P::strategies().len(), world.counters()),
             completed,
             indeterminate,
             marks: world.marks().to_vec(),
@@ -329,11 +329,12 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
 }
 
 /// What a run used none of: whatever faults do to it, they cannot have an effect.
-fn without(nodes: usize, counters: &Counters) -> Vec<ActsOn> {
+fn without(nodes: usize, strategies: usize, counters: &Counters) -> Vec<ActsOn> {
     let used = [
         (ActsOn::Peers, nodes as u64 - 1),
         (ActsOn::Timers, counters.timers),
         (ActsOn::Disk, counters.appended),
+        (ActsOn::Strategies, strategies as u64),
     ];
     used.into_iter().filter(|(_, used)| *used == 0).map(|(what, _)| what).collect()
 }

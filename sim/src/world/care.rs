@@ -3,14 +3,14 @@
 
 use super::World;
 use super::due::{Body, Due};
-use crate::byzantine::{Liar, Lie};
+use crate::byzantine::{Liar, Lie, Signer};
 use crate::client::Clients;
 use crate::draw::{Draw, Site};
 use crate::hash::StableHasher;
-use crate::id::NodeId;
+use crate::id::{Address, NodeId, RequestId};
 use crate::network::Network;
 use crate::node::{CrashPoint, EffectKind, Gate};
-use crate::protocol::{Effect, Protocol};
+use crate::protocol::{Data, Effect, Protocol};
 use crate::time::Duration;
 use crate::timers::Pending;
 use crate::trace::{Event, Kind};
@@ -117,18 +117,72 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     fn perform_with_care(&mut self, node: NodeId, effect: Effect<P>) {
         match effect {
-            Effect::Send(to, message) if self.nodes[node.index()].liar.is_some() => {
+            Effect::Send(to, message) if self.is_byzantine(node) => {
                 self.remember(node, &message);
-                self.send_or_lie(node, to, message);
+                self.send_or_scheme(node, to, message);
             }
-            Effect::Broadcast(message) if self.nodes[node.index()].liar.is_some() => {
+            Effect::Broadcast(message) if self.is_byzantine(node) => {
                 self.remember(node, &message);
                 for to in NodeId::all(self.nodes.len()).filter(|to| *to != node) {
-                    self.send_or_lie(node, to, message.clone());
+                    self.send_or_scheme(node, to, message.clone());
                 }
+            }
+            Effect::Respond(request, response) if self.nodes[node.index()].strategy.is_some() => {
+                self.respond_or_scheme(node, request, response);
             }
             honest => self.perform(node, honest),
         }
+    }
+
+    fn is_byzantine(&self, node: NodeId) -> bool {
+        let slot = &self.nodes[node.index()];
+        slot.liar.is_some() || slot.strategy.is_some()
+    }
+
+    /// What a malicious strategy makes of a message to one receiver.
+    fn send_or_scheme(&mut self, node: NodeId, to: NodeId, message: P::Message) {
+        let slot = &self.nodes[node.index()];
+        let (Some(strategy), Some(state)) = (slot.strategy, &slot.state) else {
+            return self.send_or_lie(node, to, message);
+        };
+        let mut draw = self.draws.draw(Site::Lie(node));
+        let meant = StableHasher::hash(&message);
+        let said = (strategy.says)(state, to, message.clone(), Signer::new(node), &mut draw);
+        match said {
+            None => self.scheme(node, to.into(), strategy.name, &("withheld", &message)),
+            Some(said) => {
+                if StableHasher::hash(&said) != meant {
+                    self.scheme(node, to.into(), strategy.name, &said);
+                }
+                self.send_or_lie(node, to, said);
+            }
+        }
+    }
+
+    /// What a malicious strategy makes of an answer to a client.
+    fn respond_or_scheme(&mut self, node: NodeId, request: RequestId, response: P::Response) {
+        let slot = &self.nodes[node.index()];
+        let (Some(strategy), Some(state)) = (slot.strategy, &slot.state) else { return };
+        let mut draw = self.draws.draw(Site::Lie(node));
+        let meant = StableHasher::hash(&response);
+        let client = request.client.into();
+        match (strategy.answers)(state, request, response.clone(), &mut draw) {
+            None => self.scheme(node, client, strategy.name, &("withheld", &response)),
+            Some(said) => {
+                if StableHasher::hash(&said) != meant {
+                    self.scheme(node, client, strategy.name, &said);
+                }
+                self.perform(node, Effect::Respond(request, said));
+            }
+        }
+    }
+
+    fn scheme<D: Data>(&mut self, node: NodeId, peer: Address, name: &str, what: &D) {
+        self.counters.schemed += 1;
+        let digest = StableHasher::hash(what);
+        let event =
+            Event { at: self.now, kind: Kind::Lie, actor: node.into(), peer, index: 0, digest };
+        self.trace.record(event, || format!("({name}) {what:?}"));
     }
 
     fn remember(&mut self, node: NodeId, message: &P::Message) {
@@ -139,13 +193,15 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     /// Sends a message of a Byzantine node to one receiver, or does something else.
     fn send_or_lie(&mut self, node: NodeId, to: NodeId, mut message: P::Message) {
+        let Some(liar) = &self.nodes[node.index()].liar else {
+            return self.say(node, to, message);
+        };
         let mut draw = self.draws.draw(Site::Lie(node));
-        let Some(liar) = &self.nodes[node.index()].liar else { return };
         match liar.lies.choose(&mut draw) {
             None => self.say(node, to, message),
             Some(Lie::Withhold) => self.lie(node, to, "withheld", &message),
             Some(Lie::Mutate) => {
-                if P::mutate(&mut message, &mut draw) {
+                if P::falsify(&mut message, Signer::new(node), &mut draw) {
                     self.lie(node, to, "changed", &message);
                 }
                 self.say(node, to, message);
@@ -163,7 +219,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             Some(Lie::Forge) => {
                 let mut forged = stale(liar, &mut draw);
                 self.say(node, to, message);
-                if P::mutate(&mut forged, &mut draw) {
+                if P::falsify(&mut forged, Signer::new(node), &mut draw) {
                     self.lie(node, to, "forged", &forged);
                     self.say(node, to, forged);
                 }

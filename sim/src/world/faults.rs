@@ -150,6 +150,25 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         });
     }
 
+    /// Makes a node follow one of the malicious strategies of its protocol, by number, counted round
+    /// and round; `None`: from here on it is correct. False if the protocol has none.
+    pub fn set_strategy(&mut self, node: NodeId, which: Option<u32>) -> bool {
+        let strategies = P::strategies();
+        if strategies.is_empty() {
+            return false;
+        }
+        let chosen = which.map(|which| strategies[which as usize % strategies.len()]);
+        let slot = &mut self.nodes[node.index()];
+        slot.strategy = chosen;
+        slot.refresh();
+        let name = chosen.map(|strategy| strategy.name);
+        self.note(Kind::Fault, node.into(), &("strategy", name), || match name {
+            Some(name) => format!("becomes Byzantine: {name}"),
+            None => "is correct again".to_owned(),
+        });
+        true
+    }
+
     /// Sets a node's clock as of the beginning of the run. Timers that are pending keep the moment
     /// that the old clock gave them.
     pub fn set_clock(&mut self, node: NodeId, clock: Clock) {
