@@ -7,6 +7,7 @@
 //! - [`total_order`]: messages in one order for all, after Skeen;
 //! - [`raft`]: a replicated log with a strong leader, after Ongaro and Ousterhout;
 //! - [`paxos`]: one value for all, after Lamport, with the quorums of Flexible Paxos;
+//! - [`pbft`]: a replicated state machine some of whose replicas lie, after Castro and Liskov;
 //! - [`quorum_kv`]: a store of siblings with quorums, after Dynamo;
 //! - [`saga`]: long work in steps that can be compensated, after Garcia-Molina and Salem;
 //! - [`two_phase_commit`]: transactions over sharded data, all or nothing, after Bernstein,
@@ -28,6 +29,7 @@ pub mod kv;
 pub mod links;
 pub mod oral_messages;
 pub mod paxos;
+pub mod pbft;
 pub mod quorum_kv;
 pub mod raft;
 pub mod saga;

@@ -12,6 +12,7 @@ pub mod copied_register;
 mod exhaustive;
 pub mod links;
 pub mod paxos;
+pub mod pbft;
 pub mod quorum_kv;
 pub mod raft_byzantine;
 pub mod raft_kv;
@@ -80,6 +81,8 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(raft_byzantine::amnesiac()),
         Box::new(byzantine_generals::four()),
         Box::new(byzantine_generals::three()),
+        Box::new(pbft::four()),
+        Box::new(pbft::two_liars()),
         Box::new(links::perfect()),
         Box::new(links::fifo()),
         Box::new(total_order::scenario()),

@@ -1,0 +1,143 @@
+//! The lemmas of 4.5, watched from outside while a run goes on.
+//!
+//! They are about every replica, Byzantine ones too: inside, those run the protocol as they should,
+//! and what they know came from quorums with a correct member.
+
+use super::{Digest, Replica, Seq, View, digest};
+use seedfall_sim::{Monitor, NodeId, StableHasher, Violation};
+use std::collections::BTreeMap;
+
+/// Watches the replicas of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// What was seen prepared, and where first.
+    prepared: BTreeMap<(Seq, View), (Digest, NodeId)>,
+    /// What was seen committed, in which view, and where first.
+    decided: BTreeMap<Seq, (Digest, View, NodeId)>,
+    /// The state after each number, and where it was seen first.
+    states: BTreeMap<Seq, (u64, NodeId)>,
+    /// What was last looked at of each replica.
+    seen: BTreeMap<NodeId, Seen>,
+}
+
+/// What was last looked at of a replica.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    executed: Seq,
+    certified: BTreeMap<Seq, View>,
+    decided: BTreeMap<Seq, Digest>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+impl Monitor<Replica> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &Replica) -> Result<(), Violation> {
+        let mut seen = self.seen.remove(&node).unwrap_or_default();
+        let looked = self
+            .prepared(node, state, &mut seen)
+            .and_then(|()| self.committed(node, state, &mut seen))
+            .and_then(|()| self.executed(node, state, &mut seen));
+        self.seen.insert(node, seen);
+        looked
+    }
+}
+
+fn broken(property: &'static str, explanation: String) -> Result<(), Violation> {
+    Err(Violation { property, explanation })
+}
+
+impl Invariants {
+    /// Lemma of 4.2: one request a view and number.
+    fn prepared(
+        &mut self,
+        node: NodeId,
+        state: &Replica,
+        seen: &mut Seen,
+    ) -> Result<(), Violation> {
+        for (seq, certificate) in state.certificates() {
+            let said = *certificate.proposal.pre.value();
+            if seen.certified.get(&seq) == Some(&said.view) {
+                continue;
+            }
+            seen.certified.insert(seq, said.view);
+            let first = self.prepared.entry((seq, said.view)).or_insert((said.digest, node));
+            if first.0 != said.digest {
+                return broken(
+                    "Prepared",
+                    format!(
+                        "{} and {node} prepared others under {seq} of view {}",
+                        first.1, said.view
+                    ),
+                );
+            }
+            self.later(seq, said.digest, said.view, node)?;
+        }
+        Ok(())
+    }
+
+    /// Lemma of 4.4: what is committed is prepared in every later view.
+    fn later(&self, seq: Seq, digest: Digest, view: View, node: NodeId) -> Result<(), Violation> {
+        match self.decided.get(&seq) {
+            Some((other, before, by)) if *other != digest && *before <= view => broken(
+                "Committed",
+                format!(
+                    "{by} committed a request under {seq} in view {before}, and {node} prepared \
+                     another in view {view}"
+                ),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn committed(
+        &mut self,
+        node: NodeId,
+        state: &Replica,
+        seen: &mut Seen,
+    ) -> Result<(), Violation> {
+        for (seq, ask) in state.decided() {
+            if seen.decided.contains_key(&seq) {
+                continue;
+            }
+            let digest = digest(ask);
+            seen.decided.insert(seq, digest);
+            let view = seen.certified.get(&seq).copied().unwrap_or_default();
+            let first = self.decided.entry(seq).or_insert((digest, view, node));
+            if first.0 != digest {
+                let explanation = format!("{} and {node} committed others under {seq}", first.2);
+                return broken("Agreement", explanation);
+            }
+            let mut later = self.prepared.range((seq, view)..=(seq, View::MAX));
+            if let Some(((_, view), (_, by))) = later.find(|(_, (other, _))| *other != digest) {
+                let (view, by) = (*view, *by);
+                self.later(seq, digest ^ 1, view, by)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn executed(
+        &mut self,
+        node: NodeId,
+        state: &Replica,
+        seen: &mut Seen,
+    ) -> Result<(), Violation> {
+        let executed = state.executed();
+        if seen.executed == executed {
+            return Ok(());
+        }
+        seen.executed = executed;
+        let hash = StableHasher::hash(state.machine());
+        let first = self.states.entry(executed).or_insert((hash, node));
+        match first.0 == hash {
+            true => Ok(()),
+            false => broken(
+                "State",
+                format!("{} and {node} are in other states after {executed}", first.1),
+            ),
+        }
+    }
+}

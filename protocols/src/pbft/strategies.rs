@@ -1,0 +1,13 @@
+//! Malicious strategies of PBFT replicas, one file each.
+
+mod equivocator;
+mod lying_new_view;
+mod selective_replier;
+
+use super::Replica;
+use seedfall_sim::Strategy;
+
+/// All of them.
+pub(super) fn all() -> Vec<Strategy<Replica>> {
+    vec![equivocator::STRATEGY, lying_new_view::STRATEGY, selective_replier::STRATEGY]
+}
