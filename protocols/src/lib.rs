@@ -16,6 +16,8 @@
 //! - [`try_confirm_cancel`]: bookings of several resources that lock nothing;
 //! - [`oral_messages`]: agreement among traitors, after Lamport, Shostak and Pease;
 //! - [`two_generals`]: coordinated attack, which no protocol achieves over a link that loses;
+//! - [`vsr`]: a replicated log without disks, after Liskov and Cowling;
+//! - [`machine`]: the state machine that a replicated log drives, with its client table;
 //! - [`kv`]: the key-value state machine that a replicated log drives, or a shard keeps.
 //!
 //! What is absent: no network, clock, thread, file or random generator. All that a protocol can do
@@ -27,6 +29,7 @@ pub mod causal_memory;
 pub mod chain;
 pub mod kv;
 pub mod links;
+pub mod machine;
 pub mod oral_messages;
 pub mod paxos;
 pub mod pbft;
@@ -38,3 +41,4 @@ pub mod total_order;
 pub mod try_confirm_cancel;
 pub mod two_generals;
 pub mod two_phase_commit;
+pub mod vsr;

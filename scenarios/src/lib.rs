@@ -27,6 +27,7 @@ pub mod three_phase_commit;
 pub mod total_order;
 pub mod try_confirm_cancel;
 pub mod two_generals;
+pub mod vsr;
 
 /// All faults under which the golden hashes and the figures of `docs/` were taken. A class that is
 /// newer stands here until they are taken anew, and is drawn in a scenario of its own meanwhile.
@@ -89,5 +90,8 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(two_generals::reliable()),
         Box::new(two_generals::lossy()),
         Box::new(copied_register::scenario()),
+        Box::new(vsr::five()),
+        Box::new(vsr::recovery()),
+        Box::new(vsr::no_recovery()),
     ]
 }
