@@ -17,6 +17,9 @@
 //! - [`oral_messages`]: agreement among traitors, after Lamport, Shostak and Pease;
 //! - [`two_generals`]: coordinated attack, which no protocol achieves over a link that loses;
 //! - [`vsr`]: a replicated log without disks, after Liskov and Cowling;
+//! - [`zab`]: a small `ZooKeeper` on its broadcast, after Junqueira, Reed and Serafini;
+//! - [`primary_backup`]: a primary, backups and who of them is in sync, after Kafka;
+//! - [`sequencer`]: messages in the order of one node, which may fail;
 //! - [`machine`]: the state machine that a replicated log drives, with its client table;
 //! - [`kv`]: the key-value state machine that a replicated log drives, or a shard keeps.
 //!
@@ -33,12 +36,15 @@ pub mod machine;
 pub mod oral_messages;
 pub mod paxos;
 pub mod pbft;
+pub mod primary_backup;
 pub mod quorum_kv;
 pub mod raft;
 pub mod saga;
+pub mod sequencer;
 pub mod three_phase_commit;
 pub mod total_order;
 pub mod try_confirm_cancel;
 pub mod two_generals;
 pub mod two_phase_commit;
 pub mod vsr;
+pub mod zab;

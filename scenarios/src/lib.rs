@@ -13,6 +13,7 @@ mod exhaustive;
 pub mod links;
 pub mod paxos;
 pub mod pbft;
+pub mod primary_backup;
 pub mod quorum_kv;
 pub mod raft_byzantine;
 pub mod raft_kv;
@@ -21,6 +22,7 @@ pub mod raft_members;
 pub mod raft_snapshot;
 mod registers;
 pub mod saga;
+pub mod sequencer;
 #[cfg(feature = "real")]
 pub mod services;
 pub mod three_phase_commit;
@@ -28,6 +30,7 @@ pub mod total_order;
 pub mod try_confirm_cancel;
 pub mod two_generals;
 pub mod vsr;
+pub mod zab;
 
 /// All faults under which the golden hashes and the figures of `docs/` were taken. A class that is
 /// newer stands here until they are taken anew, and is drawn in a scenario of its own meanwhile.
@@ -93,5 +96,13 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(vsr::five()),
         Box::new(vsr::recovery()),
         Box::new(vsr::no_recovery()),
+        Box::new(zab::three()),
+        Box::new(zab::five()),
+        Box::new(zab::stale_reads()),
+        Box::new(primary_backup::synchronous()),
+        Box::new(primary_backup::asynchronous()),
+        Box::new(primary_backup::high_watermark()),
+        Box::new(sequencer::three()),
+        Box::new(sequencer::one_copy()),
     ]
 }

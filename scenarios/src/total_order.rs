@@ -57,7 +57,7 @@ pub fn scenario() -> Scenario<Broadcast, Input, Output> {
 /// What linearizability asks of appends, which are told their places: each place is one append's,
 /// one that ends before another begins comes first, and whose place nobody was told is one that
 /// may have taken effect. (A search would try all orders of those.)
-fn is_one_log(history: &History<Input, Output>) -> Judgement {
+pub(super) fn is_one_log(history: &History<Input, Output>) -> Judgement {
     let (mut told, mut unknown) = (Vec::new(), 0);
     for (index, operation) in history.operations.iter().enumerate() {
         match &operation.outcome {
@@ -102,7 +102,7 @@ fn all_agree(nodes: &[Option<&Broadcast>]) -> Result<(), String> {
     }
 }
 
-fn generate(operation: Invocation, _: &mut Choices<'_>) -> Input {
+pub(super) fn generate(operation: Invocation, _: &mut Choices<'_>) -> Input {
     LogInput::Append(operation.to_string())
 }
 

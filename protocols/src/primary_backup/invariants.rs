@@ -1,0 +1,74 @@
+//! P1 to P3 of primary-backup replication, watched from outside while a run goes on.
+
+use super::{Entry, Epoch, Node};
+use crate::machine::{Committed, Update};
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::BTreeMap;
+
+/// Watches the nodes of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// What was appended at each place, in each epoch.
+    appended: BTreeMap<(usize, Epoch), Update>,
+    committed: Committed<Entry>,
+    /// For each entry that is committed, in order, the earliest epoch in which it was seen so.
+    epochs: Vec<Epoch>,
+    /// What was last looked at of each node: its epoch, how much it has, the epoch of the last, and
+    /// how much of that is committed.
+    seen: Vec<(Epoch, usize, Epoch, usize)>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+impl Monitor<Node> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
+        let Some(replica) = state.replica() else { return Ok(()) };
+        if self.seen.len() <= node.index() {
+            self.seen.resize(node.index() + 1, Default::default());
+        }
+        let (log, epoch) = (replica.log(), replica.view().epoch);
+        let last = log.last().map_or(0, |entry| entry.epoch);
+        let now = (epoch, log.len(), last, replica.committed().len());
+        let seen = std::mem::replace(&mut self.seen[node.index()], now);
+        if seen == now {
+            return Ok(());
+        }
+        let is_longer = seen.0 == now.0 && seen.1 <= now.1;
+        let first = if is_longer { seen.1 } else { 0 };
+        for (place, entry) in log.iter().enumerate().skip(first) {
+            let update = entry.update.clone();
+            let other = self.appended.entry((place, entry.epoch)).or_insert(update);
+            if *other != entry.update {
+                let why = format!("at place {place}, {node} has {entry:?}, not {other:?}");
+                return Err(broken("P1: one log an epoch", why));
+            }
+        }
+        let committed = replica.committed();
+        self.committed.observe(node, committed).map_err(|why| broken("P2: agreement", why))?;
+        self.epochs.resize(self.committed.all.len(), epoch);
+        let later = |one: &&mut Epoch| epoch < **one;
+        self.epochs[..now.3].iter_mut().rev().take_while(later).for_each(|one| *one = epoch);
+        if !replica.is_primary() || seen.0 == now.0 {
+            return Ok(());
+        }
+        // A primary of an epoch that is over owes nothing to later ones.
+        let until = self.epochs.partition_point(|one| *one < epoch);
+        let mut places = self.committed.all[..until].iter().enumerate();
+        match places.find(|(place, entry)| log.get(*place) != Some(entry)) {
+            Some((place, entry)) => {
+                let why = format!(
+                    "{node} leads epoch {epoch} without {entry:?}, which is committed at {place}"
+                );
+                Err(broken("P3: durability", why))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn broken(property: &'static str, explanation: String) -> Violation {
+    Violation { property, explanation }
+}

@@ -1,0 +1,135 @@
+//! Z1 to Z4 of Zab, watched from outside while a run goes on.
+
+use super::{Epoch, Server, Txn, Zxid};
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::BTreeMap;
+
+/// Watches the servers of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// For each transaction that anybody has accepted: what it is, and which comes before it.
+    accepted: BTreeMap<Zxid, (Txn, Zxid)>,
+    /// What was delivered after so many transactions: the last, and a digest of all.
+    delivered: BTreeMap<u64, (Zxid, u64)>,
+    /// Who broadcasts in which epoch.
+    leaders: BTreeMap<Epoch, NodeId>,
+    seen: Vec<Seen>,
+}
+
+/// A server as it was when it was last seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    base: Zxid,
+    last: Zxid,
+    count: usize,
+    delivered: u64,
+    broadcasts: Option<Epoch>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+impl Monitor<Server> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &Server) -> Result<(), Violation> {
+        if self.seen.len() <= node.index() {
+            self.seen.resize(node.index() + 1, Seen::default());
+        }
+        let history = state.history();
+        let now = Seen {
+            base: history.base().zxid(),
+            last: history.last(),
+            count: history.txns().len(),
+            delivered: state.tree().delivered().0,
+            broadcasts: state.broadcasts(),
+        };
+        let seen = std::mem::replace(&mut self.seen[node.index()], now.clone());
+        if seen == now {
+            return Ok(());
+        }
+        if (seen.base, seen.last, seen.count) != (now.base, now.last, now.count) {
+            // Mostly there is more at the end.
+            let is_longer = seen.base == now.base && seen.count <= now.count;
+            let first = if is_longer { seen.count.saturating_sub(1) } else { 0 };
+            self.observe_history(node, state, first)?;
+        }
+        if seen.delivered != now.delivered {
+            self.observe_delivered(node, state)?;
+        }
+        match now.broadcasts {
+            Some(epoch) if seen.broadcasts != now.broadcasts => {
+                self.observe_leader(node, epoch, state)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Invariants {
+    /// Z1: each transaction comes after the same one wherever it is.
+    fn observe_history(
+        &mut self,
+        node: NodeId,
+        state: &Server,
+        first: usize,
+    ) -> Result<(), Violation> {
+        let (base, txns) = (state.history().base().zxid(), state.history().txns());
+        let mut before = first.checked_sub(1).map_or(base, |place| txns[place].zxid);
+        for txn in &txns[first..] {
+            let none = || (txn.clone(), before);
+            let (other, previous) = self.accepted.entry(txn.zxid).or_insert_with(none);
+            if other != txn || *previous != before {
+                let why = format!(
+                    "{node} has {txn:?} after {before:?}; elsewhere it is {other:?}, after \
+                     {previous:?}"
+                );
+                return Err(broken("Z1: prefix", why));
+            }
+            before = txn.zxid;
+        }
+        Ok(())
+    }
+
+    /// Z2: whoever has delivered so many transactions has delivered the same.
+    fn observe_delivered(&mut self, node: NodeId, state: &Server) -> Result<(), Violation> {
+        let (count, digest) = state.tree().delivered();
+        let now = (state.tree().zxid(), digest);
+        let first = self.delivered.entry(count).or_insert(now);
+        if *first == now {
+            return Ok(());
+        }
+        let why = format!(
+            "after {count} transactions {node} has delivered {:?}, others {:?}, or others before",
+            now.0, first.0
+        );
+        Err(broken("Z2: agreement", why))
+    }
+
+    /// Z3 and Z4: whoever begins to broadcast is alone, and has all that was delivered.
+    fn observe_leader(
+        &mut self,
+        node: NodeId,
+        epoch: Epoch,
+        state: &Server,
+    ) -> Result<(), Violation> {
+        let first = *self.leaders.entry(epoch).or_insert(node);
+        if first != node {
+            let why = format!("{first} and {node} broadcast in epoch {epoch}");
+            return Err(broken("Z4: one leader", why));
+        }
+        let mut delivered = self.delivered.values().map(|(zxid, _)| *zxid);
+        match delivered.rfind(|zxid| zxid.epoch < epoch) {
+            Some(zxid) if !state.history().has(zxid) => {
+                let why =
+                    format!("{node} begins epoch {epoch} without {zxid:?}, which is delivered");
+                Err(broken("Z3: primary integrity", why))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn broken(property: &'static str, explanation: String) -> Violation {
+    Violation { property, explanation }
+}
