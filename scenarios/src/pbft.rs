@@ -32,14 +32,8 @@ pub fn four() -> Scenario<Replica, Input, Output> {
     Scenario {
         name: "pbft",
         story: "Four PBFT replicas keep three keys for four clients; one of them is Byzantine.",
-        model: SystemModel {
-            nodes: Nodes::Byzantine,
-            ..SystemModel::USUAL
-        },
-        cluster: Cluster {
-            spare: 1,
-            ..Cluster::lan(4, 4)
-        },
+        model: SystemModel { nodes: Nodes::Byzantine, ..SystemModel::USUAL },
+        cluster: Cluster { spare: 1, ..Cluster::lan(4, 4) },
         config: Config {
             faulty: 1,
             checkpoint_every: 4,
@@ -50,23 +44,14 @@ pub fn four() -> Scenario<Replica, Input, Output> {
         workload: Workload {
             operations: 12,
             final_operations: 1,
-            think: Delay::Exponential {
-                min: Duration::millis(1),
-                mean: Duration::millis(40),
-            },
+            think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(40) },
             patience: Duration::millis(150),
             attempts: 4,
             agree: 2,
             ..Workload::short(raft_kv::generate, request, reply)
         },
-        faults: Swarm {
-            strategies: 1,
-            ..crate::MEASURED
-        },
-        horizon: Horizon {
-            faults: Duration::millis(1_500),
-            ..Horizon::SHORT
-        },
+        faults: Swarm { strategies: 1, ..crate::MEASURED },
+        horizon: Horizon { faults: Duration::millis(1_500), ..Horizon::SHORT },
         properties,
         expect: Expect::Holds,
     }
@@ -79,15 +64,8 @@ pub fn two_liars() -> Scenario<Replica, Input, Output> {
     Scenario {
         name: "pbft-two-liars",
         story: "Four PBFT replicas of which two are Byzantine: one more than they survive.",
-        cluster: Cluster {
-            spare: 2,
-            ..four.cluster.clone()
-        },
-        faults: Swarm {
-            strategies: 2,
-            liars: 2,
-            ..Swarm::NONE
-        },
+        cluster: Cluster { spare: 2, ..four.cluster.clone() },
+        faults: Swarm { strategies: 2, liars: 2, ..Swarm::NONE },
         properties: four.properties.iter().filter(kept).cloned().collect(),
         expect: Expect::Violates {
             properties: &[INVARIANTS, "linearizable", NEVER_PANICS],

@@ -40,22 +40,11 @@ pub fn five() -> Scenario<Raft, Input, Output> {
         name: "raft-kv",
         story: "Five Raft nodes keep three keys for four clients, under every fault of the model.",
         model: SystemModel::USUAL,
-        cluster: Cluster {
-            clocks: &CLOCKS,
-            spare: 2,
-            fewest: 3,
-            ..Cluster::lan(5, 4)
-        },
-        config: Config {
-            max_entries_per_append: 4,
-            ..Config::PAPER
-        },
+        cluster: Cluster { clocks: &CLOCKS, spare: 2, fewest: 3, ..Cluster::lan(5, 4) },
+        config: Config { max_entries_per_append: 4, ..Config::PAPER },
         workload: workload(),
         faults: crate::MEASURED,
-        horizon: Horizon {
-            faults: Duration::secs(3),
-            ..Horizon::SHORT
-        },
+        horizon: Horizon { faults: Duration::secs(3), ..Horizon::SHORT },
         properties: properties(),
         expect: Expect::Holds,
     }
@@ -67,18 +56,9 @@ pub fn three() -> Scenario<Raft, Input, Output> {
     Scenario {
         name: "raft-kv-3",
         story: "Three Raft nodes that replicate one entry at a time, in short episodes.",
-        cluster: Cluster {
-            spare: 1,
-            ..Cluster::lan(3, 3)
-        },
-        config: Config {
-            max_entries_per_append: 1,
-            ..Config::PAPER
-        },
-        horizon: Horizon {
-            faults: Duration::secs(2),
-            ..Horizon::SHORT
-        },
+        cluster: Cluster { spare: 1, ..Cluster::lan(3, 3) },
+        config: Config { max_entries_per_append: 1, ..Config::PAPER },
+        horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
         faults: FEW,
         ..five()
     }
@@ -95,10 +75,7 @@ pub fn duel() -> Scenario<Raft, Input, Output> {
             max_entries_per_append: 1,
             ..Config::PAPER
         },
-        faults: Swarm {
-            crashes: 14,
-            ..crate::MEASURED
-        },
+        faults: Swarm { crashes: 14, ..crate::MEASURED },
         ..three()
     }
 }
@@ -109,10 +86,7 @@ pub fn slow_links() -> Scenario<Raft, Input, Output> {
     Scenario {
         name: "raft-kv-slow-links",
         story: "Three Raft nodes, and links that are slow in one direction.",
-        faults: Swarm {
-            slow_links: 4,
-            ..FEW
-        },
+        faults: Swarm { slow_links: 4, ..FEW },
         ..three()
     }
 }
@@ -120,28 +94,16 @@ pub fn slow_links() -> Scenario<Raft, Input, Output> {
 /// One clock is an hour ahead, one runs fast and one slow by the 5 % that a hostile machine
 /// reaches: no property of Raft rests on a clock.
 pub(super) const CLOCKS: [Clock; 3] = [
-    Clock {
-        offset_nanos: Duration::secs(3_600).as_nanos(),
-        drift_ppm: 0,
-    },
-    Clock {
-        offset_nanos: 0,
-        drift_ppm: 50_000,
-    },
-    Clock {
-        offset_nanos: 0,
-        drift_ppm: -50_000,
-    },
+    Clock { offset_nanos: Duration::secs(3_600).as_nanos(), drift_ppm: 0 },
+    Clock { offset_nanos: 0, drift_ppm: 50_000 },
+    Clock { offset_nanos: 0, drift_ppm: -50_000 },
 ];
 
 pub(super) fn workload() -> Workload<Raft, Input, Output> {
     Workload {
         operations: 12,
         final_operations: 2,
-        think: Delay::Exponential {
-            min: Duration::millis(5),
-            mean: Duration::millis(60),
-        },
+        think: Delay::Exponential { min: Duration::millis(5), mean: Duration::millis(60) },
         patience: Duration::millis(300),
         attempts: 3,
         ..Workload::short(generate, request, reply)
@@ -171,43 +133,29 @@ pub(super) fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     match draw.below(100) {
         0..45 => KvInput::Get { key },
         45..70 => KvInput::Put { key, value },
-        70..85 => KvInput::Append {
-            key,
-            value: format!("+{value}"),
-        },
+        70..85 => KvInput::Append { key, value: format!("+{value}") },
         85..95 => {
             // A guess at what is there: nothing, or what another client put a moment ago.
             let guess = draw.below(5);
             let expected = (guess > 0).then(|| format!("c{guess}/{}", operation.number));
-            KvInput::Cas {
-                key,
-                expected,
-                new: value,
-            }
+            KvInput::Cas { key, expected, new: value }
         }
         _ => KvInput::Delete { key },
     }
 }
 
 pub(super) fn request(operation: OperationId, input: &Input) -> Request {
-    Request::Command {
-        sequence: u64::from(operation.number) + 1,
-        command: command(input),
-    }
+    Request::Command { sequence: u64::from(operation.number) + 1, command: command(input) }
 }
 
 /// In the words of the state machine.
 pub(super) fn command(input: &Input) -> Command {
     match input {
         KvInput::Get { key } => Command::Get { key: (*key).into() },
-        KvInput::Put { key, value } => Command::Put {
-            key: (*key).into(),
-            value: value.into(),
-        },
-        KvInput::Append { key, value } => Command::Append {
-            key: (*key).into(),
-            value: value.into(),
-        },
+        KvInput::Put { key, value } => Command::Put { key: (*key).into(), value: value.into() },
+        KvInput::Append { key, value } => {
+            Command::Append { key: (*key).into(), value: value.into() }
+        }
         KvInput::Cas { key, expected, new } => Command::Cas {
             key: (*key).into(),
             expected: expected.as_ref().map(Into::into),

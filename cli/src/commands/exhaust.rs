@@ -9,7 +9,6 @@ use seedfall::{NEVER_PANICS, save};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -96,8 +95,12 @@ pub(super) fn exhaust(searches: &[Search], args: &ExhaustArgs, json: bool) -> Re
     bounds.validate().map_err(Problem)?;
     let bar = if json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
     bar.set_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
-    #[expect(clippy::disallowed_methods, reason = "how fast it is; a search never sees it")]
-    let begun = Instant::now();
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "how fast it is; a search never sees it"
+    )]
+    let begun = std::time::Instant::now();
     let found = search.run(bounds, &mut |far| {
         let (states, left) = (count(far.states.into()), count(far.left as u64));
         bar.set_message(format!("{states} states, {left} left at depth {}", far.depth));
@@ -272,7 +275,7 @@ fn again(searches: &[Search], path: &Path, json: bool) -> Result<u8, Problem> {
     let search = find(searches, &kept.exhaust)?;
     let (timers, crashes) = (kept.timers, kept.crashes);
     let bounds = Bounds { timers, crashes, duplicates: kept.copies, ..search.bounds };
-    bounds.validate().map_err(|error| wrong(error))?;
+    bounds.validate().map_err(&wrong)?;
     let broken = search.replay(bounds, &kept.steps).map_err(|error| wrong(error.to_string()))?;
     if broken.property != kept.property {
         let (now, then) = (broken.property, kept.property);

@@ -147,7 +147,7 @@ impl Replica {
         for seq in accepted.map(|(seq, _)| *seq).collect::<Vec<_>>() {
             match self.is_primary() {
                 // What comes of one may make the next stable, and so forgotten.
-                _ if !self.log.get(&seq).is_some_and(|slot| slot.accepted.is_some()) => {}
+                _ if self.log.get(&seq).is_none_or(|slot| slot.accepted.is_none()) => {}
                 true => self.check_prepared(seq, ctx),
                 false => self.agree(seq, ctx),
             }

@@ -52,7 +52,7 @@ impl Monitor<Sequenced> for Invariants {
                 }
             }
             for (number, epoch, slot) in news {
-                self.on_given(node, state.majority(), (number, epoch), slot)?;
+                self.on_given(node, state.majority(), (number, epoch), &slot)?;
             }
         }
         if first == delivered.len() {
@@ -76,11 +76,11 @@ impl Invariants {
         node: NodeId,
         majority: usize,
         (number, epoch): (usize, Epoch),
-        slot: Slot,
+        slot: &Slot,
     ) -> Result<(), Violation> {
         let none = || (slot.clone(), BTreeSet::new());
         let (first, nodes) = self.given.entry((number, epoch)).or_insert_with(none);
-        if *first != slot {
+        if first != slot {
             let why = format!("{number} of epoch {epoch} is {slot:?} at {node}, not {first:?}");
             return Err(broken("TO3", why));
         }

@@ -45,6 +45,9 @@ pub(super) enum Input {
     },
 }
 
+/// Requests, and the numbers of their answers.
+type Answers = Box<[(RequestId, u32)]>;
+
 /// What comes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
@@ -53,7 +56,7 @@ pub(super) struct Outcome {
     /// The messages that it sent, in order.
     pub(super) sends: Box<[u32]>,
     /// The requests that it answered, and the numbers of the answers, in order.
-    pub(super) answers: Box<[(RequestId, u32)]>,
+    pub(super) answers: Answers,
     /// It panicked, saying so.
     pub(super) panic: Option<Box<str>>,
     /// A crash cut the handler off: after how many effects, and whether the disk has all that was
@@ -327,7 +330,7 @@ impl<P: Protocol + Clone> Clone for Parts<P> {
 
 impl<P: Protocol> Parts<P> {
     /// Makes the effects happen to the node, and says what leaves it: messages, answers.
-    fn perform(&mut self, effects: &[Flat<P>]) -> (Box<[u32]>, Box<[(RequestId, u32)]>) {
+    fn perform(&mut self, effects: &[Flat<P>]) -> (Box<[u32]>, Answers) {
         let (mut sends, mut answers) = (Vec::new(), Vec::new());
         for effect in effects {
             match effect {

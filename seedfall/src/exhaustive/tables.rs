@@ -92,7 +92,7 @@ impl Visited {
                 _ => slot = (slot + 1) % self.index.len(),
             }
         }
-        if self.len as usize % BLOCK == 0 {
+        if (self.len as usize).is_multiple_of(BLOCK) {
             // The first grows as it needs: most searches of a test are small.
             let room = if self.blocks.is_empty() { 0 } else { BLOCK };
             self.blocks.push(Vec::with_capacity(room));

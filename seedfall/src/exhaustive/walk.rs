@@ -78,7 +78,7 @@ where
         counterexample: None,
     };
     let mut visited = Visited::default();
-    match space.first(monitor.clone()) {
+    match space.first(monitor) {
         Ok(first) => {
             let broken = levels(&mut space, &mut visited, &first, &mut found, progress);
             found.states = visited.len();

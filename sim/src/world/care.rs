@@ -128,7 +128,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
                 }
             }
             Effect::Respond(request, response) if self.nodes[node.index()].strategy.is_some() => {
-                self.respond_or_scheme(node, request, response);
+                self.respond_or_scheme(node, request, &response);
             }
             honest => self.perform(node, honest),
         }
@@ -160,14 +160,14 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     }
 
     /// What a malicious strategy makes of an answer to a client.
-    fn respond_or_scheme(&mut self, node: NodeId, request: RequestId, response: P::Response) {
+    fn respond_or_scheme(&mut self, node: NodeId, request: RequestId, response: &P::Response) {
         let slot = &self.nodes[node.index()];
         let (Some(strategy), Some(state)) = (slot.strategy, &slot.state) else { return };
         let mut draw = self.draws.draw(Site::Lie(node));
-        let meant = StableHasher::hash(&response);
+        let meant = StableHasher::hash(response);
         let client = request.client.into();
         match (strategy.answers)(state, request, response.clone(), &mut draw) {
-            None => self.scheme(node, client, strategy.name, &("withheld", &response)),
+            None => self.scheme(node, client, strategy.name, &("withheld", response)),
             Some(said) => {
                 if StableHasher::hash(&said) != meant {
                     self.scheme(node, client, strategy.name, &said);
