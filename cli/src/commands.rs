@@ -131,6 +131,13 @@ enum Command {
     /// Replays the recording of a served node (`serve --record`), and compares every effect.
     #[cfg(feature = "real")]
     Rerun(real::RerunArgs),
+    /// What this build leaves out.
+    #[cfg(not(feature = "real"))]
+    #[command(name = "serve", aliases = ["client", "chaos", "rerun"], hide = true)]
+    LeftOut {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -370,6 +377,12 @@ fn run(over: Commands<'_>, cli: Cli) -> Result<u8, Problem> {
         Some(Command::Client(args)) => real::client(services, &args, json),
         #[cfg(all(feature = "real", unix))]
         Some(Command::Chaos(args)) => chaos::chaos(services, &args, json),
+        #[cfg(not(feature = "real"))]
+        Some(Command::LeftOut { rest: _ }) => Err(Problem(
+            "`serve`, `client`, `rerun` and `chaos` are of feature `real`, which this program was \
+             built without: `cargo run --release --features real -- serve ...`"
+                .to_owned(),
+        )),
         #[cfg(feature = "real")]
         Some(Command::Rerun(args)) => real::rerun(services, &args, json),
     }

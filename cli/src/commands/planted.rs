@@ -55,6 +55,9 @@ pub(super) struct PlantedArgs {
     /// The folder in the project whose `cargo run` takes the commands of this program.
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     package: PathBuf,
+    /// Features of the package to build it with, as `cargo --features` takes them.
+    #[arg(long, value_name = "LIST")]
+    features: Option<String>,
     /// Plant only patches with this in their name.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -231,6 +234,7 @@ pub(super) fn planted(
         return Err(Problem(format!("{}: no patch to plant", args.folder.display())));
     }
     let mut scratch = Scratch::of(&args.project, &args.package, args.binary.as_deref())?;
+    scratch.features.clone_from(&args.features);
     scratch.controls = controls(scenarios);
     let bar = ProgressBar::new(patches.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{msg:32} {wide_bar} {pos}/{len}, {elapsed}") {

@@ -21,6 +21,8 @@ pub(super) struct Scratch {
     clean: PathBuf,
     /// A program in which all bugs are planted, so that nothing is copied or built.
     binary: Option<PathBuf>,
+    /// The features to build with, beside those of every build.
+    pub(super) features: Option<String>,
     /// Which of them it has now; empty: none.
     bug: String,
     /// The scenarios whose properties are expected to be violated.
@@ -58,7 +60,7 @@ impl Scratch {
         }
         let (project, bug) = (project.to_owned(), String::new());
         let controls = Vec::new();
-        Ok(Self { project, copy, runs_in, build, clean, binary, bug, controls })
+        Ok(Self { project, copy, runs_in, build, clean, binary, features: None, bug, controls })
     }
 
     /// This bug is the one that is planted from now on.
@@ -133,7 +135,11 @@ impl Scratch {
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
             .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
-            .args(["run", "--release", "--quiet", "--"]);
+            .args(["run", "--release", "--quiet"]);
+        if let Some(features) = &self.features {
+            command.args(["--features", features]);
+        }
+        command.arg("--");
         Ok(command)
     }
 }
