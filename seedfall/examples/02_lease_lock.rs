@@ -1,6 +1,6 @@
 //! 02: a lease lock, without a fencing token and with one.
 //!
-//! You learn: several roles in one protocol, timers, and a bug that takes a pause or a late message
+//! You learn: nodes of several kinds, each a type of its own ([`Roles`]), timers, and a bug that takes a pause or a late message
 //! to show: a lease may be over, and its holder does not know (Kleppmann, *How to do distributed
 //! locking*, 2016).
 //!
@@ -41,80 +41,136 @@ enum Message {
     Written(u64, u64),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Timer {
-    LeaseIsOver,
-    GiveUp,
-}
+/// The cluster: n1, n2, and all others.
+type Node = Roles<Lock, Roles<Counter, Worker>>;
 
-/// A node, whatever its role: what it does not need stays empty.
-struct Node {
-    fenced: bool,
-    /// Lock: the last token, and whether it is lent. Counter: the greatest token it has seen.
+/// Lends itself for a while.
+struct Lock {
+    /// The last token.
     token: u64,
     is_lent: bool,
-    total: u64,
-    /// Worker: the job at hand, and its token once there is one.
-    job: Option<(RequestId, Option<u64>)>,
 }
 
-impl Protocol for Node {
-    /// Whether the counter looks at tokens.
+impl Protocol for Lock {
+    type Config = ();
+    type Message = Message;
+    /// The lease is over.
+    type Timer = ();
+    /// A token.
+    type Record = u64;
+    type Request = ();
+    type Response = Option<u64>;
+
+    fn start(_: NodeId, (): &(), journal: &[u64], _: &mut Context<Self>) -> Self {
+        Self { token: journal.last().copied().unwrap_or_default(), is_lent: false }
+    }
+
+    fn on_request(&mut self, request: RequestId, (): (), ctx: &mut Context<Self>) {
+        ctx.respond(request, None);
+    }
+
+    fn on_message(&mut self, from: NodeId, message: Message, ctx: &mut Context<Self>) {
+        match message {
+            Message::Acquire if self.is_lent => ctx.ignore("the lock is lent"),
+            Message::Acquire => {
+                self.token += 1;
+                self.is_lent = true;
+                ctx.append(self.token);
+                ctx.sync();
+                ctx.send(from, Message::Lease(self.token));
+                ctx.set_timer((), LEASE);
+            }
+            Message::Release(token) if token == self.token => self.is_lent = false,
+            _ => ctx.ignore("late"),
+        }
+    }
+
+    fn on_timer(&mut self, (): (), _: &mut Context<Self>) {
+        self.is_lent = false;
+    }
+}
+
+/// Keeps a total.
+struct Counter {
+    /// Whether it refuses whoever comes with an older token than it has seen.
+    fenced: bool,
+    /// The greatest token it has seen.
+    token: u64,
+    total: u64,
+}
+
+impl Protocol for Counter {
+    /// Whether it looks at tokens.
     type Config = bool;
     type Message = Message;
-    type Timer = Timer;
+    type Timer = ();
     /// Token and total.
     type Record = (u64, u64);
     type Request = ();
-    /// The new total; `None`: not a worker, or busy.
     type Response = Option<u64>;
 
     fn start(_: NodeId, fenced: &bool, journal: &[(u64, u64)], _: &mut Context<Self>) -> Self {
         let (token, total) = journal.last().copied().unwrap_or_default();
-        Self { fenced: *fenced, token, is_lent: false, total, job: None }
+        Self { fenced: *fenced, token, total }
     }
 
     fn on_request(&mut self, request: RequestId, (): (), ctx: &mut Context<Self>) {
-        if ctx.id() == LOCK || ctx.id() == COUNTER || self.job.is_some() {
+        ctx.respond(request, None);
+    }
+
+    fn on_message(&mut self, from: NodeId, message: Message, ctx: &mut Context<Self>) {
+        let (token, total) = match message {
+            Message::Read(token) => (token, self.total),
+            Message::Write(token, total) => (token, total),
+            _ => return ctx.ignore("late"),
+        };
+        if self.fenced && token < self.token {
+            return ctx.ignore("the lease was over");
+        }
+        (self.token, self.total) = (token, total);
+        ctx.append((token, total));
+        ctx.sync();
+        match message {
+            Message::Read(_) => ctx.send(from, Message::Total(token, total)),
+            _ => ctx.send(from, Message::Written(token, total)),
+        }
+    }
+}
+
+/// Takes the lock, reads the total and writes one more.
+struct Worker {
+    /// The job at hand, and its token once there is one.
+    job: Option<(RequestId, Option<u64>)>,
+}
+
+impl Protocol for Worker {
+    type Config = ();
+    type Message = Message;
+    /// Time to give up.
+    type Timer = ();
+    type Record = ();
+    type Request = ();
+    /// The new total; `None`: not a worker, or busy.
+    type Response = Option<u64>;
+
+    fn start(_: NodeId, (): &(), _: &[()], _: &mut Context<Self>) -> Self {
+        Self { job: None }
+    }
+
+    fn on_request(&mut self, request: RequestId, (): (), ctx: &mut Context<Self>) {
+        if self.job.is_some() {
             return ctx.respond(request, None);
         }
         self.job = Some((request, None));
         ctx.send(LOCK, Message::Acquire);
-        ctx.set_timer(Timer::GiveUp, PATIENCE);
+        ctx.set_timer((), PATIENCE);
     }
 
-    fn on_message(&mut self, from: NodeId, message: Message, ctx: &mut Context<Self>) {
+    fn on_message(&mut self, _: NodeId, message: Message, ctx: &mut Context<Self>) {
         match (message, self.job) {
-            (Message::Acquire, _) if self.is_lent => ctx.ignore("the lock is lent"),
-            (Message::Acquire, _) => {
-                self.token += 1;
-                self.is_lent = true;
-                ctx.append((self.token, 0));
-                ctx.sync();
-                ctx.send(from, Message::Lease(self.token));
-                ctx.set_timer(Timer::LeaseIsOver, LEASE);
-            }
-            (Message::Release(token), _) if token == self.token => self.is_lent = false,
             (Message::Lease(token), Some((request, None))) => {
                 self.job = Some((request, Some(token)));
                 ctx.send(COUNTER, Message::Read(token));
-            }
-            (Message::Read(token) | Message::Write(token, _), _)
-                if self.fenced && token < self.token =>
-            {
-                ctx.ignore("the lease was over");
-            }
-            (Message::Read(token), _) => {
-                self.token = token;
-                ctx.append((token, self.total));
-                ctx.sync();
-                ctx.send(from, Message::Total(token, self.total));
-            }
-            (Message::Write(token, total), _) => {
-                (self.token, self.total) = (token, total);
-                ctx.append((token, total));
-                ctx.sync();
-                ctx.send(from, Message::Written(token, total));
             }
             (Message::Total(token, total), Some((_, Some(mine)))) if token == mine => {
                 ctx.send(COUNTER, Message::Write(token, total + 1));
@@ -128,11 +184,8 @@ impl Protocol for Node {
         }
     }
 
-    fn on_timer(&mut self, timer: Timer, _: &mut Context<Self>) {
-        match timer {
-            Timer::LeaseIsOver => self.is_lent = false,
-            Timer::GiveUp => self.job = None,
-        }
+    fn on_timer(&mut self, (): (), _: &mut Context<Self>) {
+        self.job = None;
     }
 }
 
@@ -152,7 +205,7 @@ fn scenario(fenced: bool) -> Scenario<Node, (), u64> {
         story: "Two workers count for two clients, under a lock that is lent for a while.",
         model: SystemModel::USUAL,
         cluster: Cluster::lan(4, 2),
-        config: fenced,
+        config: Cast { until: 1, first: (), rest: Cast { until: 2, first: fenced, rest: () } },
         workload: Workload {
             operations: 20,
             think: Delay::Uniform { min: Duration::millis(5), max: Duration::millis(50) },

@@ -11,8 +11,8 @@ pub use crate::report::Report;
 pub use crate::run::Run;
 pub use crate::scenario::{Cluster, Expect, Horizon, Scenario};
 pub use crate::sim::{
-    Choices, Context, Duration, Links, NodeId, Nodes, Protocol, RequestId, SystemModel, Time,
-    Timing,
+    Cast, Choices, Context, Duration, Links, NodeId, Nodes, Protocol, RequestId, Roles,
+    SystemModel, Time, Timing,
 };
 pub use crate::testing::check;
 pub use crate::workload::{Invocation, OperationId, Past, Reply, Workload};

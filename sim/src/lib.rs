@@ -5,6 +5,7 @@
 //!
 //! - [`protocol`]: the trait that an algorithm implements, and [`Context`], all that it may do to
 //!   the world;
+//! - [`roles`]: nodes of several kinds, each a type of its own;
 //! - [`drive`]: the same outside the engine, for whoever runs or replays one real node;
 //! - [`world`]: the loop that pops an event, hashes it, hands it to its node, and applies the
 //!   effects;
@@ -40,6 +41,7 @@ mod node;
 pub mod planted;
 pub mod protocol;
 pub mod queue;
+pub mod roles;
 pub mod time;
 mod timers;
 pub mod trace;
@@ -60,6 +62,7 @@ pub use monitor::{Monitor, Violation};
 pub use network::{Fate, Network, Released};
 pub use node::{CrashPoint, EffectKind};
 pub use protocol::{Context, Data, Effect, Protocol};
+pub use roles::{Cast, Either, Roles};
 pub use time::{Duration, Time};
 pub use trace::{Entry, Event, Kind, Recording, Trace};
 pub use world::{Counters, Handler, Setup, Step, World};

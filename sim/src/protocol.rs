@@ -180,6 +180,21 @@ impl<'a, P: Protocol> Context<'a, P> {
         self
     }
 
+    /// Runs a handler of a protocol that is a part of this one; `whole` says what its effects are
+    /// here.
+    pub(crate) fn inside<Q: Protocol, R>(
+        &mut self,
+        handler: impl FnOnce(&mut Context<'_, Q>) -> R,
+        whole: impl FnMut(Effect<Q>) -> Effect<P>,
+    ) -> R {
+        let Self { id, nodes, now, wall, .. } = *self;
+        let mut effects = Vec::new();
+        let draws = &mut *self.draws;
+        let made = handler(&mut Context { id, nodes, now, wall, draws, effects: &mut effects });
+        self.effects.extend(effects.into_iter().map(whole));
+        made
+    }
+
     /// This node.
     #[inline]
     pub fn id(&self) -> NodeId {
