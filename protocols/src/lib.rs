@@ -9,12 +9,14 @@
 //! - [`paxos`]: one value for all, after Lamport, with the quorums of Flexible Paxos;
 //! - [`pbft`]: a replicated state machine some of whose replicas lie, after Castro and Liskov;
 //! - [`quorum_kv`]: a store of siblings with quorums, after Dynamo;
+//! - [`reliable_broadcast`]: one text for all, or none, among traitors, after Bracha;
 //! - [`saga`]: long work in steps that can be compensated, after Garcia-Molina and Salem;
 //! - [`two_phase_commit`]: transactions over sharded data, all or nothing, after Bernstein,
 //!   Hadzilacos and Goodman, with the presumptions of R\*;
 //! - [`three_phase_commit`]: atomic commitment that waits for nobody who is down, after Skeen;
 //! - [`try_confirm_cancel`]: bookings of several resources that lock nothing;
 //! - [`oral_messages`]: agreement among traitors, after Lamport, Shostak and Pease;
+//! - [`signed_messages`]: the same with signatures, in rounds, after Dolev and Strong;
 //! - [`two_generals`]: coordinated attack, which no protocol achieves over a link that loses;
 //! - [`vsr`]: a replicated log without disks, after Liskov and Cowling;
 //! - [`zab`]: a small `ZooKeeper` on its broadcast, after Junqueira, Reed and Serafini;
@@ -39,8 +41,10 @@ pub mod pbft;
 pub mod primary_backup;
 pub mod quorum_kv;
 pub mod raft;
+pub mod reliable_broadcast;
 pub mod saga;
 pub mod sequencer;
+pub mod signed_messages;
 pub mod three_phase_commit;
 pub mod total_order;
 pub mod try_confirm_cancel;

@@ -26,8 +26,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Four generals, one of them a traitor.
 pub fn four() -> Scenario<General, Order, Order> {
-    let Swarm { loss, reorder, pauses, .. } = Swarm::ALL;
-    let mut properties = properties(4);
+    let Swarm {
+        loss,
+        reorder,
+        pauses,
+        ..
+    } = Swarm::ALL;
+    let mut properties = properties(4, TRAITORS);
     properties.extend([
         sometimes("decision: orders differ, so somebody lied"),
         sometimes("message: not in its round"),
@@ -41,20 +46,68 @@ pub fn four() -> Scenario<General, Order, Order> {
             nodes: Nodes::Byzantine,
             timing: Timing::Synchronous,
         },
-        cluster: Cluster { spare: 1, ..Cluster::lan(4, 3) },
+        cluster: Cluster {
+            spare: 1,
+            ..Cluster::lan(4, 3)
+        },
         // A round is twice the longest delay of the wire.
-        config: Config { traitors: TRAITORS, round: Duration::millis(20) },
+        config: Config {
+            traitors: TRAITORS,
+            round: Duration::millis(20),
+        },
         workload: Workload::short(
-            |_, draw| if draw.below(4) == 0 { Order::Retreat } else { Order::Attack },
+            |_, draw| {
+                if draw.below(4) == 0 {
+                    Order::Retreat
+                } else {
+                    Order::Attack
+                }
+            },
             |_, order| *order,
             Reply::Done,
         ),
         // Only lies and twins are within the model; the others are what the matrix shows outside
         // of it. (No crash: who forgets could not say afterwards what it had been told.)
-        faults: Swarm { liars: 1, twins: 1, loss, reorder, pauses, ..Swarm::NONE },
+        faults: Swarm {
+            liars: 1,
+            twins: 1,
+            loss,
+            reorder,
+            pauses,
+            ..Swarm::NONE
+        },
         horizon: Horizon::SHORT,
         properties,
         expect: Expect::Holds,
+    }
+}
+
+/// Seven generals, two of them traitors: `OM(2)`, where a majority is taken at every level.
+pub fn seven() -> Scenario<General, Order, Order> {
+    let four = four();
+    let liars = Swarm::ALL.liars;
+    Scenario {
+        name: "generals-7",
+        story: "Seven generals of whom two are traitors carry out orders of two clients.",
+        cluster: Cluster {
+            spare: 2,
+            ..Cluster::lan(7, 2)
+        },
+        config: Config {
+            traitors: 2,
+            ..four.config
+        },
+        workload: Workload {
+            operations: 6,
+            ..four.workload
+        },
+        faults: Swarm {
+            liars,
+            twins: 1,
+            ..Swarm::NONE
+        },
+        properties: properties(7, 2),
+        ..four
     }
 }
 
@@ -63,8 +116,11 @@ pub fn three() -> Scenario<General, Order, Order> {
     Scenario {
         name: "generals-3",
         story: "Three generals of whom one is a traitor: too few to agree.",
-        cluster: Cluster { spare: 1, ..Cluster::lan(3, 3) },
-        properties: properties(3),
+        cluster: Cluster {
+            spare: 1,
+            ..Cluster::lan(3, 3)
+        },
+        properties: properties(3, TRAITORS),
         expect: Expect::Violates {
             properties: &["IC1 and IC2"],
             because: "no algorithm lets three generals agree if one of them is a traitor (Lamport, \
@@ -76,10 +132,13 @@ pub fn three() -> Scenario<General, Order, Order> {
 
 const TRAITORS: usize = 1;
 
-fn properties(nodes: usize) -> Vec<Property<General, Order, Order>> {
+fn properties(nodes: usize, most: usize) -> Vec<Property<General, Order, Order>> {
     vec![
-        invariants("IC1 and IC2", move || Campaign::of(nodes)),
-        eventually("L1: a battle that lieutenants heard of is decided by all", all_decided),
+        invariants("IC1 and IC2", move || Campaign::of(nodes, most)),
+        eventually(
+            "L1: a battle that lieutenants heard of is decided by all",
+            all_decided,
+        ),
         every_operation_completes(),
     ]
 }
@@ -87,14 +146,21 @@ fn properties(nodes: usize) -> Vec<Property<General, Order, Order>> {
 /// The battles that not all have decided yet, with the councils of those who have.
 struct Campaign {
     nodes: usize,
+    /// How many of them are traitors, at most.
+    most: usize,
     councils: BTreeMap<Battle, BTreeMap<NodeId, Council>>,
     /// How many of the battles that are over for a node were looked at.
     seen: BTreeMap<NodeId, usize>,
 }
 
 impl Campaign {
-    fn of(nodes: usize) -> Self {
-        Self { nodes, councils: BTreeMap::new(), seen: BTreeMap::new() }
+    fn of(nodes: usize, most: usize) -> Self {
+        Self {
+            nodes,
+            most,
+            councils: BTreeMap::new(),
+            seen: BTreeMap::new(),
+        }
     }
 }
 
@@ -107,7 +173,7 @@ impl Monitor<General> for Campaign {
             let councils = self.councils.entry(battle).or_default();
             councils.insert(node, council.clone());
             if councils.len() == self.nodes {
-                judge(battle, councils)?;
+                judge(battle, councils, self.most)?;
                 self.councils.remove(&battle);
             }
         }
@@ -116,17 +182,27 @@ impl Monitor<General> for Campaign {
 }
 
 /// IC1 and IC2 in one battle, for those who were loyal in it.
-fn judge(battle: Battle, councils: &BTreeMap<NodeId, Council>) -> Result<(), Violation> {
-    let traitors = traitors(councils);
+fn judge(
+    battle: Battle,
+    councils: &BTreeMap<NodeId, Council>,
+    most: usize,
+) -> Result<(), Violation> {
+    let traitors = traitors(councils, most);
     let process = |(id, council): (&NodeId, &Council)| Process {
         process: id.index() as u32 + 1,
         is_correct: !traitors.contains(id),
         proposal: (*id == battle.commander).then(|| council.told(&[]) as u64),
-        decisions: council.decision.into_iter().map(|order| order as u64).collect(),
+        decisions: council
+            .decision
+            .into_iter()
+            .map(|order| order as u64)
+            .collect(),
     };
     let processes: Vec<Process> = councils.iter().map(process).collect();
     let report = byzantine(&processes, Some(battle.commander.index() as u32 + 1), true);
-    let Some(breach) = report.breaches.first() else { return Ok(()) };
+    let Some(breach) = report.breaches.first() else {
+        return Ok(());
+    };
     let did: Vec<String> = councils
         .iter()
         .map(|(id, council)| match council.decision {
@@ -140,11 +216,14 @@ fn judge(battle: Battle, councils: &BTreeMap<NodeId, Council>) -> Result<(), Vio
         battle.begins,
         did.join(", ")
     );
-    Err(Violation { property: breach.rule, explanation })
+    Err(Violation {
+        property: breach.rule,
+        explanation,
+    })
 }
 
 /// Who said something else than it had been told, to anybody.
-fn traitors(councils: &BTreeMap<NodeId, Council>) -> BTreeSet<NodeId> {
+fn traitors(councils: &BTreeMap<NodeId, Council>, most: usize) -> BTreeSet<NodeId> {
     let mut found = BTreeSet::new();
     for (listener, council) in councils {
         // What it was told, ...
@@ -158,7 +237,7 @@ fn traitors(councils: &BTreeMap<NodeId, Council>) -> BTreeSet<NodeId> {
         // ... and what it should have been told.
         for (speaker, other) in councils.iter().filter(|(speaker, _)| *speaker != listener) {
             for (before, order) in &other.heard {
-                let is_due = before.len() <= TRAITORS && !before.contains(listener);
+                let is_due = before.len() <= most && !before.contains(listener);
                 let path = [before.as_slice(), &[*speaker]].concat();
                 if is_due && council.told(&path) != *order {
                     found.insert(*speaker);
@@ -199,7 +278,10 @@ mod tests {
 
     /// The councils of a battle of n1, by what each was told on each path, and did.
     fn councils(rows: &[(Told<'_>, Order)]) -> BTreeMap<NodeId, Council> {
-        let battle = Battle { commander: NodeId::new(0), begins: seedfall_sim::Time::ZERO };
+        let battle = Battle {
+            commander: NodeId::new(0),
+            begins: seedfall_sim::Time::ZERO,
+        };
         let path = |path: &[u16]| path.iter().map(|id| NodeId::new(*id)).collect();
         let council = |(id, (heard, did)): (NodeId, &(Told<'_>, Order))| {
             let mut council = Council::new(battle);
@@ -213,8 +295,16 @@ mod tests {
     fn verdict(rows: &[(Told<'_>, Order)]) -> (Vec<usize>, Option<&'static str>) {
         let councils = councils(rows);
         let battle = councils[&NodeId::new(0)].battle;
-        let found = traitors(&councils).iter().map(|id| id.index()).collect();
-        (found, judge(battle, &councils).err().map(|violation| violation.property))
+        let found = traitors(&councils, TRAITORS)
+            .iter()
+            .map(|id| id.index())
+            .collect();
+        (
+            found,
+            judge(battle, &councils, TRAITORS)
+                .err()
+                .map(|violation| violation.property),
+        )
     }
 
     #[test]

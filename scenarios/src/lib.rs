@@ -21,10 +21,12 @@ pub mod raft_lease;
 pub mod raft_members;
 pub mod raft_snapshot;
 mod registers;
+pub mod reliable_broadcast;
 pub mod saga;
 pub mod sequencer;
 #[cfg(feature = "real")]
 pub mod services;
+pub mod signed_generals;
 pub mod three_phase_commit;
 pub mod total_order;
 pub mod try_confirm_cancel;
@@ -85,6 +87,12 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(raft_byzantine::amnesiac()),
         Box::new(byzantine_generals::four()),
         Box::new(byzantine_generals::three()),
+        Box::new(byzantine_generals::seven()),
+        Box::new(signed_generals::three()),
+        Box::new(signed_generals::five()),
+        Box::new(signed_generals::two_traitors()),
+        Box::new(reliable_broadcast::four()),
+        Box::new(reliable_broadcast::two_traitors()),
         Box::new(pbft::four()),
         Box::new(pbft::two_liars()),
         Box::new(links::perfect()),

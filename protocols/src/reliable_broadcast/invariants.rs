@@ -1,0 +1,79 @@
+//! Lemma 1 and what follows from it, watched from outside while a run goes on.
+//!
+//! Traitors run the protocol as they should inside, so what every node knows is true.
+
+use super::{Name, Node};
+use crate::kv::Text;
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::BTreeMap;
+
+/// Watches the nodes of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    ready: BTreeMap<Name, (Text, NodeId)>,
+    delivered: BTreeMap<Name, (Text, NodeId)>,
+    /// What the sender meant, and whether it has told anybody something else.
+    meant: BTreeMap<Name, (Text, bool)>,
+    /// What was looked at of each node's broadcasts: told, ready, delivered.
+    seen: BTreeMap<(NodeId, Name), [bool; 3]>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+impl Monitor<Node> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
+        for (name, one) in state.instances() {
+            let now = [one.initial.is_some(), one.ready.is_some(), one.delivered.is_some()];
+            let seen = self.seen.entry((node, *name)).or_default();
+            if *seen == now {
+                continue;
+            }
+            *seen = now;
+            if let Some(text) = state.broadcast(name.number).filter(|_| name.sender == node) {
+                self.meant.entry(*name).or_insert_with(|| (text.clone(), false));
+            }
+            if let (Some(meant), Some(told)) = (self.meant.get_mut(name), &one.initial) {
+                meant.1 |= meant.0 != *told;
+            }
+            if let Some(text) = &one.ready {
+                agree("Ready", &mut self.ready, *name, text, node)?;
+            }
+            let Some(text) = &one.delivered else { continue };
+            agree("Consistency", &mut self.delivered, *name, text, node)?;
+            self.check_integrity(*name, text, node)?;
+        }
+        Ok(())
+    }
+}
+
+impl Invariants {
+    /// A sender that has told nobody anything else may still have told somebody nothing, or the
+    /// same too late: what is delivered is its text all the same.
+    fn check_integrity(&self, name: Name, text: &Text, node: NodeId) -> Result<(), Violation> {
+        match self.meant.get(&name) {
+            Some((meant, false)) if meant != text => Err(Violation {
+                property: "Integrity",
+                explanation: format!("{node} delivered {text} of {name:?}, which is {meant}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn agree(
+    property: &'static str,
+    all: &mut BTreeMap<Name, (Text, NodeId)>,
+    name: Name,
+    text: &Text,
+    node: NodeId,
+) -> Result<(), Violation> {
+    let (first, by) = all.entry(name).or_insert_with(|| (text.clone(), node));
+    if first == text {
+        return Ok(());
+    }
+    let explanation = format!("of {name:?} {by} has {first:?}, {node} {text:?}");
+    Err(Violation { property, explanation })
+}

@@ -1,0 +1,11 @@
+//! Malicious strategies of generals who sign, one file each.
+
+mod two_faced;
+
+use super::General;
+use seedfall_sim::Strategy;
+
+/// All of them.
+pub(super) fn all() -> Vec<Strategy<General>> {
+    vec![two_faced::STRATEGY]
+}
