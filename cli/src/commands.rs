@@ -17,6 +17,7 @@ mod diff;
 mod exhaust;
 mod explain;
 mod faults;
+mod hunt;
 mod inspect;
 mod keep;
 mod logs;
@@ -73,6 +74,7 @@ Seedfall itself.
 Examples:
   seedfall                                   sweep everything for 20 seconds
   seedfall sweep raft-kv --seeds 0..10000    these seeds
+  seedfall hunt raft-kv --time 60s           where runs have shown something new
   seedfall replay raft-kv --seed 17          one run, and its outcome
   seedfall shrink raft-kv --seed 17          a failing run, shrunk, step by step
   seedfall explain raft-kv --seed 17         the same as columns; --html FILE: as a page
@@ -84,6 +86,8 @@ enum Command {
     List,
     /// Runs many seeds of a scenario (or of all), until one fails.
     Sweep(SweepArgs),
+    /// Looks for a failure where earlier runs have shown something new.
+    Hunt(hunt::HuntArgs),
     /// Many seeds of every scenario, in processes of their own, on one machine or many.
     #[command(subcommand)]
     Campaign(campaign::Campaign),
@@ -356,6 +360,7 @@ fn run(over: Commands<'_>, cli: Cli) -> Result<u8, Problem> {
         None => quietly(|| sweeps::everything(scenarios, json)),
         Some(Command::List) => inspect::list(scenarios, json),
         Some(Command::Sweep(args)) => quietly(|| sweeps::sweep(scenarios, &args, json)),
+        Some(Command::Hunt(args)) => quietly(|| hunt::hunt(scenarios, &args, json)),
         Some(Command::Campaign(args)) => quietly(|| campaign::builtin(scenarios, &args, json)),
         Some(Command::Replay(args)) => inspect::replay(scenarios, &args, json),
         Some(Command::Shrink(args)) => quietly(|| inspect::shrink(scenarios, &args, json)),

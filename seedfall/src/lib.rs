@@ -121,6 +121,8 @@ pub mod report;
 pub mod run;
 pub mod save;
 pub mod scenario;
+#[cfg(feature = "search")]
+pub mod search;
 pub mod shrink;
 pub mod sweep;
 pub mod testing;

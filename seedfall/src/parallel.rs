@@ -50,6 +50,27 @@ pub(crate) fn count(
     passed.into_inner()
 }
 
+/// What `make` makes of each of `count` candidates, in their order.
+#[cfg(feature = "search")]
+pub(crate) fn map<T: Send>(
+    jobs: NonZeroUsize,
+    count: usize,
+    make: &(dyn Fn(usize) -> T + Sync),
+) -> Vec<T> {
+    if jobs.get() == 1 || count < 2 {
+        return (0..count).map(make).collect();
+    }
+    let made: Vec<std::sync::Mutex<Option<T>>> =
+        (0..count).map(|_| std::sync::Mutex::new(None)).collect();
+    first(jobs, count, &|index| {
+        let one = make(index);
+        *made[index].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(one);
+        false
+    });
+    let taken = |one: std::sync::Mutex<Option<T>>| one.into_inner().ok().flatten();
+    made.into_iter().filter_map(taken).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

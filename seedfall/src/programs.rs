@@ -222,7 +222,9 @@ where
     fn validate(&self) -> Result<(), String> {
         let names: Vec<&str> = self.properties.iter().map(|property| property.name).collect();
         let monitored = self.properties.iter().find(|property| {
-            matches!(property.kind, Kind::Invariant(_) | Kind::Eventually(_) | Kind::Sometimes(_))
+            let kind = &property.kind;
+            let judged = matches!(kind, Kind::Invariant(_) | Kind::Eventually(_));
+            judged || matches!(kind, Kind::Sometimes(_) | Kind::Abstraction(_))
         });
         if let Some(property) = monitored {
             return Err(format!(

@@ -4,6 +4,7 @@ use seedfall_checkers::{Budget, History, Model, linearizable as check_linearizab
 use seedfall_sim::{Monitor, NodeId, Protocol, Violation};
 use std::borrow::Cow;
 use std::fmt;
+use crate::run::Abstraction;
 use std::sync::Arc;
 
 pub use judgement::Judgement;
@@ -21,6 +22,11 @@ impl<P: Protocol, I, O> Property<P, I, O> {
     /// Whether it is about what a sweep must reach, rather than about what must hold.
     pub fn is_sometimes(&self) -> bool {
         matches!(self.kind, Kind::Sometimes(_))
+    }
+
+    /// Whether it says what a search takes for the state of a node, and nothing that must hold.
+    pub fn is_abstraction(&self) -> bool {
+        matches!(self.kind, Kind::Abstraction(_))
     }
 
     /// Whether it is that every operation completes.
@@ -69,6 +75,8 @@ pub(crate) enum Kind<P: Protocol, I, O> {
     Invariant(Arc<MakeMonitor<P>>),
     /// Safety, judged when the run is over.
     History(Arc<JudgeHistory<I, O>>),
+    /// No property, but what a search takes for the state of a node.
+    Abstraction(Arc<Abstraction<P>>),
     /// Liveness: every operation called after the faults stopped completes.
     Complete,
     /// Liveness: the nodes come to a state.
@@ -82,6 +90,7 @@ impl<P: Protocol, I, O> Clone for Kind<P, I, O> {
         match self {
             Self::Invariant(make) => Self::Invariant(Arc::clone(make)),
             Self::History(judge) => Self::History(Arc::clone(judge)),
+            Self::Abstraction(of) => Self::Abstraction(Arc::clone(of)),
             Self::Complete => Self::Complete,
             Self::Eventually(judge) => Self::Eventually(Arc::clone(judge)),
             Self::Sometimes(mark) => Self::Sometimes(mark),
@@ -95,6 +104,7 @@ impl<P: Protocol, I, O> Kind<P, I, O> {
             Self::Invariant(_) | Self::History(_) => "always",
             Self::Complete | Self::Eventually(_) => "eventually",
             Self::Sometimes(_) => "sometimes",
+            Self::Abstraction(_) => "abstraction",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::faults::ActsOn;
 use crate::plan::{Class, Entry as Planned, FaultPlan};
-use crate::run::Call;
+use crate::run::{Call, Observation};
 use crate::scenario::OperationId;
 use seedfall_sim::{Counters, DrawAddress, Entry, Seed, Time};
 use std::fmt;
@@ -50,6 +50,8 @@ pub struct Report {
     pub trace: Vec<Entry>,
     /// What programs printed, a line each, with the time and the node; nothing of protocols.
     pub printed: Vec<String>,
+    /// What a search is shown of the run, if the trial asks for it.
+    pub observed: Option<Observation>,
     /// The draws, if they were logged.
     pub draws: Vec<(DrawAddress, [u32; 4])>,
     /// How each operation was called, if draws were logged.

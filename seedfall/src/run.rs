@@ -3,6 +3,7 @@
 mod broken;
 mod builder;
 mod course;
+mod observe;
 pub mod panics;
 mod prefix;
 mod pulse;
@@ -11,6 +12,8 @@ mod trial;
 mod verdict;
 
 pub use builder::Run;
+pub(crate) use observe::Abstraction;
+pub use observe::{Observation, Sight};
 pub use pulse::{Beat, Doing, Pulse};
 pub use trial::{Call, Fork, Futures, Trial};
 pub use verdict::told;
@@ -29,6 +32,7 @@ use std::sync::Arc;
 
 use broken::Broken;
 use course::next_look;
+use observe::Observer;
 
 /// A scenario of any protocol, as the commands and tests see it: what [`Scenario`] implements, and
 /// whoever brings a world of another kind. To run a scenario take [`Run`] or
@@ -70,6 +74,12 @@ pub trait Runnable: Send + Sync {
     fn prepare(&self) {}
     /// Runs it once. The plan of the trial must fit the [`Runnable::fault_budget_of`] it.
     fn run(&self, trial: &Trial) -> Report;
+
+    /// Whether its runs show a search what they went through ([`Trial::observe`]), and take the
+    /// turns and priorities of a trial.
+    fn is_observable(&self) -> bool {
+        false
+    }
 
     /// How many of the futures of a run fail: after so many events everything is drawn anew, by
     /// each of these seeds. Where a run can be taken up in its midst, the past is run once.
@@ -143,7 +153,8 @@ where
     }
 
     fn properties(&self) -> Vec<String> {
-        self.properties.iter().map(|property| format!("{property:?}")).collect()
+        let judged = self.properties.iter().filter(|property| !property.is_abstraction());
+        judged.map(|property| format!("{property:?}")).collect()
     }
 
     fn sometimes(&self) -> Vec<&'static str> {
@@ -183,6 +194,10 @@ where
         self.cluster.fewest
     }
 
+    fn is_observable(&self) -> bool {
+        true
+    }
+
     fn run(&self, trial: &Trial) -> Report {
         let budget = self.fault_budget_of(trial);
         let plan = trial.plan.clone();
@@ -199,6 +214,7 @@ where
             look_at: next_look(trial, 0).min(self.horizon.events + 1),
             nemesis: Nemesis::new(plan.clone(), Time::ZERO + budget.faults),
             monitors: Vec::new(),
+            observer: trial.observe.then(|| Box::new(Observer::new(budget.nodes))),
             world: None,
             settled_check: Time::ZERO,
             when_over: None,
@@ -221,6 +237,8 @@ struct Running<'a, P: Protocol, I, O> {
     look_at: u64,
     nemesis: Nemesis,
     monitors: Vec<(&'static str, Box<dyn Monitor<P>>)>,
+    /// Who observes it for a search; `None`: nobody.
+    observer: Option<Box<Observer>>,
     world: Option<World<P, Wire, SimulatedClients<P, I, O>>>,
     settled_check: Time,
     /// What faults had done when the plan was over: from then on they do nothing more.

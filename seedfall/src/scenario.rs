@@ -4,8 +4,10 @@ use crate::faults::Swarm;
 use crate::property::{Kind, Property, lasting};
 use crate::words::counted;
 use seedfall_net::{Delay, LinkModel, Order};
-use seedfall_sim::{Clock, Duration, Protocol, SystemModel};
+use crate::run::Abstraction;
+use seedfall_sim::{Clock, Duration, Protocol, StableHasher, SystemModel};
 use std::borrow::Cow;
+use std::hash::Hash;
 use std::sync::Arc;
 
 pub use crate::workload::{Invocation, OperationId, Phase, Reply, Workload};
@@ -70,6 +72,37 @@ impl<P: Protocol, I, O> Scenario<P, I, O> {
     #[must_use]
     pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: lasting(name), ..self }
+    }
+
+    /// The same; of a node a search is to tell apart what this makes of it, beside what can be seen
+    /// of any node: its role, say, and how far it is behind. Coarse is better than fine: what is
+    /// never the same twice guides nobody.
+    ///
+    /// ```
+    /// # use seedfall::{Scenario, sim::Protocol};
+    /// # struct Server { votes: usize, log: Vec<u64> }
+    /// # fn seen<P: Protocol, I, O>(scenario: Scenario<P, I, O>, of: fn(&P) -> &Server)
+    /// # -> Scenario<P, I, O> {
+    /// scenario.abstraction(move |node| (of(node).votes, of(node).log.len().min(4)))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn abstraction<H: Hash>(
+        mut self,
+        of: impl Fn(&P) -> H + Send + Sync + 'static,
+    ) -> Self {
+        let of = move |node: &P| StableHasher::hash(&of(node));
+        let kind = Kind::Abstraction(Arc::new(of));
+        self.properties.push(Property { name: "what a search tells apart", kind });
+        self
+    }
+
+    /// What a search takes for the state of a node, if the scenario says.
+    pub(crate) fn abstraction_of(&self) -> Option<&Abstraction<P>> {
+        self.properties.iter().find_map(|property| match &property.kind {
+            Kind::Abstraction(of) => Some(&**of),
+            _ => None,
+        })
     }
 
     /// What is wrong with the scenario itself, so that no run of it would mean anything.

@@ -20,6 +20,7 @@
 mod alike;
 mod clock;
 mod fewer;
+mod lifted;
 mod matter;
 mod moves;
 mod scene;

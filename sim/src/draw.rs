@@ -9,10 +9,12 @@
 
 mod choices;
 mod nominal;
+mod priorities;
 mod span;
 
 pub use choices::Choices;
 pub use nominal::Nominal;
+pub use priorities::{Chains, Priorities};
 pub use span::{exponential, scale};
 
 use crate::hash::fold;
@@ -218,7 +220,9 @@ pub struct Draws {
     /// The draws of links, nodes and disks that are still random; `None`: all.
     random: Option<BTreeSet<DrawAddress>>,
     nominal: Nominal,
-    /// True if there are no overrides, everything is random, and there is no log.
+    /// What decides how long messages take; `None`: the seed.
+    schedule: Option<Box<priorities::Schedule>>,
+    /// True if there are no overrides or priorities, everything is random, and there is no log.
     is_plain: bool,
     overridden: u64,
     log: Option<Vec<(DrawAddress, [u32; 4])>>,
@@ -241,6 +245,7 @@ impl Draws {
             overrides: BTreeMap::new(),
             random: None,
             nominal: Nominal::Equal,
+            schedule: None,
             is_plain: true,
             overridden: 0,
             log: None,
@@ -270,14 +275,11 @@ impl Draws {
     /// From here on every draw is that of another seed, nothing overridden or nominal: the same
     /// past with another future. Indices go on counting.
     pub fn reseed(&mut self, seed: Seed) {
-        self.seed = seed;
         self.overrides.clear();
         self.random = None;
+        self.schedule = None;
         self.is_plain = self.log.is_none();
-        for (index, site) in self.sites() {
-            let next = self.streams[index].next;
-            self.refill(index, site, next - next % BATCH as u64);
-        }
+        self.turn(seed);
     }
 
     /// From here on the program has its fix ([`planted::has_fix`](crate::planted::has_fix)).
@@ -449,6 +451,8 @@ impl Draws {
                 Override::Words(words) => words,
             };
             self.overridden = fold(fold(self.overridden, address.site.stream()), address.index);
+        } else if let Some(schedule) = &mut self.schedule {
+            words = schedule.decide(address, words);
         }
         if let Some(log) = &mut self.log {
             log.push((address, words));

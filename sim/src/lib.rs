@@ -52,7 +52,10 @@ pub use byzantine::{Lies, Signed, Signer, Strategy, nudge};
 pub use client::{ClientContext, ClientEffect, Clients};
 pub use clock::{Clock, ClockFault, Clocks};
 pub use disk::{Answer, Disk, DiskCounters, DiskFault};
-pub use draw::{ALWAYS, Choices, Draw, DrawAddress, Draws, Nominal, Override, Ppm, Seed, Site};
+pub use draw::{
+    ALWAYS, Chains, Choices, Draw, DrawAddress, Draws, Nominal, Override, Ppm, Priorities, Seed,
+    Site,
+};
 pub use drive::{Driven, Input};
 pub use hash::StableHasher;
 pub use id::{Address, ClientId, NodeId, ParseIdError, RequestId};

@@ -253,13 +253,41 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// returns is dropped afterwards: a span for the logs of the protocol.
     #[inline(always)]
     pub fn step_inside<G>(&mut self, limit: Time, enter: impl FnOnce(Step) -> G) -> Option<Step> {
+        self.step_with(limit, |step, _| enter(step))
+    }
+
+    /// As [`World::step_inside`], and says what kind of event it was, as a hash: a message, a
+    /// request, an answer or a timer, and which variant of its type; not its contents.
+    pub fn step_telling<G>(
+        &mut self,
+        limit: Time,
+        enter: impl FnOnce(Step) -> G,
+    ) -> Option<(Step, u64)> {
+        let mut kind = 0;
+        let step = self.step_with(limit, |step, due| {
+            kind = due.variant();
+            enter(step)
+        })?;
+        Some((step, kind))
+    }
+
+    #[inline(always)]
+    fn step_with<G>(
+        &mut self,
+        limit: Time,
+        enter: impl FnOnce(Step, &Due<P, C::Timer>) -> G,
+    ) -> Option<Step> {
         let draws = &mut self.draws;
         let (at, chosen) =
             self.queue.advance(limit, |at, taken, count| draws.tie(at, taken, count))?;
         assert!(self.now <= at, "time ran backwards: somebody moved it past what is due at {at}");
         self.now = at;
-        let step = Step { at, actor: self.queue.peek(&chosen)?.address() };
-        let _guard = enter(step);
+        let due = self.queue.peek(&chosen)?;
+        let step = Step { at, actor: due.address() };
+        if self.draws.is_scheduled() {
+            self.draws.begin(due.message());
+        }
+        let _guard = enter(step, due);
         // One look at what it is: unwrapped first, it would be copied once more.
         match self.queue.take(chosen) {
             None => unreachable!("what was chosen is there"),

@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use seedfall::case::Case;
 use seedfall::report::Failure;
 use seedfall::run::{Runnable, Trial};
-use seedfall::shrink::{DEFAULT_RUNS, Effort, alike, shrink_best};
+use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, alike, shrink_best};
 use seedfall::sweep::{Limits, Meaning, Summary, Sweep, all_cores, sweep as run_sweep};
 use seedfall::words::{count, counted};
 use std::iter::once;
@@ -129,7 +129,7 @@ fn one(
 }
 
 /// A bar over the seeds if they are counted, else over the time; hidden where there is no terminal.
-fn progress_bar(
+pub(super) fn progress_bar(
     name: &'static str,
     seeds: &Range<u64>,
     time: Option<Duration>,
@@ -207,7 +207,7 @@ fn ways(summary: &Summary) {
 }
 
 /// How long a sweep works on making a failing run small, at most.
-const SHRINK_TIME: Duration = Duration::from_secs(30);
+pub(super) const SHRINK_TIME: Duration = Duration::from_secs(30);
 
 /// How many further seeds that fail in the same way are made small, if the first does not become
 /// so.
@@ -268,18 +268,31 @@ fn keep(
     let shrunk = shrunk.ok_or_else(|| {
         Problem("two runs of one seed differ: the protocol is not a value".into())
     })?;
+    let told = if with_story { None } else { Some(failure.fingerprint.as_str()) };
+    keep_small(scenario, &shrunk, folder, json, told)
+}
+
+/// Keeps a run that was made small as a case; tells its story, or, in these words, where it is.
+pub(super) fn keep_small(
+    scenario: &dyn Runnable,
+    shrunk: &Shrunk,
+    folder: &Path,
+    json: bool,
+    told: Option<&str>,
+) -> Result<(), Problem> {
     let path = folder.join(format!("{}-{}.json", scenario.name(), shrunk.report.seed.0));
     Case::of(&shrunk.trial, &shrunk.report, "").save(&path)?;
-    let report = explain::keep(scenario, &shrunk, &path)?;
+    let report = explain::keep(scenario, shrunk, &path)?;
     if json {
         return Ok(());
     }
     show::line("");
-    if with_story {
-        show::story(&shrunk, Some(&path));
-    } else {
-        show::line(&failure.fingerprint);
-        show::line(&format!("  shrunk to  {}", shrunk.summary()));
+    match told {
+        None => show::story(shrunk, Some(&path)),
+        Some(words) => {
+            show::line(words);
+            show::line(&format!("  shrunk to  {}", shrunk.summary()));
+        }
     }
     show::line(&format!("  kept in    {}", path.display()));
     show::line(&format!("  report     {}", report.display()));

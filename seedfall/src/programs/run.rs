@@ -348,6 +348,7 @@ where
                 _ => None,
             },
             printed: told::printed(&outside),
+            observed: None,
             trace: outside.trace,
             calls: if trial.log_draws { record.calls } else { Vec::new() },
             draws,
@@ -403,7 +404,10 @@ where
                 let failure = self.failure(FailureKind::Liveness, &words, "operations", why);
                 Some(Failure { expected: self.expected(property.name), ..failure })
             }
-            Kind::Invariant(_) | Kind::Eventually(_) | Kind::Sometimes(_) => None,
+            Kind::Invariant(_)
+            | Kind::Eventually(_)
+            | Kind::Abstraction(_)
+            | Kind::Sometimes(_) => None,
         }
     }
 

@@ -14,7 +14,8 @@ use std::fmt::Debug;
 /// At how many events, `from` or more, a trial asks for something to be done.
 pub(super) fn next_look(trial: &Trial, from: u64) -> u64 {
     let forks = trial.fork.map(|fork| fork.after);
-    let asked = forks.into_iter().chain(trial.until).chain(trial.fix);
+    let turns = trial.turns.iter().map(|turn| turn.after);
+    let asked = forks.into_iter().chain(trial.until).chain(trial.fix).chain(turns);
     asked.filter(|at| from <= *at).min().unwrap_or(u64::MAX)
 }
 
@@ -63,6 +64,9 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             let world = self.world.as_mut().expect("begun above");
             world.advance(limit);
             for node in self.nemesis.act(world) {
+                if let (Some(observer), Some(world)) = (&mut self.observer, &self.world) {
+                    observer.see_fault(world, node);
+                }
                 if self.sees_broken(node) {
                     return End::Broken;
                 }
@@ -118,6 +122,9 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         world.start();
         if let Some(random) = &self.trial.random {
             world.draws_mut().nominal_except(random.clone());
+        }
+        if let Some(priorities) = &self.trial.priorities {
+            world.draws_mut().set_priorities(priorities.clone());
         }
         if self.trial.log_draws {
             world.draws_mut().keep_log();
@@ -180,6 +187,11 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             world.clients_mut().decide_calls();
             self.nemesis.redraw(fork.seed, world.now(), &self.budget);
         }
+        for turn in &self.trial.turns {
+            if (self.look_at..=count).contains(&turn.after) {
+                world.draws_mut().turn(turn.seed);
+            }
+        }
         if self.trial.fix.is_some_and(|from| from <= count) {
             world.draws_mut().fix();
         }
@@ -204,8 +216,8 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
 
     #[inline(always)]
     fn step(&mut self, limit: Time) -> Option<Step> {
-        if self.trial.spans {
-            return self.step_in_span(limit);
+        if self.trial.spans || self.observer.is_some() {
+            return self.step_watched(limit);
         }
         let world = self.world.as_mut()?;
         let pulse = self.trial.pulse.as_deref();
@@ -215,6 +227,27 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
                 pulse.event(events, actor);
             }
         })
+    }
+
+    /// As [`Run::step`], for the logs of the protocol or for a search.
+    #[cold]
+    #[inline(never)]
+    fn step_watched(&mut self, limit: Time) -> Option<Step> {
+        if self.trial.spans {
+            return self.step_in_span(limit);
+        }
+        let (world, observer) = (self.world.as_mut()?, self.observer.as_mut()?);
+        let pulse = self.trial.pulse.as_deref();
+        let events = world.trace().count();
+        let (step, kind) = world.step_telling(limit, |Step { actor, .. }| {
+            if let Some(pulse) = pulse {
+                pulse.event(events, actor);
+            }
+        })?;
+        if let Some(node) = step.actor.node() {
+            observer.see(world, (node, kind), self.scenario.abstraction_of());
+        }
+        Some(step)
     }
 
     /// As [`Run::step`], for the logs of the protocol.

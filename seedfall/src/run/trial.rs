@@ -4,7 +4,8 @@ use super::Pulse;
 use crate::plan::FaultPlan;
 use crate::scenario::OperationId;
 use seedfall_sim::{
-    DrawAddress, Duration, Event, NodeId, Nominal, Override, Recording, Seed, SystemModel, Time,
+    DrawAddress, Duration, Event, NodeId, Nominal, Override, Priorities, Recording, Seed,
+    SystemModel, Time,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,13 @@ pub struct Trial {
     pub open_until: Option<Time>,
     /// Where the run takes another turn; `None`: nowhere.
     pub fork: Option<Fork>,
+    /// Where draws become those of another seed, in order: the same past, and other luck. Faults and
+    /// calls stay as they are written, and so do overridden draws.
+    pub turns: Vec<Fork>,
+    /// What decides how long messages take; `None`: the draws.
+    pub priorities: Option<Priorities>,
+    /// Whether the report says which abstract states the run went through.
+    pub observe: bool,
     /// After so many events, as for a fork, the program has its fix
     /// ([`planted::has_fix`](seedfall_sim::planted::has_fix)); zero: as soon as its nodes have
     /// started; `None`: never.
@@ -178,6 +186,9 @@ impl Trial {
             until: None,
             open_until: None,
             fork: None,
+            turns: Vec::new(),
+            priorities: None,
+            observe: false,
             fix: None,
             recording: Recording::Hash,
             log_draws: false,

@@ -246,7 +246,10 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         let mut failures: Vec<Failure> =
             found.broken.into_iter().map(|broken| self.failure(&plan, broken)).collect();
         failures.sort_by_key(|failure| failure.expected.is_some());
-        let judged = self.scenario.properties.iter().any(|property| !property.is_sometimes());
+        let judged = {
+            let mut properties = self.scenario.properties.iter();
+            properties.any(|property| !property.is_sometimes() && !property.is_abstraction())
+        };
         let vacuous = match (judged, completed) {
             (false, _) => Some("the scenario has no property that could be broken".to_owned()),
             (true, 0) => Some("no operation completed".to_owned()),
@@ -271,6 +274,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             vacuous,
             trace: world.trace().events().cloned().collect(),
             printed: Vec::new(),
+            observed: self.observer.map(|one| one.into_observation(world.draws().chains())),
             draws: world.draws().log().to_vec(),
             calls: if self.trial.log_draws {
                 world.clients().calls().collect()

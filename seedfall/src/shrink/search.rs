@@ -186,7 +186,7 @@ impl<'a> Search<'a> {
 
     /// Takes over the first of so many candidates that fails in the same way; says which. The
     /// candidates before it count as runs, whoever tried how many of them.
-    fn take(
+    pub(super) fn take(
         &mut self,
         count: usize,
         candidate: &(dyn Fn(&Trial, usize) -> Trial + Sync),
@@ -411,15 +411,19 @@ impl<'a> Search<'a> {
             .collect();
         // A draw that the smaller run no longer makes is not worth a run.
         let first = self.best.random.is_none();
-        let only = |best: &Trial, random: Vec<DrawAddress>| Trial {
-            random: Some(random.into_iter().collect()),
-            ..best.clone()
+        let only = |best: &Trial, random: Vec<DrawAddress>| {
+            let random: BTreeSet<DrawAddress> = random.into_iter().collect();
+            let mut overrides = best.overrides.clone();
+            // What is made nominal is not decided otherwise.
+            overrides.retain(|one, _| !can_be_calm(one) || random.contains(one));
+            Trial { random: Some(random), overrides, ..best.clone() }
         };
         let made: Vec<DrawAddress> = random.into_iter().collect();
         if self.take(1, &|best, _| only(best, made.clone())).is_none() {
             return false;
         }
-        self.minimize(made, only) || first
+        let lifted = self.overrides();
+        self.minimize(made, only) || first || lifted
     }
 
     /// Makes each fault shorter, narrower and weaker.

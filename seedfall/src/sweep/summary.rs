@@ -79,7 +79,7 @@ pub enum Meaning {
 
 impl Summary {
     /// Adds one run.
-    pub(super) fn add(&mut self, report: Report) {
+    pub(crate) fn add(&mut self, report: Report) {
         self.seeds += 1;
         self.events += report.events;
         self.delivered += report.counters.delivered;

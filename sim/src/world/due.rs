@@ -4,6 +4,7 @@ use crate::hash::StableHasher;
 use crate::id::{Address, ClientId, NodeId, RequestId};
 use crate::protocol::Protocol;
 use crate::trace::Kind;
+use std::mem::discriminant;
 
 /// What travels on a link.
 #[derive(Debug)]
@@ -91,6 +92,30 @@ impl<P: Protocol, T: Clone> Clone for Due<P, T> {
 }
 
 impl<P: Protocol, T> Due<P, T> {
+    /// The message, request or answer that arrives, by its link and its index there.
+    #[cold]
+    pub(super) fn message(&self) -> Option<(Address, Address, u64)> {
+        match self {
+            Self::Arrival(packet) => Some((packet.from, packet.to, packet.index.into())),
+            _ => None,
+        }
+    }
+
+    /// What kind of event it is, as a hash: which variant of its type.
+    pub(super) fn variant(&self) -> u64 {
+        match self {
+            Self::Arrival(packet) => match &packet.body {
+                Body::Message(message) => StableHasher::hash(&(1, discriminant(message))),
+                Body::Request(_, body) => StableHasher::hash(&(2, discriminant(body))),
+                Body::Response(_, body) => StableHasher::hash(&(3, discriminant(body))),
+            },
+            Self::NodeTimer(_, timer) => StableHasher::hash(&(4, discriminant(timer))),
+            Self::ClientTimer(..) => 5,
+            Self::Wake(_) => 6,
+            Self::Late(_) => 7,
+        }
+    }
+
     pub(super) fn address(&self) -> Address {
         match self {
             Self::Arrival(packet) => packet.to,
