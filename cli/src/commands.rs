@@ -20,6 +20,7 @@ mod faults;
 mod hunt;
 mod inspect;
 mod keep;
+mod lineage;
 mod logs;
 mod matrix;
 mod museum;
@@ -28,6 +29,7 @@ mod point;
 mod quiet;
 #[cfg(feature = "real")]
 mod real;
+mod scoreboard;
 mod show;
 mod sweeps;
 
@@ -88,6 +90,8 @@ enum Command {
     Sweep(SweepArgs),
     /// Looks for a failure where earlier runs have shown something new.
     Hunt(hunt::HuntArgs),
+    /// Tries the few losses and crashes that could undo what a run acknowledged, until none is left.
+    Lineage(lineage::LineageArgs),
     /// Many seeds of every scenario, in processes of their own, on one machine or many.
     #[command(subcommand)]
     Campaign(campaign::Campaign),
@@ -111,6 +115,8 @@ enum Command {
     /// Applies planted bugs (patches) to a copy of a project, one by one, and counts the seeds
     /// until each is found.
     Planted(planted::PlantedArgs),
+    /// Measures how many runs each strategy of `hunt` needs for each planted bug.
+    Scoreboard(scoreboard::ScoreboardArgs),
     /// Finds the event of a failing run at which its failure became likely: the point of no return.
     Point(point::PointArgs),
     /// Takes every order of events of a small cluster, to a bound: complete, or the fewest steps
@@ -361,6 +367,7 @@ fn run(over: Commands<'_>, cli: Cli) -> Result<u8, Problem> {
         Some(Command::List) => inspect::list(scenarios, json),
         Some(Command::Sweep(args)) => quietly(|| sweeps::sweep(scenarios, &args, json)),
         Some(Command::Hunt(args)) => quietly(|| hunt::hunt(scenarios, &args, json)),
+        Some(Command::Lineage(args)) => quietly(|| lineage::lineage(scenarios, &args, json)),
         Some(Command::Campaign(args)) => quietly(|| campaign::builtin(scenarios, &args, json)),
         Some(Command::Replay(args)) => inspect::replay(scenarios, &args, json),
         Some(Command::Shrink(args)) => quietly(|| inspect::shrink(scenarios, &args, json)),
@@ -375,6 +382,7 @@ fn run(over: Commands<'_>, cli: Cli) -> Result<u8, Problem> {
         Some(Command::Exhaust(args)) => exhaust::exhaust(over.searches, &args, json),
         Some(Command::Diff(args)) => quietly(|| diff::diff(scenarios, &args, json)),
         Some(Command::Keep(args)) => quietly(|| keep::keep(scenarios, &args, json)),
+        Some(Command::Scoreboard(args)) => scoreboard::scoreboard(&args),
         Some(Command::Museum(args)) => museum::museum(&args, json),
         #[cfg(feature = "real")]
         Some(Command::Serve(args)) => real::serve(services, &args),

@@ -17,6 +17,7 @@ mod commands;
 pub mod contrast;
 pub mod museum;
 pub mod patches;
+pub mod scoreboard;
 
 #[cfg(feature = "real")]
 pub use commands::main_with_services;

@@ -1,10 +1,10 @@
 //! The properties of a scenario: always, eventually, sometimes.
 
+use crate::run::Abstraction;
 use seedfall_checkers::{Budget, History, Model, linearizable as check_linearizable};
 use seedfall_sim::{Monitor, NodeId, Protocol, Violation};
 use std::borrow::Cow;
 use std::fmt;
-use crate::run::Abstraction;
 use std::sync::Arc;
 
 pub use judgement::Judgement;

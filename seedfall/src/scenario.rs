@@ -2,9 +2,9 @@
 
 use crate::faults::Swarm;
 use crate::property::{Kind, Property, lasting};
+use crate::run::Abstraction;
 use crate::words::counted;
 use seedfall_net::{Delay, LinkModel, Order};
-use crate::run::Abstraction;
 use seedfall_sim::{Clock, Duration, Protocol, StableHasher, SystemModel};
 use std::borrow::Cow;
 use std::hash::Hash;
@@ -87,10 +87,7 @@ impl<P: Protocol, I, O> Scenario<P, I, O> {
     /// # }
     /// ```
     #[must_use]
-    pub fn abstraction<H: Hash>(
-        mut self,
-        of: impl Fn(&P) -> H + Send + Sync + 'static,
-    ) -> Self {
+    pub fn abstraction<H: Hash>(mut self, of: impl Fn(&P) -> H + Send + Sync + 'static) -> Self {
         let of = move |node: &P| StableHasher::hash(&of(node));
         let kind = Kind::Abstraction(Arc::new(of));
         self.properties.push(Property { name: "what a search tells apart", kind });

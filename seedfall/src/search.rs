@@ -14,6 +14,7 @@
 //! - [`pct`]: priorities in the place of chance, with a bound that is stated;
 //! - [`guided`]: mutations of runs that showed something new;
 //! - [`branching`]: futures from the moment at which something rare was reached;
+//! - [`lineage`]: the few losses and crashes that could undo what was acknowledged;
 //! - [`corpus`]: runs that showed something, in files.
 
 mod archive;
@@ -22,8 +23,11 @@ pub mod corpus;
 mod dice;
 pub mod guided;
 mod hunt;
+pub mod lineage;
 mod mutate;
 pub mod pct;
+#[cfg(test)]
+mod tests;
 pub mod uniform;
 mod written;
 

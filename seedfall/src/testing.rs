@@ -1,7 +1,8 @@
 //! The `cargo test` door: a test names a scenario, and many seeds are run.
 //!
 //! The environment says which: `SEEDFALL_SEED=17` replays one seed, `SEEDFALL_SEEDS=0..5000` (or a
-//! count), `SEEDFALL_EVENTS=20000000` or `SEEDFALL_TIME=60s` sweep others,
+//! count), `SEEDFALL_EVENTS=20000000` or `SEEDFALL_TIME=60s` sweep others, `SEEDFALL_HUNT=30s` (or
+//! a count) hunts with the feature `search`,
 //! `SEEDFALL_CASE=file.json` replays a case; [`campaign`] says how a test runs a part of one.
 
 use crate::campaign;
@@ -144,6 +145,10 @@ impl Check {
         }
         if let Some(order) = campaign::Order::asked(scenario.name(), ask)? {
             return self.part_of_campaign(&order, &place);
+        }
+        if let Some(amount) = ask("SEEDFALL_HUNT") {
+            replay_kept(&self.scenarios, false, &place)?;
+            return hunted(scenario, &amount, &place);
         }
         let whole = "expected a whole number";
         let amount = match (ask("SEEDFALL_SEEDS"), ask("SEEDFALL_TIME"), ask("SEEDFALL_EVENTS")) {
@@ -317,6 +322,30 @@ fn seeds_within(events: u64, run: &Summary) -> u64 {
     (seeds / unit * unit).clamp(DEFAULT_SEEDS, SEEDS_MOST)
 }
 
+/// Hunts, for so long or so many runs.
+#[cfg(feature = "search")]
+fn hunted(scenario: &dyn Runnable, amount: &str, place: &Place) -> Result<(), String> {
+    let hunt = crate::search::Hunt::asked(amount)?;
+    let hunted = crate::search::hunt(scenario, &hunt, &|_, _| ())?;
+    if let Some(found) = &hunted.found {
+        let asks = format!("SEEDFALL_HUNT={amount}");
+        let by = format!("found by {}, in {}", found.by, counted(hunted.summary.seeds, "run"));
+        let told = tell_as(scenario, &found.trial, &found.failure, Some(place), &asks);
+        return Err(format!("{told}\n  hunt       {by}"));
+    }
+    let states = count(hunted.archive.states());
+    let summary = judged(scenario, hunted.summary, Some(place))?;
+    let runs = counted(summary.seeds, "run");
+    say(&format!("{}: hunted: {runs}, {states} states", scenario.name()));
+    Ok(())
+}
+
+/// There is nothing to hunt with.
+#[cfg(not(feature = "search"))]
+fn hunted(_: &dyn Runnable, _: &str, _: &Place) -> Result<(), String> {
+    Err("SEEDFALL_HUNT: expected `seedfall` with the feature `search`".to_owned())
+}
+
 /// A failure with the lines that replay it, made small if it can be, and kept where `place` says.
 fn tell(
     scenario: &dyn Runnable,
@@ -324,8 +353,18 @@ fn tell(
     failure: &Failure,
     place: Option<&Place>,
 ) -> String {
-    let here = Place::here();
-    let replay = format!("SEEDFALL_SEED={} {}", failure.seed.0, here.command());
+    tell_as(scenario, trial, failure, place, &format!("SEEDFALL_SEED={}", failure.seed.0))
+}
+
+/// As [`tell`], where this, before the command of the test, runs the whole run again.
+fn tell_as(
+    scenario: &dyn Runnable,
+    trial: &Trial,
+    failure: &Failure,
+    place: Option<&Place>,
+    asks: &str,
+) -> String {
+    let replay = format!("{asks} {}", Place::here().command());
     let whole = || Failure { replay: replay.clone(), ..failure.clone() }.to_string();
     if !failure.kind.can_be_shrunk() {
         return whole();

@@ -28,6 +28,9 @@ pub(super) struct HuntArgs {
     /// How many runs, at most: with the base seed it decides everything, on any machine.
     #[arg(long, value_name = "N")]
     runs: Option<u64>,
+    /// How many events, at most: what runs cost, and the same on any machine.
+    #[arg(long, value_name = "N")]
+    events: Option<u64>,
     /// The base seed: another one is another hunt.
     #[arg(long, default_value_t = 0, value_parser = parse_seed, value_name = "N")]
     seed: u64,
@@ -74,10 +77,12 @@ pub(super) fn hunt(
         Some(path) => corpus::load(path, scenario).map_err(Problem)?,
         None => Vec::new(),
     };
-    let time = args.time.or(args.runs.is_none().then_some(USUAL));
+    let bounded = args.runs.is_some() || args.events.is_some();
+    let time = args.time.or((!bounded).then_some(USUAL));
     let plan = Hunt {
         base: args.seed,
         runs: args.runs,
+        events: args.events,
         time,
         jobs: args.jobs.unwrap_or_else(all_cores),
         strategies: args.strategies.clone(),
@@ -106,6 +111,18 @@ pub(super) fn hunt(
         keep(scenario, found, args, json)?;
     }
     Ok(code_of_meaning(&meaning))
+}
+
+/// What this process has taken of the processors so far, in seconds; `None`: the machine does not
+/// tell.
+fn cpu_seconds() -> Option<f64> {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Some(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 /// There is no strategy of this name.
@@ -146,11 +163,7 @@ fn tell(scenario: &dyn Runnable, hunted: &Hunted, meaning: &Meaning) {
     }
 }
 
-fn as_json(
-    scenario: &dyn Runnable,
-    hunted: &Hunted,
-    meaning: &Meaning,
-) -> serde_json::Value {
+fn as_json(scenario: &dyn Runnable, hunted: &Hunted, meaning: &Meaning) -> serde_json::Value {
     let mut value = show::sweep_json(scenario, &hunted.summary, meaning);
     let shares = hunted.shares.iter().map(|share| {
         json!({
@@ -158,6 +171,7 @@ fn as_json(
             "states": share.states, "remarks": share.remarks,
         })
     });
+    value["cpu"] = json!(cpu_seconds());
     value["states"] = json!(hunted.archive.states());
     value["strategies"] = shares.collect();
     value["found"] = json!(hunted.found.as_ref().map(|found| {

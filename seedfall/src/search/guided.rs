@@ -35,8 +35,7 @@ impl Strategy for Guided {
         let archive = proposing.archive;
         let chosen = if dice.chance(FRESH) { None } else { archive.choose(&mut dice) };
         let exemplar = chosen.map(|index| &archive.exemplars()[index]);
-        let Some((exemplar, sight)) =
-            exemplar.and_then(|one| Some((one, dice.pick(&one.fresh)?)))
+        let Some((exemplar, sight)) = exemplar.and_then(|one| Some((one, dice.pick(&one.fresh)?)))
         else {
             self.fresh += 1;
             return proposing.swarm(seed);

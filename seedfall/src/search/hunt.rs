@@ -4,7 +4,8 @@ use super::{Archive, Proposing, Strategy, portfolio, strategy, uniform, written}
 use crate::parallel;
 use crate::report::{Failure, Report};
 use crate::run::{Runnable, Trial};
-use crate::sweep::Summary;
+use crate::sweep::{Summary, all_cores};
+use crate::testing::parse_time;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ pub struct Hunt {
     pub base: u64,
     /// How many runs, at most; `None`: as many as the time allows.
     pub runs: Option<u64>,
+    /// How many events, at most, to the end of the round in which that is reached: what runs cost,
+    /// but the same on any machine.
+    pub events: Option<u64>,
     /// How long, at most, by the machine's clock.
     pub time: Option<Duration>,
     /// How many threads; the result does not depend on it, unless time decides.
@@ -32,6 +36,24 @@ pub struct Hunt {
     pub strategies: Vec<String>,
     /// Runs that showed something in an earlier hunt: they are run first.
     pub corpus: Vec<Trial>,
+}
+
+impl Hunt {
+    /// The hunt that somebody asks for in a word: `30s`, or a number of runs.
+    ///
+    /// # Errors
+    /// The word, and what was expected.
+    pub fn asked(amount: &str) -> Result<Self, String> {
+        let runs = amount.replace(['_', ','], "").parse().ok();
+        let time = match runs {
+            Some(_) => None,
+            None => Some(parse_time(amount).map_err(|why| {
+                format!("SEEDFALL_HUNT: {why}, or a number of runs such as 20000")
+            })?),
+        };
+        let (strategies, corpus) = (Vec::new(), Vec::new());
+        Ok(Self { base: 0, runs, events: None, time, jobs: all_cores(), strategies, corpus })
+    }
 }
 
 /// What one strategy did.
@@ -133,7 +155,8 @@ pub fn hunt(
     while going.found.is_none() {
         let took = started.elapsed();
         let left = hunt.runs.map_or(ROUND, |runs| runs.saturating_sub(going.summary.seeds));
-        if left == 0 || hunt.time.is_some_and(|time| time <= took) {
+        let spent = hunt.events.is_some_and(|most| most <= going.summary.events);
+        if left == 0 || spent || hunt.time.is_some_and(|time| time <= took) {
             break;
         }
         going.round(left.min(ROUND));

@@ -3,9 +3,7 @@
 use super::{Dice, Proposing};
 use crate::plan::{Entry, FaultBudget, FaultPlan};
 use crate::run::{Fork, Sight, Trial};
-use seedfall_sim::{
-    Address, ClientId, DrawAddress, Duration, NodeId, Override, Seed, Site, Time,
-};
+use seedfall_sim::{Address, ClientId, DrawAddress, Duration, NodeId, Override, Seed, Site, Time};
 
 /// How many entries a plan that was made by mutation has, at most.
 const ENTRIES: usize = 24;
@@ -62,13 +60,7 @@ pub(super) fn mutated(
     trial
 }
 
-fn one(
-    proposing: &Proposing<'_>,
-    dice: &mut Dice,
-    trial: &mut Trial,
-    sight: &Sight,
-    seed: Seed,
-) {
+fn one(proposing: &Proposing<'_>, dice: &mut Dice, trial: &mut Trial, sight: &Sight, seed: Seed) {
     let budget = &proposing.budget;
     let mut entries = trial.plan.take().unwrap_or_default().entries;
     let which = dice.below(entries.len());

@@ -97,12 +97,7 @@ impl Strategy for Pos {
 
 /// The trial of a seed, of whose faults some are left, at most so many; they begin at random
 /// events.
-fn at_events(
-    proposing: &Proposing<'_>,
-    dice: &mut Dice,
-    seed: Seed,
-    most: Option<usize>,
-) -> Trial {
+fn at_events(proposing: &Proposing<'_>, dice: &mut Dice, seed: Seed, most: Option<usize>) -> Trial {
     let mut trial = proposing.swarm(seed);
     let mut entries = trial.plan.take().unwrap_or_default().entries;
     while most.is_some_and(|most| most < entries.len()) {

@@ -1,0 +1,280 @@
+//! What a search promises, over two protocols that are made to be searched.
+
+use super::{Hunt, Hunted, hunt, written};
+use crate::faults::Class;
+use crate::prelude::*;
+use crate::run::{Runnable, Trial};
+use crate::search::corpus;
+use crate::sweep::{Limits, Sweep, sweep};
+use seedfall_sim::{Chains, Draw, Priorities, Seed};
+use std::num::NonZeroUsize;
+
+/// The rungs of the ladder, by their marks.
+const RUNGS: [&str; 4] = ["first rung", "second rung", "third rung", "fourth rung"];
+/// One try in so many comes to the next rung; else the run is over for whoever climbs.
+const ODDS: u32 = 24;
+
+/// A node that climbs a ladder, by luck: one run in `ODDS^4` comes to the top.
+struct Climber {
+    rung: usize,
+}
+
+impl Protocol for Climber {
+    type Config = ();
+    type Message = ();
+    type Timer = ();
+    type Record = ();
+    type Request = ();
+    type Response = ();
+
+    fn start(_: NodeId, (): &(), _: &[()], ctx: &mut Context<Self>) -> Self {
+        ctx.set_timer((), Duration::millis(10));
+        Self { rung: 0 }
+    }
+
+    fn on_timer(&mut self, (): (), ctx: &mut Context<Self>) {
+        let mut draw: Draw = ctx.draw();
+        if self.rung < RUNGS.len() && draw.below(ODDS) == 0 {
+            ctx.reach(RUNGS[self.rung]);
+            self.rung += 1;
+            ctx.set_timer((), Duration::millis(10));
+        }
+    }
+
+    fn on_request(&mut self, request: RequestId, (): (), ctx: &mut Context<Self>) {
+        ctx.respond(request, ());
+    }
+}
+
+fn ladder() -> Scenario<Climber, (), ()> {
+    Scenario {
+        name: "ladder",
+        story: "A node climbs a ladder of rare marks.",
+        model: SystemModel::USUAL,
+        cluster: Cluster::lan(1, 1),
+        config: (),
+        workload: Workload::short(|_, _| (), |_, ()| (), Reply::Done),
+        faults: Swarm::NONE,
+        horizon: Horizon::SHORT,
+        properties: vec![invariant("below the top", |_, node: &Climber| node.rung < RUNGS.len())],
+        expect: Expect::Holds,
+    }
+}
+
+/// What goes straight to the second node.
+const DIRECT: u32 = 100;
+/// How often the other message is handed on between the two others before it goes there.
+const HOPS: u32 = 4;
+
+/// Two messages leave at once: it is wrong if the one that takes the longer way comes first.
+struct Relay {
+    id: NodeId,
+    direct: bool,
+    relayed: u32,
+}
+
+impl Protocol for Relay {
+    type Config = ();
+    type Message = u32;
+    type Timer = u32;
+    type Record = ();
+    type Request = ();
+    type Response = ();
+
+    fn start(id: NodeId, (): &(), _: &[()], ctx: &mut Context<Self>) -> Self {
+        if id.index() == 0 {
+            ctx.set_timer(0, Duration::millis(20));
+        }
+        Self { id, direct: false, relayed: 0 }
+    }
+
+    fn on_timer(&mut self, hop: u32, ctx: &mut Context<Self>) {
+        ctx.send(NodeId::new(1), DIRECT);
+        ctx.send(NodeId::new(2), hop);
+    }
+
+    fn on_message(&mut self, from: NodeId, hop: u32, ctx: &mut Context<Self>) {
+        let onward = if from.index() == 0 { NodeId::new(3) } else { from };
+        match (self.id.index(), hop) {
+            (1, DIRECT) => self.direct = true,
+            (1, _) => self.relayed += u32::from(!self.direct),
+            (_, HOPS) => ctx.send(NodeId::new(1), hop),
+            (_, _) => ctx.send(onward, hop + 1),
+        }
+    }
+
+    fn on_request(&mut self, request: RequestId, (): (), ctx: &mut Context<Self>) {
+        ctx.respond(request, ());
+    }
+}
+
+fn relay() -> Scenario<Relay, (), ()> {
+    Scenario {
+        name: "relay",
+        story: "A message that takes a long way overtakes one that does not.",
+        model: SystemModel::USUAL,
+        cluster: Cluster::lan(4, 1),
+        config: (),
+        workload: Workload::short(|_, _| (), |_, ()| (), Reply::Done),
+        faults: Swarm::NONE,
+        horizon: Horizon::SHORT,
+        properties: vec![invariant("in order", |_, node: &Relay| node.relayed == 0)],
+        expect: Expect::Holds,
+    }
+}
+
+fn hunted(scenario: &dyn Runnable, strategies: &[&str], runs: u64, jobs: usize) -> Hunted {
+    let plan = Hunt {
+        base: 0,
+        runs: Some(runs),
+        events: None,
+        time: None,
+        jobs: NonZeroUsize::new(jobs).expect("not zero"),
+        strategies: strategies.iter().map(|name| (*name).to_owned()).collect(),
+        corpus: Vec::new(),
+    };
+    hunt(scenario, &plan, &|_, _| ()).expect("strategies that there are")
+}
+
+/// The time to all of `k` rare marks grows like their sum, not like their product.
+#[test]
+fn branching_climbs_a_ladder_rung_by_rung() {
+    let mut took = Vec::new();
+    for rungs in 1..=RUNGS.len() {
+        let mut shorter = ladder();
+        let top = invariant("below the top", move |_, node: &Climber| node.rung < rungs);
+        shorter.properties = vec![top];
+        let hunted = hunted(&shorter, &["branching"], 20_000, 1);
+        assert!(hunted.found.is_some(), "{rungs} rungs in {} runs", hunted.summary.seeds);
+        took.push(hunted.summary.seeds);
+    }
+    // Of 24^4 = 331,776 runs one comes to the top by luck.
+    assert!(took[3] < 4_000, "{took:?}");
+    assert!(hunted(&ladder(), &["swarm"], took[3], 1).found.is_none(), "luck does not do it");
+}
+
+/// The portfolio climbs too, though half of its events are plain seeds; and for a number of runs
+/// the result does not depend on the number of threads.
+#[test]
+fn a_hunt_is_a_function_of_its_base_seed_and_runs() {
+    let one = hunted(&ladder(), &[], 40_000, 1);
+    let found = one.found.as_ref().expect("the top");
+    let many = hunted(&ladder(), &[], 40_000, 3);
+    let also = many.found.as_ref().expect("the top");
+    assert_eq!((one.summary.hash, one.summary.seeds), (many.summary.hash, many.summary.seeds));
+    assert_eq!((found.by, found.trial.seed), (also.by, also.trial.seed));
+    assert_eq!(one.shares, many.shares);
+    assert_eq!(one.archive.states(), many.archive.states());
+}
+
+/// What a strategy made of turns and priorities is an ordinary run, event for event.
+#[test]
+fn a_failure_that_was_found_is_an_ordinary_run() {
+    let scenario = ladder();
+    let hunted = hunted(&scenario, &["branching"], 20_000, 1);
+    let found = hunted.found.expect("the top");
+    assert!(found.trial.turns.is_empty() && !found.trial.overrides.is_empty());
+    let again = scenario.run(&found.trial);
+    let failure = again.failure().expect("it fails");
+    assert_eq!(failure.fingerprint, found.failure.fingerprint);
+    assert_eq!((failure.event, failure.at), (found.failure.event, found.failure.at));
+    let small = Run::new(&scenario).seed(1);
+    assert!(!small.run().failed(), "not every run does");
+    let small = crate::shrink::shrink(&scenario, &found.trial, &crate::shrink::Effort::runs(2_000));
+    let small = small.expect("it is made small");
+    assert_eq!(small.trial.overrides.len(), RUNGS.len(), "a draw for each rung: {small:?}");
+}
+
+/// Priorities hold a message back, and those who overtake it hurry.
+#[test]
+fn priorities_find_an_order_that_draws_do_not() {
+    let scenario = relay();
+    assert!(hunted(&scenario, &["swarm"], 3_000, 1).found.is_none());
+    let hunted = hunted(&scenario, &["pct"], 3_000, 1);
+    let found = hunted.found.expect("the direct one comes last");
+    let again = scenario.run(&found.trial);
+    assert_eq!(again.failure().map(|one| one.event), Some(found.failure.event));
+}
+
+#[test]
+fn priorities_become_the_draws_that_they_decided() {
+    let scenario = relay();
+    for chains in [Chains::Links, Chains::Causes] {
+        let changes = vec![3, 9];
+        let priorities = Priorities { seed: Seed(5), chains, timers: true, changes };
+        let trial = Trial { priorities: Some(priorities), ..Trial::of(Seed(5)) };
+        let (one, other) = (scenario.run(&trial), scenario.run(&written(&scenario, &trial)));
+        let told = |report: &Report| (report.events, report.ended, report.counters);
+        assert_eq!(told(&one), told(&other));
+        assert_ne!(one.ended, scenario.run(&Trial::of(Seed(5))).ended, "they decide something");
+    }
+}
+
+/// The strategy of plain seeds is a sweep, run for run, and to be observed changes no run.
+#[test]
+fn plain_seeds_are_a_sweep() {
+    let scenario = relay();
+    let plain = hunted(&scenario, &["swarm"], 100, 2).summary;
+    let plan = Sweep {
+        seeds: 0..100,
+        part_of: None,
+        time: None,
+        jobs: NonZeroUsize::MIN,
+        keep_going: false,
+        model: None,
+        without: Vec::<Class>::new(),
+        limits: Limits::DEFAULT,
+    };
+    let swept = sweep(&scenario, &plan, &|_| ());
+    assert_eq!((plain.hash, plain.events), (swept.hash, swept.events));
+}
+
+/// A corpus shows what its hunt saw, in fewer runs, and is read as it was written.
+#[test]
+fn a_corpus_shows_what_was_seen_in_fewer_runs() {
+    let scenario = relay();
+    let first = hunted(&scenario, &["swarm", "guided"], 400, 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("corpus.jsonl");
+    let stored = corpus::store(&path, &scenario, &first.archive).expect("written");
+    let corpus = corpus::load(&path, &scenario).expect("read");
+    assert_eq!(corpus.len(), stored);
+    assert!(stored < first.archive.exemplars().len(), "{stored}");
+    let plan = Hunt {
+        base: 0,
+        runs: Some(stored as u64),
+        events: None,
+        time: None,
+        jobs: NonZeroUsize::MIN,
+        strategies: Vec::new(),
+        corpus,
+    };
+    let again = hunt(&scenario, &plan, &|_, _| ()).expect("strategies that there are");
+    assert_eq!(again.summary.seeds, stored as u64);
+    assert_eq!(again.archive.states(), first.archive.states());
+    std::fs::write(&path, "{\"seedfall_corpus\":1}\n").expect("written");
+    let why = corpus::load(&path, &scenario).expect_err("it is cut short");
+    assert!(why.contains("corpus.jsonl:1: not a run of a corpus"), "{why}");
+}
+
+/// What a user makes of a node is told apart, and is no property.
+#[test]
+fn an_abstraction_tells_states_apart_and_judges_nothing() {
+    let states = |scenario: &dyn Runnable| hunted(scenario, &["swarm"], 200, 1).archive.states();
+    let plain = ladder();
+    let told = ladder().abstraction(|node| node.rung);
+    let same = ladder().abstraction(|_| 7);
+    assert!(states(&plain) < states(&told));
+    assert_eq!(states(&plain), states(&same), "what is the same everywhere tells nothing apart");
+    assert_eq!(Runnable::properties(&plain), Runnable::properties(&told));
+}
+
+/// What each strategy may take is counted in events, too, on any machine.
+#[test]
+fn a_hunt_ends_when_its_events_are_used_up() {
+    let plan = Hunt { events: Some(5_000), ..Hunt::asked("100000").expect("a number") };
+    let hunted = hunt(&relay(), &plan, &|_, _| ()).expect("strategies that there are");
+    assert!((5_000..7_000).contains(&hunted.summary.events), "{}", hunted.summary.events);
+    assert_eq!(Hunt::asked("20_000").map(|one| one.runs), Ok(Some(20_000)));
+    assert!(Hunt::asked("20 s").expect_err("no time").starts_with("SEEDFALL_HUNT: "));
+}
