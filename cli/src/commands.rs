@@ -24,6 +24,7 @@ mod lineage;
 mod logs;
 mod matrix;
 mod museum;
+mod mutants;
 mod planted;
 mod point;
 mod quiet;

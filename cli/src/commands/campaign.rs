@@ -25,7 +25,7 @@ mod state;
 mod store;
 mod submit;
 
-use super::{Problem, finish};
+use super::{Problem, finish, mutants};
 use clap::{Args, Parser, Subcommand};
 use seedfall::run::Runnable;
 use seedfall::testing::{parse_seed, parse_time};
@@ -203,16 +203,28 @@ enum Cargo {
     #[command(name = "seedfall", version)]
     Seedfall {
         #[command(subcommand)]
-        command: Campaign,
+        command: OverTests,
         #[command(flatten)]
         cargo: CargoArgs,
     },
 }
 
+/// What there is over the tests of a crate.
+#[derive(Debug, Subcommand)]
+enum OverTests {
+    #[command(flatten)]
+    Campaign(Campaign),
+    /// Makes small changes to the code, one by one, and counts those that the tests notice.
+    Mutants(mutants::MutantsArgs),
+}
+
 /// `cargo seedfall`: campaigns over the scenarios in the tests of any crate.
 pub fn cargo_main() -> ExitCode {
     let Cargo::Seedfall { command, cargo } = Cargo::parse();
-    finish(super::quietly(|| campaign(Source::Cargo(&cargo), &command, false)))
+    finish(super::quietly(|| match &command {
+        OverTests::Campaign(command) => campaign(Source::Cargo(&cargo), command, false),
+        OverTests::Mutants(args) => mutants::mutants(args),
+    }))
 }
 
 /// `campaign`, over the scenarios of this program.
