@@ -118,7 +118,8 @@ pub fn read(path: &Path) -> Result<Vec<Row>, String> {
 const PLAIN: &str = "swarm";
 
 /// The columns, in order.
-const COLUMNS: [&str; 7] = ["swarm", "uniform", "pct", "pos", "guided", "branching", "portfolio"];
+const COLUMNS: [&str; 8] =
+    ["swarm", "small", "uniform", "pct", "pos", "guided", "branching", "portfolio"];
 
 /// What several hunts came to; one that missed counts as what it was given.
 struct Cell {

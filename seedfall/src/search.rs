@@ -100,8 +100,9 @@ pub trait Strategy: Send {
 }
 
 /// The names of all strategies, in the order in which they are first tried, and what each does.
-pub const STRATEGIES: [(&str, &str); 6] = [
+pub const STRATEGIES: [(&str, &str); 7] = [
     (uniform::SWARM, "seeds one after the other, as `sweep` runs them"),
+    (uniform::SMALL, "plain seeds of smaller clusters and workloads"),
     (uniform::UNIFORM, "plans of which each class of faults is as likely as any other"),
     (pct::NAME, "message orders by random priorities, one to three of which change"),
     (pct::POS, "message orders by priorities of single messages, and faults at random events"),
@@ -113,6 +114,7 @@ pub const STRATEGIES: [(&str, &str); 6] = [
 pub fn strategy(name: &str) -> Option<Box<dyn Strategy>> {
     Some(match name {
         uniform::SWARM => Box::new(uniform::Swarm),
+        uniform::SMALL => Box::new(uniform::Small),
         uniform::UNIFORM => Box::new(uniform::Uniform),
         pct::NAME => Box::<pct::Pct>::default(),
         pct::POS => Box::new(pct::Pos),

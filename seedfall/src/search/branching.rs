@@ -126,14 +126,15 @@ fn future(proposing: &Proposing<'_>, dice: &mut Dice, point: &Point, seed: Seed)
     let mut entries = trial.plan.take().unwrap_or_default().entries;
     // What has begun is the past; of what has not, some happens.
     entries.retain(|entry| entry.at <= now || dice.chance(50));
-    let left = proposing.budget.faults - now.min(proposing.budget.faults);
+    let budget = proposing.scenario.fault_budget_of(&trial);
+    let left = budget.faults - now.min(budget.faults);
     if Duration::millis(1) < left {
         for _ in 0..dice.below(4) {
-            let Some(entry) = mutate::donor(proposing, dice) else { break };
+            let Some(entry) = mutate::donor(proposing, dice, &budget) else { break };
             let at = point.sight.at + Duration::nanos(1) + dice.span(left);
-            entries.push(mutate::begun_at(entry, at, &proposing.budget));
+            entries.push(mutate::begun_at(entry, at, &budget));
         }
     }
-    trial.plan = Some(mutate::fitted(entries, &proposing.budget));
+    trial.plan = Some(mutate::fitted(entries, &budget));
     trial
 }

@@ -9,10 +9,14 @@ use seedfall_sim::{Address, ClientId, DrawAddress, Duration, NodeId, Override, S
 const ENTRIES: usize = 24;
 
 /// A fault such as the scenario draws: one entry of the plan of some seed.
-pub(super) fn donor(proposing: &Proposing<'_>, dice: &mut Dice) -> Option<Entry> {
+pub(super) fn donor(
+    proposing: &Proposing<'_>,
+    dice: &mut Dice,
+    budget: &FaultBudget,
+) -> Option<Entry> {
     (0..4).find_map(|_| {
         let seed = Seed(dice.word());
-        let plan = proposing.scenario.plan_within(seed, &proposing.budget);
+        let plan = proposing.scenario.plan_within(seed, budget);
         dice.pick(&plan.entries).cloned()
     })
 }
@@ -49,19 +53,26 @@ pub(super) fn mutated(
     seed: Seed,
 ) -> Trial {
     let mut trial = parent.clone();
+    let budget = proposing.scenario.fault_budget_of(&trial);
     for round in 0..3 {
-        one(proposing, dice, &mut trial, sight, Seed(seed.0 ^ round));
+        one(proposing, dice, &budget, &mut trial, sight, Seed(seed.0 ^ round));
         if dice.chance(60) {
             break;
         }
     }
     let entries = trial.plan.take().unwrap_or_default().entries;
-    trial.plan = Some(fitted(entries, &proposing.budget));
+    trial.plan = Some(fitted(entries, &budget));
     trial
 }
 
-fn one(proposing: &Proposing<'_>, dice: &mut Dice, trial: &mut Trial, sight: &Sight, seed: Seed) {
-    let budget = &proposing.budget;
+fn one(
+    proposing: &Proposing<'_>,
+    dice: &mut Dice,
+    budget: &FaultBudget,
+    trial: &mut Trial,
+    sight: &Sight,
+    seed: Seed,
+) {
     let mut entries = trial.plan.take().unwrap_or_default().entries;
     let which = dice.below(entries.len());
     match dice.below(16) {
@@ -103,7 +114,7 @@ fn one(proposing: &Proposing<'_>, dice: &mut Dice, trial: &mut Trial, sight: &Si
         10 | 11 => turned(trial, sight.event, seed),
         // Something else goes wrong where something happened.
         _ => {
-            if let Some(entry) = donor(proposing, dice) {
+            if let Some(entry) = donor(proposing, dice, budget) {
                 let span = dice.span(budget.faults.scale(1, 10));
                 let since = sight.at.since(Time::ZERO);
                 let at = if dice.chance(70) { since + span } else { since - span.min(since) };

@@ -5,6 +5,7 @@ use crate::faults::Class;
 use crate::prelude::*;
 use crate::run::{Runnable, Trial};
 use crate::search::corpus;
+use crate::search::lineage::{Bounds, Cut, lineage};
 use crate::sweep::{Limits, Sweep, sweep};
 use seedfall_sim::{Chains, Draw, Priorities, Seed};
 use std::num::NonZeroUsize;
@@ -278,4 +279,80 @@ fn a_hunt_ends_when_its_events_are_used_up() {
     assert!((5_000..7_000).contains(&hunted.summary.events), "{}", hunted.summary.events);
     assert_eq!(Hunt::asked("20_000").map(|one| one.runs), Ok(Some(20_000)));
     assert!(Hunt::asked("20 s").expect_err("no time").starts_with("SEEDFALL_HUNT: "));
+}
+
+/// A register on one node, which writes down what it holds, or does not.
+struct Held {
+    durable: bool,
+    value: u64,
+}
+
+impl Protocol for Held {
+    type Config = bool;
+    type Message = ();
+    type Timer = ();
+    type Record = u64;
+    type Request = models::RegisterInput<u64>;
+    type Response = models::RegisterOutput<u64>;
+
+    fn start(_: NodeId, durable: &bool, journal: &[u64], _: &mut Context<Self>) -> Self {
+        Self { durable: *durable, value: journal.last().copied().unwrap_or(0) }
+    }
+
+    fn on_request(&mut self, id: RequestId, ask: Self::Request, ctx: &mut Context<Self>) {
+        let models::RegisterInput::Write(value) = ask else {
+            return ctx.respond(id, models::RegisterOutput::Value(self.value));
+        };
+        self.value = value;
+        if self.durable {
+            ctx.append(value);
+            ctx.sync();
+        }
+        ctx.respond(id, models::RegisterOutput::Done);
+    }
+}
+
+fn held(durable: bool) -> Scenario<Held, models::RegisterInput<u64>, models::RegisterOutput<u64>> {
+    let workload = Workload::short(
+        |op, _| match op.number {
+            0 => models::RegisterInput::Write(op.unique()),
+            _ => models::RegisterInput::Read,
+        },
+        |_, ask| ask.clone(),
+        Reply::Done,
+    );
+    Scenario {
+        name: "held",
+        story: "One node holds a register.",
+        model: SystemModel::USUAL,
+        cluster: Cluster::lan(1, 1),
+        config: durable,
+        workload: Workload { operations: 3, ..workload },
+        faults: Swarm::NONE,
+        horizon: Horizon::SHORT,
+        properties: vec![linearizable(models::Register { initial: 0 })],
+        expect: Expect::Holds,
+    }
+}
+
+/// What is not written down, a crash undoes; what is, no crash does, and that is certified.
+#[test]
+fn lineage_undoes_what_rests_on_memory_and_certifies_what_does_not() {
+    let bounds = Bounds {
+        cuts: 2,
+        crashes: 2,
+        down: Duration::millis(5),
+        runs: 5_000,
+        jobs: NonZeroUsize::MIN,
+    };
+    let told = lineage(&held(false), Seed(1), &bounds).expect("the run holds");
+    let (cuts, found) = told.found.expect("a crash forgets it");
+    assert!(matches!(cuts[..], [Cut::Crash { .. }]), "{cuts:?}");
+    assert!(held(false).run(&found.trial).failed(), "it is an ordinary run");
+    let told = lineage(&held(true), Seed(1), &bounds).expect("the run holds");
+    assert!(told.found.is_none() && told.exhausted);
+    assert!(0 < told.atoms && 0 < told.runs && !told.operations.is_empty(), "{told:?}");
+    let few = Bounds { runs: 2, ..bounds };
+    let told = lineage(&held(true), Seed(1), &few).expect("the run holds");
+    assert!(!told.exhausted, "two runs certify nothing");
 }

@@ -1,4 +1,4 @@
-//! Strategies that learn nothing: what a sweep does, and plans without the swarm.
+//! Strategies that learn nothing: what a sweep does, the same of less, and plans without the swarm.
 
 use super::{Proposing, Strategy, mutate};
 use crate::run::Trial;
@@ -6,6 +6,8 @@ use seedfall_sim::Seed;
 
 /// The name of [`Swarm`].
 pub const SWARM: &str = "swarm";
+/// The name of [`Small`].
+pub const SMALL: &str = "small";
 /// The name of [`Uniform`].
 pub const UNIFORM: &str = "uniform";
 
@@ -38,8 +40,38 @@ impl Strategy for Uniform {
         let mut dice = proposing.dice(UNIFORM);
         let mut trial = Trial::of(proposing.seed(UNIFORM));
         let many = 1 + dice.below(6);
-        let entries = (0..many).filter_map(|_| mutate::donor(proposing, &mut dice)).collect();
+        let entries = (0..many)
+            .filter_map(|_| mutate::donor(proposing, &mut dice, &proposing.budget))
+            .collect();
         trial.plan = Some(mutate::fitted(entries, &proposing.budget));
+        trial
+    }
+}
+
+/// Plain seeds of smaller clusters and workloads: as few nodes as make sense, or more, and a part of
+/// the operations. A run costs less, and what needs an operation to be absent shows (swarm testing,
+/// of the workload).
+#[derive(Debug)]
+pub struct Small;
+
+impl Strategy for Small {
+    fn name(&self) -> &'static str {
+        SMALL
+    }
+
+    fn propose(&mut self, proposing: &Proposing<'_>) -> Trial {
+        let mut dice = proposing.dice(SMALL);
+        let scenario = proposing.scenario;
+        let mut trial = Trial::of(proposing.seed(SMALL));
+        let (fewest, nodes) = (scenario.fewest(), proposing.budget.nodes);
+        if fewest < nodes {
+            trial.nodes = Some(fewest + dice.below(nodes - fewest));
+        }
+        let share = [100, 75, 50, 25][dice.below(4)];
+        let left_out = scenario.operations().into_iter().filter(|_| !dice.chance(share));
+        trial.skip = left_out.collect();
+        let budget = scenario.fault_budget_of(&trial);
+        trial.plan = Some(scenario.plan_within(trial.seed, &budget));
         trial
     }
 }
