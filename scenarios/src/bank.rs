@@ -63,6 +63,11 @@ pub struct Transfer {
 /// What was read: for each account, its postings as (transfer, amount), oldest first.
 pub type Output = Vec<(u32, Vec<(u64, i64)>)>;
 
+/// What a search tells apart of a site: what it is in doubt about, and whom it has still to tell.
+fn told_apart(site: &Site) -> (usize, usize, bool) {
+    (site.in_doubt().count().min(3), site.notices().count().min(3), site.is_settled())
+}
+
 /// Presumed abort: commits are acknowledged, and nothing noted means aborted.
 pub fn presumed_abort() -> Scenario<Site, Input, Output> {
     let mut properties = properties();
@@ -82,6 +87,7 @@ pub fn presumed_abort() -> Scenario<Site, Input, Output> {
         properties,
         expect: Expect::Holds,
     }
+    .abstraction(told_apart)
 }
 
 /// Presumed commit: aborts are acknowledged, and nothing noted means committed.
@@ -98,6 +104,7 @@ pub fn presumed_commit() -> Scenario<Site, Input, Output> {
         properties,
         ..presumed_abort()
     }
+    .abstraction(told_apart)
 }
 
 /// Presumed commit among sites that crash all the time, over links that delay: what one life said
@@ -123,6 +130,7 @@ pub fn crashes() -> Scenario<Site, Input, Output> {
         properties: properties().into_iter().filter(|property| !property.is_sometimes()).collect(),
         ..presumed_abort()
     }
+    .abstraction(told_apart)
 }
 
 /// A site that stops for good: whoever voted yes and has not heard the decision waits for ever, if

@@ -60,6 +60,12 @@ pub enum Output {
     },
 }
 
+/// What a search tells apart of a node: what it holds, and for whom.
+fn told_apart(node: &QuorumKv) -> (usize, usize, u64) {
+    let most = node.store().values().map(|versions| versions.iter().count()).max();
+    (node.hints().len().min(2), most.unwrap_or(0).min(3), node.epoch().min(3))
+}
+
 /// Strict quorums that meet: every get covers every acknowledged put.
 pub fn strict() -> Scenario<QuorumKv, Input, Output> {
     Scenario {
@@ -78,6 +84,7 @@ pub fn strict() -> Scenario<QuorumKv, Input, Output> {
         ]),
         expect: Expect::Holds,
     }
+    .abstraction(told_apart)
 }
 
 /// Strict quorums, with the wrong claim that no get goes back behind an earlier one.
@@ -147,6 +154,7 @@ pub fn deletes() -> Scenario<QuorumKv, Input, Output> {
         ]),
         ..strict()
     }
+    .abstraction(told_apart)
 }
 
 /// One key, and no doubled messages, so that a client knows what it was shown.

@@ -48,6 +48,15 @@ pub fn five() -> Scenario<Raft, Input, Output> {
         properties: properties(),
         expect: Expect::Holds,
     }
+    .abstraction(told_apart)
+}
+
+/// What a search tells apart of a node: its vote, and how its log ends.
+pub(super) fn told_apart(node: &Raft) -> (bool, bool, u64, u64) {
+    let (log, commit) = (node.log(), node.commit_index());
+    let open = log.last_index().0.saturating_sub(commit.0).min(3);
+    let behind = node.term().0.saturating_sub(log.last_term().0).min(3);
+    (node.is_candidate(), node.voted_for().is_some(), open, behind)
 }
 
 /// Three nodes, short, one entry a message: the episodes in which most bugs of Raft show, thousands

@@ -52,6 +52,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
         properties,
         ..three
     }
+    .abstraction(raft_kv::told_apart)
 }
 
 /// What makes messages, timers and nodes late, and leaders that are cut off with a client: whatever

@@ -79,6 +79,7 @@ pub fn seven() -> Scenario<Raft, Input, Output> {
         ]),
         expect: kv.expect,
     }
+    .abstraction(raft_kv::told_apart)
 }
 
 /// Four nodes, one voter more or less at a time, without snapshots and joint configurations: the
@@ -115,6 +116,7 @@ pub fn four() -> Scenario<Raft, Input, Output> {
         ]),
         ..seven
     }
+    .abstraction(raft_kv::told_apart)
 }
 
 fn properties(rare: &[&'static str]) -> Vec<seedfall::Property<Raft, Input, Output>> {

@@ -45,6 +45,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
         faults: crate::MEASURED,
         ..raft_kv::three()
     }
+    .abstraction(raft_kv::told_apart)
 }
 
 /// Without compare-and-set: of all other writes it is known what the forgotten answer was.
