@@ -103,6 +103,7 @@ pub mod log;
 pub mod membership;
 mod message;
 mod mutation;
+mod promises;
 mod replication;
 pub mod snapshot;
 mod state;
@@ -117,6 +118,7 @@ use state::{Durable, Role};
 pub use config::{Config, ConfigError};
 pub use invariants::{Invariants, invariants};
 pub use message::{Message, Outcome, Record, Request, Response, Submission, Timer};
+pub use promises::{Promises, promises};
 pub use state::{Machine, Session};
 
 /// One server of a Raft cluster.

@@ -94,6 +94,7 @@ mod invariants;
 mod journal;
 pub mod locks;
 mod participant;
+mod promises;
 
 use crate::kv;
 use coordinator::Coordinator;
@@ -106,6 +107,7 @@ use std::fmt;
 pub use coordinator::{Outcome, Reason, Session};
 pub use invariants::{Invariants, invariants};
 pub use journal::{Record, Writes};
+pub use promises::{Promises, promises};
 
 /// The parameters, equal on all sites.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

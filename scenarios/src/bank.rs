@@ -189,6 +189,7 @@ fn workload() -> Workload<Site, Input, Output> {
 fn properties() -> Vec<Property<Site, Input, Output>> {
     vec![
         invariants("AC1, AC2, AC3 and AC4", two_phase_commit::invariants),
+        invariants("what was told stays", two_phase_commit::promises),
         always("strictly serializable", strictly_serializable),
         always("money is neither made nor lost", money_is_conserved),
         always("a contract is signed once", signed_once),

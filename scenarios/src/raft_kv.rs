@@ -34,6 +34,9 @@ const FEW: Swarm = Swarm {
     ..Swarm::NONE
 };
 
+/// The lemma of 5.2, which breaks long before Election Safety does.
+pub(super) const ONE_VOTE: &str = "one vote a term";
+
 /// Five nodes: room for two majorities that share one node only.
 pub fn five() -> Scenario<Raft, Input, Output> {
     Scenario {
@@ -122,6 +125,7 @@ pub(super) fn workload() -> Workload<Raft, Input, Output> {
 pub(super) fn properties() -> Vec<Property<Raft, Input, Output>> {
     vec![
         invariants("the invariants of Raft", raft::invariants),
+        invariants(ONE_VOTE, raft::promises),
         linearizable(Kv::new()),
         every_operation_completes(),
         sometimes("election: a leader was deposed"),

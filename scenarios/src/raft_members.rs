@@ -6,7 +6,7 @@
 //! Guards: Figure 3 across configurations, the rule that the latest configuration in the log is
 //! used, linearizability, recovery. Catches: configurations whose majorities need not meet.
 
-use crate::raft_kv::{self, Input as KvAsk, Output as KvSaid};
+use crate::raft_kv::{self, Input as KvAsk, ONE_VOTE, Output as KvSaid};
 use seedfall::Scenario;
 use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
 use seedfall::scenario::{Cluster, Horizon, Invocation, OperationId, Reply, Workload};
@@ -122,6 +122,7 @@ pub fn four() -> Scenario<Raft, Input, Output> {
 fn properties(rare: &[&'static str]) -> Vec<seedfall::Property<Raft, Input, Output>> {
     let mut properties = vec![
         invariants("the invariants of Raft", raft::invariants),
+        invariants(ONE_VOTE, raft::promises),
         linearizable(Members(Kv::new())),
         every_operation_completes(),
     ];

@@ -14,7 +14,7 @@ pub(super) struct Coordinator {
     /// How many transactions it has begun in this life.
     begun: u32,
     /// The latest request of each client: durable as soon as it is answered.
-    sessions: BTreeMap<ClientId, Session>,
+    pub(super) sessions: BTreeMap<ClientId, Session>,
     /// Transactions that are not decided; a crash aborts them.
     undecided: BTreeMap<TransactionId, Undecided>,
     /// Decisions that are not acknowledged: durable, as the presumption has it.
