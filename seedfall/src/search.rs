@@ -88,7 +88,7 @@ pub trait Strategy: Send {
     fn propose(&mut self, proposing: &Proposing<'_>) -> Trial;
 
     /// What a trial of its own came to, in the order in which it proposed them; `fresh` are the
-    /// states that nobody had seen before.
+    /// states that nobody had seen before, and marks that few runs reach.
     fn told(&mut self, trial: &Trial, report: &Report, fresh: &[Sight], archive: &Archive) {
         let _ = (trial, report, fresh, archive);
     }

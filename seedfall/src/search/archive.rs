@@ -23,6 +23,8 @@ pub struct Exemplar {
 const EXEMPLARS: usize = 1_024;
 /// How many sights of each.
 const SIGHTS: usize = 12;
+/// A mark is rare if one of so many runs reaches it, or fewer.
+const RARE: u64 = 100;
 /// Of how many exemplars, chosen at random, the one with the most to give is taken.
 const TOURNAMENT: usize = 6;
 
@@ -62,13 +64,18 @@ impl Archive {
         dice.pick(&self.pace).copied()
     }
 
-    /// Takes a run in; what it is the first to show.
+    /// Takes a run in; what it is the first to show, and marks that few runs reach.
     pub(super) fn learn(&mut self, trial: &Trial, report: &Report) -> Vec<Sight> {
         self.runs += 1;
         self.sent += report.counters.sent;
         let Some(observed) = &report.observed else { return Vec::new() };
+        let runs = self.runs;
         let sights = observed.sights.iter().copied();
-        let fresh: Vec<Sight> = sights.filter(|one| self.seen.add(one.state) == 1).collect();
+        let is_rare = |one: &Sight| {
+            let count = self.seen.add(one.state);
+            count == 1 || one.mark && u64::from(count) * RARE <= runs
+        };
+        let fresh: Vec<Sight> = sights.filter(is_rare).collect();
         self.pace.clone_from(&observed.pace);
         if !fresh.is_empty() {
             let (marks, others): (Vec<Sight>, Vec<Sight>) =

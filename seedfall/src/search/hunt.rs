@@ -252,6 +252,7 @@ impl Going<'_> {
     }
 
     fn take_in(&mut self, trial: &Trial, report: Report, by: Option<usize>) {
+        let before = self.archive.states();
         let fresh = self.archive.learn(trial, &report);
         let player = by.map(|which| &mut self.players[which]);
         let mut name = "corpus";
@@ -259,7 +260,7 @@ impl Going<'_> {
             player.strategy.told(trial, &report, &fresh, &self.archive);
             player.share.runs += 1;
             player.share.events += report.events;
-            player.share.states += fresh.len() as u64;
+            player.share.states += self.archive.states() - before;
             name = player.share.name;
         }
         let failure = report.failure().filter(|failure| failure.expected.is_none()).cloned();
