@@ -134,7 +134,7 @@ impl Cell {
     fn of(rows: &[&Row]) -> Option<Self> {
         let mut by_runs: Vec<(bool, u64, f64)> =
             rows.iter().map(|row| (!row.found, row.runs, row.cpu)).collect();
-        by_runs.sort_by(|one, other| (one.0, one.1).cmp(&(other.0, other.1)));
+        by_runs.sort_by_key(|one| (one.0, one.1));
         let at = |share: usize| by_runs.get((by_runs.len() * share).div_ceil(100).max(1) - 1);
         let (missed, runs, cpu) = *at(50)?;
         let (_, most, _) = *at(90)?;

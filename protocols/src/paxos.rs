@@ -67,6 +67,7 @@
 
 mod invariants;
 mod proposer;
+mod renamed;
 
 use crate::kv::Text;
 use proposer::Attempt;

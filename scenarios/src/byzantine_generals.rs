@@ -26,12 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Four generals, one of them a traitor.
 pub fn four() -> Scenario<General, Order, Order> {
-    let Swarm {
-        loss,
-        reorder,
-        pauses,
-        ..
-    } = Swarm::ALL;
+    let Swarm { loss, reorder, pauses, .. } = Swarm::ALL;
     let mut properties = properties(4, TRAITORS);
     properties.extend([
         sometimes("decision: orders differ, so somebody lied"),
@@ -46,36 +41,19 @@ pub fn four() -> Scenario<General, Order, Order> {
             nodes: Nodes::Byzantine,
             timing: Timing::Synchronous,
         },
-        cluster: Cluster {
-            spare: 1,
-            ..Cluster::lan(4, 3)
-        },
+        cluster: Cluster { spare: 1, ..Cluster::lan(4, 3) },
         // A round is twice the longest delay of the wire.
-        config: Config {
-            traitors: TRAITORS,
-            round: Duration::millis(20),
-        },
+        config: Config { traitors: TRAITORS, round: Duration::millis(20) },
         workload: Workload::short(
             |_, draw| {
-                if draw.below(4) == 0 {
-                    Order::Retreat
-                } else {
-                    Order::Attack
-                }
+                if draw.below(4) == 0 { Order::Retreat } else { Order::Attack }
             },
             |_, order| *order,
             Reply::Done,
         ),
         // Only lies and twins are within the model; the others are what the matrix shows outside
         // of it. (No crash: who forgets could not say afterwards what it had been told.)
-        faults: Swarm {
-            liars: 1,
-            twins: 1,
-            loss,
-            reorder,
-            pauses,
-            ..Swarm::NONE
-        },
+        faults: Swarm { liars: 1, twins: 1, loss, reorder, pauses, ..Swarm::NONE },
         horizon: Horizon::SHORT,
         properties,
         expect: Expect::Holds,
@@ -89,23 +67,10 @@ pub fn seven() -> Scenario<General, Order, Order> {
     Scenario {
         name: "generals-7",
         story: "Seven generals of whom two are traitors carry out orders of two clients.",
-        cluster: Cluster {
-            spare: 2,
-            ..Cluster::lan(7, 2)
-        },
-        config: Config {
-            traitors: 2,
-            ..four.config
-        },
-        workload: Workload {
-            operations: 6,
-            ..four.workload
-        },
-        faults: Swarm {
-            liars,
-            twins: 1,
-            ..Swarm::NONE
-        },
+        cluster: Cluster { spare: 2, ..Cluster::lan(7, 2) },
+        config: Config { traitors: 2, ..four.config },
+        workload: Workload { operations: 6, ..four.workload },
+        faults: Swarm { liars, twins: 1, ..Swarm::NONE },
         properties: properties(7, 2),
         ..four
     }
@@ -116,10 +81,7 @@ pub fn three() -> Scenario<General, Order, Order> {
     Scenario {
         name: "generals-3",
         story: "Three generals of whom one is a traitor: too few to agree.",
-        cluster: Cluster {
-            spare: 1,
-            ..Cluster::lan(3, 3)
-        },
+        cluster: Cluster { spare: 1, ..Cluster::lan(3, 3) },
         properties: properties(3, TRAITORS),
         expect: Expect::Violates {
             properties: &["IC1 and IC2"],
@@ -135,10 +97,7 @@ const TRAITORS: usize = 1;
 fn properties(nodes: usize, most: usize) -> Vec<Property<General, Order, Order>> {
     vec![
         invariants("IC1 and IC2", move || Campaign::of(nodes, most)),
-        eventually(
-            "L1: a battle that lieutenants heard of is decided by all",
-            all_decided,
-        ),
+        eventually("L1: a battle that lieutenants heard of is decided by all", all_decided),
         every_operation_completes(),
     ]
 }
@@ -155,12 +114,7 @@ struct Campaign {
 
 impl Campaign {
     fn of(nodes: usize, most: usize) -> Self {
-        Self {
-            nodes,
-            most,
-            councils: BTreeMap::new(),
-            seen: BTreeMap::new(),
-        }
+        Self { nodes, most, councils: BTreeMap::new(), seen: BTreeMap::new() }
     }
 }
 
@@ -192,11 +146,7 @@ fn judge(
         process: id.index() as u32 + 1,
         is_correct: !traitors.contains(id),
         proposal: (*id == battle.commander).then(|| council.told(&[]) as u64),
-        decisions: council
-            .decision
-            .into_iter()
-            .map(|order| order as u64)
-            .collect(),
+        decisions: council.decision.into_iter().map(|order| order as u64).collect(),
     };
     let processes: Vec<Process> = councils.iter().map(process).collect();
     let report = byzantine(&processes, Some(battle.commander.index() as u32 + 1), true);
@@ -216,10 +166,7 @@ fn judge(
         battle.begins,
         did.join(", ")
     );
-    Err(Violation {
-        property: breach.rule,
-        explanation,
-    })
+    Err(Violation { property: breach.rule, explanation })
 }
 
 /// Who said something else than it had been told, to anybody.
@@ -278,10 +225,7 @@ mod tests {
 
     /// The councils of a battle of n1, by what each was told on each path, and did.
     fn councils(rows: &[(Told<'_>, Order)]) -> BTreeMap<NodeId, Council> {
-        let battle = Battle {
-            commander: NodeId::new(0),
-            begins: seedfall_sim::Time::ZERO,
-        };
+        let battle = Battle { commander: NodeId::new(0), begins: seedfall_sim::Time::ZERO };
         let path = |path: &[u16]| path.iter().map(|id| NodeId::new(*id)).collect();
         let council = |(id, (heard, did)): (NodeId, &(Told<'_>, Order))| {
             let mut council = Council::new(battle);
@@ -295,16 +239,8 @@ mod tests {
     fn verdict(rows: &[(Told<'_>, Order)]) -> (Vec<usize>, Option<&'static str>) {
         let councils = councils(rows);
         let battle = councils[&NodeId::new(0)].battle;
-        let found = traitors(&councils, TRAITORS)
-            .iter()
-            .map(|id| id.index())
-            .collect();
-        (
-            found,
-            judge(battle, &councils, TRAITORS)
-                .err()
-                .map(|violation| violation.property),
-        )
+        let found = traitors(&councils, TRAITORS).iter().map(|id| id.index()).collect();
+        (found, judge(battle, &councils, TRAITORS).err().map(|violation| violation.property))
     }
 
     #[test]

@@ -23,6 +23,12 @@ pub fn all() -> Vec<Search> {
             || synod(3, Quorums::majorities(3)),
         ),
         Search::new(
+            "paxos-four",
+            "Two clients propose at two of four Paxos nodes; the two others are alike.",
+            None,
+            || synod(4, Quorums::majorities(4)).alike(&[2, 3]),
+        ),
+        Search::new(
             "paxos-crash",
             "Two Paxos nodes, of which one crashes wherever it is, and comes back.",
             None,

@@ -18,17 +18,7 @@ use seedfall_sim::{Choices, Links, NodeId, Nodes, SystemModel, Timing};
 
 /// Four nodes, one of them a traitor.
 pub fn four() -> Scenario<Node, String, u64> {
-    let Swarm {
-        reorder,
-        pauses,
-        latency,
-        slows,
-        clogs,
-        liars,
-        twins,
-        stops,
-        ..
-    } = Swarm::ALL;
+    let Swarm { reorder, pauses, latency, slows, clogs, liars, twins, stops, .. } = Swarm::ALL;
     let properties = vec![
         invariants(INVARIANTS, reliable_broadcast::invariants),
         eventually("Totality: what one delivers, all do", all_deliver),
@@ -45,10 +35,7 @@ pub fn four() -> Scenario<Node, String, u64> {
             nodes: Nodes::Byzantine,
             timing: Timing::Asynchronous,
         },
-        cluster: Cluster {
-            spare: 1,
-            ..Cluster::lan(4, 3)
-        },
+        cluster: Cluster { spare: 1, ..Cluster::lan(4, 3) },
         config: Config { faulty: 1 },
         workload: Workload::short(generate, request, reply),
         faults: Swarm {
@@ -75,15 +62,8 @@ pub fn two_traitors() -> Scenario<Node, String, u64> {
     Scenario {
         name: "bracha-two-traitors",
         story: "Four nodes broadcast, and two of them are traitors: one more than they survive.",
-        cluster: Cluster {
-            spare: 2,
-            ..four.cluster.clone()
-        },
-        faults: Swarm {
-            liars: 2,
-            strategies: 2,
-            ..Swarm::NONE
-        },
+        cluster: Cluster { spare: 2, ..four.cluster.clone() },
+        faults: Swarm { liars: 2, strategies: 2, ..Swarm::NONE },
         properties: vec![invariants(INVARIANTS, reliable_broadcast::invariants)],
         expect: Expect::Violates {
             properties: &[INVARIANTS],
@@ -97,21 +77,12 @@ pub fn two_traitors() -> Scenario<Node, String, u64> {
 const INVARIANTS: &str = "Ready, Consistency and Integrity";
 
 fn all_deliver(nodes: &[Option<&Node>]) -> Result<(), String> {
-    let up: Vec<_> = NodeId::all(nodes.len())
-        .zip(nodes)
-        .filter_map(|(id, node)| Some((id, (*node)?)))
-        .collect();
+    let up: Vec<_> =
+        NodeId::all(nodes.len()).zip(nodes).filter_map(|(id, node)| Some((id, (*node)?))).collect();
     for (by, node) in &up {
-        for (name, one) in node
-            .instances()
-            .iter()
-            .filter(|(_, one)| one.delivered.is_some())
-        {
+        for (name, one) in node.instances().iter().filter(|(_, one)| one.delivered.is_some()) {
             let lacks = |(_, other): &&(NodeId, &Node)| {
-                other
-                    .instances()
-                    .get(name)
-                    .is_none_or(|one| one.delivered.is_none())
+                other.instances().get(name).is_none_or(|one| one.delivered.is_none())
             };
             if let Some((id, _)) = up.iter().find(lacks) {
                 return Err(format!(

@@ -23,13 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Three generals, one of them a traitor.
 pub fn three() -> Scenario<General, Order, Order> {
-    let Swarm {
-        loss,
-        reorder,
-        pauses,
-        liars,
-        ..
-    } = Swarm::ALL;
+    let Swarm { loss, reorder, pauses, liars, .. } = Swarm::ALL;
     let mut properties = properties(3, 1);
     properties.extend([
         sometimes("message: the commander has signed two orders"),
@@ -43,37 +37,19 @@ pub fn three() -> Scenario<General, Order, Order> {
             nodes: Nodes::Byzantine,
             timing: Timing::Synchronous,
         },
-        cluster: Cluster {
-            spare: 1,
-            ..Cluster::lan(3, 3)
-        },
+        cluster: Cluster { spare: 1, ..Cluster::lan(3, 3) },
         // A round is twice the longest delay of the wire.
-        config: Config {
-            traitors: 1,
-            round: Duration::millis(20),
-        },
+        config: Config { traitors: 1, round: Duration::millis(20) },
         workload: Workload::short(
             |_, draw| {
-                if draw.below(4) == 0 {
-                    Order::Retreat
-                } else {
-                    Order::Attack
-                }
+                if draw.below(4) == 0 { Order::Retreat } else { Order::Attack }
             },
             |_, order| *order,
             Reply::Done,
         ),
         // Only lies, twins and strategies are within the model; the others are what the matrix
         // shows outside of it.
-        faults: Swarm {
-            liars,
-            twins: 1,
-            strategies: 1,
-            loss,
-            reorder,
-            pauses,
-            ..Swarm::NONE
-        },
+        faults: Swarm { liars, twins: 1, strategies: 1, loss, reorder, pauses, ..Swarm::NONE },
         horizon: Horizon::SHORT,
         properties,
         expect: Expect::Holds,
@@ -88,18 +64,9 @@ pub fn five() -> Scenario<General, Order, Order> {
     Scenario {
         name: "signed-generals-5",
         story: "Five generals who sign carry out orders of three clients; two are traitors.",
-        cluster: Cluster {
-            spare: 2,
-            ..Cluster::lan(5, 3)
-        },
-        config: Config {
-            traitors: 2,
-            ..three.config
-        },
-        faults: Swarm {
-            strategies: 2,
-            ..three.faults
-        },
+        cluster: Cluster { spare: 2, ..Cluster::lan(5, 3) },
+        config: Config { traitors: 2, ..three.config },
+        faults: Swarm { strategies: 2, ..three.faults },
         properties,
         ..three
     }
@@ -111,14 +78,8 @@ pub fn two_traitors() -> Scenario<General, Order, Order> {
     Scenario {
         name: "signed-generals-two-traitors",
         story: "Four generals who sign and count on one traitor; two are.",
-        cluster: Cluster {
-            spare: 2,
-            ..Cluster::lan(4, 3)
-        },
-        faults: Swarm {
-            strategies: 2,
-            ..three.faults
-        },
+        cluster: Cluster { spare: 2, ..Cluster::lan(4, 3) },
+        faults: Swarm { strategies: 2, ..three.faults },
         properties: properties(4, 1),
         expect: Expect::Violates {
             properties: &["IC1 and IC2"],
@@ -138,10 +99,7 @@ fn properties(nodes: usize, traitors: usize) -> Vec<Property<General, Order, Ord
             councils: BTreeMap::new(),
             seen: BTreeMap::new(),
         }),
-        eventually(
-            "L1: a battle that a general heard of is decided",
-            all_decided,
-        ),
+        eventually("L1: a battle that a general heard of is decided", all_decided),
         every_operation_completes(),
     ]
 }
@@ -159,8 +117,7 @@ struct Campaign {
 
 impl Monitor<General> for Campaign {
     fn observe(&mut self, node: NodeId, state: &General) -> Result<(), Violation> {
-        self.known
-            .extend(state.open().map(|council| (node, council.battle)));
+        self.known.extend(state.open().map(|council| (node, council.battle)));
         let seen = self.seen.entry(node).or_default();
         let news = &state.over()[*seen..];
         *seen = state.over().len();
@@ -197,36 +154,23 @@ fn judge(
     let process = |(id, council): (&NodeId, &Council)| Process {
         process: id.index() as u32 + 1,
         is_correct: !traitors.contains(id),
-        proposal: council
-            .orders
-            .iter()
-            .find(|(_, by)| by.is_empty())
-            .map(|(o, _)| *o as u64),
-        decisions: council
-            .decision
-            .into_iter()
-            .map(|order| order as u64)
-            .collect(),
+        proposal: council.orders.iter().find(|(_, by)| by.is_empty()).map(|(o, _)| *o as u64),
+        decisions: council.decision.into_iter().map(|order| order as u64).collect(),
     };
     let processes: Vec<Process> = councils.iter().map(process).collect();
     let report = byzantine(&processes, Some(battle.commander.index() as u32 + 1), true);
     let Some(breach) = report.breaches.first() else {
         return Ok(());
     };
-    let did: Vec<String> = councils
-        .iter()
-        .map(|(id, council)| format!("{id} {:?}", council.decision))
-        .collect();
+    let did: Vec<String> =
+        councils.iter().map(|(id, council)| format!("{id} {:?}", council.decision)).collect();
     let explanation = format!(
         "in the battle that {} began at {}, where {traitors:?} lied, it came to: {}",
         battle.commander,
         battle.begins,
         did.join(", ")
     );
-    Err(Violation {
-        property: breach.rule,
-        explanation,
-    })
+    Err(Violation { property: breach.rule, explanation })
 }
 
 /// Who did not tell all others what it was told first, or has told what it was not: signatures say
@@ -237,11 +181,7 @@ fn traitors(battle: Battle, councils: &BTreeMap<NodeId, Council>, most: usize) -
         // What it was told, and its signers had not been told, ...
         for (path, order) in &council.heard {
             for (place, signer) in path.iter().enumerate() {
-                if councils[signer]
-                    .orders
-                    .get(order)
-                    .is_none_or(|by| *by != path[..place])
-                {
+                if councils[signer].orders.get(order).is_none_or(|by| *by != path[..place]) {
                     found.insert(*signer);
                 }
             }

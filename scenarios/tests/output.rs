@@ -72,6 +72,8 @@ fn every_command_fits_80_columns_and_100() {
         &["diff", case],
         &["keep", "--refresh", case],
         &["matrix", "--only", "copied", "--seeds", "3"],
+        &["exhaust"],
+        &["exhaust", "copied-register"],
         &["check", "history.jsonl"],
         &["check", "history.jsonl", "--model", "regular"],
     ] {
@@ -81,7 +83,7 @@ fn every_command_fits_80_columns_and_100() {
     fits(root, &["museum"]);
     fits(root, &["museum", "raft-21-local-read"]);
     // Once: it sweeps every scenario.
-    let text = printed(root, Some(80), &["faults", "--time", "1ms"]);
+    let text = printed(root, Some(80), &["faults", "--seeds", "1"]);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
@@ -89,7 +91,7 @@ fn every_command_fits_80_columns_and_100() {
 fn help_fits_80_columns_and_100() {
     let commands = [
         "list", "sweep", "replay", "shrink", "explain", "trace", "hash", "check", "faults",
-        "matrix", "planted", "point", "diff", "keep", "museum",
+        "matrix", "planted", "point", "diff", "keep", "museum", "exhaust", "hunt", "lineage",
     ];
     fits(Path::new("."), &["--help"]);
     commands.iter().for_each(|command| fits(Path::new("."), &[command, "--help"]));

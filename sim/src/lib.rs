@@ -20,7 +20,9 @@
 //! - [`byzantine`]: what a node that lies does to its messages, and what it cannot forge;
 //! - [`trace`], [`hash`]: everything that happened, as one number and, on demand, in words;
 //! - [`monitor`]: invariants that are watched while a run goes on;
-//! - [`model`]: what a run is allowed to assume.
+//! - [`model`]: what a run is allowed to assume;
+//! - [`renamed`]: nodes that trade places, for a search that takes states for one that differ in
+//!   names alone.
 //!
 //! What is absent: nothing here reads the operating system, no link policy, no protocol, no fault
 //! plan, no checker, no thread, no global. Two runs in one process cannot touch each other.
@@ -41,6 +43,7 @@ mod node;
 pub mod planted;
 pub mod protocol;
 pub mod queue;
+pub mod renamed;
 pub mod roles;
 pub mod time;
 mod timers;
@@ -65,6 +68,7 @@ pub use monitor::{Monitor, Violation};
 pub use network::{Fate, Network, Released};
 pub use node::{CrashPoint, EffectKind};
 pub use protocol::{Context, Data, Effect, Protocol};
+pub use renamed::{Renamed, Renaming};
 pub use roles::{Cast, Either, Roles};
 pub use time::{Duration, Time};
 pub use trace::{Entry, Event, Kind, Recording, Trace};

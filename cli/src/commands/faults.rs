@@ -19,6 +19,9 @@ pub(super) struct FaultsArgs {
     /// How long to sweep, in all, to see which faults fire.
     #[arg(long, default_value = "5s", value_parser = parse_time, value_name = "TIME")]
     time: Duration,
+    /// How many seeds of each scenario and model at most; without it, what the time allows.
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
     /// What `planted --contrast --json` wrote: which planted bugs need which class.
     #[arg(long, default_value = "docs/contrast.jsonl", value_name = "FILE")]
     measured: PathBuf,
@@ -41,7 +44,7 @@ pub(super) fn faults(
         markdown(&proofs);
         return Ok(0);
     }
-    let fired = fired(scenarios, args.time);
+    let fired = fired(scenarios, args.time, args.seeds);
     let header = ["fault", "what happens", "permitted by", "fired", "only it finds"];
     let mut table = show::table(&header, &[3]);
     for class in Class::ALL {
@@ -114,7 +117,11 @@ fn as_json(one: &Measured) -> serde_json::Value {
 }
 
 /// In how many runs each class was planned, and in how many it had an effect.
-fn fired(scenarios: &[Box<dyn Runnable>], time: Duration) -> BTreeMap<Class, (u64, u64)> {
+fn fired(
+    scenarios: &[Box<dyn Runnable>],
+    time: Duration,
+    seeds: Option<u64>,
+) -> BTreeMap<Class, (u64, u64)> {
     let mut fired: BTreeMap<Class, (u64, u64)> = BTreeMap::new();
     // Once within its own model, and once where everything is permitted.
     let harshest = SystemModel {
@@ -124,7 +131,9 @@ fn fired(scenarios: &[Box<dyn Runnable>], time: Duration) -> BTreeMap<Class, (u6
     };
     let each = time / (2 * scenarios.len().max(1)) as u32;
     for (scenario, model) in scenarios.iter().flat_map(|one| [(one, None), (one, Some(harshest))]) {
-        let plan = Sweep { time: Some(each), keep_going: true, model, ..Sweep::new(all_cores()) };
+        let whole = Sweep::new(all_cores());
+        let seeds = seeds.map_or(whole.seeds.clone(), |count| 0..count);
+        let plan = Sweep { seeds, time: Some(each), keep_going: true, model, ..whole };
         for (class, (planned, hit)) in sweep(scenario.as_ref(), &plan, &|_| ()).fired {
             let counts = fired.entry(class).or_default();
             *counts = (counts.0 + planned, counts.1 + hit);

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// What each node had promised and accepted when it was last seen.
-    seen: Vec<(Option<Number>, Option<Proposal>)>,
+    pub(super) seen: Vec<(Option<Number>, Option<Proposal>)>,
     /// For each proposal that anybody ever accepted: its value, and who accepted it.
-    accepted: BTreeMap<Number, (Text, Vec<NodeId>)>,
+    pub(super) accepted: BTreeMap<Number, (Text, Vec<NodeId>)>,
     /// The lowest-numbered proposal that a quorum has accepted.
-    chosen: Option<Proposal>,
+    pub(super) chosen: Option<Proposal>,
     /// The value that somebody knows to be chosen.
-    learned: Option<Text>,
+    pub(super) learned: Option<Text>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -85,7 +85,7 @@ impl Invariants {
             ));
         }
         if !nodes.contains(&node) {
-            nodes.push(node);
+            nodes.insert(nodes.partition_point(|one| *one < node), node);
         }
         let is_chosen = phase_2 <= nodes.len();
         if let Some(chosen) = self.chosen.as_ref().filter(|chosen| chosen.value != *value) {

@@ -2,7 +2,7 @@
 
 use super::{Message, Number, Paxos, Proposal, Response, Timer};
 use crate::kv::Text;
-use seedfall_sim::{Context, NodeId};
+use seedfall_sim::{Context, NodeId, Renamed, Renaming};
 use std::fmt;
 
 /// A proposal in the making.
@@ -10,7 +10,8 @@ use std::fmt;
 pub(super) struct Attempt {
     number: Number,
     phase: Phase,
-    /// Who has answered in this phase: a set, so that a doubled reply counts once.
+    /// Who has answered in this phase, in the order of their names: a set, so that a doubled reply
+    /// counts once.
     heard: Vec<NodeId>,
     /// How many of those who wait had asked when it began.
     asked: usize,
@@ -22,6 +23,23 @@ enum Phase {
     Prepare { highest: Option<Proposal> },
     /// Acceptances of this value are collected.
     Propose { value: Text },
+}
+
+/// One more has answered.
+fn insert(heard: &mut Vec<NodeId>, from: NodeId) {
+    heard.insert(heard.partition_point(|one| *one < from), from);
+}
+
+impl Renamed for Attempt {
+    fn renamed(&self, names: &Renaming) -> Self {
+        let phase = match &self.phase {
+            Phase::Prepare { highest } => Phase::Prepare { highest: highest.renamed(names) },
+            Phase::Propose { value } => Phase::Propose { value: value.clone() },
+        };
+        let mut heard = self.heard.renamed(names);
+        heard.sort_unstable();
+        Self { number: self.number.renamed(names), phase, heard, ..*self }
+    }
 }
 
 impl Paxos {
@@ -58,7 +76,7 @@ impl Paxos {
         if attempt.heard.contains(&from) {
             return ctx.ignore("promise: this node has promised before");
         }
-        attempt.heard.push(from);
+        insert(&mut attempt.heard, from);
         if let (Some(one), Some(other)) = (&highest, &accepted)
             && one.value != other.value
         {
@@ -130,7 +148,7 @@ impl Paxos {
         if attempt.heard.contains(&from) {
             return ctx.ignore("accepted: this node has accepted before");
         }
-        attempt.heard.push(from);
+        insert(&mut attempt.heard, from);
         if self.config.phase_2 <= attempt.heard.len() {
             let value = value.clone();
             ctx.broadcast(Message::Chosen { value: value.clone() });

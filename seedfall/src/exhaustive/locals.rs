@@ -18,9 +18,9 @@ pub(super) struct Local<P: Protocol> {
     /// `None`: it is down.
     pub(super) state: Option<P>,
     /// What survives a crash.
-    synced: Vec<P::Record>,
+    pub(super) synced: Vec<P::Record>,
     /// What may not.
-    written: Vec<P::Record>,
+    pub(super) written: Vec<P::Record>,
     /// By number, in ascending order.
     pub(super) timers: Vec<u32>,
     /// Whether the bounds let the search go on from here.
@@ -250,7 +250,7 @@ impl<P: Protocol + Clone + Hash> Locals<P> {
         flat
     }
 
-    fn message(&mut self, from: NodeId, to: NodeId, body: P::Message) -> u32 {
+    pub(super) fn message(&mut self, from: NodeId, to: NodeId, body: P::Message) -> u32 {
         let key = digest(&(from, to, &body));
         self.messages.number(key, || Message { from, to, body })
     }
@@ -278,7 +278,7 @@ impl<P: Protocol + Clone + Hash> Locals<P> {
         }
     }
 
-    fn local(&mut self, parts: Parts<P>) -> u32 {
+    pub(super) fn local(&mut self, parts: Parts<P>) -> u32 {
         let Parts { node, state, synced, written, timers } = parts;
         let key = digest(&(node, &state, &synced, &written, &timers));
         let within = &self.within;
@@ -308,12 +308,12 @@ enum Flat<P: Protocol> {
 }
 
 /// A node that is being changed.
-struct Parts<P: Protocol> {
-    node: NodeId,
-    state: Option<P>,
-    synced: Vec<P::Record>,
-    written: Vec<P::Record>,
-    timers: Vec<u32>,
+pub(super) struct Parts<P: Protocol> {
+    pub(super) node: NodeId,
+    pub(super) state: Option<P>,
+    pub(super) synced: Vec<P::Record>,
+    pub(super) written: Vec<P::Record>,
+    pub(super) timers: Vec<u32>,
 }
 
 impl<P: Protocol + Clone> Clone for Parts<P> {

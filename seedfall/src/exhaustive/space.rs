@@ -3,6 +3,7 @@
 use super::Bounds;
 use super::histories::Histories;
 use super::locals::{Input, Locals};
+use super::symmetry::Symmetry;
 use super::tables::{Interned, digest};
 use crate::scenario::NEVER_PANICS;
 use rustc_hash::FxHashMap;
@@ -92,17 +93,18 @@ impl Next {
 /// what is spent of the bounds; and the messages on their way, in ascending order.
 pub(super) struct Space<P: Protocol, I, O, M> {
     pub(super) bounds: Bounds,
-    nodes: usize,
+    pub(super) nodes: usize,
+    pub(super) symmetry: Option<Symmetry<P, M>>,
     pub(super) locals: Locals<P>,
     pub(super) histories: Histories<P, I, O>,
-    monitors: Interned<M>,
+    pub(super) monitors: Interned<M>,
     watched: FxHashMap<(u32, u32), Result<u32, Box<Broken>>>,
     /// Whether each message that was met is on its way in the row that is written.
     scratch: Vec<u32>,
 }
 
 /// What a row has beside the nodes and the messages.
-const REST: usize = 3;
+pub(super) const REST: usize = 3;
 
 impl<P, I, O, M> Space<P, I, O, M>
 where
@@ -118,7 +120,8 @@ where
         histories: Histories<P, I, O>,
     ) -> Self {
         let (monitors, watched, scratch) = Default::default();
-        Self { bounds, nodes, locals, histories, monitors, watched, scratch }
+        let symmetry = None;
+        Self { bounds, nodes, symmetry, locals, histories, monitors, watched, scratch }
     }
 
     /// The state in which every node has started, in the order of their ids.

@@ -4,7 +4,7 @@ use super::*;
 use crate::property::linearizable;
 use crate::{Cluster, Expect, Horizon, Reply, Swarm, Workload};
 use seedfall_checkers::models::{Register, RegisterInput as In, RegisterOutput as Out};
-use seedfall_sim::{Context, Duration, SystemModel};
+use seedfall_sim::{Context, Duration, Renamed, Renaming, SystemModel};
 
 /// A register that one node keeps, and that others ask it for.
 #[derive(Clone, Debug, Hash)]
@@ -269,4 +269,57 @@ fn bounds_that_make_no_sense_are_named() {
     assert!(Bounds { states: Bounds::ANY, ..Bounds::NONE }.validate().is_err());
     let words = Bounds { timers: Bounds::ANY, crashes: 1, duplicates: 2, ..Bounds::NONE };
     assert_eq!(words.to_string(), "any number of timers, 1 crash, 2 copies, any losses");
+}
+
+#[test]
+fn nodes_that_are_alike_trade_places() {
+    /// Tells everybody what it is asked to write; nobody answers.
+    #[derive(Clone, Debug, Hash)]
+    struct Told(u64);
+    impl Renamed for Told {
+        fn renamed(&self, _: &Renaming) -> Self {
+            self.clone()
+        }
+    }
+    impl Protocol for Told {
+        type Config = Keeps;
+        type Message = u64;
+        type Timer = ();
+        type Record = ();
+        type Request = In<u64>;
+        type Response = Out<u64>;
+        fn start(_: NodeId, _: &Keeps, _: &[()], _: &mut Context<'_, Self>) -> Self {
+            Self(0)
+        }
+        fn on_request(&mut self, _: RequestId, body: In<u64>, ctx: &mut Context<'_, Self>) {
+            if let In::Write(value) = body {
+                ctx.broadcast(value);
+            }
+        }
+        fn on_message(&mut self, _: NodeId, value: u64, _: &mut Context<'_, Self>) {
+            self.0 = value;
+            assert!(value < 2, "too much");
+        }
+    }
+    let scenario = Scenario {
+        name: "told",
+        story: "",
+        model: SystemModel::USUAL,
+        cluster: Cluster::lan(4, 1),
+        config: Keeps::Synced,
+        workload: Workload::short(|_, _| In::Read, |_, input: &In<u64>| input.clone(), Reply::Done),
+        faults: Swarm::NONE,
+        horizon: Horizon::SHORT,
+        properties: vec![],
+        expect: Expect::<Told>::Holds,
+    };
+    let search = |value| Exhaustive::of(&scenario).call(0, Some(0), In::Write(value));
+    // Not asked yet, and each set of the three that have heard; or how many have.
+    assert_eq!(search(1).run().states, 1 + 8);
+    assert_eq!(search(1).alike(&[1, 2, 3]).run().states, 1 + 4);
+    assert_eq!(search(1).alike(&[1, 3]).run().states, 1 + 2 * 3);
+    // What is broken is told of the nodes that it happens to.
+    let broken = search(2).alike(&[1, 2, 3]).run().counterexample.expect("the first panics");
+    assert_eq!(broken.steps.len(), 2);
+    assert_eq!(search(2).replay(&broken.steps).map(|again| again.steps), Ok(broken.steps));
 }

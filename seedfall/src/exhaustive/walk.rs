@@ -117,7 +117,9 @@ where
 {
     let Bounds { depth, states, .. } = space.bounds;
     let (mut level, mut deeper, mut next) = (Rows::default(), Rows::default(), Next::default());
-    visited.insert(first, Origin { parent: 0, action: [0, 0] });
+    let mut least = Vec::new();
+    space.least(first, &mut least);
+    visited.insert(&least, Origin { parent: 0, action: [0, 0] });
     level.push(0, first);
     while !level.rows.is_empty() {
         if found.depth == depth {
@@ -143,7 +145,8 @@ where
             for at in 0..next.steps.len() {
                 let (step, _, within) = next.steps[at];
                 let origin = Origin { parent: number, action: step.pack() };
-                let Some(new) = visited.insert(next.row(at), origin) else { continue };
+                space.least(next.row(at), &mut least);
+                let Some(new) = visited.insert(&least, origin) else { continue };
                 if within {
                     deeper.push(new, next.row(at));
                 }
