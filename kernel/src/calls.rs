@@ -25,10 +25,11 @@ pub(crate) enum Bound {
     Send = 1,
 }
 
-/// Whether a descriptor is a simulated one, asked for by a program.
+/// Whether a descriptor is a simulated one, asked for by a program; or none at all, as which an
+/// error of `open` is handed on.
 #[inline]
 pub(crate) fn is_simulated(fd: i32) -> bool {
-    in_program() && fd >= FIRST
+    in_program() && (fd >= FIRST || fd == -1)
 }
 
 /// A call that never waits. One that is made again and again without a wait in between gives way
@@ -106,6 +107,12 @@ pub(crate) fn read(fd: i32, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Err
 pub(crate) fn sync(fd: i32) -> Result<(), Errno> {
     wait_for_disk(|kernel| kernel.stall(fd));
     call(|kernel| kernel.sync(fd))
+}
+
+/// `flock`.
+pub(crate) fn lock(fd: i32, operation: i32) -> Result<(), Errno> {
+    let waits = operation & libc::LOCK_NB == 0;
+    wait_on(fd, waits, Bound::Send, |kernel| kernel.lock(fd, operation & !libc::LOCK_NB))
 }
 
 /// A write that is synced waits for a slow disk.

@@ -67,13 +67,38 @@ pub(crate) struct Status {
     pub(crate) modified: u64,
 }
 
+/// Whether a link at the end of a path is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Follow {
+    Always,
+    /// It is, and what it leads to may be made, unless a slash comes after it.
+    Makes,
+    /// If a slash comes after it.
+    Slash,
+    Never,
+}
+
+/// What a path ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    Name,
+    Dot,
+    DotDot,
+    Root,
+}
+
 /// Where a path leads.
 #[derive(Debug)]
 struct Place {
     /// The folder that has, or would have, the last name.
     folder: usize,
-    /// The last name; empty: the root.
+    /// The folders above that one, from the root on.
+    above: Vec<usize>,
+    /// The last name, if the path ends with one.
     name: String,
+    last: Last,
+    /// Whether a slash comes after it: then it must be a folder.
+    slash: bool,
     /// What it stands for.
     inode: Option<usize>,
 }
@@ -89,11 +114,15 @@ pub(crate) struct OpenFile {
     pub(crate) flags: i32,
     /// The path by which it was opened.
     pub(crate) path: Arc<str>,
+    /// Its lock on the file (`flock`): exclusive, or shared.
+    pub(crate) lock: Option<bool>,
 }
 
 /// An open folder.
 #[derive(Debug)]
 pub(crate) struct OpenFolder {
+    /// Which.
+    pub(crate) inode: usize,
     /// Its path, where relative ones begin.
     pub(crate) path: String,
     /// What it had when it was first read, and is not read yet.
@@ -147,34 +176,41 @@ impl Tree {
         self.sync(inode).map(drop)
     }
 
-    /// Where a path leads; `follow`: through a link at its end, too.
-    fn walk(&self, path: &str, follow: bool) -> Result<Place, Errno> {
+    /// Where a path leads.
+    fn walk(&self, path: &str, follow: Follow) -> Result<Place, Errno> {
         if path.is_empty() {
             return Err(libc::ENOENT);
         }
         let names = |path: &str| -> Vec<String> {
             path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect()
         };
+        let mut slash = path.ends_with('/');
         let mut rest: VecDeque<String> = names(path).into();
-        let (mut stack, mut links) = (vec![ROOT], 0);
+        let (mut stack, mut links, mut last) = (vec![ROOT], 0, Last::Root);
         while let Some(name) = rest.pop_front() {
             let folder = *stack.last().unwrap_or(&ROOT);
             let Content::Folder(entries) = &self.inodes[folder].content else {
                 return Err(libc::ENOTDIR);
             };
             if name == "." {
+                last = Last::Dot;
                 continue;
             }
             if name == ".." {
-                if stack.len() > 1 {
-                    stack.pop();
-                }
+                last = Last::DotDot;
+                stack.truncate((stack.len() - 1).max(1));
                 continue;
             }
             let inode = entries.get(&name).copied();
             let is_last = rest.is_empty();
+            let follows = match follow {
+                Follow::Makes if is_last && slash => return Err(libc::EISDIR),
+                Follow::Always | Follow::Makes => true,
+                Follow::Slash => slash,
+                Follow::Never => false,
+            };
             match inode.map(|inode| &self.inodes[inode].content) {
-                Some(Content::Link(target)) if !is_last || follow => {
+                Some(Content::Link(target)) if !is_last || follows => {
                     links += 1;
                     if links > MOST_LINKS {
                         return Err(libc::ELOOP);
@@ -182,19 +218,43 @@ impl Tree {
                     if target.starts_with('/') {
                         stack.truncate(1);
                     }
+                    slash |= is_last && target.ends_with('/');
                     names(target).into_iter().rev().for_each(|name| rest.push_front(name));
                 }
-                _ if is_last => return Ok(Place { folder, name, inode }),
+                _ if is_last => {
+                    let last = Last::Name;
+                    stack.pop();
+                    return Ok(Place { folder, above: stack, name, last, slash, inode });
+                }
                 Some(_) => stack.extend(inode),
                 None => return Err(libc::ENOENT),
             }
         }
-        let at = *stack.last().unwrap_or(&ROOT);
-        Ok(Place { folder: at, name: String::new(), inode: Some(at) })
+        let folder = stack.pop().unwrap_or(ROOT);
+        let (name, inode) = (String::new(), Some(folder));
+        if !self.is_folder(folder) {
+            return Err(libc::ENOTDIR);
+        }
+        Ok(Place { folder, above: stack, name, last, slash, inode })
     }
 
     fn find(&self, path: &str, follow: bool) -> Result<usize, Errno> {
-        self.walk(path, follow)?.inode.ok_or(libc::ENOENT)
+        let place = self.walk(path, if follow { Follow::Always } else { Follow::Slash })?;
+        let inode = place.inode.ok_or(libc::ENOENT)?;
+        if place.slash && !self.is_folder(inode) { Err(libc::ENOTDIR) } else { Ok(inode) }
+    }
+
+    fn is_folder(&self, inode: usize) -> bool {
+        matches!(self.inodes[inode].content, Content::Folder(_))
+    }
+
+    /// Where something is to be made that is no folder, or one.
+    fn place_for(&self, path: &str, folder: bool) -> Result<Place, Errno> {
+        let place = self.walk(path, Follow::Never)?;
+        if place.last != Last::Name || place.inode.is_some() {
+            return Err(libc::EEXIST);
+        }
+        if place.slash && !folder { Err(libc::ENOENT) } else { Ok(place) }
     }
 
     fn entries(&mut self, folder: usize) -> Result<&mut BTreeMap<String, usize>, Errno> {
@@ -230,10 +290,7 @@ impl Tree {
     }
 
     fn make(&mut self, path: &str, content: Content, mode: u32, now: u64) -> Result<usize, Errno> {
-        let place = self.walk(path, false)?;
-        if place.inode.is_some() {
-            return Err(libc::EEXIST);
-        }
+        let place = self.place_for(path, matches!(content, Content::Folder(_)))?;
         self.calls += 1;
         self.inodes.push(Inode { content, mode, links: 0, modified: now });
         let inode = self.inodes.len() - 1;
@@ -261,12 +318,9 @@ impl Tree {
     /// `link`: one more name for a file.
     pub(crate) fn link(&mut self, from: &str, to: &str, now: u64) -> Result<(), Errno> {
         let inode = self.find(from, false)?;
-        if matches!(self.inodes[inode].content, Content::Folder(_)) {
+        let place = self.place_for(to, false)?;
+        if self.is_folder(inode) {
             return Err(libc::EPERM);
-        }
-        let place = self.walk(to, false)?;
-        if place.inode.is_some() {
-            return Err(libc::EEXIST);
         }
         self.calls += 1;
         self.change(place.folder, &place.name, Some(inode), now)
@@ -280,15 +334,24 @@ impl Tree {
         mode: u32,
         now: u64,
     ) -> Result<(usize, bool), Errno> {
-        let exclusive = flags & libc::O_CREAT != 0 && flags & libc::O_EXCL != 0;
+        let creates = flags & libc::O_CREAT != 0;
+        let exclusive = creates && flags & libc::O_EXCL != 0;
         let follow = flags & libc::O_NOFOLLOW == 0 && !exclusive;
-        let place = self.walk(path, follow)?;
+        let place = self.walk(
+            path,
+            match (creates, follow) {
+                (true, true) => Follow::Makes,
+                (true, false) => Follow::Never,
+                (false, true) => Follow::Always,
+                (false, false) => Follow::Slash,
+            },
+        )?;
+        if creates && place.slash && place.last == Last::Name {
+            return Err(libc::EISDIR);
+        }
         let Some(inode) = place.inode else {
-            if flags & libc::O_CREAT == 0 {
+            if !creates {
                 return Err(libc::ENOENT);
-            }
-            if path.ends_with('/') {
-                return Err(libc::EISDIR);
             }
             let mode = libc::S_IFREG | (mode & 0o777);
             let whole = Content::File(Data::default());
@@ -298,16 +361,16 @@ impl Tree {
             self.change(place.folder, &place.name, Some(inode), now)?;
             return Ok((inode, false));
         };
-        if exclusive {
-            return Err(libc::EEXIST);
-        }
-        let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let cuts = flags & libc::O_TRUNC != 0;
+        let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || cuts;
+        let folder_wanted = flags & libc::O_DIRECTORY != 0 || place.slash;
         match &mut self.inodes[inode].content {
-            Content::Folder(_) if writes || flags & libc::O_CREAT != 0 => Err(libc::EISDIR),
+            _ if exclusive => Err(libc::EEXIST),
+            Content::Folder(_) if creates || writes => Err(libc::EISDIR),
             Content::Folder(_) => Ok((inode, true)),
-            _ if flags & libc::O_DIRECTORY != 0 => Err(libc::ENOTDIR),
+            _ if folder_wanted => Err(libc::ENOTDIR),
             Content::File(data) => {
-                if flags & libc::O_TRUNC != 0 && writes {
+                if cuts {
                     data.resize(0);
                     self.inodes[inode].modified = now;
                 }
@@ -320,14 +383,25 @@ impl Tree {
 
     /// `rename`.
     pub(crate) fn rename(&mut self, from: &str, to: &str, now: u64) -> Result<(), Errno> {
-        let old = self.walk(from, false)?;
+        let (old, new) = (self.walk(from, Follow::Never)?, self.walk(to, Follow::Never)?);
+        if old.last != Last::Name || new.last != Last::Name {
+            return Err(libc::EBUSY);
+        }
         let inode = old.inode.ok_or(libc::ENOENT)?;
-        let new = self.walk(to, false)?;
+        let folder = self.is_folder(inode);
+        if !folder && (old.slash || new.slash) {
+            return Err(libc::ENOTDIR);
+        }
+        if new.folder == inode || new.above.contains(&inode) {
+            return Err(libc::EINVAL);
+        }
+        if new.inode.is_some_and(|new| new == old.folder || old.above.contains(&new)) {
+            return Err(libc::ENOTEMPTY);
+        }
         if new.inode == Some(inode) {
             return Ok(());
         }
         if let Some(replaced) = new.inode {
-            let folder = matches!(self.inodes[inode].content, Content::Folder(_));
             match &self.inodes[replaced].content {
                 Content::Folder(_) if !folder => return Err(libc::EISDIR),
                 Content::Folder(entries) if !entries.is_empty() => return Err(libc::ENOTEMPTY),
@@ -343,14 +417,20 @@ impl Tree {
 
     /// `unlink`, or `rmdir` if `folder`.
     pub(crate) fn unlink(&mut self, path: &str, folder: bool, now: u64) -> Result<(), Errno> {
-        let place = self.walk(path, false)?;
+        let place = self.walk(path, Follow::Never)?;
+        match place.last {
+            Last::Name => {}
+            _ if !folder => return Err(libc::EISDIR),
+            Last::Dot => return Err(libc::EINVAL),
+            Last::DotDot => return Err(libc::ENOTEMPTY),
+            Last::Root => return Err(libc::EBUSY),
+        }
         let inode = place.inode.ok_or(libc::ENOENT)?;
         match &self.inodes[inode].content {
             Content::Folder(_) if !folder => return Err(libc::EISDIR),
             Content::Folder(entries) if !entries.is_empty() => return Err(libc::ENOTEMPTY),
-            Content::Folder(_) if place.name.is_empty() => return Err(libc::EBUSY),
             Content::Folder(_) => {}
-            _ if folder => return Err(libc::ENOTDIR),
+            _ if folder || place.slash => return Err(libc::ENOTDIR),
             _ => {}
         }
         self.calls += 1;
@@ -389,8 +469,8 @@ impl Tree {
     }
 
     /// What a folder has, by name.
-    pub(crate) fn list(&self, path: &str) -> Result<Vec<(String, Status)>, Errno> {
-        match &self.inodes[self.find(path, true)?].content {
+    pub(crate) fn list(&self, inode: usize) -> Result<Vec<(String, Status)>, Errno> {
+        match &self.inodes[inode].content {
             Content::Folder(entries) => Ok(entries
                 .iter()
                 .map(|(name, inode)| (name.clone(), self.status_of(*inode)))
@@ -431,6 +511,10 @@ impl Tree {
         now: u64,
     ) -> Result<usize, Errno> {
         let size = self.admit(inode, at, bytes.len())?;
+        if size == 0 {
+            // Nothing is written, and nothing is made longer.
+            return Ok(0);
+        }
         self.data(inode)?.write(at, &bytes[..size]);
         self.inodes[inode].modified = now;
         Ok(size)

@@ -71,7 +71,7 @@
 //! - The arguments of the process are kept by Rust's own statics: what a node is to have for
 //!   itself, a closure hands to its `main`.
 //! - Signals are not delivered, processes are not made, and files are not mapped; `io_uring` is
-//!   absent, and programs fall back. Locks of files are granted to everybody.
+//!   absent, and programs fall back. Locks of ranges (`fcntl`) are granted: a node is one process.
 //! - A program that looks at addresses of functions, statics or what its own allocator gives it
 //!   (`ahash` and `foldhash` seed themselves so, `parking_lot` chooses by them which lock is handed
 //!   over fairly) is another program in another build, or with another allocator.
@@ -113,6 +113,7 @@ mod futex;
 mod hooks;
 mod isolate;
 mod kernel;
+mod lock;
 mod machine;
 mod node;
 mod open;

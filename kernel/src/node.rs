@@ -5,6 +5,9 @@ use seedfall_sim::{Clock, Clocks, CrashPoint, Duration, Time};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// The mask that a program starts with.
+pub(crate) const UMASK: u32 = 0o022;
+
 /// The first port that the kernel gives away by itself, and the last.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
@@ -62,6 +65,8 @@ pub(crate) struct Node {
     pub(crate) life: u32,
     /// How often its program was started.
     pub(crate) starts: u32,
+    /// Which permissions files do not get that its program makes.
+    pub(crate) umask: u32,
     /// How many pauses are in force.
     pub(crate) pauses: u32,
     /// Threads that could run now, in the order in which they came to.
@@ -122,6 +127,7 @@ impl Node {
             power: Power::Idle,
             life: 0,
             starts: 0,
+            umask: UMASK,
             pauses: 0,
             runnable: Vec::new(),
             queued: false,

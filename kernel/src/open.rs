@@ -45,14 +45,15 @@ impl Kernel {
         }
         let now = self.wall();
         let here = self.here();
+        let umask = self.nodes[here].umask;
         let tree = &mut self.nodes[here].tree;
         let changes = flags & (libc::O_CREAT | libc::O_TRUNC) != 0;
         let before = tree.status(path, true).ok().filter(|_| changes).map(|status| status.size);
-        let (inode, is_folder) = tree.open(path, flags, mode, now)?;
+        let (inode, is_folder) = tree.open(path, flags, mode & !umask, now)?;
         let kind = if is_folder {
-            Kind::Folder(OpenFolder { path: path.to_owned(), rest: None })
+            Kind::Folder(OpenFolder { inode, path: path.to_owned(), rest: None })
         } else {
-            Kind::File(OpenFile { inode, offset: 0, flags, path: path.into() })
+            Kind::File(OpenFile { inode, offset: 0, flags, path: path.into(), lock: None })
         };
         match before {
             None if changes => self.file_event(here, 1, || format!("makes {path}")),
@@ -83,6 +84,7 @@ impl Kernel {
 
     /// `mkdir`.
     pub(crate) fn make_folder(&mut self, path: &str, mode: u32, now: u64) -> Result<(), Errno> {
+        let mode = mode & !self.nodes[self.here()].umask;
         self.name_event(|| format!("makes {path}/"), |tree| tree.make_folder(path, mode, now))
     }
 
@@ -120,6 +122,7 @@ impl Kernel {
 
     /// The last descriptor of a file is closed.
     pub(crate) fn close_file(&mut self, object: usize, file: &OpenFile) {
+        self.unlock(object, file);
         let node = self.objects[object].node;
         let same = |kind: &Kind| matches!(kind, Kind::File(other) if other.inode == file.inode);
         let is_open = |other: &crate::fd::Object| other.node == node && same(&other.kind);
@@ -191,7 +194,9 @@ impl Kernel {
         let offset =
             if appends { self.nodes[node].tree.status_of(inode).size } else { file.offset };
         let count = self.write_at(object, buffers, offset)?;
-        self.file(object)?.offset = offset + count as u64;
+        if count > 0 {
+            self.file(object)?.offset = offset + count as u64;
+        }
         Ok(count)
     }
 
@@ -204,11 +209,17 @@ impl Kernel {
     ) -> Result<usize, Errno> {
         let node = self.objects[object].node;
         let now = self.wall();
+        if matches!(self.objects[object].kind, Kind::Folder(_)) {
+            // A folder is never open for writing.
+            return Err(libc::EBADF);
+        }
         let file = self.file(object)?;
         let (inode, flags, path) = (file.inode, file.flags, file.path.clone());
         if flags & libc::O_ACCMODE == libc::O_RDONLY {
             return Err(libc::EBADF);
         }
+        let appends = flags & libc::O_APPEND != 0;
+        let offset = if appends { self.nodes[node].tree.status_of(inode).size } else { offset };
         self.reach(CrashPoint::Before(EffectKind::Append))?;
         let mut count = 0;
         for buffer in buffers {
@@ -242,6 +253,9 @@ impl Kernel {
         let object = self.object(fd)?;
         let node = self.objects[object].node;
         if let Kind::Folder(folder) = &mut self.objects[object].kind {
+            if offset < 0 || ![libc::SEEK_SET, libc::SEEK_CUR].contains(&whence) {
+                return Err(libc::EINVAL);
+            }
             folder.rest = None;
             return Ok(0);
         }
@@ -266,24 +280,42 @@ impl Kernel {
 
     /// `ftruncate`.
     pub(crate) fn resize(&mut self, fd: i32, length: i64) -> Result<(), Errno> {
+        let length = usize::try_from(length).map_err(|_| libc::EINVAL)?;
         let object = self.object(fd)?;
         let (node, now) = (self.objects[object].node, self.wall());
-        let length = usize::try_from(length).map_err(|_| libc::EINVAL)?;
-        let file = self.file(object)?;
-        if file.flags & libc::O_ACCMODE == libc::O_RDONLY {
-            return Err(libc::EINVAL);
-        }
-        let (inode, path) = (file.inode, file.path.clone());
+        let (inode, path) = match &self.objects[object].kind {
+            Kind::File(file) if file.flags & libc::O_ACCMODE != libc::O_RDONLY => {
+                (file.inode, file.path.clone())
+            }
+            _ => return Err(libc::EINVAL),
+        };
         self.nodes[node].tree.resize(inode, length, now)?;
         self.file_event(node, length as u64, || format!("cuts {path} to {length} bytes"));
         Ok(())
     }
 
     /// `fallocate`, without a mode: the file is at least so long.
-    pub(crate) fn allocate(&mut self, fd: i32, mode: i32, end: i64) -> Result<(), Errno> {
+    pub(crate) fn allocate(
+        &mut self,
+        fd: i32,
+        mode: i32,
+        at: i64,
+        length: i64,
+    ) -> Result<(), Errno> {
+        let object = self.object(fd)?;
+        if at < 0 || length <= 0 {
+            return Err(libc::EINVAL);
+        }
         if mode & !libc::FALLOC_FL_KEEP_SIZE != 0 {
             return Err(libc::EOPNOTSUPP);
         }
+        match &self.objects[object].kind {
+            Kind::File(file) if file.flags & libc::O_ACCMODE != libc::O_RDONLY => {}
+            Kind::File(_) | Kind::Folder(_) => return Err(libc::EBADF),
+            Kind::Socket(_) => return Err(libc::ESPIPE),
+            _ => return Err(libc::ENODEV),
+        }
+        let end = at.checked_add(length).ok_or(libc::EFBIG)?;
         let size = self.status_of(fd)?.size as i64;
         if mode == 0 && end > size { self.resize(fd, end) } else { Ok(()) }
     }
@@ -294,9 +326,7 @@ impl Kernel {
         let node = self.objects[object].node;
         let (inode, path) = match &self.objects[object].kind {
             Kind::File(file) => (file.inode, file.path.clone()),
-            Kind::Folder(folder) => {
-                (self.nodes[node].tree.inode(&folder.path)?, format!("{}/", folder.path).into())
-            }
+            Kind::Folder(folder) => (folder.inode, format!("{}/", folder.path).into()),
             _ => return Err(libc::EINVAL),
         };
         self.sync_inode(node, inode, &path)
@@ -329,7 +359,7 @@ impl Kernel {
         let plain = |mode| Status { inode: object as u64, size: 0, mode, links: 1, modified: 0 };
         match &self.objects[object].kind {
             Kind::File(file) => Ok(tree.status_of(file.inode)),
-            Kind::Folder(folder) => tree.status(&folder.path, true),
+            Kind::Folder(folder) => Ok(tree.status_of(folder.inode)),
             Kind::Socket(socket) if socket.family == crate::socket::Family::Pipe => {
                 Ok(plain(libc::S_IFIFO | 0o600))
             }
@@ -362,8 +392,8 @@ impl Kernel {
         };
         if folder.rest.is_none() {
             let tree = &self.nodes[node].tree;
-            let own = tree.status(&folder.path, true)?;
-            let mut names: VecDeque<_> = tree.list(&folder.path)?.into();
+            let own = tree.status_of(folder.inode);
+            let mut names: VecDeque<_> = tree.list(folder.inode)?.into();
             names.push_front(("..".to_owned(), own));
             names.push_front((".".to_owned(), own));
             folder.rest = Some(names);

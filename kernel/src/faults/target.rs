@@ -194,6 +194,7 @@ impl Target for Kernel {
         one.exit = None;
         one.starts += 1;
         one.made_threads = 0;
+        one.umask = crate::node::UMASK;
         one.harm_before = one.tree.harm();
         self.starts.push_back(node);
         self.record(Happening::Start, node, node, 0);

@@ -110,7 +110,13 @@ fn control(fd: c_int, command: c_int, word: usize) -> Result<i32, Errno> {
                 k.objects[object].nonblocking = word as c_int & O_NONBLOCK != 0;
                 0
             }
-            F_SETFD | F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => 0,
+            F_SETFD => 0,
+            F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => {
+                // SAFETY: the caller vouches for the lock that it asks for.
+                let wanted = unsafe { &*(word as *const flock) };
+                k.may_lock(object, wanted.l_type.into(), wanted.l_start)?;
+                0
+            }
             // A node is one process, and has its files for itself: no other holds a lock.
             F_GETLK | F_OFD_GETLK => {
                 // SAFETY: the caller vouches for the lock that it asks about.

@@ -41,28 +41,77 @@ hooks! {
     fn truncate(path: *const c_char, len: off_t) -> c_int; own(path) => cut(path, len);
     fn truncate64(path: *const c_char, len: off_t) -> c_int; own(path) => cut(path, len);
     fn fallocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> c_int; sim(fd) =>
-        call(|k| k.allocate(fd, mode, at.saturating_add(len)));
+        call(|k| k.allocate(fd, mode, at, len));
     fn fallocate64(fd: c_int, mode: c_int, at: off_t, len: off_t) -> c_int; sim(fd) =>
-        call(|k| k.allocate(fd, mode, at.saturating_add(len)));
+        call(|k| k.allocate(fd, mode, at, len));
     fn fsync(fd: c_int) -> c_int; sim(fd) => calls::sync(fd);
     fn fdatasync(fd: c_int) -> c_int; sim(fd) => calls::sync(fd);
-    fn flock(fd: c_int, operation: c_int) -> c_int; sim(fd) => Ok(0);
+    fn flock(fd: c_int, operation: c_int) -> c_int; sim(fd) => calls::lock(fd, operation);
     fn fchmod(fd: c_int, mode: mode_t) -> c_int; sim(fd) => Ok(0);
     fn fchown(fd: c_int, user: uid_t, group: gid_t) -> c_int; sim(fd) => Ok(0);
     fn futimens(fd: c_int, times: *const timespec) -> c_int; sim(fd) => Ok(0);
     fn posix_fadvise(fd: c_int, at: off_t, len: off_t, advice: c_int) -> c_int; sim(fd) => Ok(0);
     fn posix_fadvise64(fd: c_int, at: off_t, len: off_t, advice: c_int) -> c_int; sim(fd) => Ok(0);
-    // Callers copy by themselves where the kernel does not.
     fn copy_file_range(from: c_int, from_at: *mut off64_t, to: c_int, to_at: *mut off64_t,
-        len: size_t, flags: c_uint) -> ssize_t; inside() && (from >= FIRST || to >= FIRST) =>
-        Err::<(), _>(EXDEV);
+        len: size_t, flags: c_uint) -> ssize_t; sim(from) || sim(to) =>
+        copied(from, from_at, to, to_at, len, flags);
     fn sendfile(to: c_int, from: c_int, at: *mut off_t, len: size_t) -> ssize_t;
-        inside() && (from >= FIRST || to >= FIRST) => Err::<(), _>(EINVAL);
+        sim(from) || sim(to) => sent(to, from, at, len);
     fn sendfile64(to: c_int, from: c_int, at: *mut off_t, len: size_t) -> ssize_t;
-        inside() && (from >= FIRST || to >= FIRST) => Err::<(), _>(EINVAL);
+        sim(from) || sim(to) => sent(to, from, at, len);
+    // Callers copy by themselves where the kernel does not.
     fn splice(from: c_int, from_at: *mut loff_t, to: c_int, to_at: *mut loff_t, len: size_t,
         flags: c_uint) -> ssize_t; inside() && (from >= FIRST || to >= FIRST) =>
         Err::<(), _>(EINVAL);
+}
+
+/// Where a copy begins: at the offset that is there, or where the file stands.
+unsafe fn place(at: *const off_t) -> Result<Option<u64>, Errno> {
+    if at.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller vouches for the place of the offset.
+    u64::try_from(unsafe { *at }).map(Some).map_err(|_| EINVAL)
+}
+
+/// Tells how far a copy went, where its offset stands.
+unsafe fn advance(at: *mut off_t, count: usize) {
+    if !at.is_null() {
+        // SAFETY: the caller vouches for the place of the offset.
+        unsafe { *at += count as off_t };
+    }
+}
+
+unsafe fn copied(
+    from: c_int,
+    from_at: *mut off64_t,
+    to: c_int,
+    to_at: *mut off64_t,
+    len: size_t,
+    flags: c_uint,
+) -> Result<usize, Errno> {
+    // SAFETY: the caller vouches for the places of the offsets.
+    unsafe {
+        let places = (place(from_at)?, place(to_at)?);
+        let count = call(|k| k.copy(from, places.0, to, places.1, len, flags))?;
+        advance(from_at, count);
+        advance(to_at, count);
+        Ok(count)
+    }
+}
+
+unsafe fn sent(to: c_int, from: c_int, at: *mut off_t, len: size_t) -> Result<usize, Errno> {
+    // SAFETY: the caller vouches for the place of the offset.
+    unsafe {
+        let start = place(at)?;
+        let bytes = call(|k| k.to_send(to, from, start, len))?;
+        let count = if bytes.is_empty() { 0 } else { calls::write(to, &[IoSlice::new(&bytes)])? };
+        match start {
+            Some(_) => advance(at, count),
+            None => drop(call(|k| k.seek(from, count as i64, SEEK_CUR))),
+        }
+        Ok(count)
+    }
 }
 
 /// What would not see the files of a program: the run ends, and says so.
@@ -72,9 +121,9 @@ unsafe fn unmapped() -> Result<usize, Errno> {
 
 hooks! {
     fn mmap(at: *mut c_void, len: size_t, access: c_int, flags: c_int, fd: c_int, from: off_t)
-        -> *mut c_void; sim(fd) => unmapped();
+        -> *mut c_void; fd >= FIRST && inside() => unmapped();
     fn mmap64(at: *mut c_void, len: size_t, access: c_int, flags: c_int, fd: c_int, from: off_t)
-        -> *mut c_void; sim(fd) => unmapped();
+        -> *mut c_void; fd >= FIRST && inside() => unmapped();
 }
 
 hooks! {
@@ -127,11 +176,15 @@ hooks! {
     fn symlink(target: *const c_char, path: *const c_char) -> c_int; own(path) =>
         on_path(&text(path), |k, path, now| k.make_link(&text(target), path, now));
     fn readlink(path: *const c_char, to: *mut c_char, len: size_t) -> ssize_t; own(path) =>
-        on_path(&text(path), |k, path, _| k.tree().target(path)).map(|target| {
+        if len == 0 { Err(EINVAL) } else { on_path(&text(path), |k, path, _| k.tree().target(path)).map(|target| {
             let size = target.len().min(len);
             std::ptr::copy_nonoverlapping(target.as_ptr(), to.cast(), size);
             size
-        });
+        }) };
+    fn umask(mask: mode_t) -> mode_t; inside() => Ok(call(|k| {
+        let here = k.here();
+        std::mem::replace(&mut k.nodes[here].umask, mask & 0o777)
+    }));
     fn chdir(path: *const c_char) -> c_int; inside() => call(|k| k.change_folder(&text(path)));
 }
 

@@ -19,6 +19,7 @@ mod files;
 mod mistakes;
 mod network;
 mod on_tokio;
+mod same_files;
 mod tidy;
 mod traced;
 mod verdicts;

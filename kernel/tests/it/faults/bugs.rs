@@ -121,7 +121,7 @@ pub(super) const ALL: &[Bug] = &[
          rollback rollback-all read-error",
     ),
     bug_of("half a record", half_a_record, idle, "truncate no-space"),
-    bug_of("no checksum", unchecked, pages, "crash-at-sync lying-sync bit-rot misdirected-read"),
+    bug_of("no checksum", unchecked, pages, "bit-rot misdirected-read"),
 ];
 
 /// Nobody asks it for anything.
