@@ -4,6 +4,7 @@
 //! The right one syncs its file before it answers; the wrong one answers when the page cache of its
 //! machine has the record. Both know an append that they have seen before.
 
+use crate::ledger::Ledger;
 use prost::Message;
 use seedfall::checkers::models::{Log, LogInput as In, LogOutput as Out};
 use seedfall::programs::{Answer, Process, Program, Programs, Session};
@@ -12,7 +13,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use tokio_stream::StreamExt;
 use tonic::codegen::{Body, BoxFuture, Service, StdError, http};
@@ -44,7 +44,7 @@ pub struct All {}
 
 struct Records {
     all: Vec<Append>,
-    file: tokio::fs::File,
+    file: Ledger,
 }
 
 /// The service, as `tonic-build` would generate it.
@@ -55,21 +55,19 @@ struct Journal {
 }
 
 impl Journal {
-    async fn append(&self, append: Append) -> Result<Offset, Status> {
+    async fn append(&self, append: Append) -> Offset {
         let mut records = self.records.lock().await;
         let known = records.all.iter().position(|one| one.key == append.key);
         if let Some(known) = known {
-            return Ok(Offset { offset: known as u64 });
+            return Offset { offset: known as u64 };
         }
-        let line = format!("{} {}\n", append.key, append.record);
-        let failed = |error: std::io::Error| Status::internal(error.to_string());
-        records.file.write_all(line.as_bytes()).await.map_err(failed)?;
-        records.file.flush().await.map_err(failed)?;
+        let line = format!("{} {}", append.key, append.record);
+        records.file.append(&line).await;
         if self.syncs {
-            records.file.sync_data().await.map_err(failed)?;
+            records.file.sync().await;
         }
         records.all.push(append);
-        Ok(Offset { offset: records.all.len() as u64 - 1 })
+        Offset { offset: records.all.len() as u64 - 1 }
     }
 }
 
@@ -80,9 +78,9 @@ impl UnaryService<Append> for Journal {
     fn call(&mut self, request: Request<Append>) -> Self::Future {
         let own = self.clone();
         // A task of its own: a client that gives up must not stop it midway.
-        let task = async move { own.append(request.into_inner()).await.map(Response::new) };
+        let task = tokio::spawn(async move { own.append(request.into_inner()).await });
         Box::pin(async move {
-            tokio::spawn(task).await.map_err(|error| Status::internal(error.to_string()))?
+            task.await.map(Response::new).map_err(|error| Status::internal(error.to_string()))
         })
     }
 }
@@ -141,13 +139,12 @@ where
 /// The service's `main`.
 #[tokio::main(flavor = "current_thread")]
 async fn serve(syncs: bool) -> Result<(), Box<dyn std::error::Error>> {
-    let old = tokio::fs::read_to_string("records").await.unwrap_or_default();
+    let (file, old) = Ledger::open("records", true).await?;
     let read = |line: &str| {
         let (key, record) = line.split_once(' ')?;
         Some(Append { key: key.to_owned(), record: record.parse().ok()? })
     };
-    let all = old.lines().filter_map(read).collect();
-    let file = tokio::fs::OpenOptions::new().create(true).append(true).open("records").await?;
+    let all = old.iter().filter_map(|line| read(line)).collect();
     let records = Arc::new(Mutex::new(Records { all, file }));
     let server = tonic::transport::Server::builder().add_service(Journal { records, syncs });
     Ok(server.serve("0.0.0.0:50051".parse()?).await?)

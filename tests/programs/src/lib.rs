@@ -2,6 +2,7 @@
 //! scenarios; and the project's own Raft over its driver.
 
 pub mod journal;
+pub mod ledger;
 pub mod payments;
 pub mod raft;
 pub mod sqlite;

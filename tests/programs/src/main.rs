@@ -8,6 +8,7 @@ fn main() -> ExitCode {
         Box::new(payments::right()),
         Box::new(payments::forgetful()),
         Box::new(payments::stopped()),
+        Box::new(payments::unpadded()),
         Box::new(journal::right()),
         Box::new(journal::wrong()),
         Box::new(raft::right()),

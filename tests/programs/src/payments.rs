@@ -3,11 +3,13 @@
 //! key is known is not booked a second time.
 //!
 //! The right one writes key and amount into its ledger, and reads both when it starts. One that is
-//! wrong reads the amounts alone: after a crash it knows no key any more. The other one was
-//! thought to be right until it was run here: a client that gives up closes its connection, and
-//! its request is dropped where it stands, after the ledger was written and before the key is
-//! known. So a payment is booked by a task of its own.
+//! wrong reads the amounts alone: after a crash it knows no key any more. Two were thought to be
+//! right until they were run here. A client that gives up closes its connection, and its request is
+//! dropped where it stands, after the ledger was written and before the key is known: so a payment
+//! is booked by a task of its own. And a sector that is torn as the power fails has lines in it
+//! that were synced before: so each line is padded to a sector.
 
+use crate::ledger::Ledger;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,7 +20,6 @@ use seedfall::{Expect, Swarm, every_operation_completes, linearizable};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
 /// The header by which a client says that two requests are one payment.
@@ -32,13 +33,15 @@ enum Flaw {
     Forgets,
     /// A client that gives up stops it midway.
     StopsMidway,
+    /// Its ledger has several payments in one sector.
+    SharesSectors,
 }
 
 struct Payments {
     flaw: Flaw,
     total: i64,
     keys: HashSet<String>,
-    ledger: tokio::fs::File,
+    ledger: Ledger,
 }
 
 type Shared = State<Arc<Mutex<Payments>>>;
@@ -46,12 +49,10 @@ type Shared = State<Arc<Mutex<Payments>>>;
 /// The service's `main`, as it would run anywhere.
 #[tokio::main(flavor = "current_thread")]
 async fn serve(flaw: Flaw) -> std::io::Result<()> {
-    let old = tokio::fs::read_to_string("ledger").await.unwrap_or_default();
-    let booked = old.lines().filter_map(|line| line.split_once(' '));
+    let (ledger, old) = Ledger::open("ledger", flaw != Flaw::SharesSectors).await?;
+    let booked = old.iter().filter_map(|line| line.split_once(' '));
     let total = booked.clone().filter_map(|(_, amount)| amount.parse::<i64>().ok()).sum();
     let keys = booked.filter(|_| flaw != Flaw::Forgets).map(|(key, _)| key.to_owned()).collect();
-    let mut options = tokio::fs::OpenOptions::new();
-    let ledger = options.create(true).append(true).open("ledger").await?;
     let app = Router::new()
         .route("/payments", post(pay))
         .route("/total", get(total_now))
@@ -69,26 +70,24 @@ async fn pay(
     let key = headers.get(KEY).and_then(|key| key.to_str().ok()).ok_or(StatusCode::BAD_REQUEST)?;
     let sum = amount.parse::<i64>().map_err(|_| StatusCode::BAD_REQUEST)?;
     let key = key.to_owned();
-    let booked = if payments.lock().await.flaw == Flaw::StopsMidway {
-        book(payments, key, sum).await
-    } else {
-        tokio::spawn(book(payments, key, sum)).await.map_err(std::io::Error::other).flatten()
-    };
-    booked.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    if payments.lock().await.flaw == Flaw::StopsMidway {
+        return Ok(book(payments, key, sum).await);
+    }
+    let booked = tokio::spawn(book(payments, key, sum));
+    booked.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-async fn book(payments: Arc<Mutex<Payments>>, key: String, sum: i64) -> std::io::Result<String> {
+async fn book(payments: Arc<Mutex<Payments>>, key: String, sum: i64) -> String {
     let mut payments = payments.lock().await;
     if payments.keys.contains(&key) {
         tracing::info!(key, "is booked already");
-        return Ok("booked before\n".to_owned());
+        return "booked before\n".to_owned();
     }
-    payments.ledger.write_all(format!("{key} {sum}\n").as_bytes()).await?;
-    payments.ledger.flush().await?;
-    payments.ledger.sync_data().await?;
+    payments.ledger.append(&format!("{key} {sum}")).await;
+    payments.ledger.sync().await;
     payments.total += sum;
     payments.keys.insert(key);
-    Ok("booked\n".to_owned())
+    "booked\n".to_owned()
 }
 
 async fn total_now(State(payments): Shared) -> String {
@@ -164,4 +163,11 @@ pub fn forgetful() -> Programs<In, Out> {
 pub fn stopped() -> Programs<In, Out> {
     let because = "a request that is dropped midway has booked its payment, and nobody knows";
     wrong("payments-stopped", Flaw::StopsMidway, because)
+}
+
+/// The service whose ledger has several payments in one sector.
+pub fn unpadded() -> Programs<In, Out> {
+    let because = "a payment that was synced stands in one sector with the next one, which may be \
+                   garbage after a crash";
+    wrong("payments-unpadded", Flaw::SharesSectors, because)
 }

@@ -74,6 +74,15 @@ fn a_payment_that_is_booked_twice_as_its_request_was_dropped_is_found_and_told()
 }
 
 #[test]
+fn a_payment_that_goes_with_the_sector_of_the_next_one_is_found_and_told() {
+    alone(payments::unpadded(), |scenario| {
+        let (_, story) = found(scenario);
+        assert!(tells(&story, &["n1 syncs /work/ledger"]), "{story:#?}");
+        assert!(tells(&story, &["n1 crashes"]), "{story:#?}");
+    });
+}
+
+#[test]
 fn raft_over_its_driver_holds() {
     alone(raft::right(), holds);
 }
