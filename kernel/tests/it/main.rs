@@ -12,6 +12,7 @@
 
 mod backstop;
 mod beside;
+mod coverage;
 mod decided;
 mod echo;
 mod faults;
