@@ -22,6 +22,7 @@
 //! - [`zab`]: a small `ZooKeeper` on its broadcast, after Junqueira, Reed and Serafini;
 //! - [`primary_backup`]: a primary, backups and who of them is in sync, after Kafka;
 //! - [`sequencer`]: messages in the order of one node, which may fail;
+//! - [`multi_paxos`]: a replicated log by Paxos, with a leader and leases, after Lamport;
 //! - [`machine`]: the state machine that a replicated log drives, with its client table;
 //! - [`kv`]: the key-value state machine that a replicated log drives, or a shard keeps.
 //!
@@ -32,9 +33,11 @@
 pub mod abd;
 pub mod causal_memory;
 pub mod chain;
+mod chosen;
 pub mod kv;
 pub mod links;
 pub mod machine;
+pub mod multi_paxos;
 pub mod oral_messages;
 pub mod paxos;
 pub mod pbft;

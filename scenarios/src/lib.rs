@@ -11,6 +11,7 @@ pub mod chain;
 pub mod copied_register;
 mod exhaustive;
 pub mod links;
+pub mod multi_paxos;
 pub mod paxos;
 pub mod pbft;
 pub mod primary_backup;
@@ -112,5 +113,8 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(primary_backup::high_watermark()),
         Box::new(sequencer::three()),
         Box::new(sequencer::one_copy()),
+        Box::new(multi_paxos::three()),
+        Box::new(multi_paxos::five()),
+        Box::new(multi_paxos::drifting()),
     ]
 }

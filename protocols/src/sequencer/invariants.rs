@@ -1,18 +1,17 @@
 //! TO1 to TO4 of the sequencer, watched from outside while a run goes on.
 
 use super::{Epoch, Item, Sequenced, Slot};
+use crate::chosen::{Chosen, Wrong};
 use crate::machine::Committed;
 use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     delivered: Committed<Item>,
-    /// What each number was given to in each epoch, and who has written that down.
-    given: BTreeMap<(usize, Epoch), (Slot, BTreeSet<NodeId>)>,
-    /// What is stable, and since which epoch.
-    stable: BTreeMap<usize, (Epoch, Slot)>,
+    /// What each number was given to in each epoch.
+    given: Chosen<Epoch, Slot>,
     seen: Vec<Seen>,
 }
 
@@ -52,7 +51,11 @@ impl Monitor<Sequenced> for Invariants {
                 }
             }
             for (number, epoch, slot) in news {
-                self.on_given(node, state.majority(), (number, epoch), &slot)?;
+                let written = self.given.accept((node, state.majority()), (number, epoch), &slot);
+                written.map_err(|wrong| match wrong {
+                    Wrong::TwoValues(why) => broken("TO3", why),
+                    Wrong::Changed(why) => broken("TO4", why),
+                })?;
             }
         }
         if first == delivered.len() {
@@ -66,43 +69,6 @@ impl Monitor<Sequenced> for Invariants {
             ));
         }
         self.delivered.observe(node, delivered).map_err(|why| broken("TO1", why))
-    }
-}
-
-impl Invariants {
-    /// A node has written down what a number was given to.
-    fn on_given(
-        &mut self,
-        node: NodeId,
-        majority: usize,
-        (number, epoch): (usize, Epoch),
-        slot: &Slot,
-    ) -> Result<(), Violation> {
-        let none = || (slot.clone(), BTreeSet::new());
-        let (first, nodes) = self.given.entry((number, epoch)).or_insert_with(none);
-        if first != slot {
-            let why = format!("{number} of epoch {epoch} is {slot:?} at {node}, not {first:?}");
-            return Err(broken("TO3", why));
-        }
-        nodes.insert(node);
-        if nodes.len() >= majority {
-            let now = (epoch, slot.clone());
-            let since = self.stable.entry(number).or_insert_with(|| now.clone());
-            if epoch < since.0 {
-                *since = now;
-            }
-        }
-        let Some((since, stable)) = self.stable.get(&number) else { return Ok(()) };
-        let mut later = self.given.range((number, *since)..=(number, Epoch::MAX));
-        match later.find(|(_, (other, _))| other != stable) {
-            None => Ok(()),
-            Some(((_, epoch), (other, _))) => {
-                let why = format!(
-                    "{number} is {stable:?} since epoch {since}, and {other:?} in epoch {epoch}"
-                );
-                Err(broken("TO4", why))
-            }
-        }
     }
 }
 

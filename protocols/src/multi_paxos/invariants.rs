@@ -1,0 +1,63 @@
+//! M1 to M4 of Multi-Paxos, watched from outside while a run goes on.
+
+use super::{Ballot, MultiPaxos, Value};
+use crate::chosen::{Chosen, Wrong};
+use crate::machine::Committed;
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::BTreeMap;
+
+/// Watches the nodes of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    accepted: Chosen<Ballot, Value>,
+    carried_out: Committed<Value>,
+    seen: Vec<Seen>,
+}
+
+/// A node as it was when it was last seen.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    promised: Ballot,
+    /// How much it had written down.
+    written: usize,
+    /// What was compared: which slots, under which numbers.
+    known: BTreeMap<usize, Ballot>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+impl Monitor<MultiPaxos> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &MultiPaxos) -> Result<(), Violation> {
+        if self.seen.len() <= node.index() {
+            self.seen.resize(node.index() + 1, Seen::default());
+        }
+        let seen = &mut self.seen[node.index()];
+        if state.promised < seen.promised {
+            let why = format!("{node} had promised {:?}, now {:?}", seen.promised, state.promised);
+            return Err(broken("M1: promises are kept", why));
+        }
+        seen.promised = state.promised;
+        if std::mem::replace(&mut seen.written, state.written) != state.written {
+            for (slot, (ballot, value)) in &state.accepted {
+                if seen.known.insert(*slot, *ballot) == Some(*ballot) {
+                    continue;
+                }
+                let who = (node, state.majority());
+                let accepted = self.accepted.accept(who, (*slot, *ballot), value);
+                accepted.map_err(|wrong| match wrong {
+                    Wrong::TwoValues(why) => broken("M2: one value a number", why),
+                    Wrong::Changed(why) => broken("M3: what is chosen stays", why),
+                })?;
+            }
+        }
+        let carried_out = self.carried_out.observe(node, &state.log);
+        carried_out.map_err(|why| broken("M4: agreement", why))
+    }
+}
+
+fn broken(property: &'static str, explanation: String) -> Violation {
+    Violation { property, explanation }
+}
