@@ -3,10 +3,12 @@
 //!
 //! `manifest` says what a campaign is; `source` where its scenarios are; `crew` hands seeds out to
 //! workers, of which `queue` knows what is left and `fate` how they died; `store` reads what is
-//! left; `earlier` tries what failed once; `outcome` says what that means, `report` shows it.
+//! left; `earlier` tries what failed once; `outcome` says what that means, `course` when what was
+//! first seen, `report` shows it.
 
 mod auto;
 mod clock;
+mod course;
 mod crew;
 mod earlier;
 mod fate;

@@ -137,6 +137,7 @@ impl<'a> Crew<'a> {
             }
             clock::sleep(EVERY);
             self.look()?;
+            self.state.course.at(self.started.elapsed());
             self.pace.show();
             if FOLD <= folded.elapsed() {
                 self.fold(false)?;
@@ -202,6 +203,7 @@ impl<'a> Crew<'a> {
             let before = worker.done.len();
             worker.listen()?;
             for runs in &worker.done[before..] {
+                self.state.course.add(runs, self.started.elapsed());
                 self.pace.add(runs);
                 self.queue.heard(worker.task.target, runs);
             }
@@ -296,6 +298,7 @@ impl<'a> Crew<'a> {
             Blame::Machine | Blame::Run => {}
         }
         let runs = death.runs(&name, &self.manifest.build, first, said);
+        self.state.course.add(&runs, self.started.elapsed());
         self.pace.add(&runs);
         self.own.add(self.manifest, vec![runs]);
         self.queue.found(&task);

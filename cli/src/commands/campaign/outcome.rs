@@ -1,6 +1,7 @@
 //! What a campaign came to: one result, the same however its seeds were cut, and what it means.
 
 use super::Problem;
+use super::course::Discovery;
 use super::earlier::Still;
 use super::known::Known;
 use super::manifest::Manifest;
@@ -192,6 +193,8 @@ pub(super) struct Judged {
     pub(super) new: Vec<(String, String)>,
     /// Seeds of earlier campaigns that fail still, and not in a way that is known.
     pub(super) still: Vec<Still>,
+    /// What was first seen when: to be shown, and judged by nobody.
+    pub(super) discovery: Discovery,
 }
 
 impl Judged {
@@ -205,6 +208,7 @@ impl Judged {
         let states = State::all(folders);
         let outcome = Outcome::of(&manifest, &book);
         let gaps = book.gaps(&manifest, shard);
+        let discovery = Discovery::of(&manifest, &book, &states);
         let all: Vec<(String, String)> = outcome
             .groups()
             .map(|(scenario, print, _)| (scenario.to_owned(), print.to_owned()))
@@ -217,7 +221,7 @@ impl Judged {
         let mut still = super::earlier::still(folders);
         still.retain(|one| !known.has(&one.scenario, &one.print));
         let known = old.len();
-        Self { outcome, manifest, states, gaps, disagree, incidents, known, new, still }
+        Self { outcome, manifest, states, gaps, disagree, incidents, known, new, still, discovery }
     }
 
     /// The exit code: 0 green, 1 a new kind of failure, 4 incomplete or nothing proved, 7 two runs
@@ -300,6 +304,10 @@ impl Judged {
                 self.new.len()
             ),
         };
+        let killed = match outcome.sum(|runs| runs.killed) {
+            0 => String::new(),
+            runs => format!(", {} neither passed nor failed (killed)", count(runs)),
+        };
         let (fired, planned) = outcome.classes();
         let (found, missed) = outcome.canaries();
         let canary = match (found.len(), missed.len()) {
@@ -318,8 +326,8 @@ impl Judged {
             format!("commit {}", self.manifest.commit)
         };
         format!(
-            "seedfall: {seeds} x {}, {failures}, {} of {} fault classes, {canary}, from seed {}, \
-             {commit}{word}",
+            "seedfall: {seeds} x {}, {failures}{killed}, {} of {} fault classes, {canary}, from seed \
+             {}, {commit}{word}",
             counted(outcome.scenarios.len() as u64, "scenario"),
             fired.len(),
             planned.len().min(Class::ALL.len()),

@@ -2,6 +2,7 @@
 //! line to paste, and what it adds to the history.
 
 mod ci;
+mod discovery;
 mod history;
 mod html;
 mod junit;

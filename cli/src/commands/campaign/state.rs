@@ -1,6 +1,7 @@
 //! What a coordinator says of itself while it works, beside the results: a file per attempt at a
 //! shard, written anew every few seconds. That it is written at all says that it is alive.
 
+use super::course::Course;
 use super::crew::Plan;
 use super::{Problem, clock};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub(super) struct State {
     pub(super) incidents: Vec<String>,
     /// The machine.
     pub(super) machine: String,
+    /// What it has run and seen, by its own seconds.
+    pub(super) course: Course,
 }
 
 impl State {

@@ -4,6 +4,7 @@ use super::super::clock;
 use super::super::merge::title;
 use super::super::outcome::{One, Verdict};
 use super::Told;
+use super::discovery::discovery;
 use super::html::escape;
 use super::plot::plots;
 use seedfall::campaign::{Group, Runs};
@@ -34,7 +35,7 @@ pub(super) fn page(told: &Told<'_>) -> String {
          content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{title}</title>\n<style>{STYLE}</style></head>\n<body>\n\
          <header class=\"{class}\"><h1><span class=\"dot\"></span>Campaign: {}</h1>{why}\
-         <pre class=\"proof\">{}</pre></header>\n{}{}{}{}{}{}{}{}</body></html>\n",
+         <pre class=\"proof\">{}</pre></header>\n{}{}{}{}{}{}{}{}{}</body></html>\n",
         escape(word),
         escape(&judged.proof()),
         figures(told),
@@ -42,20 +43,21 @@ pub(super) fn page(told: &Told<'_>) -> String {
         scenarios(told),
         marks(told),
         classes(told),
+        discovery(told),
         history(told),
         attempts(told),
         about(told),
     )
 }
 
-fn section(name: &str, note: &str, body: &str) -> String {
+pub(super) fn section(name: &str, note: &str, body: &str) -> String {
     let note =
         if note.is_empty() { String::new() } else { format!("<p class=\"note\">{note}</p>") };
     format!("<section><h2>{name}</h2>{note}{body}</section>\n")
 }
 
 /// A table that scrolls by itself where the page is narrow.
-fn table(header: &[&str], rows: &str) -> String {
+pub(super) fn table(header: &[&str], rows: &str) -> String {
     // A name with `#` before it stands over numbers.
     let cell = |name: &&str| match name.strip_prefix('#') {
         Some(name) => format!("<th scope=\"col\" class=\"n\">{name}</th>"),
@@ -142,7 +144,10 @@ fn failures(told: &Told<'_>) -> String {
     }
     let beyond = outcome.sum(|runs| runs.beyond);
     if beyond > 0 {
-        body += &format!("<p>{} of kinds beyond these.</p>", counted(beyond, "failure"));
+        let runs = counted(beyond, "failure");
+        body += &format!(
+            "<p>{runs} more: counted, and not told by kind, as there are too many kinds.</p>"
+        );
     }
     if killed > 0 {
         let runs = counted(killed, "run");
