@@ -27,6 +27,7 @@
 //! line carries a checksum: what a process wrote that was killed counts up to its last whole line.
 //! When a process has done what it was asked for, its file loses the ending `.part`.
 
+pub mod corpus;
 mod record;
 mod spans;
 mod worker;

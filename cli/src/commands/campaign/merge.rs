@@ -10,7 +10,7 @@ use super::source::Source;
 use super::state::State;
 use super::store::Book;
 use super::{MergeArgs, Problem, ReportArgs, report, show};
-use seedfall::campaign::Shard;
+use seedfall::campaign::{Shard, corpus};
 use seedfall::words::{count, counted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -38,7 +38,6 @@ pub(super) fn merge(source: Source<'_>, args: &MergeArgs, json: bool) -> Result<
     let manifest = campaign(&args.folders)?;
     let out = args.out.as_deref().unwrap_or(&args.folders[0]);
     let (book, manifest) = Book::read(&args.folders, manifest.as_ref())?;
-    let states = State::all(&args.folders);
     if args.missing {
         let of = args.expect.and_then(NonZeroU64::new).unwrap_or(NonZeroU64::MIN);
         let missing = shards_with_gaps(&manifest, &book, of);
@@ -54,8 +53,9 @@ pub(super) fn merge(source: Source<'_>, args: &MergeArgs, json: bool) -> Result<
         show::note(&format!("{doubled} done by more than one worker, counted once"));
     }
     if let (Some(of), false) = (args.expect.and_then(NonZeroU64::new), json) {
-        tell_shards(&manifest, &book, of, &states);
+        tell_shards(&manifest, &book, of, &State::all(&args.folders));
     }
+    put_together(&args.folders, out)?;
     let (book, folders) = if args.resume && !book.gaps(&manifest, Shard::WHOLE).is_empty() {
         go_on(source, args, &manifest, &book, out)?
     } else {
@@ -66,6 +66,18 @@ pub(super) fn merge(source: Source<'_>, args: &MergeArgs, json: bool) -> Result<
     let page = report::write(&judged, &folders, out, &args.ci)?;
     tell(&judged, &page, json)?;
     Ok(judged.code())
+}
+
+/// Puts what a guided search has kept in each folder together.
+fn put_together(folders: &[PathBuf], out: &Path) -> Result<(), Problem> {
+    for folder in folders.iter().filter(|folder| folder.as_path() != out) {
+        let merged = corpus::merge(folder, out)
+            .map_err(|error| Problem(format!("{}/corpus: {error}", folder.display())))?;
+        for path in merged.wrong.iter().take(GAPS_TOLD) {
+            show::warning(&format!("{}: it is not what its name says", path.display()));
+        }
+    }
+    Ok(())
 }
 
 /// Runs what is missing, here.
