@@ -85,7 +85,9 @@ pub(crate) fn scenario(
                 if draw.below(1_500) == 0 {
                     die();
                 }
-                if draw.below(2) == 0 { Ask::Read } else { Ask::Write(op.unique()) }
+                // Another machine, another value: what a run must not depend on.
+                let more = if asked("CAMPAIGN_DIFFERS").is_empty() { 0 } else { 1 << 40 };
+                if draw.below(2) == 0 { Ask::Read } else { Ask::Write(op.unique() + more) }
             },
             |_, ask| ask.clone(),
             |answer: Option<_>| answer.map_or(Reply::Elsewhere(Some(PRIMARY)), Reply::Done),
@@ -107,6 +109,11 @@ fn die() {
     match asked("CAMPAIGN_DIES").as_str() {
         "abort" => std::process::abort(),
         "exit" => std::process::exit(0),
+        // As the machine does to whoever eats up its memory.
+        "kill" => {
+            let own = std::process::id().to_string();
+            let _ = std::process::Command::new("kill").args(["-9", &own]).status();
+        }
         #[expect(clippy::disallowed_methods, reason = "a run that does not end")]
         "sleep" => std::thread::sleep(std::time::Duration::from_secs(3_600)),
         _ => {}

@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "campaign/disturbed.rs"]
+mod disturbed;
+#[path = "campaign/many.rs"]
+mod many;
 #[path = "../examples/campaign.rs"]
 mod program;
 

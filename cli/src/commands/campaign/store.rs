@@ -9,6 +9,7 @@
 use super::manifest::Manifest;
 use super::{Problem, show};
 use seedfall::campaign::{Entry, Runs, Shard, Start, decode};
+use seedfall::sim::StableHasher;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -20,6 +21,20 @@ const TOLD_MOST: usize = 8;
 
 /// The longest line that is read, in bytes: what is longer is not ours.
 const LINE_MOST: u64 = 64 << 20;
+
+/// Kinds of failures that are kept of a scenario, those of each unit counted by themselves: some
+/// tens of megabytes, however many runs fail.
+const KINDS_MOST: usize = 65_536;
+
+/// The pieces of a scenario, while they are read.
+#[derive(Debug, Default)]
+struct Pieces {
+    runs: Vec<Runs>,
+    /// The kinds of failures in them, about.
+    kinds: usize,
+    /// At how many of them there is more than is kept.
+    most: usize,
+}
 
 /// What a folder has of a campaign.
 #[derive(Debug, Default)]
@@ -69,7 +84,7 @@ impl Book {
             book.read_file(file, &manifest, &mut pieces)?;
         }
         for (scenario, pieces) in pieces {
-            book.choose(scenario, pieces, &manifest);
+            book.choose(scenario, pieces.runs, &manifest);
         }
         Ok((book, manifest))
     }
@@ -90,7 +105,7 @@ impl Book {
         &mut self,
         path: &Path,
         manifest: &Manifest,
-        pieces: &mut BTreeMap<String, Vec<Runs>>,
+        pieces: &mut BTreeMap<String, Pieces>,
     ) -> Result<(), Problem> {
         let Some(file) = open(path)? else { return Ok(()) };
         let mut reader = BufReader::new(file);
@@ -125,12 +140,7 @@ impl Book {
 
     /// Takes runs among the pieces of their scenario; those that go on where the last ones ended,
     /// in the same unit, are added to them.
-    fn sort_in(
-        &mut self,
-        runs: Runs,
-        manifest: &Manifest,
-        pieces: &mut BTreeMap<String, Vec<Runs>>,
-    ) {
+    fn sort_in(&mut self, runs: Runs, manifest: &Manifest, pieces: &mut BTreeMap<String, Pieces>) {
         let seeds = manifest.range();
         let build = manifest.build_of(&runs.scenario);
         if build != Some(runs.build.as_str()) {
@@ -144,17 +154,24 @@ impl Book {
         }
         let place = |seed: u64| (seed - seeds.start) / manifest.unit;
         let pieces = pieces.entry(runs.scenario.clone()).or_default();
-        match pieces.last_mut() {
+        pieces.kinds += runs.groups.len();
+        match pieces.runs.last_mut() {
             Some(last) if last.to == runs.from && place(last.from) == place(runs.to - 1) => {
                 last.add(runs);
             }
-            _ => pieces.push(runs),
+            _ => pieces.runs.push(runs),
+        }
+        if pieces.most.max(2 * KINDS_MOST) < pieces.kinds {
+            keep_few(&mut pieces.runs, manifest, KINDS_MOST);
+            pieces.kinds = pieces.runs.iter().map(|runs| runs.groups.len()).sum();
+            // Two workers may have had the same seeds: then it has more than it keeps.
+            pieces.most = pieces.kinds + KINDS_MOST;
         }
     }
 
     /// Chooses of the pieces of a scenario those that count.
     fn choose(&mut self, scenario: String, mut pieces: Vec<Runs>, manifest: &Manifest) {
-        pieces.sort_by_key(|runs| (u64::MAX - (runs.to - runs.from), runs.from));
+        pieces.sort_by_key(|runs| (u64::MAX - (runs.to - runs.from), runs.killed, runs.from));
         let mut chosen: BTreeMap<u64, Runs> = BTreeMap::new();
         let mut left: BTreeMap<u64, Vec<Runs>> = BTreeMap::new();
         for runs in pieces {
@@ -184,6 +201,7 @@ impl Book {
                 _ => cover.push(runs),
             }
         }
+        keep_few(&mut cover, manifest, KINDS_MOST);
         self.covers.insert(scenario, cover);
     }
 
@@ -202,9 +220,10 @@ impl Book {
                 rest.push(one);
             }
             if sum.from < sum.to && sum.to == runs.to {
-                let other = Runs { busy: 0, ..std::mem::take(&mut sum) };
-                let known = Runs { busy: 0, ..runs.clone() };
-                if other != known {
+                let other = comparable(std::mem::take(&mut sum), runs);
+                let known = comparable(runs.clone(), &other);
+                // Whom a machine took down says nothing of the run.
+                if other != known && other.killed + known.killed == 0 {
                     self.disagree.push(format!(
                         "{}: the seeds {:?} came to {} and {} (hashes {} and {})",
                         runs.scenario,
@@ -319,6 +338,45 @@ impl Book {
     }
 }
 
+/// What two workers must agree on: not how long it took; nor, where one of them had too many kinds
+/// of failures to keep, which those are.
+fn comparable(runs: Runs, other: &Runs) -> Runs {
+    let mut runs = Runs { busy: 0, ..runs };
+    if runs.beyond + other.beyond > 0 {
+        (runs.groups, runs.beyond) = (BTreeMap::new(), 1);
+    }
+    runs
+}
+
+/// Keeps of the kinds of failures in each unit so many in all; of the others, only in how many runs
+/// there were any. Which are kept is decided by a hash of kind and unit: they are spread over both,
+/// and they are the same ones however the seeds were cut and in whatever order they were read,
+/// since the least of a sum are among the least of its parts.
+fn keep_few(pieces: &mut [Runs], manifest: &Manifest, most: usize) {
+    if pieces.iter().map(|runs| runs.groups.len()).sum::<usize>() <= most {
+        return;
+    }
+    let hash = |from: u64, print: &str| {
+        StableHasher::hash(&((from - manifest.from) / manifest.unit, print))
+    };
+    let each = pieces.iter().flat_map(|runs| {
+        let from = runs.from;
+        runs.groups.keys().map(move |print| hash(from, print))
+    });
+    let mut hashes: Vec<u64> = each.collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    let Some(first_left_out) = hashes.get(most).copied() else { return };
+    for runs in pieces {
+        let (from, beyond) = (runs.from, &mut runs.beyond);
+        runs.groups.retain(|print, group| {
+            let kept = hash(from, print) < first_left_out;
+            *beyond += if kept { 0 } else { group.runs };
+            kept
+        });
+    }
+}
+
 fn words(runs: &Runs) -> String {
     format!("{} passed, {} failed", runs.passed, runs.failed)
 }
@@ -357,4 +415,73 @@ fn files_of(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedfall::campaign::{Group, encode};
+    use std::num::NonZeroU64;
+
+    const UNIT: u64 = 2_048;
+    const UNITS: u64 = 64;
+    const KINDS: u64 = 10_000;
+
+    fn manifest() -> Manifest {
+        let build = ("build".to_owned(), String::new());
+        let manifest = Manifest::new(Vec::new(), build, (7, Some(UNIT * UNITS)), Vec::new());
+        Manifest { unit: NonZeroU64::new(UNIT).expect("not zero"), ..manifest }
+    }
+
+    /// Half a unit in which every run failed, each of a kind that its seed decides.
+    fn half(place: u64) -> Runs {
+        let from = 7 + place * UNIT / 2;
+        let to = from + UNIT / 2;
+        let group = |seed: u64| Group {
+            runs: 1,
+            seed,
+            event: seed % 100,
+            faults: 1,
+            kind: "safety".to_owned(),
+            property: "one".to_owned(),
+            told: "what is wrong".repeat(20),
+        };
+        let kind = |seed: u64| (format!("kind {}", seed * 7_919 % KINDS), group(seed));
+        let hash = "0x0000000000000001".to_owned();
+        let (scenario, failed) = ("one".to_owned(), UNIT / 2);
+        let groups = (from..to).map(kind).collect();
+        Runs { scenario, from, to, failed, hash, groups, ..Runs::default() }
+    }
+
+    /// A book to which the halves were added in this order, so many at a time.
+    fn book(halves: impl Iterator<Item = u64>, at_a_time: usize) -> Book {
+        let (manifest, mut book) = (manifest(), Book::default());
+        let mut halves = halves.peekable();
+        while halves.peek().is_some() {
+            let some = halves.by_ref().take(at_a_time).map(half).collect();
+            book.add(&manifest, some);
+        }
+        book
+    }
+
+    #[test]
+    fn what_is_kept_of_failures_is_bounded_and_the_same_in_any_order() {
+        let all = UNITS * 2;
+        let one = book(0..all, 32);
+        let cover = one.cover("one");
+        let kept: usize = cover.iter().map(|runs| runs.groups.len()).sum();
+        assert_eq!((cover.len() as u64, kept), (UNITS, KINDS_MOST));
+        let counted: u64 = cover
+            .iter()
+            .map(|runs| runs.beyond + runs.groups.values().map(|group| group.runs).sum::<u64>())
+            .sum();
+        assert_eq!(counted, UNIT * UNITS, "each run counts, and once");
+        let line = |runs: &Runs| encode(&Entry::Runs(Box::new(runs.clone()))).len();
+        let bytes: usize = cover.iter().map(line).sum();
+        assert!(bytes < KINDS_MOST * 512, "{bytes}");
+        // Backwards, and the halves of all units before the others.
+        assert!(one.cover("one") == book((0..all).rev(), 48).cover("one"));
+        let mixed = (0..all).step_by(2).chain((1..all).step_by(2));
+        assert!(one.cover("one") == book(mixed, 56).cover("one"));
+    }
 }
