@@ -13,7 +13,7 @@ mod verdict;
 
 pub use builder::Run;
 pub(crate) use observe::Abstraction;
-pub use observe::{Observation, Sight};
+pub use observe::{Level, Observation, Sight};
 pub use pulse::{Beat, Doing, Pulse};
 pub use trial::{Call, Fork, Futures, Trial};
 pub use verdict::told;

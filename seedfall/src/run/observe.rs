@@ -1,12 +1,9 @@
 //! What a run shows of itself to a search: which abstract states it went through, and when.
 //!
 //! A state is a hash of what can be seen of a node without asking its protocol: whether it is up
-//! and leads, which kind of event it handled last, and what that made it do (send, write down,
-//! make durable, say a mark). A scenario may add an abstraction of its own
-//! ([`Scenario::abstraction`](crate::Scenario::abstraction)). Four kinds of states are told apart: what a
-//! node did after what (`local`), all nodes together, whichever is which (`global`), a mark that
-//! was reached after another one (`mark`), and what a fault struck (`fault`). Each is noted where
-//! the run comes to it first.
+//! and leads, and which kind of event it handled last; or, where a scenario has an abstraction of its
+//! own ([`Scenario::abstraction`](crate::Scenario::abstraction)), of what that makes of the node.
+//! Five kinds of states are told apart ([`Level`]), and each is noted where the run comes to it first.
 
 use crate::clients::simulated::SimulatedClients;
 use seedfall_net::Wire;
@@ -23,8 +20,25 @@ pub struct Sight {
     pub at: Time,
     /// The node that came to it.
     pub node: NodeId,
-    /// Whether a mark was reached there for the first time in the run.
-    pub mark: bool,
+    /// What kind of state it is.
+    pub level: Level,
+}
+
+/// What a state is a state of.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub enum Level {
+    /// All nodes together, whichever is which.
+    Cluster,
+    /// One node: what it was, what it handled and did, what it is.
+    Node,
+    /// A node that a fault strikes.
+    Fault,
+    /// Two marks, in the order in which the run reached them.
+    Marks,
+    /// A mark.
+    Mark,
 }
 
 /// What a run showed of itself.
@@ -52,9 +66,9 @@ pub(crate) type Abstraction<P> = dyn Fn(&P) -> u64 + Send + Sync;
 pub(super) struct Observer {
     seen: Small,
     observation: Observation,
-    /// What is known of each node: with what it did last, and without.
-    nodes: Vec<[u64; 2]>,
-    /// The sum of the latter: the same whichever node is which.
+    /// What is known of each node.
+    nodes: Vec<u64>,
+    /// The sum of that: the same whichever node is which.
     all: u64,
     /// The counters before the event.
     before: Counters,
@@ -66,7 +80,7 @@ impl Observer {
         Self {
             seen: Small::default(),
             observation: Observation::default(),
-            nodes: vec![[0; 2]; nodes],
+            nodes: vec![0; nodes],
             all: 0,
             before: Counters::default(),
             marks: Vec::new(),
@@ -88,16 +102,18 @@ impl Observer {
             self.observation.pace.push(world.now());
         }
         let own = world.node(node).map_or(1, |state| {
-            let leads = mix(kind, u64::from(state.is_leader()));
-            abstraction.map_or(leads, |of| mix(leads, of(state)))
+            let seen = abstraction.map_or(kind, |of| of(state));
+            mix(seen, u64::from(state.is_leader()))
         });
-        let [was, was_own] = std::mem::replace(&mut self.nodes[node.index()], [mix(own, did), own]);
-        let sight = Sight { state: 0, event: count, at: world.now(), node, mark: false };
-        self.note(Sight { state: mix(was, mix(own, did)), ..sight });
-        if own != was_own {
+        let was = std::mem::replace(&mut self.nodes[node.index()], own);
+        let (event, at) = (count, world.now());
+        let sight = Sight { state: 0, event, at, node, level: Level::Node };
+        self.note(Sight { state: mix(mix(was, own), mix(kind, did)), ..sight });
+        if own != was {
             // A sum does not say which node is which.
-            self.all = self.all.wrapping_add(spread(own)).wrapping_sub(spread(was_own));
-            self.note(Sight { state: mix(LEVELS[0], self.all), ..sight });
+            self.all = self.all.wrapping_add(spread(own)).wrapping_sub(spread(was));
+            let state = mix(SALTS[0], self.all);
+            self.note(Sight { state, level: Level::Cluster, ..sight });
         }
         if self.marks.len() < world.marks().len() {
             self.see_marks(world.marks(), sight);
@@ -111,21 +127,21 @@ impl Observer {
         node: NodeId,
     ) {
         let up = u64::from(world.node(node).is_some()) + 2 * u64::from(world.is_paused(node));
-        let [_, own] = self.nodes[node.index()];
+        let own = self.nodes[node.index()];
         let event = world.trace().count();
-        let state = mix(LEVELS[1], mix(own, up));
-        self.note(Sight { state, event, at: world.now(), node, mark: false });
+        let state = mix(SALTS[1], mix(own, up));
+        self.note(Sight { state, event, at: world.now(), node, level: Level::Fault });
     }
 
     /// Marks that were not reached before in this run, each with those reached before it.
     #[cold]
     fn see_marks(&mut self, marks: &[(&'static str, u64)], sight: Sight) {
         for (mark, _) in &marks[self.marks.len()..] {
-            let mark = mix(LEVELS[2], StableHasher::hash(mark));
-            self.note(Sight { state: mark, mark: true, ..sight });
+            let mark = mix(SALTS[2], StableHasher::hash(mark));
+            self.note(Sight { state: mark, level: Level::Mark, ..sight });
             for index in 0..self.marks.len() {
                 let state = mix(self.marks[index], mark);
-                self.note(Sight { state, ..sight });
+                self.note(Sight { state, level: Level::Marks, ..sight });
             }
             self.marks.push(mark);
         }
@@ -144,7 +160,7 @@ impl Observer {
     }
 }
 
-const LEVELS: [u64; 3] = [0x243F_6A88_85A3_08D3, 0x1319_8A2E_0370_7344, 0xA409_3822_299F_31D0];
+const SALTS: [u64; 3] = [0x243F_6A88_85A3_08D3, 0x1319_8A2E_0370_7344, 0xA409_3822_299F_31D0];
 
 /// What an event made its node do, in a few bits.
 fn did(before: &Counters, now: &Counters) -> u64 {

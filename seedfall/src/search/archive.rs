@@ -2,7 +2,7 @@
 
 use super::Dice;
 use crate::report::Report;
-use crate::run::{Sight, Trial};
+use crate::run::{Level, Sight, Trial};
 use seedfall_sim::Time;
 use std::cell::Cell;
 
@@ -11,7 +11,7 @@ use std::cell::Cell;
 pub struct Exemplar {
     /// What to run, with its plan.
     pub trial: Trial,
-    /// What it was the first to show: marks first, and of the rest the last.
+    /// What it was the first to show: what counts most first.
     pub fresh: Vec<Sight>,
     /// How many events it has.
     pub events: u64,
@@ -73,14 +73,14 @@ impl Archive {
         let sights = observed.sights.iter().copied();
         let is_rare = |one: &Sight| {
             let count = self.seen.add(one.state);
-            count == 1 || one.mark && u64::from(count) * RARE <= runs
+            count == 1 || one.level == Level::Mark && u64::from(count) * RARE <= runs
         };
         let fresh: Vec<Sight> = sights.filter(is_rare).collect();
         self.pace.clone_from(&observed.pace);
         if !fresh.is_empty() {
-            let (marks, others): (Vec<Sight>, Vec<Sight>) =
-                fresh.iter().partition(|sight| sight.mark);
-            let kept = marks.into_iter().chain(others.into_iter().rev()).take(SIGHTS).collect();
+            let mut kept = fresh.clone();
+            kept.sort_by_key(|sight| std::cmp::Reverse((weight(sight), sight.event)));
+            kept.truncate(SIGHTS);
             let plan = Some(report.plan.clone());
             let trial = Trial { plan, ..trial.clone() };
             let events = report.events;
@@ -112,10 +112,9 @@ impl Archive {
         rarest.unwrap_or(0) / (1 + tries.get())
     }
 
-    /// What a sight has to give: a mark more than a mere state.
+    /// What a sight has to give: the rarer it is, the more.
     pub(super) fn worth_of(&self, sight: &Sight) -> u64 {
-        let weight = if sight.mark { 4_000_000 } else { 1_000_000 };
-        weight / u64::from(self.seen.get(sight.state).max(1))
+        weight(sight) * 1_000_000 / u64::from(self.seen.get(sight.state).max(1))
     }
 
     /// An exemplar from which another trial is to be made: mostly one with much to give.
@@ -123,6 +122,16 @@ impl Archive {
         let all = self.exemplars.len();
         let drawn: Vec<usize> = (0..TOURNAMENT.min(all)).map(|_| dice.below(all)).collect();
         drawn.into_iter().max_by_key(|index| self.worth(*index))
+    }
+}
+
+/// What the first sight of a state counts: of those of which there are few, more.
+pub(super) fn weight(sight: &Sight) -> u64 {
+    match sight.level {
+        Level::Cluster => 1,
+        Level::Node | Level::Fault => 4,
+        Level::Marks => 8,
+        Level::Mark => 32,
     }
 }
 

@@ -5,6 +5,7 @@
 //! the next. A future is the run again up to there, as draws have addresses, and then the luck of
 //! another seed, and other faults; so a point costs a few numbers, however large the cluster is.
 
+use super::archive::weight;
 use super::{Archive, Proposing, Strategy, mutate};
 use crate::report::Report;
 use crate::run::{Sight, Trial};
@@ -19,6 +20,10 @@ pub const NAME: &str = "branching";
 const POINTS: usize = 256;
 /// How many points one run may add.
 const OF_EACH: usize = 4;
+/// So many trials in a hundred are fresh ones.
+const FRESH: usize = 20;
+/// Of how many points, chosen at random, the one with the most to give is taken.
+const TOURNAMENT: usize = 12;
 /// A point of which so many futures in a row showed nothing new is doomed, and given up.
 const DOOMED: u32 = 64;
 
@@ -55,8 +60,10 @@ impl Strategy for Branching {
         self.adopt(proposing.archive);
         let archive = proposing.archive;
         let worth = |point: &Point| archive.worth_of(&point.sight) / (1 + point.futures);
-        let best = self.points.iter_mut().max_by_key(|point| (worth(point), point.id));
-        let Some(point) = best else {
+        let fresh = dice.chance(FRESH);
+        let drawn: Vec<usize> = (0..TOURNAMENT).map(|_| dice.below(self.points.len())).collect();
+        let best = drawn.into_iter().max_by_key(|index| self.points.get(*index).map(worth));
+        let Some(point) = best.filter(|_| !fresh).and_then(|best| self.points.get_mut(best)) else {
             self.under_way.push_back(None);
             return proposing.swarm(seed);
         };
@@ -100,9 +107,9 @@ impl Branching {
 
     fn add(&mut self, trial: &Trial, report: &Report, fresh: &[Sight], archive: &Archive) {
         let trial = Trial { plan: Some(report.plan.clone()), ..trial.clone() };
-        let marks = fresh.iter().filter(|sight| sight.mark);
-        let others = fresh.iter().rev().filter(|sight| !sight.mark);
-        marks.chain(others).take(OF_EACH).for_each(|sight| self.push(&trial, sight));
+        let mut sights: Vec<&Sight> = fresh.iter().collect();
+        sights.sort_by_key(|sight| std::cmp::Reverse((weight(sight), sight.event)));
+        sights.into_iter().take(OF_EACH).for_each(|sight| self.push(&trial, sight));
         if POINTS < self.points.len() {
             let worth = |point: &Point| archive.worth_of(&point.sight) / (1 + point.futures);
             self.points.sort_by_key(|point| std::cmp::Reverse((worth(point), point.id)));

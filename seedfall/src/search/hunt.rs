@@ -1,5 +1,6 @@
 //! Many runs, divided among strategies by what each has found lately.
 
+use super::archive::weight;
 use super::{Archive, Proposing, Strategy, portfolio, strategy, uniform, written};
 use crate::parallel;
 use crate::report::{Failure, Report};
@@ -100,7 +101,7 @@ struct Player {
     strategy: Box<dyn Strategy>,
     proposed: u64,
     share: Share,
-    /// States and events of its last rounds; what is older counts less.
+    /// What first sights counted, and events, of its last rounds; what is older counts less.
     lately: (u64, u64),
     /// In which round it was asked last.
     asked: u64,
@@ -113,10 +114,10 @@ impl Player {
         Self { strategy, proposed: 0, share, lately: (0, 0), asked: 0 }
     }
 
-    /// New states for so many events, lately.
+    /// What it found for so many events, lately.
     fn yields(&self) -> u64 {
-        let (states, events) = self.lately;
-        states * 1_000_000 / events.max(1)
+        let (gain, events) = self.lately;
+        gain * 1_000_000 / events.max(1)
     }
 }
 
@@ -237,21 +238,22 @@ impl Going<'_> {
         let one = |index: usize| self.scenario.run(&trials[index]);
         let reports = parallel::map(self.hunt.jobs, trials.len(), &one);
         let before: u64 = by.map_or(0, |which| self.players[which].share.events);
-        let states = self.archive.states();
+        let mut gain = 0;
         for (trial, report) in trials.iter().zip(reports) {
-            self.take_in(trial, report, by);
+            gain += self.take_in(trial, report, by);
             if self.found.is_some() {
                 break;
             }
         }
         if let Some(player) = by.map(|which| &mut self.players[which]) {
-            let (gain, cost) = (self.archive.states() - states, player.share.events - before);
+            let cost = player.share.events - before;
             let (old, paid) = player.lately;
             player.lately = (old * 7 / 8 + gain * 16, paid * 7 / 8 + cost * 16);
         }
     }
 
-    fn take_in(&mut self, trial: &Trial, report: Report, by: Option<usize>) {
+    /// Takes a run in; what its first sights count.
+    fn take_in(&mut self, trial: &Trial, report: Report, by: Option<usize>) -> u64 {
         let before = self.archive.states();
         let fresh = self.archive.learn(trial, &report);
         let player = by.map(|which| &mut self.players[which]);
@@ -269,5 +271,6 @@ impl Going<'_> {
             let trial = written(self.scenario, trial);
             self.found = Some(Found { trial, failure, by: name });
         }
+        fresh.iter().map(weight).sum()
     }
 }
