@@ -43,6 +43,7 @@ pub const MEASURED: Swarm = Swarm { slow_links: 0, strategies: 0, ..Swarm::ALL }
 pub use exhaustive::all as searches;
 
 /// Every built-in scenario.
+#[expect(clippy::too_many_lines, reason = "a line for each")]
 pub fn all() -> Vec<Box<dyn Runnable>> {
     vec![
         Box::new(raft_kv::five()),

@@ -202,6 +202,7 @@ fn contents(result: isize, bytes: &[u8]) -> String {
     format!("{told} {:x}", StableHasher::hash(&read.to_vec()))
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm for each call")]
 unsafe fn done(call: &Call, place: usize, root: &str, slots: &mut [c_int; SLOTS]) -> String {
     let Call { what, slot, other, at, len, flags, .. } = *call;
     let whole = |path: &CStr| CString::new(format!("{root}/{}", path.to_str().unwrap())).unwrap();

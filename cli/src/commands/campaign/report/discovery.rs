@@ -78,7 +78,7 @@ fn climbing(mut moments: Vec<f64>) -> Vec<(f64, f64)> {
     for (index, moment) in moments.into_iter().enumerate() {
         let sum = (index + 1) as f64;
         match points.last_mut() {
-            Some(last) if last.0 == moment => last.1 = sum,
+            Some(last) if last.0.total_cmp(&moment).is_eq() => last.1 = sum,
             _ => points.push((moment, sum)),
         }
     }
