@@ -6,8 +6,8 @@ use seedfall::exhaustive::{Extent, Search};
 /// The states of each search that is made here, and the steps to the last of them. Release builds
 /// meet the same: `seedfall exhaust NAME`.
 const STATES: [(&str, u32, u32); 5] = [
-    ("paxos-crash", 2_246, 13),
-    ("paxos-disjoint-quorums", 1_799, 7),
+    ("paxos-crash", 2_200, 13),
+    ("paxos-disjoint-quorums", 1_523, 7),
     ("2pc", 5_343, 16),
     ("raft", 74_758, 26),
     ("copied-register", 3, 2),
