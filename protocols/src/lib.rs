@@ -23,6 +23,8 @@
 //! - [`primary_backup`]: a primary, backups and who of them is in sync, after Kafka;
 //! - [`sequencer`]: messages in the order of one node, which may fail;
 //! - [`multi_paxos`]: a replicated log by Paxos, with a leader and leases, after Lamport;
+//! - [`broadcast`]: from best effort to uniform, after Cachin, Guerraoui and Rodrigues;
+//! - [`clocks`]: Lamport and vector clocks, as values;
 //! - [`machine`]: the state machine that a replicated log drives, with its client table;
 //! - [`kv`]: the key-value state machine that a replicated log drives, or a shard keeps.
 //!
@@ -31,9 +33,11 @@
 //! runs for real.
 
 pub mod abd;
+pub mod broadcast;
 pub mod causal_memory;
 pub mod chain;
 mod chosen;
+pub mod clocks;
 pub mod kv;
 pub mod links;
 pub mod machine;

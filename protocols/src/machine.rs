@@ -11,7 +11,8 @@
 //! use seedfall_sim::{ClientId, RequestId};
 //!
 //! let request = RequestId { client: ClientId::new(0), number: 7 };
-//! let update = Update { request, command: Command::Append { key: "x".into(), value: "1".into() } };
+//! let command = Command::Append { key: "x".into(), value: "1".into() };
+//! let update = Update { request, command };
 //! let mut machine = Machine::default();
 //! for _ in 0..2 {
 //!     assert_eq!(machine.apply(&update), Some(Answer::Done));

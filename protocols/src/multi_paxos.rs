@@ -35,7 +35,7 @@
 //!
 //! | name | from | to | meaning |
 //! |---|---|---|---|
-//! | [`Prepare`](Message::Prepare) | candidate | all | promise me this number, from a slot on (1a) |
+//! | [`Prepare`](Message::Prepare) | candidate | all | promise me this, from a slot on (1a) |
 //! | [`Promise`](Message::Promise) | acceptor | candidate | I do; I accepted these (1b) |
 //! | [`Accept`](Message::Accept) | leader | all | accept this value in this slot (2a) |
 //! | [`Accepted`](Message::Accepted) | acceptor | leader | I did, durably (2b) |

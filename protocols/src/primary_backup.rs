@@ -28,7 +28,8 @@
 //! - P2 Agreement: what is committed is the same at all replicas, in the same order;
 //! - P3 Durability: whoever becomes the primary has all that was committed;
 //! - S1 the history of the clients is linearizable;
-//! - L1 with the controller and a replica in sync up and connected for a while, operations complete.
+//! - L1 with the controller and a replica in sync up and connected for a while, operations
+//!   complete.
 //!
 //! *Messages*
 //!
@@ -53,6 +54,9 @@
 //!   moment on at which the primary asks for it (KIP-497: "the maximal ISR").
 //! - A primary that was down commits nothing before a new epoch: it does not know any more what it
 //!   had asked for.
+//! - An answer to where an epoch ends is of the life in which the backup asked: one that comes late,
+//!   after a crash, would cut off what the backup has acknowledged since. (Kafka asks over a
+//!   connection, which ends with the life.)
 //! - Reads go through the log; asynchronously, the primary answers them by itself.
 //!
 //! *What a client must do.* Ask the primary, which others name; ask again under the same number.
@@ -165,6 +169,8 @@ pub enum Message {
         epoch: Epoch,
         /// Which, the last of its own log.
         last: Epoch,
+        /// In which of its lives the sender asks.
+        life: u32,
     },
     /// To that.
     EndsAt {
@@ -174,6 +180,8 @@ pub enum Message {
         last: Epoch,
         /// So many entries there are up to its end.
         at: usize,
+        /// In which of its lives the backup asked.
+        life: u32,
     },
     /// The next entries.
     Append {
@@ -207,6 +215,8 @@ pub enum Timer {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Record {
+    /// A replica has begun a life.
+    Started,
     /// That is the view.
     View(View),
     /// A replica has this, after those before.
@@ -275,11 +285,11 @@ impl Protocol for Node {
                 controller.on_change(from, epoch, in_sync, ctx);
             }
             (Self::Replica(replica), Message::View(view)) => replica.on_view(view, ctx),
-            (Self::Replica(replica), Message::Follow { epoch, last }) => {
-                replica.on_follow(from, epoch, last, ctx);
+            (Self::Replica(replica), Message::Follow { epoch, last, life }) => {
+                replica.on_follow(from, (epoch, life), last, ctx);
             }
-            (Self::Replica(replica), Message::EndsAt { epoch, last, at }) => {
-                replica.on_ends_at(epoch, last, at, ctx);
+            (Self::Replica(replica), Message::EndsAt { epoch, last, at, life }) => {
+                replica.on_ends_at((epoch, life), last, at, ctx);
             }
             (Self::Replica(replica), Message::Append { epoch, after, entries, commit }) => {
                 replica.on_append(from, (epoch, after, commit), entries, ctx);

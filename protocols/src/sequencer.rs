@@ -247,7 +247,8 @@ impl Protocol for Sequenced {
         node.deliver_up_to(next);
         ctx.set_timer(Timer::Interval, config.interval);
         if node.epoch == 0 && id == node.sequencer() && journal.is_empty() {
-            node.collect(node.nodes as Epoch, ctx); // The first epoch has its sequencer from the start.
+            // The first epoch has its sequencer from the start.
+            node.collect(node.nodes as Epoch, ctx);
         } else {
             node.suspect_later(ctx);
         }

@@ -21,6 +21,7 @@
 //! - V2 Durability (8.1: "every committed operation survives into all subsequent views"): what was
 //!   committed in a view is in the log of whoever is in a later one;
 //! - V3 One log a view: the logs of two replicas of one view agree as far as both go;
+//! - V4 what a primary commits, `f + 1` have prepared in its view ([`invariants_without_crashes`]);
 //! - S1 the history of the clients is linearizable;
 //! - L1 with at most `f` replicas failed and the others connected for a while, operations complete.
 //!
@@ -78,7 +79,7 @@ use recovery::Missed;
 use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId};
 use view_change::Change;
 
-pub use invariants::{Invariants, invariants};
+pub use invariants::{Invariants, invariants, invariants_without_crashes};
 
 /// The parameters, equal on all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

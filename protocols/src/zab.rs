@@ -38,7 +38,7 @@
 //! | name | from | to | meaning |
 //! |---|---|---|---|
 //! | [`Notification`](Message::Notification) | server | all | my vote, my round, what I am |
-//! | [`FollowerInfo`](Message::FollowerInfo) | follower | leader | I follow you; my epoch (`CEPOCH`) |
+//! | [`FollowerInfo`](Message::FollowerInfo) | follower | leader | I follow; my epoch (`CEPOCH`) |
 //! | [`Stream`](Message::Stream) | leader | follower | the next message of a [`Payload`] |
 //! | [`AckEpoch`](Message::AckEpoch) | follower | leader | agreed; my last zxid (`ACK-E`) |
 //! | [`AckNewLeader`](Message::AckNewLeader) | follower | leader | I have your history (`ACK-LD`) |

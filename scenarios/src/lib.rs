@@ -5,6 +5,7 @@ use seedfall::run::Runnable;
 
 pub mod abd;
 pub mod bank;
+pub mod broadcast;
 pub mod byzantine_generals;
 pub mod causal_memory;
 pub mod chain;
@@ -117,5 +118,10 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(multi_paxos::three()),
         Box::new(multi_paxos::five()),
         Box::new(multi_paxos::drifting()),
+        Box::new(broadcast::best_effort()),
+        Box::new(broadcast::reliable()),
+        Box::new(broadcast::uniform()),
+        Box::new(broadcast::fifo()),
+        Box::new(broadcast::not_uniform()),
     ]
 }

@@ -80,7 +80,7 @@ pub fn drifting() -> Scenario<MultiPaxos, Input, Output> {
         name: "multi-paxos-drift",
         story: "Three Multi-Paxos nodes that read under a lease, and a clock that nearly stands.",
         config: Config { lease: Duration::millis(79), ..three().config },
-        faults: Swarm { drifts: 3, drift: [200_000, 500_000], ..crate::MEASURED },
+        faults: Swarm { drifts: 3, drift: [100_000, 200_000], ..crate::MEASURED },
         properties,
         expect: Expect::Violates {
             properties: &["linearizable"],

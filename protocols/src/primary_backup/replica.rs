@@ -26,6 +26,8 @@ pub struct Replica {
     backups: Vec<(Option<usize>, Time)>,
     /// Of the primary: the set that it has asked for. Who is in it counts as in sync.
     asked: Option<Vec<NodeId>>,
+    /// Counts its starts.
+    life: u32,
     /// Whether it led this epoch, and was down: what it had asked for is forgotten.
     was_down: bool,
 }
@@ -47,11 +49,13 @@ impl Replica {
             is_aligned: false,
             backups: vec![(None, ctx.now()); ctx.nodes()],
             asked: None,
+            life: 0,
             was_down: !journal.is_empty(),
         };
         let mut commit = 0;
         for record in journal.iter().cloned() {
             match record {
+                Record::Started => replica.life += 1,
                 Record::View(view) => replica.view = view,
                 Record::Entry(entry) => replica.log.push(entry),
                 Record::Truncated(count) => replica.log.truncate(count),
@@ -59,6 +63,8 @@ impl Replica {
             }
         }
         replica.carry_out(commit.min(replica.log.len()));
+        ctx.append(Record::Started);
+        ctx.sync();
         replica.begin(ctx);
         replica.on_interval(ctx);
         ctx.set_timer(Timer::Interval, config.interval);
@@ -98,10 +104,10 @@ impl Replica {
 
     /// How much it has, or where it might have too much.
     fn tell_primary(&self, ctx: &mut Context<'_, Node>) {
-        let epoch = self.view.epoch;
+        let (epoch, life) = (self.view.epoch, self.life);
         let message = match self.is_aligned {
             true => Message::Have { epoch, count: self.log.len() },
-            false => Message::Follow { epoch, last: self.last_epoch() },
+            false => Message::Follow { epoch, last: self.last_epoch(), life },
         };
         ctx.send(self.view.primary, message);
     }
@@ -110,7 +116,7 @@ impl Replica {
     pub(super) fn on_follow(
         &mut self,
         from: NodeId,
-        epoch: Epoch,
+        (epoch, life): (Epoch, u32),
         last: Epoch,
         ctx: &mut Context<'_, Node>,
     ) {
@@ -119,20 +125,24 @@ impl Replica {
         }
         let at = self.end_of(last);
         let last = at.checked_sub(1).map_or(0, |place| self.log[place].epoch);
-        ctx.send(from, Message::EndsAt { epoch, last, at });
+        ctx.send(from, Message::EndsAt { epoch, last, at, life });
     }
 
     /// KIP-101, and KIP-279: if the primary does not have that epoch at all, it is asked for the
     /// one before.
     pub(super) fn on_ends_at(
         &mut self,
-        epoch: Epoch,
+        (epoch, life): (Epoch, u32),
         last: Epoch,
         at: usize,
         ctx: &mut Context<'_, Node>,
     ) {
         if epoch != self.view.epoch || self.is_aligned {
             return ctx.ignore("ends at: of another epoch");
+        }
+        if life != self.life {
+            ctx.reach("truncation: an answer to an earlier life");
+            return;
         }
         self.truncate(self.end_of(last).min(at), ctx);
         self.is_aligned = self.last_epoch() == last || self.log.is_empty();

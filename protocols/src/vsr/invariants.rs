@@ -1,4 +1,4 @@
-//! V1 to V3 of Viewstamped Replication, watched from outside while a run goes on.
+//! V1 to V4 of Viewstamped Replication, watched from outside while a run goes on.
 
 use super::{Replica, Status, View};
 use crate::machine::{Committed, Update};
@@ -16,11 +16,19 @@ pub struct Invariants {
     /// Of each replica as it was when it was last seen: its latest normal view, how much of its log
     /// was compared, and how much of it was committed.
     seen: Vec<Option<(View, usize, usize)>>,
+    /// How much of the log of each view each replica was seen to have; `None`: nobody looks.
+    has: Option<BTreeMap<View, Vec<usize>>>,
 }
 
-/// A watcher that has seen nothing yet.
+/// A watcher of V1 to V3 that has seen nothing yet.
 pub fn invariants() -> Invariants {
     Invariants::default()
+}
+
+/// A watcher of V4 too, where replicas do not crash: one that crashes as it has said what it has
+/// prepared is not seen to have it.
+pub fn invariants_without_crashes() -> Invariants {
+    Invariants { has: Some(BTreeMap::new()), ..Invariants::default() }
 }
 
 impl Monitor<Replica> for Invariants {
@@ -37,9 +45,11 @@ impl Monitor<Replica> for Invariants {
         if seen == Some(now) {
             return Ok(());
         }
+        let before = self.committed.all.len();
         self.committed
             .observe(node, state.committed())
             .map_err(|why| broken("V1: agreement", why))?;
+        self.observe_prepared(node, state, before)?;
         let is_same_view = seen.is_some_and(|(view, ..)| view == now.0);
         let compared = match seen {
             Some((_, len, _)) if is_same_view && len <= now.1 => len,
@@ -86,6 +96,28 @@ impl Invariants {
              {view}"
         );
         Err(broken("V2: durability", why))
+    }
+
+    /// V4: what was not committed before, `f + 1` have prepared in the view of the primary that
+    /// commits it.
+    fn observe_prepared(
+        &mut self,
+        node: NodeId,
+        state: &Replica,
+        before: usize,
+    ) -> Result<(), Violation> {
+        let Some(has) = &mut self.has else { return Ok(()) };
+        let view = state.normal_view();
+        let has = has.entry(view).or_insert_with(|| vec![0; state.nodes]);
+        has[node.index()] = has[node.index()].max(state.log().len());
+        let now = self.committed.all.len();
+        let count = has.iter().filter(|len| now <= **len).count();
+        if before == now || state.quorum() <= count {
+            return Ok(());
+        }
+        let why =
+            format!("{node} has committed {now} operations in view {view}; {has:?} are there");
+        Err(broken("V4: a quorum has prepared", why))
     }
 
     /// V3: its log and the longest of its view agree as far as both go.

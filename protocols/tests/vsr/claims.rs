@@ -79,8 +79,7 @@ fn a_backup_prepares_nothing_out_of_order() {
     assert_eq!(bench.at(N2).log().len(), 2);
 }
 
-/// 4.1: "if the request-number isn't bigger than the information in the table it drops the request",
-/// or sends the response anew.
+/// 4.1: a request that is not newer than what the client-table says is dropped, or answered anew.
 #[test]
 fn a_retry_has_no_second_effect() {
     let mut bench = with_one();
