@@ -8,6 +8,9 @@
 //! support, which larger sets must touch as well. When no set within the bounds touches all supports,
 //! none can undo the operation in this run: a certificate, of a kind that no sweep gives.
 //!
+//! A set that leaves an operation without its acknowledgement undoes no promise, and larger ones that
+//! contain it are not tried for it.
+//!
 //! All else in the run stays: draws have addresses, and a message is the n-th of its link. What a
 //! certificate says is of this seed's run and of such sets, not of other runs.
 
@@ -27,6 +30,8 @@ use std::num::NonZeroUsize;
 
 /// So many sets are tried at a time: what they show, later ones know.
 const BATCH: usize = 64;
+/// How many supports of an operation are remembered, at most: more would spare a few sets more.
+const SUPPORTS: usize = 16;
 
 /// A fault that lineage tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,22 +107,19 @@ pub fn lineage(scenario: &dyn Runnable, seed: Seed, bounds: &Bounds) -> Result<L
         return Err(format!("the run fails without any fault: {}", failure.property));
     }
     let operations = acknowledged(&first.trace);
-    let supports = operations.iter().map(|one| tries.support(&first, one).unwrap_or_default());
+    let before = before(&first.trace);
+    let supports =
+        operations.iter().map(|one| tries.support(&first, &before, one).unwrap_or_default());
     let atoms: BTreeSet<Cut> = supports.flatten().collect();
     let mut told = Lineage {
         atoms: atoms.len(),
-        operations: operations.clone(),
+        operations,
         runs: 0,
         unacknowledged: 0,
         exhausted: true,
         found: None,
     };
-    for operation in &operations {
-        tries.undo(operation, &mut told);
-        if told.found.is_some() {
-            break;
-        }
-    }
+    tries.undo(&mut told);
     Ok(told)
 }
 
@@ -174,40 +176,51 @@ impl<'a> Tries<'a> {
         self.scenario.run(&self.trial(cuts))
     }
 
-    /// Tries every set that touches all supports of an operation, the smallest first.
-    fn undo(&self, operation: &str, told: &mut Lineage) {
-        let mut supports: Vec<BTreeSet<Cut>> = Vec::new();
+    /// Tries every set that touches all supports of some operation, the smallest first.
+    fn undo(&self, told: &mut Lineage) {
+        let mut supports: Vec<Vec<BTreeSet<Cut>>> = vec![Vec::new(); told.operations.len()];
         let mut queue = VecDeque::from([BTreeSet::new()]);
         let mut queued = BTreeSet::from([BTreeSet::new()]);
         while !queue.is_empty() {
-            let mut touching: Vec<BTreeSet<Cut>> = Vec::new();
-            for set in queue.drain(..queue.len().min(BATCH)).collect::<Vec<_>>() {
-                match supports.iter().find(|support| support.is_disjoint(&set)) {
-                    Some(support) => self.grow(&set, support, &mut queue, &mut queued),
-                    None => touching.push(set),
-                }
-            }
+            let some: Vec<BTreeSet<Cut>> = queue.drain(..queue.len().min(BATCH)).collect();
+            let touches = |of: &[BTreeSet<Cut>], set: &BTreeSet<Cut>| {
+                of.iter().all(|one| !one.is_disjoint(set))
+            };
+            let is_candidate = |set: &&BTreeSet<Cut>| supports.iter().any(|of| touches(of, set));
+            let touching: Vec<&BTreeSet<Cut>> = some.iter().filter(is_candidate).collect();
             if self.bounds.runs < told.runs + touching.len() as u64 {
                 told.exhausted = false;
                 return;
             }
             told.runs += touching.len() as u64;
-            let one = |index: usize| self.run(&touching[index]);
+            let one = |index: usize| self.run(touching[index]);
             let reports = parallel::map(self.bounds.jobs, touching.len(), &one);
-            for (set, report) in touching.iter().zip(reports) {
+            for (set, report) in touching.into_iter().zip(reports) {
                 if let Some(failure) = report.failure().filter(|one| one.expected.is_none()) {
                     let trial = Trial { recording: Recording::Hash, ..self.trial(set) };
                     let found = Found { trial, failure: failure.clone(), by: "lineage" };
                     told.found = Some((set.iter().copied().collect(), found));
                     return;
                 }
-                let Some(support) = self.support(&report, operation) else {
-                    told.unacknowledged += 1;
-                    continue;
-                };
-                let support: BTreeSet<Cut> = &support - set;
-                self.grow(set, &support, &mut queue, &mut queued);
-                supports.push(support);
+                let before = before(&report.trace);
+                let mut all = true;
+                for (operation, known) in told.operations.iter().zip(&mut supports) {
+                    if known.len() == SUPPORTS {
+                        continue;
+                    }
+                    match self.support(&report, &before, operation) {
+                        Some(support) => known.push(&support - set),
+                        None => all = false,
+                    }
+                }
+                told.unacknowledged += u64::from(!all);
+            }
+            for set in &some {
+                for known in &supports {
+                    if let Some(support) = known.iter().find(|one| one.is_disjoint(set)) {
+                        self.grow(set, support, &mut queue, &mut queued);
+                    }
+                }
             }
         }
     }
@@ -236,12 +249,16 @@ impl<'a> Tries<'a> {
     }
 
     /// What supports an operation in a run; `None`: it is not acknowledged there.
-    fn support(&self, report: &Report, operation: &str) -> Option<BTreeSet<Cut>> {
+    fn support(
+        &self,
+        report: &Report,
+        before: &[Vec<usize>],
+        operation: &str,
+    ) -> Option<BTreeSet<Cut>> {
         let trace = &report.trace;
         let is = |kind: Kind, one: &Traced| one.event.kind == kind && names(one, operation);
         let asked = trace.iter().position(|one| is(Kind::Request, one))?;
         let told = trace.iter().position(|one| is(Kind::Answered, one))?;
-        let before = before(trace);
         let mut caused = vec![false; trace.len()];
         caused[asked] = true;
         for at in asked + 1..trace.len() {
