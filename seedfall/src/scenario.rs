@@ -90,6 +90,7 @@ impl<P: Protocol, I, O> Scenario<P, I, O> {
     pub fn abstraction<H: Hash>(mut self, of: impl Fn(&P) -> H + Send + Sync + 'static) -> Self {
         let of = move |node: &P| StableHasher::hash(&of(node));
         let kind = Kind::Abstraction(Arc::new(of));
+        self.properties.retain(|property| !property.is_abstraction());
         self.properties.push(Property { name: "what a search tells apart", kind });
         self
     }
