@@ -91,7 +91,8 @@ enum Command {
     Sweep(SweepArgs),
     /// Looks for a failure where earlier runs have shown something new.
     Hunt(hunt::HuntArgs),
-    /// Tries the few losses and crashes that could undo what a run acknowledged, until none is left.
+    /// Tries the few losses and crashes that could undo what a run acknowledged, until none is
+    /// left.
     Lineage(lineage::LineageArgs),
     /// Many seeds of every scenario, in processes of their own, on one machine or many.
     #[command(subcommand)]

@@ -51,18 +51,23 @@ pub(super) struct HuntArgs {
     no_shrink: bool,
 }
 
+const AFTER_HELP: &str = "
+Of the events, half go to plain seeds; the rest to whoever found most lately.
+A failure is made small and kept as a case, as by `sweep`.
+
+Exit codes: as of `sweep`; 2 bad usage or input.
+
+Examples:
+  seedfall hunt raft-kv --time 60s
+  seedfall hunt raft-kv --runs 20000 --seed 7    the same on any machine
+  seedfall hunt raft-kv --strategies guided,branching --corpus raft.jsonl";
+
 fn after_help() -> String {
     let mut text = "Strategies:\n".to_owned();
     for (name, about) in STRATEGIES {
         text += &format!("  {name:<10} {about}\n");
     }
-    text += "\nOf the events, half go to plain seeds; the rest to whoever found the most new states\n\
-             lately. A failure is made small and kept as a case, as by `sweep`.\n\n\
-             Exit codes: as of `sweep`; 2 bad usage or input.\n\n\
-             Examples:\n  \
-             seedfall hunt raft-kv --time 60s\n  \
-             seedfall hunt raft-kv --runs 20000 --seed 7    the same on any machine\n  \
-             seedfall hunt raft-kv --strategies guided,branching --corpus raft.jsonl";
+    text += AFTER_HELP;
     text
 }
 

@@ -98,8 +98,8 @@ fn tell(args: &LineageArgs, told: &Lineage) {
     match &told.found {
         Some((cuts, _)) => show::line(&format!("  undone     {}", words(cuts))),
         None if told.exhausted => show::line(&format!(
-            "  {}  no set {bounds}, undoes an operation of this run: each that was not tried leaves \
-             untouched what supports it",
+            "  {}  no set {bounds}, undoes an operation of this run: each that was not \
+             tried leaves untouched what supports it",
             show::styled(show::GOOD, "certified")
         )),
         None => show::line("  undecided  its runs were used up: --runs"),

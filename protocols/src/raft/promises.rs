@@ -2,8 +2,9 @@
 //! Figure 2: `votedFor` is persistent).
 //!
 //! Election Safety, the theorem that rests on it, breaks only if two candidates win by the same
-//! voter; the lemma breaks as soon as a vote is forgotten. It is a watcher of its own, since servers
-//! that lie or lose their disks break it, and what they do to the theorems is another question.
+//! voter; the lemma breaks as soon as a vote is forgotten. It is a watcher of its own, since
+//! servers that lie or lose their disks break it, and what they do to the theorems is another
+//! question.
 
 use super::Raft;
 use super::log::Term;

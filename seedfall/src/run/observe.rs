@@ -1,9 +1,10 @@
 //! What a run shows of itself to a search: which abstract states it went through, and when.
 //!
 //! A state is a hash of what can be seen of a node without asking its protocol: whether it is up
-//! and leads, and which kind of event it handled last; or, where a scenario has an abstraction of its
-//! own ([`Scenario::abstraction`](crate::Scenario::abstraction)), of what that makes of the node.
-//! Five kinds of states are told apart ([`Level`]), and each is noted where the run comes to it first.
+//! and leads, and which kind of event it handled last; or, where a scenario has an abstraction of
+//! its own ([`Scenario::abstraction`](crate::Scenario::abstraction)), of what that makes of the
+//! node. Five kinds of states are told apart ([`Level`]), and each is noted where the run comes to
+//! it first.
 
 use crate::clients::simulated::SimulatedClients;
 use seedfall_net::Wire;

@@ -53,8 +53,8 @@ pub struct Trial {
     pub open_until: Option<Time>,
     /// Where the run takes another turn; `None`: nowhere.
     pub fork: Option<Fork>,
-    /// Where draws become those of another seed, in order: the same past, and other luck. Faults and
-    /// calls stay as they are written, and so do overridden draws.
+    /// Where draws become those of another seed, in order: the same past, and other luck. Faults
+    /// and calls stay as they are written, and so do overridden draws.
     pub turns: Vec<Fork>,
     /// What decides how long messages take; `None`: the draws.
     pub priorities: Option<Priorities>,

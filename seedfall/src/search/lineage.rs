@@ -1,15 +1,15 @@
 //! Lineage-driven fault injection: which few losses and crashes could undo what was acknowledged?
 //!
 //! As Molly does it (Alvaro, Rosen and Hellerstein, "Lineage-driven Fault Injection", SIGMOD 2015),
-//! from the good outcome backwards. In a run that passes, what supports an acknowledged operation is
-//! what lies, in the happens-before order, between its request and the answers that clients got from
-//! its acknowledgement on. Faults that touch none of it leave the run what it is. So only sets that
-//! touch the support are tried, the smallest first; each that fails to break a property shows another
-//! support, which larger sets must touch as well. When no set within the bounds touches all supports,
-//! none can undo the operation in this run: a certificate, of a kind that no sweep gives.
+//! from the good outcome backwards. In a run that passes, what supports an acknowledged operation
+//! is what lies, in the happens-before order, between its request and the answers that clients got
+//! from its acknowledgement on. Faults that touch none of it leave the run what it is. So only sets
+//! that touch the support are tried, the smallest first; each that fails to break a property shows
+//! another support, which larger sets must touch as well. When no set within the bounds touches all
+//! supports, none can undo the operation in this run: a certificate, of a kind that no sweep gives.
 //!
-//! A set that leaves an operation without its acknowledgement undoes no promise, and larger ones that
-//! contain it are not tried for it.
+//! A set that leaves an operation without its acknowledgement undoes no promise, and larger ones
+//! that contain it are not tried for it.
 //!
 //! All else in the run stays: draws have addresses, and a message is the n-th of its link. What a
 //! certificate says is of this seed's run and of such sets, not of other runs.

@@ -48,9 +48,9 @@ impl Strategy for Uniform {
     }
 }
 
-/// Plain seeds of smaller clusters and workloads: as few nodes as make sense, or more, and a part of
-/// the operations. A run costs less, and what needs an operation to be absent shows (swarm testing,
-/// of the workload).
+/// Plain seeds of smaller clusters and workloads: as few nodes as make sense, or more, and a part
+/// of the operations. A run costs less, and what needs an operation to be absent shows (swarm
+/// testing, of the workload).
 #[derive(Debug)]
 pub struct Small;
 
