@@ -97,6 +97,40 @@ fn a_negative_control_is_found_kept_and_replayed() {
 }
 
 #[test]
+fn every_order_is_searched_and_the_steps_that_break_it_are_taken_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |args: &[&str]| seedfall_in(folder.path(), args);
+    let list = out(&run(&["exhaust"]));
+    assert!(list.contains("2pc\n") && list.contains("must find `linearizable` broken"), "{list}");
+    let clean = run(&["exhaust", "2pc", "--crashes", "0"]);
+    assert_eq!(clean.status.code(), Some(0));
+    assert!(out(&clean).contains("2pc: complete: nothing is left"), "{}", out(&clean));
+    let shallow = out(&run(&["exhaust", "paxos", "--depth", "3", "--json"]));
+    let value: serde_json::Value = serde_json::from_str(&shallow).expect("one JSON object");
+    assert_eq!((value["complete"].as_bool(), value["depth"].as_u64()), (Some(false), Some(3)));
+
+    let control = run(&["exhaust", "copied-register", "--save", "broken.json"]);
+    assert_eq!(control.status.code(), Some(0), "it must be found: {}", out(&control));
+    let again = run(&["exhaust", "broken.json"]);
+    assert_eq!(again.status.code(), Some(1), "{}", out(&again));
+    assert!(out(&again).contains("copied-register: `linearizable` is broken"), "{}", out(&again));
+    // A negative control that is not looked at far enough has found nothing.
+    let blind = run(&["exhaust", "copied-register", "--depth", "1"]);
+    assert_eq!(blind.status.code(), Some(4), "{}", out(&blind));
+
+    let path = folder.path().join("broken.json");
+    let kept = fs::read_to_string(&path).expect("it was kept");
+    fs::write(&path, kept.replace("c2 asks n2", "c2 asks n7")).expect("a file");
+    refused(&run(&["exhaust", "broken.json"]), &["broken.json: step 2 cannot be taken", "c2 asks"]);
+    fs::write(&path, "{}").expect("a file");
+    refused(&run(&["exhaust", "broken.json"]), &["broken.json", "missing field", "expected what"]);
+    refused(&run(&["exhaust", "absent.json"]), &["absent.json"]);
+    refused(&run(&["exhaust", "paxox"]), &["unknown search `paxox`; did you mean `paxos`?"]);
+    refused(&run(&["exhaust", "paxos", "--crashes", "300"]), &["`crashes` is 300", "up to 254"]);
+    refused(&run(&["exhaust", "paxos", "--timers", "some"]), &["a number, or `any`"]);
+}
+
+#[test]
 fn a_trace_is_lines_or_json() {
     let text = out(&seedfall(&["trace", "raft-kv-3", "--seed", "1"]));
     assert!(text.lines().count() > 100 && text.contains("n1 starts"), "{text}");
