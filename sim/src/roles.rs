@@ -208,17 +208,7 @@ where
     A: Protocol,
     B: Protocol<Message = A::Message, Request = A::Request, Response = A::Response>,
 {
-    ctx.inside(handler, |effect| match effect {
-        Effect::Send(to, message) => Effect::Send(to, message),
-        Effect::Broadcast(message) => Effect::Broadcast(message),
-        Effect::Respond(request, response) => Effect::Respond(request, response),
-        Effect::Append(record) => Effect::Append(Either::First(record)),
-        Effect::Sync => Effect::Sync,
-        Effect::SetTimer(timer, after) => Effect::SetTimer(Either::First(timer), after),
-        Effect::CancelTimer(timer) => Effect::CancelTimer(Either::First(timer)),
-        Effect::Ignore(why) => Effect::Ignore(why),
-        Effect::Reach(what) => Effect::Reach(what),
-    })
+    ctx.inside(handler, |effect| of_whole(effect, Either::First, Either::First))
 }
 
 /// Runs a handler of another kind, likewise.
@@ -230,15 +220,28 @@ where
     A: Protocol,
     B: Protocol<Message = A::Message, Request = A::Request, Response = A::Response>,
 {
-    ctx.inside(handler, |effect| match effect {
+    ctx.inside(handler, |effect| of_whole(effect, Either::Rest, Either::Rest))
+}
+
+/// The effect of a part as one of the whole: what it writes and which timers it sets are its own.
+fn of_whole<P, W>(
+    effect: Effect<P>,
+    written: impl FnOnce(P::Record) -> W::Record,
+    set: impl FnOnce(P::Timer) -> W::Timer,
+) -> Effect<W>
+where
+    P: Protocol,
+    W: Protocol<Message = P::Message, Response = P::Response>,
+{
+    match effect {
         Effect::Send(to, message) => Effect::Send(to, message),
         Effect::Broadcast(message) => Effect::Broadcast(message),
         Effect::Respond(request, response) => Effect::Respond(request, response),
-        Effect::Append(record) => Effect::Append(Either::Rest(record)),
+        Effect::Append(record) => Effect::Append(written(record)),
         Effect::Sync => Effect::Sync,
-        Effect::SetTimer(timer, after) => Effect::SetTimer(Either::Rest(timer), after),
-        Effect::CancelTimer(timer) => Effect::CancelTimer(Either::Rest(timer)),
+        Effect::SetTimer(timer, after) => Effect::SetTimer(set(timer), after),
+        Effect::CancelTimer(timer) => Effect::CancelTimer(set(timer)),
         Effect::Ignore(why) => Effect::Ignore(why),
         Effect::Reach(what) => Effect::Reach(what),
-    })
+    }
 }

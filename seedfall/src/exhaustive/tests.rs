@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::property::linearizable;
-use crate::{Cluster, Expect, Horizon, Reply, Swarm, Workload};
+use crate::{Cluster, Expect, Horizon, Property, Reply, Swarm, Workload};
 use seedfall_checkers::models::{Register, RegisterInput as In, RegisterOutput as Out};
 use seedfall_sim::{Context, Duration, Renamed, Renaming, SystemModel};
 
@@ -14,22 +14,15 @@ struct Kept {
     asked: Vec<RequestId>,
 }
 
-/// Whether the keeper writes down what it has taken, and whether it does so before it answers.
-#[derive(Clone, Copy, PartialEq)]
-enum Keeps {
-    Synced,
-    SyncedTooLate,
-}
-
 impl Protocol for Kept {
-    type Config = Keeps;
+    type Config = ();
     type Message = (RequestId, In<u64>, Option<Out<u64>>);
     type Timer = ();
     type Record = u64;
     type Request = In<u64>;
     type Response = Out<u64>;
 
-    fn start(_: NodeId, _: &Keeps, journal: &[u64], _: &mut Context<'_, Self>) -> Self {
+    fn start(_: NodeId, _: &(), journal: &[u64], _: &mut Context<'_, Self>) -> Self {
         Self { value: journal.last().copied().unwrap_or(0), asked: Vec::new() }
     }
 
@@ -76,19 +69,29 @@ impl Kept {
     }
 }
 
-fn kept(nodes: usize) -> Scenario<Kept, In<u64>, Out<u64>> {
+/// A small cluster of any protocol of a register.
+fn small<P>(nodes: usize, properties: Vec<Property<P, In<u64>, Out<u64>>>) -> Small<P>
+where
+    P: Protocol<Config = (), Request = In<u64>, Response = Out<u64>>,
+{
     Scenario {
-        name: "kept-register",
-        story: "One node keeps a register.",
+        name: "small",
+        story: "A register, or something like it.",
         model: SystemModel::USUAL,
         cluster: Cluster::lan(nodes, 2),
-        config: Keeps::Synced,
+        config: (),
         workload: Workload::short(|_, _| In::Read, |_, input| input.clone(), Reply::Done),
         faults: Swarm::NONE,
         horizon: Horizon::SHORT,
-        properties: vec![linearizable(Register { initial: 0 })],
+        properties,
         expect: Expect::Holds,
     }
+}
+
+type Small<P> = Scenario<P, In<u64>, Out<u64>>;
+
+fn kept(nodes: usize) -> Small<Kept> {
+    small(nodes, vec![linearizable(Register { initial: 0 })])
 }
 
 #[test]
@@ -142,13 +145,13 @@ fn what_is_answered_before_it_is_safe_is_lost_by_the_fewest_steps() {
     #[derive(Clone, Debug, Hash)]
     struct Hasty(u64);
     impl Protocol for Hasty {
-        type Config = bool;
+        type Config = ();
         type Message = ();
         type Timer = u8;
         type Record = u64;
         type Request = In<u64>;
         type Response = Out<u64>;
-        fn start(_: NodeId, _: &bool, journal: &[u64], ctx: &mut Context<'_, Self>) -> Self {
+        fn start(_: NodeId, _: &(), journal: &[u64], ctx: &mut Context<'_, Self>) -> Self {
             ctx.set_timer(7, Duration::secs(1));
             Self(journal.last().copied().unwrap_or(0))
         }
@@ -164,23 +167,7 @@ fn what_is_answered_before_it_is_safe_is_lost_by_the_fewest_steps() {
             ctx.reach("the timer rang");
         }
     }
-    let scenario = || {
-        let Scenario { name, story, model, cluster, faults, horizon, properties, .. } =
-            Scenario { cluster: Cluster::lan(1, 1), properties: vec![], ..kept(1) };
-        let _: Vec<crate::Property<Kept, In<u64>, Out<u64>>> = properties;
-        Scenario {
-            name,
-            story,
-            model,
-            cluster,
-            config: true,
-            workload: Workload::short(|_, _| In::Read, |_, input| input.clone(), Reply::Done),
-            faults,
-            horizon,
-            properties: vec![linearizable(Register { initial: 0 })],
-            expect: Expect::<Hasty>::Holds,
-        }
-    };
+    let scenario = || small::<Hasty>(1, vec![linearizable(Register { initial: 0 })]);
     let search = |bounds| {
         Exhaustive::of(&scenario())
             .call(0, None, In::Write(1))
@@ -219,13 +206,13 @@ fn a_copy_of_a_message_arrives_again_and_a_panic_is_a_broken_property() {
     #[derive(Clone, Debug, Hash)]
     struct Counts(u64);
     impl Protocol for Counts {
-        type Config = Keeps;
+        type Config = ();
         type Message = ();
         type Timer = ();
         type Record = ();
         type Request = In<u64>;
         type Response = Out<u64>;
-        fn start(_: NodeId, _: &Keeps, _: &[()], _: &mut Context<'_, Self>) -> Self {
+        fn start(_: NodeId, _: &(), _: &[()], _: &mut Context<'_, Self>) -> Self {
             Self(0)
         }
         fn on_request(&mut self, _: RequestId, _: In<u64>, ctx: &mut Context<'_, Self>) {
@@ -236,18 +223,7 @@ fn a_copy_of_a_message_arrives_again_and_a_panic_is_a_broken_property() {
             assert!(self.0 < 3, "three of one");
         }
     }
-    let scenario = Scenario {
-        name: "counts",
-        story: "",
-        model: SystemModel::USUAL,
-        cluster: Cluster::lan(2, 1),
-        config: Keeps::SyncedTooLate,
-        workload: Workload::short(|_, _| In::Read, |_, input: &In<u64>| input.clone(), Reply::Done),
-        faults: Swarm::NONE,
-        horizon: Horizon::SHORT,
-        properties: vec![],
-        expect: Expect::<Counts>::Holds,
-    };
+    let scenario = small::<Counts>(2, vec![]);
     let with = |duplicates| {
         let bounds = Bounds { duplicates, ..Bounds::NONE };
         Exhaustive::of(&scenario).call(0, Some(0), In::Read).bounds(bounds).run()
@@ -282,13 +258,13 @@ fn nodes_that_are_alike_trade_places() {
         }
     }
     impl Protocol for Told {
-        type Config = Keeps;
+        type Config = ();
         type Message = u64;
         type Timer = ();
         type Record = ();
         type Request = In<u64>;
         type Response = Out<u64>;
-        fn start(_: NodeId, _: &Keeps, _: &[()], _: &mut Context<'_, Self>) -> Self {
+        fn start(_: NodeId, _: &(), _: &[()], _: &mut Context<'_, Self>) -> Self {
             Self(0)
         }
         fn on_request(&mut self, _: RequestId, body: In<u64>, ctx: &mut Context<'_, Self>) {
@@ -301,18 +277,7 @@ fn nodes_that_are_alike_trade_places() {
             assert!(value < 2, "too much");
         }
     }
-    let scenario = Scenario {
-        name: "told",
-        story: "",
-        model: SystemModel::USUAL,
-        cluster: Cluster::lan(4, 1),
-        config: Keeps::Synced,
-        workload: Workload::short(|_, _| In::Read, |_, input: &In<u64>| input.clone(), Reply::Done),
-        faults: Swarm::NONE,
-        horizon: Horizon::SHORT,
-        properties: vec![],
-        expect: Expect::<Told>::Holds,
-    };
+    let scenario = small::<Told>(4, vec![]);
     let search = |value| Exhaustive::of(&scenario).call(0, Some(0), In::Write(value));
     // Not asked yet, and each set of the three that have heard; or how many have.
     assert_eq!(search(1).run().states, 1 + 8);
