@@ -215,6 +215,23 @@ fn a_backup_cuts_off_what_its_primary_does_not_have() {
     assert!(bench.at(primary).is_leader());
 }
 
+/// An answer to what a backup asked before a crash cuts nothing off that it has acknowledged since.
+#[test]
+fn an_answer_to_an_earlier_life_cuts_nothing_off() {
+    let mut bench = four();
+    bench.crash(N3, Image::All);
+    bench.restart(N3);
+    bench.settle(&ALL);
+    bench.ask(N2, request(1, 0), put("a"));
+    bench.settle(&ALL);
+    bench.crash(N3, Image::All);
+    bench.restart(N3);
+    bench.deliver(N2, N3, Message::EndsAt { epoch: 1, last: 0, at: 0, life: 1 });
+    assert_eq!(len(&bench, N3), 1);
+    bench.deliver(N2, N3, Message::EndsAt { epoch: 1, last: 0, at: 0, life: 2 });
+    assert_eq!(len(&bench, N3), 0, "as it would be, were it of this life");
+}
+
 /// Replication of an earlier epoch is refused.
 #[test]
 fn a_backup_takes_entries_of_its_epoch_alone() {
