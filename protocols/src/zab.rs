@@ -1,7 +1,7 @@
 //! Zab (Junqueira, Reed and Serafini, *Zab: High-performance broadcast for primary-backup systems*,
 //! DSN 2011, cited by section), with fast leader election and synchronisation as `ZooKeeper` has
-//! them (Medeiros, *ZooKeeper's atomic broadcast protocol*, 2012; Hunt, Konar, Junqueira and Reed,
-//! *ZooKeeper: Wait-free coordination for Internet-scale systems*, USENIX ATC 2010, cited as ZK),
+//! them (Medeiros, *`ZooKeeper`'s atomic broadcast protocol*, 2012; Hunt, Konar, Junqueira, Reed,
+//! *`ZooKeeper`: Wait-free coordination for Internet-scale systems*, USENIX ATC 2010, cited as ZK),
 //! and a small `ZooKeeper` on it.
 //!
 //! *Problem.* Servers keep a tree of znodes. Every server answers reads by itself; updates go

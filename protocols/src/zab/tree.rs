@@ -1,9 +1,9 @@
-//! A small ZooKeeper: what Zab's transactions drive.
+//! A small `ZooKeeper`: what Zab's transactions drive.
 //!
 //! Znodes have a path, data, and a version; one may be *ephemeral*, and is gone once the session of
 //! the client that made it ends. The leader works out what an operation comes to, as a *delta*, on
 //! all that it has proposed; whoever delivers a transaction only applies the delta. So a delta
-//! means something after those before it alone: this is why ZooKeeper needs primary order (Zab,
+//! means something after those before it alone: this is why `ZooKeeper` needs primary order (Zab,
 //! section 3).
 
 use super::history::{Txn, Zxid};
