@@ -97,7 +97,7 @@ pub(super) struct Curve<'a> {
 }
 
 /// Room for what an axis says of its ends.
-const AXIS: f64 = 14.0;
+const AXIS: f64 = 16.0;
 
 /// Points of a curve that are drawn, at most; the picture has no room for more.
 const DRAWN: usize = 320;
@@ -118,6 +118,9 @@ pub(super) fn curve(curve: &Curve<'_>) -> String {
     let mut draw = |moment: f64, number: f64| {
         let _ = write!(drawn, "{:.1},{:.1} ", x(moment), y(number));
     };
+    if steps {
+        draw(0.0, 0.0);
+    }
     let every = points.len().div_ceil(DRAWN).max(1);
     for (index, (moment, number)) in points.iter().enumerate() {
         if index % every != 0 && index + 1 < points.len() {
