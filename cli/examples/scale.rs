@@ -4,6 +4,8 @@
 //! `scale SMALL LARGE SHARDS`: the lines of the campaign in the folder SMALL, which was run, stand
 //! for what each unit of the campaign in LARGE comes to, of which nothing was run.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use seedfall::campaign::{Entry, Runs, Shard, Start, decode, encode, units};
 use seedfall::save::save;
 use serde_json::Value;
