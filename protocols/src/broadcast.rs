@@ -1,12 +1,12 @@
-//! Broadcast, from best effort to uniform, in any order or first-in-first-out (Cachin, Guerraoui and
-//! Rodrigues, *Introduction to Reliable and Secure Distributed Programming*, 2011, chapter 3, cited
-//! as CGR; after Hadzilacos and Toueg, *A Modular Approach to Fault-Tolerant Broadcasts and Related
-//! Problems*, 1994).
+//! Broadcast, from best effort to uniform, in any order or first-in-first-out (Cachin, Guerraoui
+//! and Rodrigues, *Introduction to Reliable and Secure Distributed Programming*, 2011, chapter 3,
+//! cited as CGR; after Hadzilacos and Toueg, *A Modular Approach to Fault-Tolerant Broadcasts and
+//! Related Problems*, 1994).
 //!
 //! *Problem.* A node sends a message to all, and may stop before all have it.
 //!
-//! *Model.* Links `FairLoss`; nodes `CrashStop`, any number but for [`Kind::Uniform`], which needs a
-//! majority; timing `Asynchronous`.
+//! *Model.* Links `FairLoss`; nodes `CrashStop`, any number but for [`Kind::Uniform`], which needs
+//! a majority; timing `Asynchronous`.
 //!
 //! *Idea.* Whoever sends repeats until it is acknowledged. With *best effort* that is the sender
 //! alone: if it stops, some have the message and others never will. With *reliable* broadcast

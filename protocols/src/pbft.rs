@@ -33,7 +33,7 @@
 //! | [`Commit`](Message::Commit) | replica | all | I know of `2f + 1` who agree |
 //! | [`Checkpoint`](Message::Checkpoint) | replica | all | my state after this number |
 //! | [`ViewChange`](Message::ViewChange) | replica | all | next view, please; what I prepared |
-//! | [`NewView`](Message::NewView) | new primary | all | who asked for it, and what it begins with |
+//! | [`NewView`](Message::NewView) | new primary | all | who asked, and what it begins with |
 //! | [`Status`](Message::Status) | replica | all | how far I am: send me what I lack |
 //! | [`State`](Message::State) | replica | replica | a stable checkpoint, with its proof |
 //!

@@ -54,8 +54,8 @@
 //!   moment on at which the primary asks for it (KIP-497: "the maximal ISR").
 //! - A primary that was down commits nothing before a new epoch: it does not know any more what it
 //!   had asked for.
-//! - An answer to where an epoch ends is of the life in which the backup asked: one that comes late,
-//!   after a crash, would cut off what the backup has acknowledged since. (Kafka asks over a
+//! - An answer to where an epoch ends is of the life in which the backup asked: one that comes
+//!   late, after a crash, would cut off what the backup has acknowledged since. (Kafka asks over a
 //!   connection, which ends with the life.)
 //! - Reads go through the log; asynchronously, the primary answers them by itself.
 //!

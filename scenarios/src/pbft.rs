@@ -69,8 +69,8 @@ pub fn two_liars() -> Scenario<Replica, Input, Output> {
         properties: four.properties.iter().filter(kept).cloned().collect(),
         expect: Expect::Violates {
             properties: &[INVARIANTS, "linearizable", NEVER_PANICS],
-            because: "two quorums of three among four may have no correct replica in common (Castro \
-                      and Liskov 1999, section 3: n = 3f + 1 is the least)",
+            because: "two quorums of three among four may have no correct replica in common \
+                      (Castro and Liskov 1999, section 3: n = 3f + 1 is the least)",
         },
         ..four
     }

@@ -67,8 +67,8 @@ pub fn two_traitors() -> Scenario<Node, String, u64> {
         properties: vec![invariants(INVARIANTS, reliable_broadcast::invariants)],
         expect: Expect::Violates {
             properties: &[INVARIANTS],
-            because: "f + 1 traitors echo to each of two correct nodes what it wants to hear (Bracha \
-                      1987: n > 3f)",
+            because: "f + 1 traitors echo to each of two correct nodes what it wants to hear \
+                      (Bracha 1987: n > 3f)",
         },
         ..four
     }

@@ -1,12 +1,13 @@
 //! Demonstration: generals who sign agree, however many traitors there are, if there are not more
 //! than they count on.
 //!
-//! Story: that of `generals-4`, with signatures: `SM(m)` over a wire that neither loses nor doubles,
-//! in rounds by clocks that are right. Traitors sign two orders, keep silent, leave out their own
-//! signature, speak late, say again what they said, and tell some what they keep from others. With
-//! three generals the loyal ones agree (`signed-generals-3`), which without signatures they cannot;
-//! with five they bear two traitors (`signed-generals-5`). More traitors than they count on break
-//! it (`signed-generals-two-traitors`). Catches: `tests/planted/generals-signed-*`, `byz-04-*`.
+//! Story: that of `generals-4`, with signatures: `SM(m)` over a wire that neither loses nor
+//! doubles, in rounds by clocks that are right. Traitors sign two orders, keep silent, leave out
+//! their own signature, speak late, say again what they said, and tell some what they keep from
+//! others. With three generals the loyal ones agree (`signed-generals-3`), which without signatures
+//! they cannot; with five they bear two traitors (`signed-generals-5`). More traitors than they
+//! count on break it (`signed-generals-two-traitors`). Catches: `tests/planted/generals-signed-*`,
+//! `byz-04-*`.
 //!
 //! *How it is judged.* As in `generals-4`: every general's record of what it was told is true, so
 //! those who did not tell what they had been told, as they should, are the traitors of a battle,
@@ -83,8 +84,8 @@ pub fn two_traitors() -> Scenario<General, Order, Order> {
         properties: properties(4, 1),
         expect: Expect::Violates {
             properties: &["IC1 and IC2"],
-            because: "what comes in the last round is told to nobody else: m + 1 traitors have signed \
-                      it alone (Dolev and Strong 1983: m + 1 rounds are needed for m)",
+            because: "what comes in the last round is told to nobody else: m + 1 traitors have \
+                      signed it alone (Dolev and Strong 1983: m + 1 rounds are needed for m)",
         },
         ..three
     }

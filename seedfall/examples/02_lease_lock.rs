@@ -1,8 +1,8 @@
 //! 02: a lease lock, without a fencing token and with one.
 //!
-//! You learn: nodes of several kinds, each a type of its own ([`Roles`]), timers, and a bug that takes a pause or a late message
-//! to show: a lease may be over, and its holder does not know (Kleppmann, *How to do distributed
-//! locking*, 2016).
+//! You learn: nodes of several kinds, each a type of its own ([`Roles`]), timers, and a bug that
+//! takes a pause or a late message to show: a lease may be over, and its holder does not know
+//! (Kleppmann, *How to do distributed locking*, 2016).
 //!
 //! `n1` lends the lock for a while, `n2` keeps a counter, the others are workers: a worker that is
 //! asked to count takes the lock, reads the counter and writes one more. Two that do so at once

@@ -92,7 +92,8 @@ pub type Answers<P> =
     fn(&P, RequestId, <P as Protocol>::Response, &mut Draw) -> Option<<P as Protocol>::Response>;
 
 /// A whole malicious strategy, of one protocol: where [`Lies`] change one message at a time by
-/// chance, a strategy pursues an aim over many messages, and all nodes that follow it are in league.
+/// chance, a strategy pursues an aim over many messages, and all nodes that follow it are in
+/// league.
 ///
 /// The node itself runs the protocol as it should, and so its state is true; what it says, and to
 /// whom, is up to the strategy, which can sign for this node and for nobody else.

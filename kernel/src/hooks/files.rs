@@ -176,11 +176,13 @@ hooks! {
     fn symlink(target: *const c_char, path: *const c_char) -> c_int; own(path) =>
         on_path(&text(path), |k, path, now| k.make_link(&text(target), path, now));
     fn readlink(path: *const c_char, to: *mut c_char, len: size_t) -> ssize_t; own(path) =>
-        if len == 0 { Err(EINVAL) } else { on_path(&text(path), |k, path, _| k.tree().target(path)).map(|target| {
-            let size = target.len().min(len);
-            std::ptr::copy_nonoverlapping(target.as_ptr(), to.cast(), size);
-            size
-        }) };
+        if len == 0 { Err(EINVAL) } else {
+            on_path(&text(path), |k, path, _| k.tree().target(path)).map(|target| {
+                let size = target.len().min(len);
+                std::ptr::copy_nonoverlapping(target.as_ptr(), to.cast(), size);
+                size
+            })
+        };
     fn umask(mask: mode_t) -> mode_t; inside() => Ok(call(|k| {
         let here = k.here();
         std::mem::replace(&mut k.nodes[here].umask, mask & 0o777)

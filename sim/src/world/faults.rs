@@ -150,8 +150,8 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         });
     }
 
-    /// Makes a node follow one of the malicious strategies of its protocol, by number, counted round
-    /// and round; `None`: from here on it is correct. False if the protocol has none.
+    /// Makes a node follow one of the malicious strategies of its protocol, by number, counted
+    /// round and round; `None`: from here on it is correct. False if the protocol has none.
     pub fn set_strategy(&mut self, node: NodeId, which: Option<u32>) -> bool {
         let strategies = P::strategies();
         if strategies.is_empty() {

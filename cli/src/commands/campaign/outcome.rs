@@ -326,8 +326,8 @@ impl Judged {
             format!("commit {}", self.manifest.commit)
         };
         format!(
-            "seedfall: {seeds} x {}, {failures}{killed}, {} of {} fault classes, {canary}, from seed \
-             {}, {commit}{word}",
+            "seedfall: {seeds} x {}, {failures}{killed}, {} of {} fault classes, {canary}, from \
+             seed {}, {commit}{word}",
             counted(outcome.scenarios.len() as u64, "scenario"),
             fired.len(),
             planned.len().min(Class::ALL.len()),
