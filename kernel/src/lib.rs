@@ -113,6 +113,7 @@ mod futex;
 mod hooks;
 mod isolate;
 mod kernel;
+mod listen;
 mod lock;
 mod machine;
 mod node;

@@ -9,8 +9,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The longest queue of connections that wait to be accepted (`somaxconn`).
-const LONGEST_BACKLOG: usize = 4096;
 /// No address yet.
 pub(crate) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
@@ -71,6 +69,8 @@ pub(crate) struct Socket {
     pub(crate) path: Vec<u8>,
     /// What `SO_ERROR` tells, and the next call.
     pub(crate) error: Option<Errno>,
+    /// Whether `connect` has said that it is connected: one that did not wait says so later.
+    pub(crate) told: bool,
     /// `shutdown` for reading.
     pub(crate) deaf: bool,
     /// `SO_LINGER` with a time of zero: it ends with a reset.
@@ -93,6 +93,7 @@ impl Socket {
             peer: NOWHERE,
             path: Vec::new(),
             error: None,
+            told: false,
             deaf: false,
             aborts: false,
             timeouts: [None; 2],
@@ -244,95 +245,6 @@ impl Kernel {
         Ok(())
     }
 
-    /// `listen`.
-    pub(crate) fn listen(&mut self, fd: i32, backlog: i32) -> Result<(), Errno> {
-        let object = self.object(fd)?;
-        let backlog = usize::try_from(backlog).map_or(LONGEST_BACKLOG, |n| n.min(LONGEST_BACKLOG));
-        let socket = self.socket_of(object)?;
-        if socket.mailbox.is_some() {
-            return Err(libc::EOPNOTSUPP);
-        }
-        match &mut socket.stage {
-            Stage::Listening { backlog: old, .. } => *old = backlog,
-            Stage::Fresh => {
-                if socket.family != Family::Unix && socket.local.port() == 0 {
-                    self.bind(fd, &Name::Inet(NOWHERE))?;
-                }
-                let stage = Stage::Listening { backlog, queue: VecDeque::new(), handshakes: 0 };
-                self.set_stage(object, stage);
-            }
-            _ => return Err(libc::EINVAL),
-        }
-        Ok(())
-    }
-
-    /// How many connections wait at a listening socket or are about to, and how many may; `None`:
-    /// it does not listen.
-    pub(crate) fn backlog(&self, object: usize) -> Option<(usize, usize)> {
-        match self.stage(object) {
-            Some(Stage::Listening { backlog, queue, handshakes }) => {
-                Some((queue.len() + handshakes, *backlog))
-            }
-            _ => None,
-        }
-    }
-
-    /// One handshake more, or one fewer, is under way at a listening socket, if it still listens.
-    pub(crate) fn count_handshake(&mut self, object: usize, by: isize) {
-        if let Kind::Socket(socket) = &mut self.objects[object].kind
-            && let Stage::Listening { handshakes, .. } = &mut socket.stage
-        {
-            *handshakes = handshakes.saturating_add_signed(by);
-        }
-    }
-
-    /// The socket of a connection that a listening one is about to give away.
-    pub(crate) fn accepted_socket(
-        &mut self,
-        listener: usize,
-        connection: usize,
-        side: usize,
-    ) -> usize {
-        let node = self.objects[listener].node;
-        let sides = &self.connections[connection].sides;
-        let (local, peer) = (sides[side].name, sides[1 - side].name);
-        let (family, path) = match &self.objects[listener].kind {
-            Kind::Socket(socket) => (socket.family, socket.path.clone()),
-            _ => (Family::V4, Vec::new()),
-        };
-        let mut socket = Socket::new(family, None);
-        (socket.local, socket.peer, socket.path) = (local, peer, path);
-        socket.stage = Stage::Connected { connection, side };
-        let object = self.make_object(node, Kind::Socket(Box::new(socket)), false);
-        // The queue holds it until it is accepted.
-        self.objects[object].refs = 1;
-        object
-    }
-
-    /// A connection waits to be accepted.
-    pub(crate) fn queue_accepted(&mut self, listener: usize, object: usize) {
-        if let Kind::Socket(socket) = &mut self.objects[listener].kind
-            && let Stage::Listening { queue, .. } = &mut socket.stage
-        {
-            queue.push_back(object);
-        }
-        self.notify(listener, libc::EPOLLIN as u32);
-    }
-
-    /// `accept4`: the descriptor of the longest waiting connection, and its peer.
-    pub(crate) fn accept(&mut self, fd: i32, flags: i32) -> Result<(i32, Name), Errno> {
-        let object = self.object(fd)?;
-        let Stage::Listening { queue, .. } = &mut self.socket_of(object)?.stage else {
-            return Err(libc::EINVAL);
-        };
-        let accepted = queue.pop_front().ok_or(libc::EAGAIN)?;
-        self.objects[accepted].nonblocking = flags & libc::SOCK_NONBLOCK != 0;
-        let descriptor = self.make_descriptor(accepted);
-        self.objects[accepted].refs -= 1;
-        self.accepted_event(accepted);
-        Ok((descriptor, self.name(descriptor, true).unwrap_or(Name::Unix(Vec::new()))))
-    }
-
     /// `connect`: done, or `EINPROGRESS`, and [`Kernel::connected`] tells the rest.
     pub(crate) fn connect(&mut self, fd: i32, name: &Name) -> Result<(), Errno> {
         let object = self.object(fd)?;
@@ -345,10 +257,28 @@ impl Kernel {
             return self.connect_datagrams(object, address);
         }
         match socket.stage {
-            Stage::Fresh | Stage::Failed => {}
+            Stage::Fresh => {}
+            Stage::Failed => {
+                socket.stage = Stage::Fresh;
+                let error = socket.error.take().unwrap_or(libc::ECONNABORTED);
+                self.notify(object, (libc::EPOLLOUT | libc::EPOLLHUP) as u32);
+                return Err(error);
+            }
             Stage::Connecting { .. } => return Err(libc::EALREADY),
-            Stage::Connected { .. } => return Err(libc::EISCONN),
-            Stage::Listening { .. } => return Err(libc::EINVAL),
+            Stage::Connected { connection, side } if !socket.told => {
+                socket.told = true;
+                if !self.is_over(connection, side) {
+                    return Ok(());
+                }
+                // It was connected, and is not any more: it can be connected anew.
+                self.close_side(connection, side, false, true);
+                let socket = self.socket_of(object)?;
+                socket.stage = Stage::Fresh;
+                let error = socket.error.take().unwrap_or(libc::ECONNABORTED);
+                self.notify(object, (libc::EPOLLOUT | libc::EPOLLHUP) as u32);
+                return Err(error);
+            }
+            Stage::Connected { .. } | Stage::Listening { .. } => return Err(libc::EISCONN),
         }
         let local = socket.local;
         let here = self.here();
@@ -379,8 +309,14 @@ impl Kernel {
         let socket = self.socket_of(object)?;
         match socket.stage {
             Stage::Connecting { .. } => Err(libc::EAGAIN),
-            Stage::Connected { .. } => Ok(()),
-            _ => Err(socket.error.take().unwrap_or(libc::ENOTCONN)),
+            Stage::Connected { .. } => {
+                socket.told = true;
+                Ok(())
+            }
+            _ => {
+                socket.stage = Stage::Fresh;
+                Err(socket.error.take().unwrap_or(libc::ENOTCONN))
+            }
         }
     }
 
@@ -418,15 +354,7 @@ impl Kernel {
                 self.close_side(connection, side, socket.aborts, silent);
             }
             Stage::Connecting { connection } => self.close_side(connection, 0, true, true),
-            Stage::Listening { queue, .. } => {
-                for waiting in queue {
-                    if let Kind::Socket(socket) = &mut self.objects[waiting].kind {
-                        socket.aborts = true;
-                    }
-                    self.objects[waiting].refs = 0;
-                    self.destroy(waiting);
-                }
-            }
+            Stage::Listening { queue, .. } => self.send_away(queue),
             Stage::Fresh | Stage::Failed => {}
         }
     }
@@ -471,12 +399,25 @@ impl Kernel {
         if socket.mailbox.is_some() {
             return Ok(());
         }
-        let Stage::Connected { connection, side } = socket.stage else {
-            return Err(libc::ENOTCONN);
+        socket.told = true;
+        let stage = socket.stage.clone();
+        let (connection, side) = match stage {
+            Stage::Connected { connection, side } if !self.is_over(connection, side) => {
+                (connection, side)
+            }
+            Stage::Listening { .. } => {
+                if how != libc::SHUT_WR {
+                    self.stop_listening(object);
+                }
+                return Ok(());
+            }
+            _ => {
+                let all = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLRDHUP;
+                self.notify(object, all as u32);
+                return Err(libc::ENOTCONN);
+            }
         };
-        if how != libc::SHUT_WR {
-            socket.deaf = true;
-        }
+        self.socket_of(object)?.deaf |= how != libc::SHUT_WR;
         if how != libc::SHUT_RD && !self.connections[connection].sides[side].shut {
             self.shut_side(connection, side);
         }
@@ -485,13 +426,29 @@ impl Kernel {
         Ok(())
     }
 
+    /// Whether a socket neither sends any more nor wants to hear.
+    pub(crate) fn is_shut(&self, object: usize) -> bool {
+        match (&self.objects[object].kind, self.side(object)) {
+            (Kind::Socket(socket), Some((connection, side))) => {
+                socket.deaf && self.connections[connection].sides[side].shut
+            }
+            _ => false,
+        }
+    }
+
     /// `getsockname`, or `getpeername`.
     pub(crate) fn name(&mut self, fd: i32, peer: bool) -> Result<Name, Errno> {
         let object = self.object(fd)?;
         let socket = self.socket_of(object)?;
-        if peer && socket.mailbox.is_none() && !matches!(socket.stage, Stage::Connected { .. }) {
-            return Err(libc::ENOTCONN);
+        if peer && socket.mailbox.is_none() {
+            let Stage::Connected { connection, side } = socket.stage else {
+                return Err(libc::ENOTCONN);
+            };
+            if self.is_over(connection, side) {
+                return Err(libc::ENOTCONN);
+            }
         }
+        let socket = self.socket_of(object)?;
         match socket.family {
             Family::Unix | Family::Pipe if peer => Ok(Name::Unix(Vec::new())),
             Family::Unix | Family::Pipe => Ok(Name::Unix(socket.path.clone())),
@@ -540,8 +497,8 @@ impl Kernel {
         match socket.stage {
             Stage::Connected { connection, side } => self.send_stream(connection, side, buffers),
             Stage::Connecting { .. } => Err(libc::EAGAIN),
-            Stage::Failed => Err(libc::EPIPE),
-            Stage::Fresh | Stage::Listening { .. } => Err(libc::ENOTCONN),
+            _ if matches!(socket.family, Family::Unix) => Err(libc::ENOTCONN),
+            Stage::Failed | Stage::Fresh | Stage::Listening { .. } => Err(libc::EPIPE),
         }
     }
 
@@ -571,11 +528,13 @@ impl Kernel {
         let own = &self.connections[connection].sides[side];
         if own.received.is_empty() {
             let ended = own.ended;
+            if own.heard_end {
+                return Ok((0, None));
+            }
             let socket = self.socket_of(object)?;
             return match socket.error.take() {
                 Some(error) => Err(error),
                 None if ended || socket.deaf => Ok((0, None)),
-                None if buffers.iter().all(|buffer| buffer.is_empty()) => Ok((0, None)),
                 None => Err(libc::EAGAIN),
             };
         }

@@ -1,8 +1,9 @@
 //! What programs write to a connection and read from it, and how much may be on its way.
 
-use crate::fd::total;
+use crate::fd::{Kind, total};
 use crate::kernel::{Errno, Event, Kernel};
 use crate::packet::Meets;
+use crate::socket::Stage;
 use crate::tcp::{DATA_TIMEOUT, Segment};
 use std::io::{IoSlice, IoSliceMut};
 
@@ -128,6 +129,24 @@ impl Kernel {
             && let Some(object) = connection.sides[side].object
         {
             self.notify(object, libc::EPOLLOUT as u32);
+        }
+    }
+
+    /// Whether nothing more will come or go at a side: it is reset, or both have sent all.
+    pub(crate) fn is_over(&self, index: usize, side: usize) -> bool {
+        let connection = &self.connections[index];
+        let own = &connection.sides[side];
+        own.ended && own.shut && own.flight.is_empty() && !connection.instant
+    }
+
+    /// The side of a socket's connection.
+    pub(crate) fn side(&self, object: usize) -> Option<(usize, usize)> {
+        match &self.objects[object].kind {
+            Kind::Socket(socket) => match socket.stage {
+                Stage::Connected { connection, side } => Some((connection, side)),
+                _ => None,
+            },
+            _ => None,
         }
     }
 }

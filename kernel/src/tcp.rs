@@ -10,7 +10,6 @@
 //! Left out: acknowledgements travel at no cost, a segment is what one call wrote (up to 64 KiB),
 //! and there is no congestion window.
 
-use crate::fd::Kind;
 use crate::kernel::{Errno, Event, Kernel, NodeIndex};
 use crate::node::Power;
 use crate::packet::Meets;
@@ -63,6 +62,8 @@ pub(crate) struct Side {
     pub(crate) received: VecDeque<u8>,
     /// The other side sends no more.
     pub(crate) ended: bool,
+    /// It has said so; otherwise the connection is reset.
+    pub(crate) heard_end: bool,
     /// What was sent and has not arrived.
     pub(crate) flight: VecDeque<Segment>,
     /// The bytes in it.
@@ -101,6 +102,7 @@ impl Side {
             listener: None,
             received: VecDeque::new(),
             ended: false,
+            heard_end: false,
             flight: VecDeque::new(),
             flying: 0,
             sent: 0,
@@ -408,6 +410,11 @@ impl Kernel {
             Segment::Data(bytes) => {
                 let receiver = &mut self.connections[index].sides[other];
                 let Some(object) = receiver.object else { return self.refuse(index, side) };
+                if !self.connections[index].instant && self.is_shut(object) {
+                    self.fail(index, other, libc::ECONNRESET);
+                    return self.refuse(index, side);
+                }
+                let receiver = &mut self.connections[index].sides[other];
                 if receiver.received.is_empty() {
                     receiver.received = bytes.into();
                 } else {
@@ -417,7 +424,7 @@ impl Kernel {
             }
             Segment::Fin => {
                 let receiver = &mut self.connections[index].sides[other];
-                receiver.ended = true;
+                (receiver.ended, receiver.heard_end) = (true, true);
                 if let Some(object) = receiver.object {
                     let mut mask = libc::EPOLLIN | libc::EPOLLRDHUP;
                     if receiver.shut {
@@ -498,7 +505,14 @@ impl Kernel {
         }
         let knocking = matches!(self.connections[index].sides[side].object, Some(object)
             if matches!(self.stage(object), Some(Stage::Connecting { .. })));
-        self.fail(index, side, if knocking { libc::ECONNREFUSED } else { libc::ECONNRESET });
+        let heard = &self.connections[index].sides[side];
+        let error = match knocking {
+            true => libc::ECONNREFUSED,
+            // The other had said that it sends no more: to send to it was the mistake.
+            false if heard.ended && !heard.shut => libc::EPIPE,
+            false => libc::ECONNRESET,
+        };
+        self.fail(index, side, error);
     }
 
     /// A side is over, and its socket says why.
@@ -566,17 +580,6 @@ impl Kernel {
             connection.generation += 1;
             connection.sides.iter_mut().for_each(|side| side.received = VecDeque::new());
             self.free_connections.push(index);
-        }
-    }
-
-    /// The side of a socket's connection.
-    pub(crate) fn side(&self, object: usize) -> Option<(usize, usize)> {
-        match &self.objects[object].kind {
-            Kind::Socket(socket) => match socket.stage {
-                Stage::Connected { connection, side } => Some((connection, side)),
-                _ => None,
-            },
-            _ => None,
         }
     }
 }

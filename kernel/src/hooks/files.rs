@@ -104,7 +104,7 @@ unsafe fn sent(to: c_int, from: c_int, at: *mut off_t, len: size_t) -> Result<us
     // SAFETY: the caller vouches for the place of the offset.
     unsafe {
         let start = place(at)?;
-        let bytes = call(|k| k.for_sendfile(to, from, start, len))?;
+        let bytes = call(|k| k.to_send(to, from, start, len))?;
         let count = if bytes.is_empty() { 0 } else { calls::write(to, &[IoSlice::new(&bytes)])? };
         match start {
             Some(_) => advance(at, count),
@@ -176,13 +176,7 @@ hooks! {
     fn symlink(target: *const c_char, path: *const c_char) -> c_int; own(path) =>
         on_path(&text(path), |k, path, now| k.make_link(&text(target), path, now));
     fn readlink(path: *const c_char, to: *mut c_char, len: size_t) -> ssize_t; own(path) =>
-        if len == 0 { Err(EINVAL) } else {
-            on_path(&text(path), |k, path, _| k.tree().target(path)).map(|target| {
-                let size = target.len().min(len);
-                std::ptr::copy_nonoverlapping(target.as_ptr(), to.cast(), size);
-                size
-            })
-        };
+        target(path, &mut room(to.cast(), len));
     fn umask(mask: mode_t) -> mode_t; inside() => Ok(call(|k| {
         let here = k.here();
         std::mem::replace(&mut k.nodes[here].umask, mask & 0o777)
@@ -229,6 +223,17 @@ unsafe fn cut(path: *const c_char, len: off_t) -> Result<(), Errno> {
     let len = usize::try_from(len).map_err(|_| EINVAL)?;
     // SAFETY: the caller vouches for the path.
     on_path(&unsafe { text(path) }, |k, path, now| k.cut(path, len, now))
+}
+
+unsafe fn target(path: *const c_char, to: &mut [u8]) -> Result<usize, Errno> {
+    if to.is_empty() {
+        return Err(EINVAL);
+    }
+    // SAFETY: the caller vouches for the path.
+    let target = on_path(&unsafe { text(path) }, |k, path, _| k.tree().target(path))?;
+    let size = target.len().min(to.len());
+    to[..size].copy_from_slice(&target.as_bytes()[..size]);
+    Ok(size)
 }
 
 unsafe fn at<T>(

@@ -88,14 +88,16 @@ fn page() -> String {
         all.join(", ")
     };
     let mut page = format!(
-        "# What of Linux is simulated\n\nGenerated from the hooks of `kernel/` by a test. A \
-         program calls functions of libc: {simulated} of them are simulated, {} are accepted and \
-         do nothing, {} end the run, which names them. Functions that compute alone are libc's \
-         own; of those that are neither, `seedfall_kernel::audit` lists the ones that a binary \
-         imports. What is called without a symbol, by libc itself or by crates like rustix, is \
-         caught by number (the backstop): {} system calls are served, {} touch the process alone \
-         and are real, {} are absent (`ENOSYS`), and any other ends the run with its name and a \
+        "# What of Linux is simulated\n\n\
+         Generated from the hooks of `kernel/` by a test. A program calls functions of libc: {} of \
+         them are simulated, {} are accepted and do nothing, {} end the run, which names them. \
+         Functions that compute alone are libc's own; of those that are neither, \
+         `seedfall_kernel::audit` lists the ones that a binary imports.\n\n\
+         What is called without a symbol, by libc itself or by crates like rustix, is caught by \
+         number (the backstop): {} system calls are served, {} touch the process alone and are \
+         real, {} are absent (`ENOSYS`), and any other ends the run with its name and a \
          backtrace.\n",
+        simulated,
         accepted.len(),
         refused.len(),
         served.len(),

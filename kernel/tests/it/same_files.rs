@@ -5,9 +5,9 @@
 
 #![expect(unsafe_code, reason = "these are the calls of libc themselves")]
 
+use crate::same::{Numbers, compare, contents, outcome};
 use libc::c_int;
 use seedfall_kernel::{Ended, Simulation, isolated, note};
-use seedfall_sim::StableHasher;
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
@@ -107,20 +107,6 @@ const PATHS: [&CStr; 18] = [
     c"d/", c"no/a", c"d/.", c".", c"d/..",
 ];
 
-/// Numbers that follow from a seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = StableHasher::hash(&self.0);
-        (self.0 >> 32) as usize % bound
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len())]
-    }
-}
-
 fn call(numbers: &mut Numbers) -> Call {
     // Files are opened and written more often than the rest is done.
     let what = match numbers.below(4) {
@@ -188,21 +174,6 @@ fn run(calls: &[Call], root: &str, mut tell: impl FnMut(String)) {
     }
 }
 
-fn outcome(result: i64) -> String {
-    if result < 0 {
-        return std::io::Error::last_os_error().raw_os_error().unwrap().to_string();
-    }
-    format!("ok {result}")
-}
-
-/// What was read, in short.
-fn contents(result: isize, bytes: &[u8]) -> String {
-    let told = outcome(result as i64);
-    let read = &bytes[..result.max(0) as usize];
-    format!("{told} {:x}", StableHasher::hash(&read.to_vec()))
-}
-
-#[expect(clippy::too_many_lines, reason = "an arm for each call")]
 unsafe fn done(call: &Call, place: usize, root: &str, slots: &mut [c_int; SLOTS]) -> String {
     let Call { what, slot, other, at, len, flags, .. } = *call;
     let whole = |path: &CStr| CString::new(format!("{root}/{}", path.to_str().unwrap())).unwrap();
@@ -356,7 +327,7 @@ fn simulated(calls: &[Call]) -> Vec<String> {
     report.notes_as_text()
 }
 
-fn real(calls: &[Call]) -> Vec<String> {
+fn real(calls: &[Call], _: u32) -> Vec<String> {
     let folder = std::env::temp_dir().join(format!("seedfall-files-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir(&folder).unwrap();
@@ -366,53 +337,7 @@ fn real(calls: &[Call]) -> Vec<String> {
     all
 }
 
-/// The first call of which the two tell something else.
-fn differs(calls: &[Call]) -> Option<usize> {
-    let (one, other) = (simulated(calls), real(calls));
-    (0..calls.len()).find(|place| one.get(*place) != other.get(*place))
-}
-
-/// A short list of calls that still differ in the end.
-fn shrunk(mut calls: Vec<Call>) -> Vec<Call> {
-    let mut size = calls.len() / 2;
-    while size > 0 {
-        let mut start = 0;
-        while start < calls.len() {
-            let mut fewer = calls.clone();
-            fewer.drain(start..(start + size).min(calls.len()));
-            match differs(&fewer) {
-                Some(place) => calls = fewer[..=place].to_vec(),
-                None => start += size,
-            }
-        }
-        size /= 2;
-    }
-    calls
-}
-
-fn same(seeds: std::ops::Range<u64>) {
-    let mut wrong = String::new();
-    let count = seeds.end - seeds.start;
-    for seed in seeds {
-        let mut calls = program(seed);
-        let Some(place) = differs(&calls) else { continue };
-        calls.truncate(place + 1);
-        let calls = shrunk(calls);
-        let (one, other) = (simulated(&calls), real(&calls));
-        wrong += &format!("seed {seed}:\n");
-        for (place, call) in calls.iter().enumerate() {
-            let (one, other) = (&one[place], &other[place]);
-            wrong += &format!("  {call:?}\n    simulated {one}, real {other}\n");
-        }
-        if wrong.len() > 8_000 {
-            break;
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong}");
-    println!("{count} programs, {} calls, simulated and real: equal", count * CALLS as u64);
-}
-
 #[test]
 fn a_hundred_thousand_calls_on_files_are_answered_as_by_the_real_kernel() {
-    isolated(|| same(0..400));
+    isolated(|| compare(0..400, program, simulated, real));
 }
