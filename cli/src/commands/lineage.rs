@@ -90,17 +90,16 @@ fn tell(args: &LineageArgs, told: &Lineage) {
     let LineageArgs { name, seed, cuts, crashes, .. } = args;
     let operations = counted(told.operations.len() as u64, "acknowledged operation");
     show::line(&format!("{name}, seed {seed}: {operations}"));
-    let atoms = counted(told.atoms as u64, "message and moment");
-    show::line(&format!("  supported  by {atoms} of the run without faults"));
+    let atoms = show::count(told.atoms as u64);
+    show::line(&format!("  supported  by {atoms} messages and moments of the run without faults"));
     let runs = counted(told.runs, "set");
     show::line(&format!("  tried      {runs} of up to {cuts} cuts, {crashes} of them crashes"));
     let bounds = format!("of up to {cuts} losses and crashes, at most {crashes} of them crashes");
     match &told.found {
         Some((cuts, _)) => show::line(&format!("  undone     {}", words(cuts))),
         None if told.exhausted => show::line(&format!(
-            "  {}  no set {bounds}, undoes an operation of this run: each that was not \
-             tried leaves untouched what supports it",
-            show::styled(show::GOOD, "certified")
+            "  certified  no set {bounds}, undoes an operation of this run: each that was not \
+             tried leaves untouched what supports it"
         )),
         None => show::line("  undecided  its runs were used up: --runs"),
     }
