@@ -70,12 +70,13 @@
 mod certificates;
 mod checkpoints;
 mod invariants;
+mod machine;
 mod phases;
 mod statements;
 mod strategies;
 mod views;
 
-use crate::kv::{Answer, Command, Store};
+use crate::kv::{Answer, Command};
 use seedfall_sim::{
     ClientId, Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, StableHasher,
     Strategy,
@@ -83,6 +84,7 @@ use seedfall_sim::{
 use std::collections::BTreeMap;
 
 pub use invariants::{Invariants, invariants};
+pub use machine::Machine;
 pub use statements::{
     Ask, Certificate, ChangeView, Message, NewView, PrePrepare, Prepare, Proposal, Record, Stable,
     Vote,
@@ -133,13 +135,6 @@ pub struct Request(pub Command);
 /// What a client is told; it believes what `f + 1` replicas say.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Response(pub Answer);
-
-/// What is replicated: the store, and for each client its last request with the answer to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Machine {
-    store: Store,
-    answers: BTreeMap<ClientId, (u32, Answer)>,
-}
 
 /// One sequence number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 //! something.
 
 use super::statements::{Message, Record, Stable, Vote};
-use super::{Machine, Replica, Seq, Timer, View};
+use super::{Replica, Seq, Timer, View};
 use seedfall_sim::{Context, NodeId, Signed, StableHasher};
 use std::collections::BTreeMap;
 
@@ -74,12 +74,8 @@ impl Replica {
         ctx.append(Record::Stable(stable.clone()));
         ctx.sync();
         self.adopt(stable);
-        let done = |ask: &super::Ask| {
-            let last = self.machine.answers.get(&ask.id.client);
-            last.is_some_and(|(number, _)| ask.id.number <= *number)
-        };
-        self.pending =
-            std::mem::take(&mut self.pending).into_iter().filter(|(_, ask)| !done(ask)).collect();
+        let machine = &self.machine;
+        self.pending.retain(|_, ask| !machine.has_executed(ask.id));
         self.be_patient(ctx);
         self.execute(ctx);
         self.assign_all(ctx);
@@ -160,16 +156,6 @@ impl Replica {
             {
                 ctx.send(to, Message::Commit { view, seq: *seq, digest });
             }
-        }
-    }
-}
-
-impl Machine {
-    /// The value under a key, for whoever looks at a replica from outside.
-    pub fn value(&self, key: &str) -> Option<crate::kv::Text> {
-        match self.store.clone().apply(&crate::kv::Command::Get { key: key.into() }) {
-            crate::kv::Answer::Value(value) => value,
-            _ => None,
         }
     }
 }

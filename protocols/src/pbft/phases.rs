@@ -8,10 +8,8 @@ impl Replica {
     /// A request, from its client or from who was asked.
     pub(super) fn take(&mut self, ask: Ask, ctx: &mut Context<'_, Self>) {
         let client = ask.id.client;
-        if let Some((number, answer)) = self.machine.answers.get(&client)
-            && ask.id.number <= *number
-        {
-            if ask.id.number == *number {
+        if self.machine.has_executed(ask.id) {
+            if let Some(answer) = self.machine.answer(ask.id) {
                 ctx.respond(ask.id, Response(answer.clone()));
             }
             return ctx.ignore("request: executed before");
@@ -106,9 +104,8 @@ impl Replica {
 
     /// Whether it has executed a request, or waits for it or a later one of its client.
     fn is_known(&self, ask: &Ask) -> bool {
-        let last = self.machine.answers.get(&ask.id.client);
         let waits = self.pending.get(&ask.id.client);
-        last.is_some_and(|(number, _)| ask.id.number <= *number)
+        self.machine.has_executed(ask.id)
             || waits.is_some_and(|other| ask.id.number <= other.id.number)
     }
 
@@ -216,14 +213,10 @@ impl Replica {
         if self.pending.get(&client).is_some_and(|other| other.id.number <= ask.id.number) {
             self.pending.remove(&client);
         }
-        if let Some((number, _)) = self.machine.answers.get(&client)
-            && ask.id.number <= *number
-        {
-            return ctx.reach("execute: a request that was executed before");
+        match self.machine.execute(ask) {
+            Some(answer) => ctx.respond(ask.id, Response(answer)),
+            None => ctx.reach("execute: a request that was executed before"),
         }
-        let answer = self.machine.store.apply(&ask.command);
-        self.machine.answers.insert(client, (ask.id.number, answer.clone()));
-        ctx.respond(ask.id, Response(answer));
     }
 
     /// Waits anew, if there is something to wait for.

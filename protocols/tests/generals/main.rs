@@ -4,4 +4,5 @@
 mod by_hand;
 
 mod byzantine;
+mod signed;
 mod two;
