@@ -52,8 +52,8 @@ fn battle(
     did(&bench, n)
 }
 
-/// Section 4, figure 5: to the lieutenants of a commander who signs two orders it shows that it is a
-/// traitor.
+/// Section 4, figure 5: to the lieutenants of a commander who signs two orders it shows that it is
+/// a traitor.
 #[test]
 fn section_4_two_orders_show_a_traitor() {
     let lie = |from, to, message: &Message| match (from, to) {
