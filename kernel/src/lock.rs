@@ -126,7 +126,7 @@ impl Kernel {
     }
 
     /// What `sendfile` is to write: some bytes of a file, from a place on, or from where it stands.
-    pub(crate) fn for_sendfile(
+    pub(crate) fn bytes_to_send(
         &mut self,
         to: i32,
         from: i32,

@@ -104,7 +104,7 @@ unsafe fn sent(to: c_int, from: c_int, at: *mut off_t, len: size_t) -> Result<us
     // SAFETY: the caller vouches for the place of the offset.
     unsafe {
         let start = place(at)?;
-        let bytes = call(|k| k.for_sendfile(to, from, start, len))?;
+        let bytes = call(|k| k.bytes_to_send(to, from, start, len))?;
         let count = if bytes.is_empty() { 0 } else { calls::write(to, &[IoSlice::new(&bytes)])? };
         match start {
             Some(_) => advance(at, count),

@@ -179,7 +179,6 @@ unsafe fn done(call: &Call, place: usize, root: &str, slots: &mut [c_int; SLOTS]
     let whole = |path: &CStr| CString::new(format!("{root}/{}", path.to_str().unwrap())).unwrap();
     let (path, to, fd) = (whole(call.path), whole(call.to), slots[slot]);
     let mut bytes = vec![0x11 + (place % 200) as u8; len];
-    let half = len / 3;
     // SAFETY: paths are C strings, buffers as long as is said, and places of results our own.
     unsafe {
         match what {
@@ -203,17 +202,7 @@ unsafe fn done(call: &Call, place: usize, root: &str, slots: &mut [c_int; SLOTS]
             What::Write => outcome(libc::write(fd, bytes.as_ptr().cast(), len) as i64),
             What::Pread => contents(libc::pread(fd, bytes.as_mut_ptr().cast(), len, at), &bytes),
             What::Pwrite => outcome(libc::pwrite(fd, bytes.as_ptr().cast(), len, at) as i64),
-            What::Readv | What::Writev => {
-                let (first, second) = bytes.split_at_mut(half);
-                let one = |part: &mut [u8]| libc::iovec {
-                    iov_base: part.as_mut_ptr().cast(),
-                    iov_len: part.len(),
-                };
-                let both = [one(first), one(second)];
-                let vectored = if what == What::Readv { libc::readv } else { libc::writev };
-                let result = vectored(fd, both.as_ptr(), 2);
-                if what == What::Readv { contents(result, &bytes) } else { outcome(result as i64) }
-            }
+            What::Readv | What::Writev => vectored(what, fd, &mut bytes),
             What::Seek => {
                 let mut status: libc::stat = std::mem::zeroed();
                 libc::fstat(fd, &raw mut status);
@@ -234,12 +223,6 @@ unsafe fn done(call: &Call, place: usize, root: &str, slots: &mut [c_int; SLOTS]
                 (lock.l_type, lock.l_start, lock.l_len) = (flags as i16, at, len as i64);
                 outcome(libc::fcntl(fd, libc::F_SETLK, &raw mut lock).into())
             }
-            What::Rename => outcome(libc::rename(path.as_ptr(), to.as_ptr()).into()),
-            What::Link => outcome(libc::link(path.as_ptr(), to.as_ptr()).into()),
-            What::Symlink => outcome(libc::symlink(call.to.as_ptr(), path.as_ptr()).into()),
-            What::Unlink => outcome(libc::unlink(path.as_ptr()).into()),
-            What::MakeFolder => outcome(libc::mkdir(path.as_ptr(), flags as u32).into()),
-            What::RemoveFolder => outcome(libc::rmdir(path.as_ptr()).into()),
             What::List => listed(&path),
             What::Target => {
                 let size = libc::readlink(path.as_ptr(), bytes.as_mut_ptr().cast(), len);
@@ -254,9 +237,38 @@ unsafe fn done(call: &Call, place: usize, root: &str, slots: &mut [c_int; SLOTS]
                 };
                 told_status(result, &status)
             }
-            What::Access => outcome(libc::access(path.as_ptr(), flags).into()),
+            _ => named(call, &path, &to),
         }
     }
+}
+
+/// Calls that change names, or look for one.
+unsafe fn named(call: &Call, path: &CStr, to: &CStr) -> String {
+    let flags = call.flags;
+    // SAFETY: C strings.
+    unsafe {
+        match call.what {
+            What::Rename => outcome(libc::rename(path.as_ptr(), to.as_ptr()).into()),
+            What::Link => outcome(libc::link(path.as_ptr(), to.as_ptr()).into()),
+            What::Symlink => outcome(libc::symlink(call.to.as_ptr(), path.as_ptr()).into()),
+            What::Unlink => outcome(libc::unlink(path.as_ptr()).into()),
+            What::MakeFolder => outcome(libc::mkdir(path.as_ptr(), flags as u32).into()),
+            What::RemoveFolder => outcome(libc::rmdir(path.as_ptr()).into()),
+            _ => outcome(libc::access(path.as_ptr(), flags).into()),
+        }
+    }
+}
+
+/// Reads or writes two buffers.
+unsafe fn vectored(what: What, fd: c_int, bytes: &mut [u8]) -> String {
+    let (first, second) = bytes.split_at_mut(bytes.len() / 3);
+    let one =
+        |part: &mut [u8]| libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() };
+    let both = [one(first), one(second)];
+    let call = if what == What::Readv { libc::readv } else { libc::writev };
+    // SAFETY: two buffers as long as is said.
+    let result = unsafe { call(fd, both.as_ptr(), 2) };
+    if what == What::Readv { contents(result, bytes) } else { outcome(result as i64) }
 }
 
 fn told_status(result: c_int, status: &libc::stat) -> String {

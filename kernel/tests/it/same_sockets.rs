@@ -151,19 +151,7 @@ impl Sockets {
                     self.put(slot, fd);
                     outcome(listens.into())
                 }
-                What::Connect | What::ConnectNowhere | What::ConnectAgain => {
-                    let port = match what {
-                        What::ConnectNowhere => 1,
-                        _ => port_of(self.slots[other]),
-                    };
-                    let (at, size) = address(port);
-                    let fd = if what == What::ConnectAgain { fd } else { Self::fresh() };
-                    let told = outcome(libc::connect(fd, (&raw const at).cast(), size).into());
-                    if what != What::ConnectAgain {
-                        self.put(slot, fd);
-                    }
-                    told
-                }
+                What::Connect | What::ConnectNowhere | What::ConnectAgain => self.connect(call),
                 What::Accept => {
                     let (none, size) = (std::ptr::null_mut(), std::ptr::null_mut());
                     let made = libc::accept4(fd, none, size, libc::SOCK_NONBLOCK);
@@ -211,6 +199,25 @@ impl Sockets {
                 What::Wait => self.edges(),
                 What::Peer => outcome(Self::peer(fd).into()),
             }
+        }
+    }
+
+    unsafe fn connect(&mut self, call: &Call) -> String {
+        let Call { what, slot, other, .. } = *call;
+        // SAFETY: places of our own.
+        unsafe {
+            let port = match what {
+                What::ConnectNowhere => 1,
+                _ => port_of(self.slots[other]),
+            };
+            let (at, size) = address(port);
+            let again = what == What::ConnectAgain;
+            let fd = if again { self.slots[slot] } else { Self::fresh() };
+            let told = outcome(libc::connect(fd, (&raw const at).cast(), size).into());
+            if !again {
+                self.put(slot, fd);
+            }
+            told
         }
     }
 
