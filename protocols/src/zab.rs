@@ -52,6 +52,9 @@
 //! - Election is `ZooKeeper`'s, and so is discovery: the leader has the best history by its
 //!   election, and steps down where a follower has a better one; in the paper (phase 1) it takes
 //!   over the best of a quorum.
+//! - A leader that hears from a follower which has promised a later epoch than its own steps down,
+//!   and the next epoch is later than that. In the paper, and in `ZooKeeper`, such a follower, left
+//!   by an attempt to lead that failed, can follow nobody until the leader fails.
 //! - A follower's history is brought into line by what it lacks, after what it has too much was
 //!   cut off, or by a snapshot; in the paper it is replaced.
 //! - The paper's channels are first-in-first-out; `channel` makes them so.

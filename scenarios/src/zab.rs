@@ -114,6 +114,7 @@ fn properties<const N: usize>(
         sometimes("election: joins a leader that others have"),
         sometimes("timeout: a leader or a quorum is silent"),
         sometimes("discovery: a follower has a better history"),
+        sometimes("discovery: a leader steps down for a later epoch"),
         sometimes("discovery: a follower had agreed to this epoch before"),
         sometimes("synchronisation: what the leader does not have is cut off"),
         sometimes("synchronisation: a follower comes to an epoch that has begun"),

@@ -93,6 +93,10 @@ impl Server {
         if leader.links.get(&from).is_some_and(|link| connection <= link.outbox.connection) {
             return ctx.ignore("follower info: known already");
         }
+        if leader.epoch.is_some_and(|epoch| epoch < promised) {
+            ctx.reach("discovery: a leader steps down for a later epoch");
+            return self.look(ctx);
+        }
         let (outbox, heard) = (Outbox::new(connection), ctx.now());
         let stage = Stage::Discovery;
         let mut link = Link { outbox, promised, stage, acked: Zxid::default(), heard };

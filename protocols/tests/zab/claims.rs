@@ -163,6 +163,24 @@ fn an_epoch_is_promised_durably() {
     assert_eq!(info(&bench), Some(1));
 }
 
+/// A follower that has promised a later epoch, to somebody who did not come to lead, would be left
+/// out as long as the leader is there.
+#[test]
+fn a_leader_steps_down_for_a_follower_that_has_promised_a_later_epoch() {
+    let mut bench = three();
+    let late = Message::FollowerInfo { connection: u64::MAX, promised: 99 };
+    bench.deliver(N1, N3, late);
+    assert_eq!(leader(&bench, &ALL), None);
+    let later = Message::Notification {
+        round: 50,
+        vote: Vote { epoch: 1, zxid: Zxid::default(), leader: N3 },
+        standing: Standing::Looking,
+    };
+    bench.deliver(N1, N3, later);
+    pass(&mut bench, &ALL, Duration::millis(400));
+    assert!(leader(&bench, &ALL).is_some());
+}
+
 /// ZK 2.3: reads are local and may be old, but never older than what the client has seen.
 #[test]
 fn a_read_is_never_older_than_what_its_client_has_seen() {
