@@ -85,6 +85,8 @@ pub struct Council {
     /// `V_i`: the orders that it knows the commander to have given, each with who had signed it
     /// when it was told first; the commander's own has nobody.
     pub orders: BTreeMap<Order, Path>,
+    /// Which of them it has told on.
+    pub told_on: BTreeSet<Order>,
     /// What the general did, once the last round was over.
     pub decision: Option<Order>,
     /// The signatures under which an order was told first.
@@ -244,15 +246,15 @@ impl General {
 
     /// Signs what it was told first under so many signatures, and tells those who have not signed.
     fn pass_on(&mut self, battle: Battle, signatures: usize, ctx: &mut Context<'_, Self>) {
-        let council = &self.open[&battle];
+        let council = self.open.get_mut(&battle).expect("it knows of the battle");
         let news = council.orders.iter().filter(|(_, after)| after.len() == signatures);
         for (order, after) in news {
+            council.told_on.insert(*order);
             let statement = Statement { battle, order: *order, after: after.clone() };
             let mut signed = council.signed[order].clone();
             signed.push(ctx.sign(statement));
-            let others =
-                NodeId::all(ctx.nodes()).filter(|to| *to != self.id && !after.contains(to));
-            for to in others {
+            let others = NodeId::all(ctx.nodes());
+            for to in others.filter(|to| *to != self.id && !after.contains(to)) {
                 ctx.send(to, Message(signed.clone()));
             }
         }
@@ -278,6 +280,7 @@ impl Council {
             battle,
             heard: BTreeSet::new(),
             orders: BTreeMap::new(),
+            told_on: BTreeSet::new(),
             decision: None,
             signed: BTreeMap::new(),
             asked: None,

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Three generals, one of them a traitor.
 pub fn three() -> Scenario<General, Order, Order> {
     let Swarm { loss, reorder, pauses, liars, .. } = Swarm::ALL;
-    let mut properties = properties(3, 1);
+    let mut properties = properties(3);
     properties.extend([
         sometimes("message: the commander has signed two orders"),
         sometimes("message: not in its round"),
@@ -60,7 +60,7 @@ pub fn three() -> Scenario<General, Order, Order> {
 /// Five generals, two of them traitors.
 pub fn five() -> Scenario<General, Order, Order> {
     let three = three();
-    let mut properties = properties(5, 2);
+    let mut properties = properties(5);
     properties.push(sometimes("message: the commander has signed two orders"));
     Scenario {
         name: "signed-generals-5",
@@ -81,7 +81,7 @@ pub fn two_traitors() -> Scenario<General, Order, Order> {
         story: "Four generals who sign and count on one traitor; two are.",
         cluster: Cluster { spare: 2, ..Cluster::lan(4, 3) },
         faults: Swarm { strategies: 2, ..three.faults },
-        properties: properties(4, 1),
+        properties: properties(4),
         expect: Expect::Violates {
             properties: &["IC1 and IC2"],
             because: "what comes in the last round is told to nobody else: m + 1 traitors have \
@@ -91,11 +91,10 @@ pub fn two_traitors() -> Scenario<General, Order, Order> {
     }
 }
 
-fn properties(nodes: usize, traitors: usize) -> Vec<Property<General, Order, Order>> {
+fn properties(nodes: usize) -> Vec<Property<General, Order, Order>> {
     vec![
         invariants("IC1 and IC2", move || Campaign {
             nodes,
-            traitors,
             known: BTreeSet::new(),
             councils: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -108,7 +107,6 @@ fn properties(nodes: usize, traitors: usize) -> Vec<Property<General, Order, Ord
 /// The battles that not all have decided yet, with the councils of those who have.
 struct Campaign {
     nodes: usize,
-    traitors: usize,
     /// Who has heard of which battle.
     known: BTreeSet<(NodeId, Battle)>,
     councils: BTreeMap<Battle, BTreeMap<NodeId, Council>>,
@@ -138,7 +136,7 @@ impl Monitor<General> for Campaign {
             });
             councils.insert(node, council.clone());
             if councils.len() == self.nodes {
-                judge(battle, councils, self.traitors)?;
+                judge(battle, councils)?;
             }
         }
         Ok(())
@@ -146,12 +144,8 @@ impl Monitor<General> for Campaign {
 }
 
 /// IC1 and IC2 in one battle, for those who were loyal in it.
-fn judge(
-    battle: Battle,
-    councils: &BTreeMap<NodeId, Council>,
-    most: usize,
-) -> Result<(), Violation> {
-    let traitors = traitors(battle, councils, most);
+fn judge(battle: Battle, councils: &BTreeMap<NodeId, Council>) -> Result<(), Violation> {
+    let traitors = traitors(councils);
     let process = |(id, council): (&NodeId, &Council)| Process {
         process: id.index() as u32 + 1,
         is_correct: !traitors.contains(id),
@@ -176,7 +170,7 @@ fn judge(
 
 /// Who did not tell all others what it was told first, or has told what it was not: signatures say
 /// who.
-fn traitors(battle: Battle, councils: &BTreeMap<NodeId, Council>, most: usize) -> BTreeSet<NodeId> {
+fn traitors(councils: &BTreeMap<NodeId, Council>) -> BTreeSet<NodeId> {
     let mut found = BTreeSet::new();
     for (listener, council) in councils {
         // What it was told, and its signers had not been told, ...
@@ -190,7 +184,7 @@ fn traitors(battle: Battle, councils: &BTreeMap<NodeId, Council>, most: usize) -
         // ... and what it should have been told.
         for (speaker, other) in councils.iter().filter(|(speaker, _)| *speaker != listener) {
             for (order, by) in &other.orders {
-                let is_due = by.len() <= most && !by.contains(listener);
+                let is_due = other.told_on.contains(order) && !by.contains(listener);
                 let path = [by.as_slice(), &[*speaker]].concat();
                 if is_due && !council.heard.contains(&(path, *order)) {
                     found.insert(*speaker);
@@ -198,7 +192,6 @@ fn traitors(battle: Battle, councils: &BTreeMap<NodeId, Council>, most: usize) -
             }
         }
     }
-    debug_assert!(councils.contains_key(&battle.commander));
     found
 }
 
