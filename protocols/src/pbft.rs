@@ -20,6 +20,7 @@
 //! - `Committed` what is committed under a number is what every later view prepares there (4.4);
 //! - `Agreement` no two replicas execute different requests under one number;
 //! - `State` replicas that have executed as much are in the same state;
+//! - `New view` the primary of a view for which a quorum has asked begins it at once;
 //! - `Linearizability` (judged on the history of the clients);
 //! - `L1` once the faults are over, whoever asks is answered.
 //!
@@ -294,6 +295,12 @@ impl Replica {
     /// The state that follows from them.
     pub fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    /// Whether it is the primary of a view that it does not begin, though a quorum has asked for it.
+    pub fn holds_up_its_view(&self) -> bool {
+        let asked = self.changes.values().filter(|change| change.value().view == self.view);
+        !self.active && self.is_primary() && self.quorum() <= asked.count()
     }
 
     /// The last stable checkpoint.

@@ -35,6 +35,10 @@ pub fn invariants() -> Invariants {
 
 impl Monitor<Replica> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Replica) -> Result<(), Violation> {
+        if state.holds_up_its_view() {
+            let explanation = format!("{node} does not begin view {}", state.view().0);
+            return Err(Violation { property: "New view", explanation });
+        }
         let mut seen = self.seen.remove(&node).unwrap_or_default();
         let looked = self
             .prepared(node, state, &mut seen)
