@@ -124,8 +124,12 @@ pub fn strategy(name: &str) -> Option<Box<dyn Strategy>> {
     })
 }
 
-/// The strategies of a hunt unless somebody says otherwise: all that its runs can be steered by.
+/// The strategies of a hunt unless somebody says otherwise: plain seeds as the scenario has them, and
+/// what is told what runs showed.
 pub fn portfolio(scenario: &dyn Runnable) -> Vec<&'static str> {
-    let all = STRATEGIES.iter().map(|(name, _)| *name).filter(|name| *name != uniform::UNIFORM);
-    if scenario.is_observable() { all.collect() } else { vec![uniform::SWARM] }
+    if scenario.is_observable() {
+        vec![uniform::SWARM, pct::NAME, pct::POS, guided::NAME, branching::NAME]
+    } else {
+        vec![uniform::SWARM]
+    }
 }

@@ -29,12 +29,25 @@ pub(super) fn fitted(entries: Vec<Entry>, budget: &FaultBudget) -> FaultPlan {
             continue;
         }
         entry.lasts = entry.lasts.min(budget.faults - entry.at);
+        if plan.entries.iter().any(|other| are_in_the_way(other, &entry)) {
+            continue;
+        }
         plan.entries.push(entry);
         if plan.check(budget).is_err() {
             plan.entries.pop();
         }
     }
     plan
+}
+
+/// Whether two entries add up to what the scenario never draws: two that hold one node at a time
+/// (and bend its clock twice as far, say), or the same disturbance of every link twice.
+fn are_in_the_way(one: &Entry, other: &Entry) -> bool {
+    let meet = one.at < other.at + other.lasts && other.at < one.at + one.lasts;
+    let held = || one.fault.holds().iter().any(|node| other.fault.holds().contains(node));
+    let of_all = |entry: &Entry| entry.fault.names().is_empty();
+    let twice = one.fault.class() == other.fault.class() && of_all(one) && of_all(other);
+    meet && (twice || held())
 }
 
 /// The entry, beginning at another time.

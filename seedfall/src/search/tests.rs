@@ -356,3 +356,31 @@ fn lineage_undoes_what_rests_on_memory_and_certifies_what_does_not() {
     let told = lineage(&held(true), Seed(1), &few).expect("the run holds");
     assert!(!told.exhausted, "two runs certify nothing");
 }
+
+/// What is put together of several plans stays within what the scenario draws.
+#[test]
+fn entries_that_would_add_up_are_not_put_together() {
+    use crate::faults::classes::{Crash, Loss, Pause};
+    use crate::plan::{Aim, Entry, Fault};
+    let at = |from: u64, fault: Fault| {
+        let (at, lasts) = (Duration::millis(from), Duration::millis(100));
+        Entry { at, lasts, fault, aim: Aim::Named, retargets: false }
+    };
+    let [n1, n2] = [NodeId::new(0), NodeId::new(1)];
+    let lost = |ppm| Fault::from(Loss { ppm });
+    let crash = |node| Fault::from(Crash::of(node));
+    let all = vec![
+        at(0, lost(10_000)),
+        at(50, lost(20_000)),
+        at(100, lost(30_000)),
+        at(0, crash(n1)),
+        at(20, Fault::from(Pause { node: n1 })),
+        at(20, crash(n2)),
+        at(100, crash(n1)),
+        at(2_000, crash(n2)),
+    ];
+    let budget = relay().fault_budget();
+    let kept = super::mutate::fitted(all.clone(), &budget).entries;
+    let expected: Vec<Entry> = [0, 2, 3, 5, 6].map(|index: usize| all[index].clone()).into();
+    assert_eq!(kept, expected);
+}
