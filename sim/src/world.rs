@@ -285,7 +285,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let due = self.queue.peek(&chosen)?;
         let step = Step { at, actor: due.address() };
         if self.draws.is_scheduled() {
-            self.draws.begin(due.message());
+            self.draws.begin(at, due.message());
         }
         let _guard = enter(step, due);
         // One look at what it is: unwrapped first, it would be copied once more.

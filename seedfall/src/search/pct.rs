@@ -57,7 +57,9 @@ impl Strategy for Pct {
         let chains = if dice.chance(50) { Chains::Links } else { Chains::Causes };
         let timers = dice.chance(50);
         let mut trial = at_events(proposing, &mut dice, seed, Some(1 + faults));
-        trial.priorities = Some(Priorities { seed, chains, timers, changes });
+        // Whoever waits for the faults to stop is owed chance again.
+        let until = Time::ZERO + proposing.budget.faults;
+        trial.priorities = Some(Priorities { seed, chains, timers, until, changes });
         trial
     }
 

@@ -203,7 +203,8 @@ fn priorities_become_the_draws_that_they_decided() {
     let scenario = relay();
     for chains in [Chains::Links, Chains::Causes] {
         let changes = vec![3, 9];
-        let priorities = Priorities { seed: Seed(5), chains, timers: true, changes };
+        let (seed, until) = (Seed(5), Time::ZERO + Duration::millis(24));
+        let priorities = Priorities { seed, chains, timers: true, until, changes };
         let trial = Trial { priorities: Some(priorities), ..Trial::of(Seed(5)) };
         let (one, other) = (scenario.run(&trial), scenario.run(&written(&scenario, &trial)));
         let told = |report: &Report| (report.events, report.ended, report.counters);
@@ -267,7 +268,7 @@ fn an_abstraction_tells_states_apart_and_judges_nothing() {
     let told = ladder().abstraction(|node| node.rung);
     let same = ladder().abstraction(|_| 7);
     assert!(states(&plain) < states(&told));
-    assert_eq!(states(&plain), states(&same), "what is the same everywhere tells nothing apart");
+    assert!(states(&same) < states(&told), "what is the same everywhere tells nothing apart");
     assert_eq!(Runnable::properties(&plain), Runnable::properties(&told));
 }
 

@@ -12,6 +12,7 @@
 use super::{DrawAddress, Draws, Seed, Site};
 use crate::hash::StableHasher;
 use crate::id::Address;
+use crate::time::Time;
 use std::collections::BTreeMap;
 
 /// Which messages are one chain.
@@ -36,6 +37,9 @@ pub struct Priorities {
     /// Whether what nodes draw, such as the length of their timers, is decided by a priority of the
     /// node as well.
     pub timers: bool,
+    /// From then on chance decides again: who is slow for ever keeps others from what they were
+    /// promised.
+    pub until: Time,
     /// At the sending of these messages, counted over the run from zero, the chain of the message
     /// falls below all others.
     pub changes: Vec<u64>,
@@ -51,6 +55,8 @@ pub(super) struct Schedule {
     links: BTreeMap<(Address, Address), usize>,
     /// The chain of each message that was sent.
     sent: BTreeMap<(Address, Address, u64), usize>,
+    /// It is over.
+    is_over: bool,
     /// The chain of the message that is handled, if nothing has been sent yet on handling it.
     open: Option<usize>,
 }
@@ -76,6 +82,9 @@ impl Schedule {
 
     /// What becomes of the words of a draw.
     pub(super) fn decide(&mut self, address: DrawAddress, mut words: [u32; 4]) -> [u32; 4] {
+        if self.is_over {
+            return words;
+        }
         match address.site {
             // The first word says what happens to the message, the second how long it takes.
             Site::Link(from, to) => {
@@ -105,6 +114,7 @@ impl Draws {
             chains: Vec::new(),
             links: BTreeMap::new(),
             sent: BTreeMap::new(),
+            is_over: false,
             open: None,
         };
         self.schedule = Some(Box::new(schedule));
@@ -119,8 +129,9 @@ impl Draws {
 
     /// The next event begins: it is the arrival of this message, or of none.
     #[cold]
-    pub(crate) fn begin(&mut self, arrives: Option<(Address, Address, u64)>) {
+    pub(crate) fn begin(&mut self, now: Time, arrives: Option<(Address, Address, u64)>) {
         if let Some(schedule) = &mut self.schedule {
+            schedule.is_over |= schedule.said.until <= now;
             schedule.open = arrives.and_then(|message| schedule.sent.get(&message).copied());
             if let (Some(message), Some(_)) = (arrives, schedule.open) {
                 // A second copy of it begins a chain of its own.
@@ -149,6 +160,7 @@ impl Draws {
 mod tests {
     use super::{Chains, Draws, Priorities, Seed, Site};
     use crate::id::{Address, NodeId};
+    use crate::time::Time;
 
     fn at(from: u16, to: u16) -> (Address, Address) {
         (NodeId::new(from).into(), NodeId::new(to).into())
@@ -162,7 +174,8 @@ mod tests {
 
     fn scheduled(chains: Chains, changes: Vec<u64>) -> Draws {
         let mut draws = Draws::new(Seed(7), 3, 0);
-        draws.set_priorities(Priorities { seed: Seed(1), chains, timers: false, changes });
+        let (seed, until) = (Seed(1), Time::from_nanos(9));
+        draws.set_priorities(Priorities { seed, chains, timers: false, until, changes });
         draws
     }
 
@@ -180,15 +193,25 @@ mod tests {
     #[test]
     fn the_first_message_sent_on_handling_one_goes_on_with_its_chain() {
         let mut draws = scheduled(Chains::Causes, Vec::new());
-        draws.begin(None);
+        draws.begin(Time::ZERO, None);
         let (one, two) = (delay(&mut draws, at(0, 1)), delay(&mut draws, at(0, 2)));
         assert_ne!(one, two, "nothing caused them: two chains");
         let (from, to) = at(0, 1);
-        draws.begin(Some((from, to, 0)));
+        draws.begin(Time::ZERO, Some((from, to, 0)));
         assert_eq!(delay(&mut draws, at(1, 0)), one, "its answer");
         assert_ne!(delay(&mut draws, at(1, 2)), one, "a second message begins another");
-        draws.begin(Some((from, to, 0)));
+        draws.begin(Time::ZERO, Some((from, to, 0)));
         assert_ne!(delay(&mut draws, at(1, 0)), one, "as does what a copy brings about");
+    }
+
+    #[test]
+    fn chance_decides_again_when_priorities_are_over() {
+        let mut plain = Draws::new(Seed(7), 3, 0);
+        let mut draws = scheduled(Chains::Links, Vec::new());
+        let [first, second] = [delay(&mut plain, at(0, 1)), delay(&mut plain, at(0, 1))];
+        assert_ne!(delay(&mut draws, at(0, 1)), first);
+        draws.begin(Time::from_nanos(9), None);
+        assert_eq!(delay(&mut draws, at(0, 1)), second);
     }
 
     #[test]
