@@ -81,7 +81,7 @@ impl<P: Protocol, I, O> Scenario<P, I, O> {
     /// ```
     /// # use seedfall::{Scenario, sim::Protocol};
     /// # struct Server { votes: usize, log: Vec<u64> }
-    /// # fn seen<P: Protocol, I, O>(scenario: Scenario<P, I, O>, of: fn(&P) -> &Server)
+    /// # fn seen<P: Protocol + 'static, I, O>(scenario: Scenario<P, I, O>, of: fn(&P) -> &Server)
     /// # -> Scenario<P, I, O> {
     /// scenario.abstraction(move |node| (of(node).votes, of(node).log.len().min(4)))
     /// # }
