@@ -79,8 +79,16 @@ pub fn drifting() -> Scenario<MultiPaxos, Input, Output> {
     Scenario {
         name: "multi-paxos-drift",
         story: "Three Multi-Paxos nodes that read under a lease, and a clock that nearly stands.",
-        config: Config { lease: Duration::millis(79), ..three().config },
-        faults: Swarm { drifts: 3, drift: [100_000, 200_000], ..crate::MEASURED },
+        // A drift takes from a long lease more than an election costs.
+        config: Config {
+            lease: Duration::millis(300),
+            hold: Duration::millis(301),
+            elect_min: Duration::millis(302),
+            elect_max: Duration::millis(330),
+            ..three().config
+        },
+        faults: Swarm { drifts: 2, drift: [300_000, 450_000], company: 500_000, ..crate::MEASURED },
+        horizon: Horizon { faults: Duration::secs(4), ..Horizon::SHORT },
         properties,
         expect: Expect::Violates {
             properties: &["linearizable"],
