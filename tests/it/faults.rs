@@ -5,7 +5,7 @@ use seedfall::report::FailureKind;
 use seedfall::run::{Runnable, Trial};
 use seedfall::sim::{Duration, Seed};
 use seedfall::{Class, Entry, Fault, Swarm};
-use seedfall_scenarios::{byzantine_generals, raft_byzantine, raft_kv};
+use seedfall_scenarios::{byzantine_generals, pbft, raft_byzantine, raft_kv, reliable_broadcast};
 
 /// The swizzles of a seed.
 fn swizzles(seed: u64) -> Vec<Entry> {
@@ -83,6 +83,25 @@ fn raft_is_not_safe_with_a_node_that_is_two() {
     let (fired, failed) = sweep(&scenario, Class::Twins, 0..400);
     assert!(fired > 130, "in half of the seeds: {fired}");
     assert_eq!(failed, Some(FailureKind::Safety));
+}
+
+#[test]
+fn a_malicious_strategy_is_followed_and_bracha_does_not_mind() {
+    let mut scenario = reliable_broadcast::four();
+    scenario.faults = Swarm { strategies: 1, ..Swarm::NONE };
+    let (fired, failed) = sweep(&scenario, Class::Strategy, 0..200);
+    assert!(fired > 50, "in half of the seeds, if the node speaks: {fired}");
+    assert_eq!(failed, None);
+}
+
+/// A replica that cheats clients is seen through by those who wait for `f + 1` answers that agree.
+#[test]
+fn a_client_that_believes_one_replica_is_cheated() {
+    let mut scenario = pbft::four();
+    scenario.faults = Swarm { strategies: 1, ..Swarm::NONE };
+    assert_eq!(sweep(&scenario, Class::Strategy, 0..100).1, None);
+    scenario.workload.agree = 1;
+    assert_eq!(sweep(&scenario, Class::Strategy, 0..100).1, Some(FailureKind::Safety));
 }
 
 /// What a twin costs a protocol is counted against what it can spare, with lies and lost disks.

@@ -1,0 +1,147 @@
+//! What replicas must show, said by the updates that they have received, and not by how they merge
+//! (Burckhardt, Gotsman, Yang and Zawirski, *Replicated Data Types: Specification, Verification,
+//! Optimality*, POPL 2014); watched from outside while a run goes on.
+
+use super::{Dot, Operation, Place, Replica, Shown, Update, Vector};
+use crate::kv::Text;
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Watches the replicas of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// Every update of the run.
+    updates: BTreeMap<Dot, Update>,
+    /// What was shown by whoever had received so much first.
+    shown: BTreeMap<Vector, (Shown, NodeId)>,
+    /// What each replica had received when it was last looked at.
+    seen: BTreeMap<NodeId, Vector>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+impl Monitor<Replica> for Invariants {
+    fn observe(&mut self, node: NodeId, replica: &Replica) -> Result<(), Violation> {
+        for update in replica.updates() {
+            self.updates.entry(update.dot).or_insert_with(|| update.clone());
+        }
+        let context = replica.state().context();
+        // By raw operations the same may be applied twice, and the context does not tell.
+        let shown = replica.state().shown();
+        if self.seen.get(&node) == Some(context)
+            && self.shown.get(context).is_some_and(|(first, _)| *first == shown)
+        {
+            return Ok(());
+        }
+        self.seen.insert(node, context.clone());
+        let (first, by) =
+            self.shown.entry(context.clone()).or_insert_with(|| (shown.clone(), node));
+        if *first != shown {
+            let explanation = format!("{by} shows {first:?}, {node}, with the same, {shown:?}");
+            return Err(Violation { property: "Convergence", explanation });
+        }
+        self.judge(node, context, &shown)
+    }
+}
+
+impl Invariants {
+    fn judge(&self, node: NodeId, context: &Vector, shown: &Shown) -> Result<(), Violation> {
+        let received: Vec<&Update> =
+            self.updates.values().filter(|update| context.has(update.dot)).collect();
+        let broken = |property, expected: String, shows: String| {
+            let explanation = format!("{node} shows {shows}; what it has received is {expected}");
+            Err(Violation { property, explanation })
+        };
+        let counter = sum(&received);
+        if shown.counter != counter {
+            return broken("Counter", counter.to_string(), shown.counter.to_string());
+        }
+        let set = elements(&received);
+        if shown.set != set {
+            return broken("Set", format!("{set:?}"), format!("{:?}", shown.set));
+        }
+        let last = last(&received);
+        if shown.last != last {
+            return broken("Last", format!("{last:?}"), format!("{:?}", shown.last));
+        }
+        let values = values(&received);
+        if shown.values != values {
+            return broken("Values", format!("{values:?}"), format!("{:?}", shown.values));
+        }
+        let (typed, mut there) = (characters(&received), shown.text.chars().collect::<Vec<_>>());
+        there.sort_unstable();
+        if there != typed {
+            return broken("Text", format!("{typed:?}"), format!("{there:?}"));
+        }
+        Ok(())
+    }
+}
+
+fn sum(received: &[&Update]) -> i64 {
+    let amount = |update: &&Update| match update.operation {
+        Operation::Add(amount) => amount,
+        _ => 0,
+    };
+    received.iter().map(amount).sum()
+}
+
+/// Additions win: an insertion counts unless a removal had seen it.
+fn elements(received: &[&Update]) -> BTreeSet<Text> {
+    let removed = |element: &Text, dot| {
+        received.iter().any(|other| {
+            matches!(&other.operation, Operation::Remove(same) if same == element)
+                && other.past.has(dot)
+        })
+    };
+    let there = received.iter().filter_map(|update| match &update.operation {
+        Operation::Insert(element) if !removed(element, update.dot) => Some(element.clone()),
+        _ => None,
+    });
+    there.collect()
+}
+
+fn last(received: &[&Update]) -> Option<Text> {
+    let assigned = received.iter().filter_map(|update| match &update.operation {
+        Operation::Assign(value) => Some((update.clock, update.dot.node, value)),
+        _ => None,
+    });
+    assigned.max().map(|(_, _, value)| value.clone())
+}
+
+/// What no later write has seen.
+fn values(received: &[&Update]) -> BTreeSet<Text> {
+    let written = received.iter().filter_map(|update| match &update.operation {
+        Operation::Write(value) => Some((update, value)),
+        _ => None,
+    });
+    let written: Vec<_> = written.collect();
+    let is_seen = |dot| written.iter().any(|(other, _)| other.past.has(dot));
+    let there = written.iter().filter(|(update, _)| !is_seen(update.dot));
+    there.map(|(_, value)| (*value).clone()).collect()
+}
+
+/// What was typed and not erased, in the order of the alphabet.
+fn characters(received: &[&Update]) -> Vec<char> {
+    let erased: BTreeSet<Place> = received
+        .iter()
+        .filter_map(|update| match update.operation {
+            Operation::Erase(place) => Some(place),
+            _ => None,
+        })
+        .collect();
+    let mut typed: Vec<char> = received
+        .iter()
+        .filter_map(|update| match update.operation {
+            Operation::Type(_, char) => {
+                let place = Place { clock: update.clock, node: update.dot.node };
+                (!erased.contains(&place)).then_some(char)
+            }
+            _ => None,
+        })
+        .collect();
+    typed.sort_unstable();
+    typed
+}

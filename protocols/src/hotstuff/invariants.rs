@@ -1,0 +1,115 @@
+//! Lemma 1 and theorem 2 of section 4.5, watched from outside while a run goes on.
+//!
+//! Byzantine replicas run the protocol as they should inside, so what every replica knows is true.
+
+use super::{Block, Hash, Replica, View};
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::BTreeMap;
+
+/// Watches the replicas of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// The block that was seen certified in each view, and where first.
+    certified: BTreeMap<View, (Hash, NodeId)>,
+    /// Every block that was decided or certified, as far as replicas have it.
+    blocks: BTreeMap<Hash, Block>,
+    /// What is decided, in order.
+    decided: Vec<(Hash, NodeId)>,
+    /// What was last looked at of each replica: certificates, and how much is decided.
+    seen: BTreeMap<NodeId, ([View; 2], usize)>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+fn broken(property: &'static str, explanation: String) -> Result<(), Violation> {
+    Err(Violation { property, explanation })
+}
+
+impl Monitor<Replica> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &Replica) -> Result<(), Violation> {
+        let [high, locked] = state.certificates();
+        let now = ([high.view, locked.view], state.decided().len());
+        let before = self.seen.insert(node, now).unwrap_or_default();
+        if before == now {
+            return Ok(());
+        }
+        for certificate in [high, locked].into_iter().filter(|one| 0 < one.view) {
+            self.note(certificate.block, state);
+            let first = self.certified.entry(certificate.view).or_insert((certificate.block, node));
+            if first.0 != certificate.block {
+                return broken(
+                    "One a view",
+                    format!(
+                        "{} and {node} have certificates for others in view {}",
+                        first.1, certificate.view
+                    ),
+                );
+            }
+            self.check_branch(certificate.view, certificate.block, node)?;
+        }
+        // A replica that has come back begins anew.
+        let from = if now.1 < before.1 { 0 } else { before.1 };
+        for (place, hash) in state.decided().iter().enumerate().skip(from) {
+            self.note(*hash, state);
+            match self.decided.get(place) {
+                None => {
+                    self.decided.push((*hash, node));
+                    self.check_later(node)?;
+                }
+                Some((other, by)) if other != hash => {
+                    let explanation = format!("{by} and {node} decided others at height {place}");
+                    return broken("Agreement", explanation);
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariants {
+    /// Keeps a block and its ancestors, up to what is kept.
+    fn note(&mut self, mut hash: Hash, state: &Replica) {
+        while !self.blocks.contains_key(&hash)
+            && let Some(block) = state.block(hash)
+        {
+            self.blocks.insert(hash, block.clone());
+            hash = block.parent;
+        }
+    }
+
+    /// Whether a block descends from another; none: its ancestors are not all known.
+    fn extends(&self, mut hash: Hash, other: Hash) -> Option<bool> {
+        while hash != other {
+            if hash == 0 {
+                return Some(false);
+            }
+            hash = self.blocks.get(&hash)?.parent;
+        }
+        Some(true)
+    }
+
+    /// A certificate of a view after that of a decided block is for one that extends it.
+    fn check_branch(&self, view: View, block: Hash, node: NodeId) -> Result<(), Violation> {
+        let Some((last, by)) = self.decided.last() else { return Ok(()) };
+        let is_later = self.blocks.get(last).is_some_and(|decided| decided.view < view);
+        if is_later && self.extends(block, *last) == Some(false) {
+            let explanation = format!(
+                "{by} decided a block, and {node} has a certificate of view {view} for one that does \
+                 not extend it"
+            );
+            return broken("Branch", explanation);
+        }
+        Ok(())
+    }
+
+    fn check_later(&self, _: NodeId) -> Result<(), Violation> {
+        for (view, (block, by)) in self.certified.iter().rev().take(4) {
+            self.check_branch(*view, *block, *by)?;
+        }
+        Ok(())
+    }
+}

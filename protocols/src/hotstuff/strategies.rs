@@ -1,0 +1,12 @@
+//! Malicious strategies of HotStuff replicas, one file each.
+
+mod equivocator;
+mod forgetful_leader;
+
+use super::Replica;
+use seedfall_sim::Strategy;
+
+/// All of them.
+pub(super) fn all() -> Vec<Strategy<Replica>> {
+    vec![equivocator::STRATEGY, forgetful_leader::STRATEGY]
+}

@@ -1,0 +1,69 @@
+//! What a node knows only grows, and is true; watched from outside while a run goes on.
+
+use super::{Entry, Extent, Node, Version};
+use crate::kv::Text;
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included};
+
+/// Watches the nodes of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// What each origin said of a key, by version.
+    said: BTreeMap<(NodeId, Text), BTreeMap<Version, Option<Text>>>,
+    /// How much each node was seen to know of each origin, in its present life.
+    extents: BTreeMap<(NodeId, NodeId), Extent>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+impl Monitor<Node> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
+        if state.is_new() {
+            self.extents.retain(|(of, _), _| *of != node);
+        }
+        for (origin, known) in state.known() {
+            let extent = Extent { forgotten: known.forgotten, latest: known.latest };
+            let before = self.extents.insert((node, *origin), extent).unwrap_or_default();
+            if before == extent && *origin != node {
+                continue;
+            }
+            if extent.latest < before.latest || extent.forgotten < before.forgotten {
+                let explanation = format!("{node} knew {before:?} of {origin}, and now {extent:?}");
+                return Err(Violation { property: "Monotonic", explanation });
+            }
+            for (key, entry) in &known.entries {
+                let said = self.said.entry((*origin, key.clone())).or_default();
+                if *origin == node {
+                    said.entry(entry.version).or_insert_with(|| entry.value.clone());
+                }
+                check(node, *origin, (key, entry), (said, known.latest))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a node knows of a key is what its origin said, and the last of what it said up to the
+/// version that the node knows.
+fn check(
+    node: NodeId,
+    origin: NodeId,
+    (key, entry): (&Text, &Entry),
+    (said, latest): (&BTreeMap<Version, Option<Text>>, Version),
+) -> Result<(), Violation> {
+    let broken = |property, explanation| Err(Violation { property, explanation });
+    if said.get(&entry.version) != Some(&entry.value) {
+        return broken("Truth", format!("{node} has {entry:?} of {key} of {origin}, never said"));
+    }
+    match said.range((Excluded(entry.version), Included(latest))).next_back() {
+        Some((version, None)) if entry.value.is_some() => broken(
+            "Resurrection",
+            format!("{node} shows {key} of {origin}, {entry:?}, deleted in version {version}"),
+        ),
+        _ => Ok(()),
+    }
+}

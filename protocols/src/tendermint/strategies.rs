@@ -1,0 +1,11 @@
+//! Malicious strategies of Tendermint validators, one file each.
+
+mod equivocator;
+
+use super::Validator;
+use seedfall_sim::Strategy;
+
+/// All of them.
+pub(super) fn all() -> Vec<Strategy<Validator>> {
+    vec![equivocator::STRATEGY]
+}
