@@ -1,8 +1,9 @@
 //! What the shards of a large campaign would leave, written as they write it, without running it:
 //! `tests/campaign/scale` merges that, and says what it costs.
 //!
-//! `scale SMALL LARGE SHARDS`: the lines of the campaign in the folder SMALL, which was run, stand
-//! for what each unit of the campaign in LARGE comes to, of which nothing was run.
+//! `scale SMALL LARGE SHARDS SEEDS`: the lines of the campaign in the folder SMALL, which was run,
+//! stand for what each unit of the campaign in LARGE comes to, of which nothing was run: SEEDS of
+//! each scenario.
 
 #![allow(clippy::print_stdout, reason = "an example prints")]
 
@@ -95,14 +96,14 @@ fn state(pattern: &Value, shard: Shard) -> Value {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [small, large, shards] = arguments.as_slice() else {
-        return Err("expected SMALL LARGE SHARDS".into());
+    let [small, large, shards, seeds] = arguments.as_slice() else {
+        return Err("expected SMALL LARGE SHARDS SEEDS".into());
     };
     let (small, large) = (Path::new(small), Path::new(large));
     let of: NonZeroU64 = shards.parse()?;
     let campaign: Value = serde_json::from_slice(&fs::read(large.join("campaign.json"))?)?;
     let number = |name: &str| campaign[name].as_u64().ok_or_else(|| format!("no {name}"));
-    let (from, seeds) = (number("from")?, number("seeds")?);
+    let (from, seeds): (u64, u64) = (number("from")?, seeds.parse()?);
     let unit = NonZeroU64::new(number("unit")?).ok_or("units of no seed")?;
     let build = campaign["build"].as_str().ok_or("no build")?;
     let patterns = patterns(small)?;

@@ -130,7 +130,7 @@ impl Course {
 /// When a thing was first seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct First {
-    /// Among so many seeds of its scenario, from the first of the campaign on: all of the unit
+    /// Among so many seeds of its scenario, of those that were run, in their order: all of the unit
     /// counted.
     pub(super) seeds: u64,
     /// After so many seconds of work, where somebody noted it.
@@ -157,13 +157,16 @@ impl Discovery {
     /// Of lines, and of the attempts in the order of their beginning.
     pub(super) fn of(manifest: &Manifest, book: &Book, states: &[(State, Duration)]) -> Self {
         let mut discovery = Self::default();
-        for runs in book.all() {
-            let firsts = discovery.firsts.entry(runs.scenario.clone()).or_default();
-            let seeds = runs.to - manifest.from;
-            for (sort, name) in found(runs) {
-                let sorted = firsts.entry(sort).or_default();
-                if !sorted.contains_key(name) {
-                    sorted.insert(name.to_owned(), First { seeds, second: None });
+        for scenario in manifest.names() {
+            let firsts = discovery.firsts.entry(scenario.to_owned()).or_default();
+            let mut seeds = 0;
+            for runs in book.cover(scenario) {
+                seeds += runs.runs();
+                for (sort, name) in found(runs) {
+                    let sorted = firsts.entry(sort).or_default();
+                    if !sorted.contains_key(name) {
+                        sorted.insert(name.to_owned(), First { seeds, second: None });
+                    }
                 }
             }
             discovery.seeds = discovery.seeds.max(seeds);

@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 /// The name of the file.
 const FILE: &str = "campaign.json";
 
-/// How many seeds a unit has where time alone bounds a campaign.
-const UNIT_BY_TIME: u64 = 4_096;
+/// How many seeds a unit has where time alone bounds a campaign: nobody comes to the end of the
+/// units, so they may be long; and a line for each must not be too many, a night on a thousand
+/// machines long (`tests/campaign/scale`).
+const UNIT_BY_TIME: u64 = 65_536;
 
 /// A scenario, and the command that runs it as the environment says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
