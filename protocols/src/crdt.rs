@@ -225,7 +225,7 @@ impl Protocol for Replica {
     fn on_message(&mut self, from: NodeId, message: Message, ctx: &mut Context<'_, Self>) {
         match message {
             Message::Merge(delta) => self.on_merge(from, &delta, ctx),
-            Message::Context(vector) => self.on_context(from, vector, ctx),
+            Message::Context(vector) => self.on_context(from, &vector, ctx),
             Message::Update(update) => self.on_update(update, ctx),
         }
     }
@@ -319,14 +319,14 @@ impl Replica {
     }
 
     /// What another has received; by operations, it is sent what it lacks.
-    fn on_context(&mut self, from: NodeId, vector: Vector, ctx: &mut Context<'_, Self>) {
+    fn on_context(&mut self, from: NodeId, vector: &Vector, ctx: &mut Context<'_, Self>) {
         if matches!(self.config.mode, Mode::Operations | Mode::Raw) {
             let lacks = self.log.values().filter(|update| !vector.has(update.dot));
             for update in lacks.cloned() {
                 ctx.send(from, Message::Update(update));
             }
         }
-        self.note(from, &vector, ctx);
+        self.note(from, vector, ctx);
     }
 
     /// Notes what another has received. Only if it is all here as well: else it may have updates of
