@@ -136,7 +136,7 @@ fn a_sector_that_two_transactions_share_takes_one_that_was_synced() {
     });
 }
 
-/// In one run of 2,000 or so: it takes two crashes.
+/// In two runs of 2,800: it takes two crashes.
 #[test]
 fn a_log_that_goes_on_in_the_middle_of_a_sector_loses_what_was_synced() {
     alone(sqlite::padded(), |scenario| drop(found_in(scenario, 2_000..2_400)));
