@@ -6,8 +6,8 @@
 //! anybody. Replicas that have received the same updates are in the same state, whatever the order,
 //! and all receive all in the end.
 //!
-//! *Model.* Links `FairLoss`; nodes `CrashRecovery`, any number down; timing `Asynchronous`: the one
-//! timer only says when to gossip. By operations, nothing holds without causal delivery.
+//! *Model.* Links `FairLoss`; nodes `CrashRecovery`, any number down; timing `Asynchronous`: the
+//! one timer only says when to gossip. By operations, nothing holds without causal delivery.
 //!
 //! *Idea.* Each update has a name, its *dot*: replica and number. What a replica has received is a
 //! vector, its *context*, and an object is built so that dots and contexts say what to keep. To

@@ -37,8 +37,8 @@
 //! | [`Written`](Message::Written) | resource | worker | it is, durably |
 //! | [`Refused`](Message::Refused) | resource | worker | I have seen a greater token |
 //!
-//! *Journal records*: the server's last [`Token`](Record::Token), before it is granted; the greatest
-//! [`Stamp`](Record::Seen) that the resource has seen, before it answers; its
+//! *Journal records*: the server's last [`Token`](Record::Token), before it is granted; the
+//! greatest [`Stamp`](Record::Seen) that the resource has seen, before it answers; its
 //! [`Data`](Record::Data), before a write is confirmed.
 //!
 //! *Deviations*
@@ -59,7 +59,7 @@
 //! | source | here |
 //! |---|---|
 //! | Chubby 2.4, sequencers | `resource` |
-//! | Chubby 2.8, sessions and keep-alives; Gray and Cheriton, section 2, the term | `server`, `worker` |
+//! | Chubby 2.8, keep-alives; Gray and Cheriton, section 2, the term | `server`, `worker` |
 //! | Chubby 2.9, fail-overs; Gray and Cheriton, section 5, after a crash | `server`: `start` |
 //! | Kleppmann, "Making the lock safe with fencing" | `resource`: `is_stale` |
 

@@ -34,7 +34,7 @@
 //! | [`Commit`](Message::Commit) | replica | all | I know of `2f + 1` who agree |
 //! | [`Checkpoint`](Message::Checkpoint) | replica | all | my state after this number |
 //! | [`ViewChange`](Message::ViewChange) | replica | all | next view, please; what I prepared |
-//! | [`NewView`](Message::NewView) | new primary | all | who asked, and what it begins with |
+//! | [`NewView`](Message::NewView) | new primary | all | who asked for it; how it begins |
 //! | [`Status`](Message::Status) | replica | all | how far I am: send me what I lack |
 //! | [`State`](Message::State) | replica | replica | a stable checkpoint, with its proof |
 //!
@@ -297,7 +297,8 @@ impl Replica {
         &self.machine
     }
 
-    /// Whether it is the primary of a view that it does not begin, though a quorum has asked for it.
+    /// Whether it is the primary of a view that it does not begin, though a quorum has asked for
+    /// it.
     pub fn holds_up_its_view(&self) -> bool {
         let asked = self.changes.values().filter(|change| change.value().view == self.view);
         !self.active && self.is_primary() && self.quorum() <= asked.count()

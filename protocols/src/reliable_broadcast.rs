@@ -39,7 +39,7 @@
 //! | figure 1 | here |
 //! |---|---|
 //! | step 0 | `on_request` |
-//! | step 1, wait for an initial, echoes or `f + 1` readies | `on_initial`, `progress` |
+//! | step 1, an initial, `(n + f) / 2` echoes or `f + 1` readies | `on_initial`, `progress` |
 //! | step 2, to be ready | `progress` |
 //! | step 3, `2f + 1` readies | `progress` |
 

@@ -1,4 +1,5 @@
-//! Scuttlebutt: gossip about what each node says of itself (van Renesse, Dumitriu, Gough and Thomas,
+//! Scuttlebutt: gossip about what each node says of itself (van Renesse, Dumitriu, Gough and
+//! Thomas,
 //! *Efficient Reconciliation and Flow Control for Anti-Entropy Protocols*, LADIS 2008), with
 //! deletions that are forgotten.
 //!
@@ -9,11 +10,11 @@
 //! one assumption: none. How long a deletion is remembered is a matter of cost; a node that missed
 //! it is sent everything anew.
 //!
-//! *Idea.* A node numbers its changes. Two nodes that gossip compare, for each *origin*, the highest
-//! version that they know, and the one who knows more sends what the other lacks, in the order of
-//! the versions. A deletion is a change, a *tombstone*. Who has forgotten tombstones remembers the
-//! highest version of those; who knows less than that may have what was deleted, and is sent all
-//! that there is, a *reset*, instead of what is new.
+//! *Idea.* A node numbers its changes. Two nodes that gossip compare, for each *origin*, the
+//! highest version that they know, and the one who knows more sends what the other lacks, in the
+//! order of the versions. A deletion is a change, a *tombstone*. Who has forgotten tombstones
+//! remembers the highest version of those; who knows less than that may have what was deleted, and
+//! is sent all that there is, a *reset*, instead of what is new.
 //!
 //! *Properties*, guarded by [`invariants`] but for the last two:
 //! - `Monotonic` what a node knows of an origin never gets older: neither the version of what is

@@ -1,5 +1,6 @@
-//! Tendermint (Buchman, Kwon and Milosevic, *The Latest Gossip on BFT Consensus*, 2018, algorithm 1,
-//! cited by line): a replicated state machine some of whose validators lie, in rounds of two votes.
+//! Tendermint (Buchman, Kwon and Milosevic, *The Latest Gossip on BFT Consensus*, 2018, algorithm
+//! 1, cited by line): a replicated state machine some of whose validators lie, in rounds of two
+//! votes.
 //!
 //! *Problem.* That of [`pbft`](crate::pbft): the cluster behaves as one copy of a key-value store,
 //! whatever `f` validators do.
@@ -10,9 +11,9 @@
 //!
 //! *Idea.* Requests are decided one *height* after the other. In each *round* of a height one
 //! validator proposes, all *prevote*, and all *precommit* what `2f + 1` prevoted (a *polka*); what
-//! `2f + 1` precommitted is decided. Who precommits is *locked*, and prevotes nothing else, unless it
-//! is shown a polka of a later round: so a decision stays, and nobody waits for ever. There is no
-//! view change: what a new proposer must know, gossip brings.
+//! `2f + 1` precommitted is decided. Who precommits is *locked*, and prevotes nothing else, unless
+//! it is shown a polka of a later round: so a decision stays, and nobody waits for ever. There is
+//! no view change: what a new proposer must know, gossip brings.
 //!
 //! *Properties* (section 3.2), guarded by [`invariants`] but for the last two:
 //! - `Polka` no two values have a polka in one round (lemma 2);
@@ -26,7 +27,7 @@
 //! | name | from | to | meaning |
 //! |---|---|---|---|
 //! | [`Request`](Message::Request) | validator | all | a client asked this |
-//! | [`Propose`](Message::Propose) | proposer | all | this value, and the round of its polka, if any |
+//! | [`Propose`](Message::Propose) | proposer | all | this value, and the round of its polka |
 //! | [`Vote`](Message::Vote) | validator | all | prevote or precommit: this value, or nil |
 //! | [`Decided`](Message::Decided) | validator | who is behind | the proof of a decision |
 //!

@@ -98,8 +98,8 @@ impl Invariants {
         let is_later = self.blocks.get(last).is_some_and(|decided| decided.view < view);
         if is_later && self.extends(block, *last) == Some(false) {
             let explanation = format!(
-                "{by} decided a block, and {node} has a certificate of view {view} for one that does \
-                 not extend it"
+                "{by} decided a block, and {node} has a certificate of view {view} for one that \
+                 does not extend it"
             );
             return broken("Branch", explanation);
         }

@@ -54,8 +54,8 @@ impl Monitor<Validator> for Invariants {
                 return broken(
                     "Lock",
                     format!(
-                        "{by} decided a value at height {height} in round {before}, and {node} saw a \
-                         polka for another in round {round}"
+                        "{by} decided a value at height {height} in round {before}, and {node} saw \
+                         a polka for another in round {round}"
                     ),
                 );
             }

@@ -48,8 +48,8 @@ fn a_counter_adds_up() {
     }
 }
 
-/// RR-7506, 3.3.5: who inserts what another removes at the same time wins; what the remover had seen
-/// is gone.
+/// RR-7506, 3.3.5: who inserts what another removes at the same time wins; what the remover had
+/// seen is gone.
 #[test]
 fn additions_win() {
     for mut bench in modes() {

@@ -77,8 +77,8 @@ fn a_lease_runs_out() {
     assert!(bench.at(N4).is_leader());
 }
 
-/// Kleppmann: a holder that wakes up too late is refused, and begins anew. Without fencing it undoes
-/// what the next one did.
+/// Kleppmann: a holder that wakes up too late is refused, and begins anew. Without fencing it
+/// undoes what the next one did.
 #[test]
 fn a_late_write_is_refused_if_there_is_a_fence() {
     for fenced in [true, false] {

@@ -1,6 +1,6 @@
 //! A leader that proposes as if nothing had been certified since some time: behind the grandparent
-//! of its highest certificate, with the certificate for that, or with none (Yin et al. 2019, section
-//! 4.4, on what the lock is for).
+//! of its highest certificate, with the certificate for that, or with none (Yin et al. 2019,
+//! section 4.4, on what the lock is for).
 
 use crate::hotstuff::{Block, Message, Replica};
 use seedfall_sim::{Draw, NodeId, Signer, Strategy};
