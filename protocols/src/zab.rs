@@ -128,8 +128,8 @@ pub enum Message {
     },
     /// The sender follows.
     FollowerInfo {
-        /// By this connection.
-        connection: Connection,
+        /// By which attempt: it has no other of this number.
+        attempt: u64,
         /// It follows nobody of an earlier epoch.
         promised: Epoch,
     },
@@ -267,9 +267,9 @@ pub struct Server {
     id: NodeId,
     nodes: usize,
     config: Config,
-    /// How often it has started, and the connections of this life.
+    /// How often it has started, and how often it came to follow or lead in this life.
     lives: u32,
-    connections: u32,
+    terms: u32,
     /// `f.p`: it follows nobody of an earlier epoch.
     promised: Epoch,
     /// `f.a`: the epoch of the last leader whose history it has.
@@ -313,7 +313,7 @@ impl Protocol for Server {
             nodes: ctx.nodes(),
             config: *config,
             lives,
-            connections: 0,
+            terms: 0,
             promised,
             current,
             tree: Tree::clone(history.base()),
@@ -369,8 +369,8 @@ impl Protocol for Server {
                 self.on_stream(from, connection, number, payload, ctx);
             }
             Message::Ping { connection } => self.on_ping(from, connection, ctx),
-            Message::FollowerInfo { connection, promised } => {
-                self.on_follower_info(from, connection, promised, ctx);
+            Message::FollowerInfo { attempt, promised } => {
+                self.on_follower_info(from, attempt, promised, ctx);
             }
             Message::AckEpoch { connection, is_new, current, last } => {
                 self.on_ack_epoch(from, connection, is_new, (current, last), ctx);
@@ -483,6 +483,12 @@ impl Server {
             ctx.append(Record::Compacted(Arc::clone(&tree)));
             self.history.compact(tree);
         }
+    }
+
+    /// A number for an attempt to follow, or a reign, that no other has: above zero.
+    fn next_term(&mut self) -> u64 {
+        self.terms += 1;
+        u64::from(self.lives) << 32 | u64::from(self.terms)
     }
 
     fn quorum(&self) -> usize {

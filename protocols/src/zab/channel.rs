@@ -3,8 +3,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// The number of a connection: its follower has no other of that number.
-pub type Connection = u64;
+/// A connection: between one attempt to follow and one reign of a leader. A message that comes late
+/// may be of another of either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Connection {
+    /// Which attempt of the follower's: it has no other of that number.
+    pub attempt: u64,
+    /// Which reign of the leader's; zero: its follower has not heard of it yet.
+    pub reign: u64,
+}
 
 /// The leader's end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -24,9 +24,9 @@ pub(super) struct Follower {
 impl Server {
     /// Follows somebody: phase 1 begins.
     pub(super) fn follow(&mut self, leader: NodeId, ctx: &mut Context<'_, Self>) {
-        self.connections += 1;
-        let connection = u64::from(self.lives) << 32 | u64::from(self.connections);
-        let said = Message::FollowerInfo { connection, promised: self.promised };
+        let attempt = self.next_term();
+        let connection = Connection { attempt, reign: 0 };
+        let said = Message::FollowerInfo { attempt, promised: self.promised };
         let (inbox, clients) = (Inbox::new(connection), Vec::new());
         let follower = Follower { leader, inbox, said, is_up_to_date: false, clients };
         follower.say_again(ctx);
@@ -34,16 +34,18 @@ impl Server {
         ctx.set_timer(Timer::Timeout, self.config.timeout);
     }
 
-    /// The follower whose leader that is, over this connection.
+    /// The follower whose leader that is, over this connection; the first reign that it hears of
+    /// is the one.
     fn follower_of(&mut self, leader: NodeId, connection: Connection) -> Option<&mut Follower> {
-        match &mut self.role {
-            Role::Following(follower)
-                if follower.leader == leader && follower.inbox.connection == connection =>
-            {
-                Some(follower)
-            }
-            _ => None,
+        let Role::Following(follower) = &mut self.role else { return None };
+        let own = &mut follower.inbox.connection;
+        if follower.leader != leader || own.attempt != connection.attempt {
+            return None;
         }
+        if own.reign == 0 {
+            own.reign = connection.reign;
+        }
+        (*own == connection).then_some(follower)
     }
 
     pub(super) fn on_ping(

@@ -11,6 +11,8 @@ use std::fmt;
 /// What a leader knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Leader {
+    /// Tells this reign from others of the same server.
+    reign: u64,
     /// The epoch that it wants to begin, once a quorum follows.
     epoch: Option<Epoch>,
     /// Who has agreed to it, and had not before.
@@ -59,7 +61,9 @@ const REPEATED_MAX: usize = 4;
 impl Server {
     /// Was elected: phase 1 begins.
     pub(super) fn lead(&mut self, ctx: &mut Context<'_, Self>) {
+        let reign = self.next_term();
         self.role = Role::Leading(Leader {
+            reign,
             epoch: None,
             agreed: Vec::new(),
             is_agreed: false,
@@ -82,7 +86,7 @@ impl Server {
     pub(super) fn on_follower_info(
         &mut self,
         from: NodeId,
-        connection: Connection,
+        attempt: u64,
         promised: Epoch,
         ctx: &mut Context<'_, Self>,
     ) {
@@ -90,13 +94,14 @@ impl Server {
         let Role::Leading(leader) = &mut self.role else {
             return ctx.ignore("follower info: does not lead");
         };
-        if leader.links.get(&from).is_some_and(|link| connection <= link.outbox.connection) {
+        if leader.links.get(&from).is_some_and(|link| attempt <= link.outbox.connection.attempt) {
             return ctx.ignore("follower info: known already");
         }
         if leader.epoch.is_some_and(|epoch| epoch < promised) {
             ctx.reach("discovery: a leader steps down for a later epoch");
             return self.look(ctx);
         }
+        let connection = Connection { attempt, reign: leader.reign };
         let (outbox, heard) = (Outbox::new(connection), ctx.now());
         let stage = Stage::Discovery;
         let mut link = Link { outbox, promised, stage, acked: Zxid::default(), heard };

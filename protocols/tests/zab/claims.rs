@@ -2,8 +2,8 @@
 
 use crate::by_hand::{Bench, Image, N1, N2, N3, request};
 use seedfall_protocols::zab::{
-    self, Answer, Config, Invariants, Message, Operation, Request, Response, Server, Standing,
-    Vote, Zxid,
+    self, Answer, Config, Connection, Invariants, Message, Operation, Request, Response, Server,
+    Standing, Vote, Zxid,
 };
 use seedfall_sim::{Duration, NodeId, Protocol as _};
 
@@ -163,12 +163,34 @@ fn an_epoch_is_promised_durably() {
     assert_eq!(info(&bench), Some(1));
 }
 
+/// What a follower says over a connection to an earlier reign of its leader is not taken for an
+/// answer to this one.
+#[test]
+fn a_connection_is_of_one_reign() {
+    let mut bench = three();
+    let attempt = u64::from(u32::MAX);
+    bench.deliver(N1, N3, Message::FollowerInfo { attempt, promised: 1 });
+    let reign = bench.wire.iter().rev().find_map(|(_, to, message)| match message {
+        Message::Stream { connection, .. } if *to == N1 => Some(connection.reign),
+        _ => None,
+    });
+    let reign = reign.expect("the leader has told the epoch");
+    bench.lose_all();
+    for (reign, counts) in [(reign + 1, false), (reign, true)] {
+        let connection = Connection { attempt, reign };
+        let (current, last) = (0, Zxid::default());
+        bench.deliver(N1, N3, Message::AckEpoch { connection, is_new: false, current, last });
+        let is_sent = bench.wire.iter().any(|(_, to, _)| *to == N1);
+        assert_eq!(is_sent, counts, "the history");
+    }
+}
+
 /// A follower that has promised a later epoch, to somebody who did not come to lead, would be left
 /// out as long as the leader is there.
 #[test]
 fn a_leader_steps_down_for_a_follower_that_has_promised_a_later_epoch() {
     let mut bench = three();
-    let late = Message::FollowerInfo { connection: u64::MAX, promised: 99 };
+    let late = Message::FollowerInfo { attempt: u64::MAX, promised: 99 };
     bench.deliver(N1, N3, late);
     assert_eq!(leader(&bench, &ALL), None);
     let later = Message::Notification {
