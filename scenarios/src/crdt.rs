@@ -55,7 +55,7 @@ pub fn operations() -> Scenario<Replica, Request, Shown> {
     let states = states();
     Scenario {
         name: "crdt-operations",
-        story: "Four replicas of conflict-free data tell each other each operation, in causal order.",
+        story: "Four replicas of conflict-free data tell each other operations, in causal order.",
         config: Config { mode: Mode::Operations, ..states.config },
         properties: properties([
             sometimes("collect: characters whose erasure all have received"),
@@ -81,8 +81,8 @@ pub fn raw() -> Scenario<Replica, Request, Shown> {
         properties: vec![invariants(INVARIANTS, crdt::invariants)],
         expect: Expect::Violates {
             properties: &[INVARIANTS],
-            because: "operations commute only if they are concurrent, and count once only if they are \
-                      delivered once (Shapiro et al. 2011, 2.2: causal delivery)",
+            because: "operations commute only if they are concurrent, and count once only if they \
+                      are delivered once (Shapiro et al. 2011, 2.2: causal delivery)",
         },
         ..states
     }

@@ -58,8 +58,8 @@ pub fn two_liars() -> Scenario<Replica, Input, Output> {
         properties: vec![invariants(INVARIANTS, hotstuff::invariants), linearizable(Kv::new())],
         expect: Expect::Violates {
             properties: &[INVARIANTS, "linearizable"],
-            because: "two quorums of three among four may have no correct replica in common (Yin et \
-                      al. 2019, lemma 1: n = 3f + 1)",
+            because: "two quorums of three among four may have no correct replica in common (Yin \
+                      et al. 2019, lemma 1: n = 3f + 1)",
         },
         ..four
     }

@@ -13,6 +13,9 @@ pub mod copied_register;
 mod exhaustive;
 pub mod links;
 pub mod multi_paxos;
+pub mod crdt;
+pub mod links;
+pub mod lock_service;
 pub mod paxos;
 pub mod pbft;
 pub mod primary_backup;
@@ -26,6 +29,7 @@ mod registers;
 pub mod reliable_broadcast;
 pub mod saga;
 pub mod sequencer;
+pub mod scuttlebutt;
 #[cfg(feature = "real")]
 pub mod services;
 pub mod signed_generals;
@@ -98,6 +102,14 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(reliable_broadcast::two_traitors()),
         Box::new(pbft::four()),
         Box::new(pbft::two_liars()),
+        Box::new(lock_service::leases()),
+        Box::new(lock_service::drifting()),
+        Box::new(lock_service::unfenced()),
+        Box::new(crdt::states()),
+        Box::new(crdt::deltas()),
+        Box::new(crdt::operations()),
+        Box::new(crdt::raw()),
+        Box::new(scuttlebutt::scenario()),
         Box::new(links::perfect()),
         Box::new(links::fifo()),
         Box::new(total_order::scenario()),

@@ -1,10 +1,10 @@
 //! Gossip about keys that come and go, where deletions are forgotten.
 //!
 //! Story: clients have four nodes set and delete keys of their own; nodes gossip two by two, and
-//! forget deletions long before all have heard of them. Who was cut off meanwhile is sent everything
-//! anew; and what was cut for it some time ago arrives late, when it knows more. Guards: that what a
-//! node knows only grows, that no deleted key shows again, and that all know the same in the end.
-//! Catches: `tests/planted/gsp-04-*`.
+//! forget deletions long before all have heard of them. Who was cut off meanwhile is sent
+//! everything anew; and what was cut for it some time ago arrives late, when it knows more. Guards:
+//! that what a node knows only grows, that no deleted key shows again, and that all know the same
+//! in the end. Catches: `tests/planted/gsp-04-*`.
 
 use seedfall::Swarm;
 use seedfall::property::{eventually, every_operation_completes, invariants, sometimes};
