@@ -45,9 +45,9 @@ pub(super) fn discovery(told: &Told<'_>) -> String {
     let last = format!("<details><summary>seen last</summary>{}</details>", table(&header, &rows));
     section(
         "Discovery",
-        "What was first seen when, each thing once a scenario. A curve that still climbs at its \
-         end says that more seeds would find more. Seeds count by whole units; seconds are those \
-         in which somebody was at work.",
+        "What was first seen when, each thing once a scenario. A curve that still climbs at its end \
+         says that more seeds would find more. Seeds count by whole units; seconds are those in \
+         which somebody was at work.",
         &format!("<div class=\"plots\">{plots}</div>{last}"),
     )
 }
@@ -78,7 +78,7 @@ fn climbing(mut moments: Vec<f64>) -> Vec<(f64, f64)> {
     for (index, moment) in moments.into_iter().enumerate() {
         let sum = (index + 1) as f64;
         match points.last_mut() {
-            Some(last) if last.0.total_cmp(&moment).is_eq() => last.1 = sum,
+            Some(last) if moment <= last.0 => last.1 = sum,
             _ => points.push((moment, sum)),
         }
     }
