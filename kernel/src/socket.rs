@@ -297,7 +297,7 @@ impl Kernel {
         let connection = self.make_connection([(here, local), (server, target)], false);
         let socket = self.socket_of(object)?;
         (socket.local, socket.peer, socket.error) = (local, target, None);
-        socket.stage = Stage::Connecting { connection };
+        (socket.stage, socket.told) = (Stage::Connecting { connection }, false);
         self.connection_event(connection, 0, "connects to");
         self.open_connection(connection, object);
         Err(libc::EINPROGRESS)

@@ -286,6 +286,12 @@ fn a_thousand_programs_of_sockets_are_answered_as_by_the_real_kernel() {
     isolated(|| compare(0..1_000, program, simulated, real));
 }
 
+/// One of ten thousand, of which the others never had that.
+#[test]
+fn a_socket_whose_connection_died_is_connected_anew() {
+    isolated(|| compare(9_463..9_464, program, simulated, real));
+}
+
 #[test]
 #[ignore = "ten times the one above"]
 fn ten_thousand_programs_of_sockets_are_answered_as_by_the_real_kernel() {
