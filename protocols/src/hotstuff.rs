@@ -1,6 +1,6 @@
-//! Chained HotStuff (Yin, Malkhi, Reiter, Golan Gueta and Abraham, *HotStuff: BFT Consensus with
-//! Linearity and Responsiveness*, PODC 2019, cited by section): a replicated state machine some of
-//! whose replicas lie, whose leaders take turns.
+//! Chained `HotStuff` (Yin, Malkhi, Reiter, Golan Gueta and Abraham, *`HotStuff`: BFT Consensus
+//! with Linearity and Responsiveness*, PODC 2019, cited by section): a replicated state machine
+//! some of whose replicas lie, whose leaders take turns.
 //!
 //! *Problem.* That of [`pbft`](crate::pbft): the cluster behaves as one copy of a key-value store,
 //! whatever `f` replicas do; and to replace a leader takes no more than to go on.
@@ -45,7 +45,7 @@
 //!   three must follow each other directly is that their views do.
 //! - `new-view` (section 4) goes to all, is said again, and makes who hears `2f + 1` of them, or
 //!   votes, enter the next view; who hears `f + 1` of a later view joins. The paper leaves the
-//!   pacemaker (7) open: this one is that of LibraBFT in short.
+//!   pacemaker (7) open: this one is that of `LibraBFT` in short.
 //! - Views go on only while something waits: a request, or blocks that are not decided yet.
 //! - A certificate is a list of votes (no threshold signatures, 2).
 //!

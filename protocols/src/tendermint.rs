@@ -32,7 +32,8 @@
 //! | [`Decided`](Message::Decided) | validator | who is behind | the proof of a decision |
 //!
 //! *Journal records*: each [`Vote`](Record::Vote), with the [`State`](Record::State) of the height,
-//! before it leaves; a [`Decision`](Record::Decision) with its proof.
+//! before it leaves; a [`Polka`](Record::Polka) that a lock rests on; a
+//! [`Decision`](Record::Decision) with its proof.
 //!
 //! *Deviations*
 //! - What a validator knows of the current round, and the polkas that locks and proposals refer to,

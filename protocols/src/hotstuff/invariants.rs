@@ -50,20 +50,24 @@ impl Monitor<Replica> for Invariants {
             }
             self.check_branch(certificate.view, certificate.block, node)?;
         }
+        let before_count = self.decided.len();
         // A replica that has come back begins anew.
         let from = if now.1 < before.1 { 0 } else { before.1 };
         for (place, hash) in state.decided().iter().enumerate().skip(from) {
             self.note(*hash, state);
             match self.decided.get(place) {
-                None => {
-                    self.decided.push((*hash, node));
-                    self.check_later(node)?;
-                }
+                None => self.decided.push((*hash, node)),
                 Some((other, by)) if other != hash => {
                     let explanation = format!("{by} and {node} decided others at height {place}");
                     return broken("Agreement", explanation);
                 }
                 Some(_) => {}
+            }
+        }
+        // Only the last of them was decided itself; the others are its ancestors.
+        if before_count < self.decided.len() {
+            for (view, (block, by)) in self.certified.iter().rev().take(4) {
+                self.check_branch(*view, *block, *by)?;
             }
         }
         Ok(())
@@ -102,13 +106,6 @@ impl Invariants {
                  does not extend it"
             );
             return broken("Branch", explanation);
-        }
-        Ok(())
-    }
-
-    fn check_later(&self, _: NodeId) -> Result<(), Violation> {
-        for (view, (block, by)) in self.certified.iter().rev().take(4) {
-            self.check_branch(*view, *block, *by)?;
         }
         Ok(())
     }

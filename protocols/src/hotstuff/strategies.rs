@@ -1,4 +1,4 @@
-//! Malicious strategies of HotStuff replicas, one file each.
+//! Malicious strategies of `HotStuff` replicas, one file each.
 
 mod equivocator;
 mod forgetful_leader;

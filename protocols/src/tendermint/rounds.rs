@@ -194,6 +194,12 @@ impl Validator {
         };
         if self.state.valid.as_ref().is_none_or(|(valid, _)| *valid < round) {
             self.state.valid = Some((round, value));
+            let polka = self.votes.iter().filter(|((of, kind, _), vote)| {
+                (*of, *kind, vote.value().id) == (round, Kind::Prevote, Some(id))
+            });
+            ctx.append(Record::Polka(polka.map(|(_, vote)| *vote).collect()));
+            ctx.append(Record::State(self.state.clone()));
+            ctx.sync();
         }
         if step == Step::Prevote {
             self.state.locked = Some((round, id));
@@ -370,13 +376,26 @@ impl Validator {
                     let Vote { round, kind, .. } = *vote.value();
                     self.votes.insert((round, kind, self.id), vote);
                 }
+                Record::Polka(polka) => {
+                    for vote in polka {
+                        let Vote { round, kind, .. } = *vote.value();
+                        self.votes.insert((round, kind, vote.by()), vote);
+                    }
+                }
                 Record::Decision(decision) => self.apply(decision, ctx),
             }
         }
         if state.height == self.state.height {
             self.state = state;
             self.running = true;
-            let State { height, round, .. } = self.state;
+            let State { height, round, step, .. } = self.state;
+            // A vote may be left of which the step is not.
+            let voted = |kind| self.votes.contains_key(&(round, kind, self.id));
+            self.state.step = match (voted(Kind::Prevote), voted(Kind::Precommit)) {
+                (_, true) => Step::Precommit,
+                (true, false) => step.max(Step::Prevote),
+                (false, false) => step,
+            };
             ctx.set_timer(Timer::Step(height, round, Step::Propose), self.patience());
             ctx.set_timer(Timer::Gossip, self.config.gossip);
         }

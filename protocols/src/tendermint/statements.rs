@@ -75,6 +75,8 @@ pub enum Record {
     State(State),
     /// It votes.
     Vote(Signed<Vote>),
+    /// A polka that it may have to show to others.
+    Polka(Vec<Signed<Vote>>),
     /// A height is decided.
     Decision(Decision),
 }

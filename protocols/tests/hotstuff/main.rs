@@ -1,4 +1,4 @@
-//! HotStuff against its paper: one test a claim, the nodes wired by hand.
+//! `HotStuff` against its paper: one test a claim, the nodes wired by hand.
 
 #[path = "../by_hand/mod.rs"]
 mod by_hand;

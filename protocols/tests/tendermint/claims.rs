@@ -70,13 +70,13 @@ fn a_silent_proposer_costs_a_round() {
 fn a_lock_gives_way_to_a_later_polka_only() {
     let mut bench = four();
     let proposal = first(&mut bench);
-    let id = proposal.value().id();
+    let id = Some(proposal.value().id());
     bench.lose_all();
     bench.deliver(N1, N2, Message::Propose(proposal));
     for by in [N1, N3] {
-        bench.deliver(by, N2, Message::Vote(vote(by, 0, Kind::Prevote, Some(id))));
+        bench.deliver(by, N2, Message::Vote(vote(by, 0, Kind::Prevote, id)));
     }
-    assert_eq!(bench.at(N2).state().locked, Some((0, id)));
+    assert_eq!(bench.at(N2).state().locked, id.map(|id| (0, id)));
     // In the second round n2 itself would propose, in the third n3 does.
     let other = |round, valid| signer(N3).sign(Proposal { height: 0, round, value: None, valid });
     for by in [N1, N3] {
