@@ -186,10 +186,11 @@ impl Replica {
         if self.block(high.block).is_none() && high.block != 0 {
             ctx.send(from, Message::Fetch(high.block));
         }
+        let is_behind = high.view < self.high.view;
         self.update(&high, ctx);
         self.raise(high, ctx);
-        if view + 1 < self.view {
-            // It is behind: so that it comes after, it is told what this replica has said last.
+        if is_behind || view + 1 < self.view {
+            // So that it comes after, also if nothing waits here: what this replica knows.
             let (view, high) = (self.view - 1, self.high.clone());
             ctx.send(from, Message::Timeout { view, high });
         }
