@@ -124,8 +124,8 @@ pub fn strategy(name: &str) -> Option<Box<dyn Strategy>> {
     })
 }
 
-/// The strategies of a hunt unless somebody says otherwise: plain seeds as the scenario has them, and
-/// what is told what runs showed.
+/// The strategies of a hunt unless somebody says otherwise: plain seeds as the scenario has them,
+/// and what is told what runs showed.
 pub fn portfolio(scenario: &dyn Runnable) -> Vec<&'static str> {
     if scenario.is_observable() {
         vec![uniform::SWARM, pct::NAME, pct::POS, guided::NAME, branching::NAME]

@@ -45,8 +45,8 @@ pub(super) fn discovery(told: &Told<'_>) -> String {
     let last = format!("<details><summary>seen last</summary>{}</details>", table(&header, &rows));
     section(
         "Discovery",
-        "What was first seen when, each thing once a scenario. A curve that still climbs at its end \
-         says that more seeds would find more. Seeds count by whole units; seconds are those in \
+        "What was first seen when, each thing once a scenario. A curve that still climbs at its \
+         end says that more seeds would find more. Seeds count by whole units; seconds are those in \
          which somebody was at work.",
         &format!("<div class=\"plots\">{plots}</div>{last}"),
     )
