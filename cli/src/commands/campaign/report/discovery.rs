@@ -46,8 +46,8 @@ pub(super) fn discovery(told: &Told<'_>) -> String {
     section(
         "Discovery",
         "What was first seen when, each thing once a scenario. A curve that still climbs at its \
-         end says that more seeds would find more. Seeds count by whole units; seconds are those in \
-         which somebody was at work.",
+         end says that more seeds would find more. Seeds count by whole units; seconds are those \
+         in which somebody was at work.",
         &format!("<div class=\"plots\">{plots}</div>{last}"),
     )
 }
