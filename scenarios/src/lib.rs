@@ -47,9 +47,8 @@ pub const MEASURED: Swarm = Swarm { slow_links: 0, strategies: 0, ..Swarm::ALL }
 pub use exhaustive::all as searches;
 
 /// Every built-in scenario.
-#[expect(clippy::too_many_lines, reason = "a line for each")]
 pub fn all() -> Vec<Box<dyn Runnable>> {
-    vec![
+    let mut all: Vec<Box<dyn Runnable>> = vec![
         Box::new(raft_kv::five()),
         Box::new(raft_kv::three()),
         Box::new(raft_kv::duel()),
@@ -93,28 +92,21 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(raft_byzantine::amnesiac()),
         Box::new(byzantine_generals::four()),
         Box::new(byzantine_generals::three()),
-        Box::new(byzantine_generals::seven()),
-        Box::new(signed_generals::three()),
-        Box::new(signed_generals::five()),
-        Box::new(signed_generals::two_traitors()),
-        Box::new(reliable_broadcast::four()),
-        Box::new(reliable_broadcast::two_traitors()),
-        Box::new(pbft::four()),
-        Box::new(pbft::two_liars()),
-        Box::new(lock_service::leases()),
-        Box::new(lock_service::drifting()),
-        Box::new(lock_service::unfenced()),
-        Box::new(crdt::states()),
-        Box::new(crdt::deltas()),
-        Box::new(crdt::operations()),
-        Box::new(crdt::raw()),
-        Box::new(scuttlebutt::scenario()),
         Box::new(links::perfect()),
         Box::new(links::fifo()),
         Box::new(total_order::scenario()),
         Box::new(two_generals::reliable()),
         Box::new(two_generals::lossy()),
         Box::new(copied_register::scenario()),
+    ];
+    all.extend(logs());
+    all.extend(without_trust());
+    all
+}
+
+/// Those of replicated logs beside Raft, and of broadcast.
+fn logs() -> Vec<Box<dyn Runnable>> {
+    vec![
         Box::new(vsr::five()),
         Box::new(vsr::recovery()),
         Box::new(vsr::no_recovery()),
@@ -134,5 +126,27 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
         Box::new(broadcast::uniform()),
         Box::new(broadcast::fifo()),
         Box::new(broadcast::not_uniform()),
+    ]
+}
+
+/// Those of Byzantine agreement, of locks and of data without consensus.
+fn without_trust() -> Vec<Box<dyn Runnable>> {
+    vec![
+        Box::new(byzantine_generals::seven()),
+        Box::new(signed_generals::three()),
+        Box::new(signed_generals::five()),
+        Box::new(signed_generals::two_traitors()),
+        Box::new(reliable_broadcast::four()),
+        Box::new(reliable_broadcast::two_traitors()),
+        Box::new(pbft::four()),
+        Box::new(pbft::two_liars()),
+        Box::new(lock_service::leases()),
+        Box::new(lock_service::drifting()),
+        Box::new(lock_service::unfenced()),
+        Box::new(crdt::states()),
+        Box::new(crdt::deltas()),
+        Box::new(crdt::operations()),
+        Box::new(crdt::raw()),
+        Box::new(scuttlebutt::scenario()),
     ]
 }
