@@ -5,9 +5,6 @@
 //! propose again what may be chosen, and fill the gaps. Clocks run 5 % fast and slow, as the lease
 //! allows. Guards: M1 to M4 of the header, linearizability, and that operations complete. Catches:
 //! `tests/planted/mpx-*`.
-//!
-//! Where clocks drift by more than the lease is shorter than what the acceptors hold, two leaders
-//! answer (`multi-paxos-drift` must find it).
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
 use seedfall::Swarm;
@@ -68,33 +65,6 @@ pub fn five() -> Scenario<MultiPaxos, Input, Output> {
         name: "multi-paxos-5",
         story: "Five Multi-Paxos nodes keep three keys, and read under a lease.",
         cluster: Cluster { clocks: &CLOCKS, fewest: 3, ..Cluster::lan(5, 4) },
-        ..three()
-    }
-}
-
-/// A negative control: clocks that drift by more than the lease allows.
-pub fn drifting() -> Scenario<MultiPaxos, Input, Output> {
-    let mut properties = three().properties;
-    properties.retain(|property| !property.is_sometimes());
-    Scenario {
-        name: "multi-paxos-drift",
-        story: "Three Multi-Paxos nodes that read under a lease, and a clock that nearly stands.",
-        // A drift takes from a long lease more than an election costs.
-        config: Config {
-            lease: Duration::millis(300),
-            hold: Duration::millis(301),
-            elect_min: Duration::millis(302),
-            elect_max: Duration::millis(330),
-            ..three().config
-        },
-        faults: Swarm { drifts: 2, drift: [300_000, 450_000], company: 500_000, ..crate::MEASURED },
-        horizon: Horizon { faults: Duration::secs(4), ..Horizon::SHORT },
-        properties,
-        expect: Expect::Violates {
-            properties: &["linearizable"],
-            because: "a leader whose clock runs slow takes its lease for valid when the acceptors \
-                      have promised another (Chandra et al. 2007, section 5.2)",
-        },
         ..three()
     }
 }
