@@ -1,4 +1,4 @@
-//! Chained HotStuff as a key-value store, one of whose four replicas is Byzantine.
+//! Chained `HotStuff` as a key-value store, one of whose four replicas is Byzantine.
 //!
 //! Story: that of `pbft`, with leaders that take turns. One replica lies about single
 //! messages, runs twice, equivocates when it leads, or proposes as if nothing had been certified;

@@ -12,6 +12,7 @@ pub mod chain;
 pub mod copied_register;
 pub mod crdt;
 mod exhaustive;
+pub mod hotstuff;
 pub mod links;
 pub mod lock_service;
 pub mod multi_paxos;
@@ -142,6 +143,8 @@ fn without_trust() -> Vec<Box<dyn Runnable>> {
         Box::new(lock_service::leases()),
         Box::new(lock_service::drifting()),
         Box::new(lock_service::unfenced()),
+        Box::new(hotstuff::four()),
+        Box::new(hotstuff::two_liars()),
         Box::new(crdt::states()),
         Box::new(crdt::deltas()),
         Box::new(crdt::operations()),
