@@ -49,8 +49,8 @@ impl Strategy for Uniform {
 }
 
 /// Plain seeds of smaller clusters and workloads: as few nodes as make sense, in half of them, and
-/// a part of the operations. A run costs less, and what needs an operation to be absent shows (swarm
-/// testing, of the workload).
+/// a part of the operations. A run costs less, and what needs an operation to be absent shows
+/// (swarm testing, of the workload).
 #[derive(Debug)]
 pub struct Small;
 
