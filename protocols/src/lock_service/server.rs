@@ -55,6 +55,11 @@ impl Server {
         server
     }
 
+    /// Whom the lock is lent to now, and its token.
+    pub(super) fn lent(&self) -> Option<(NodeId, u64)> {
+        self.holder.map(|grant| (grant.worker, self.token))
+    }
+
     /// How long a lease may last by this clock: longer than by that of its worker, however both
     /// drift.
     fn term(&self) -> Duration {
