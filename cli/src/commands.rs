@@ -77,6 +77,8 @@ Seedfall itself.
 Examples:
   seedfall                                   sweep everything for 20 seconds
   seedfall sweep raft-kv --seeds 0..10000    these seeds
+  seedfall hunt raft-kv --time 60s           runs chosen by what earlier ones have shown
+  seedfall exhaust paxos                     every order of events of a small cluster
   seedfall hunt raft-kv --time 60s           where runs have shown something new
   seedfall replay raft-kv --seed 17          one run, and its outcome
   seedfall shrink raft-kv --seed 17          a failing run, shrunk, step by step

@@ -13,6 +13,8 @@
 //!   everything that an asynchronous network can do is tried. A protocol whose safety rests on
 //!   clocks, such as a lease, is refuted here by what its model excludes.
 //! - **Draws are constant**: what a handler draws is the same each time.
+//! - **Clients** call when they like, and believe the first answer, also where a workload wants
+//!   several nodes to agree ([`Workload::agree`](crate::Workload::agree)).
 //! - **Properties**: the histories' ([`linearizable`](crate::linearizable), [`crate::always`]) are
 //!   those of the scenario; one monitor is given to [`Exhaustive::watch`], and what it remembers is
 //!   part of the state, so that no path to a state hides another. Liveness is not judged.
@@ -151,7 +153,10 @@ impl fmt::Display for Bounds {
             _ => format!("{count} {many}"),
         };
         let timers = of(self.timers, "timer", "timers");
-        let crashes = of(self.crashes, "crash", "crashes");
+        let mut crashes = of(self.crashes, "crash", "crashes");
+        if self.crashes > 0 && !self.crashes_inside {
+            crashes += " between two events";
+        }
         let copies = of(self.duplicates, "copy", "copies");
         write!(f, "{timers}, {crashes}, {copies}, any losses")?;
         if self.messages != Self::ANY {
@@ -318,7 +323,9 @@ where
         if let Err(wrong) = self.bounds.validate() {
             panic!("the bounds of the search: {wrong}");
         }
-        let cuts = self.bounds.crashes_inside && self.bounds.crashes > 0 && self.symmetry.is_none();
+        let mut bounds = self.bounds;
+        bounds.crashes_inside &= self.symmetry.is_none();
+        let cuts = bounds.crashes_inside && bounds.crashes > 0;
         let mut locals = Locals::new(self.nodes, self.config, cuts, self.within);
         for (client, calls) in self.calls.iter().enumerate() {
             let client = ClientId::new(client as u16);
@@ -330,7 +337,7 @@ where
             }
         }
         let histories = Histories::new(self.calls, self.reply, self.judges);
-        let mut space = Space::new(self.nodes, self.bounds, locals, histories);
+        let mut space = Space::new(self.nodes, bounds, locals, histories);
         space.symmetry = self.symmetry;
         (space, self.monitor)
     }

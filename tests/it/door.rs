@@ -112,5 +112,7 @@ fn the_environment_chooses_seeds_or_a_case() {
     assert!(refused("SEEDFALL_SEEDS", "9..3").contains("runs backwards"));
     assert!(refused("SEEDFALL_EVENTS", "many").contains("SEEDFALL_EVENTS: `many`"));
     assert!(refused("SEEDFALL_TIME", "60").contains("`60` is not a span of time"));
+    assert!(refused("SEEDFALL_HUNT", "60").contains("hunt       found by"));
+    assert!(refused("SEEDFALL_HUNT", "long").contains("SEEDFALL_HUNT: `long` is not a span"));
     assert!(refused("SEEDFALL_CASE", "no/such.json").contains("no/such.json"));
 }

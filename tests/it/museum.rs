@@ -48,6 +48,17 @@ fn every_patch_has_a_row_and_every_figure_a_patch() {
     assert_eq!(figures, lines.count(), "a line of docs/planted.jsonl is of a patch that is gone");
 }
 
+#[test]
+fn the_scoreboard_is_what_was_measured() {
+    let measured = seedfall_cli::scoreboard::read(&root().join("docs/search.jsonl"));
+    let now = seedfall_cli::scoreboard::page(&measured.unwrap_or_else(|error| panic!("{error}")));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(root().join("docs/search.md"), &now).expect("the page can be written");
+    }
+    let kept = fs::read_to_string(root().join("docs/search.md")).expect("the page");
+    assert_eq!(now, kept, "a figure changed: `seedfall scoreboard` writes the page anew");
+}
+
 /// A case of a planted bug is not this code's run; but it must fit its scenario, and have failed.
 #[test]
 fn every_case_of_the_museum_is_of_a_patch_and_failed() {

@@ -17,8 +17,8 @@ crash between any two effects and come back; so often as the bounds say. What is
 broken by the fewest steps that can do it.
 
 Exit codes: 0 nothing is broken (or what the search must find is), 1 a property is broken (always so
-by the steps of a file), 2 bad input, 4 a search that must find something found nothing, 5 the
-protocol panicked.
+by the steps of a file), 2 bad input, 4 a search that must find something found nothing, or a
+history could not be judged within its budget, 5 the protocol panicked.
 
 Examples:
   seedfall exhaust                              what there is to be searched
@@ -120,11 +120,14 @@ pub(super) fn exhaust(searches: &[Search], args: &ExhaustArgs, json: bool) -> Re
         true => show::json(&as_json(search, &found, seconds)),
         false => tell(search, &found, seconds),
     }
-    Ok(code(search, found.counterexample.as_ref()))
+    Ok(code(search.breaks, &found))
 }
 
-fn code(search: &Search, broken: Option<&Counterexample>) -> u8 {
-    match (search.breaks, broken.map(|broken| broken.property)) {
+fn code(breaks: Option<&str>, found: &Exploration) -> u8 {
+    let broken = found.counterexample.as_ref();
+    match (breaks, broken.map(|broken| broken.property)) {
+        // What nobody could judge may be broken.
+        (None, None) if found.undecided > 0 => 4,
         (None, None) => 0,
         (Some(expected), Some(found)) if expected == found => 0,
         (_, Some(NEVER_PANICS)) => 5,
@@ -243,7 +246,7 @@ fn as_json(search: &Search, found: &Exploration, seconds: f64) -> serde_json::Va
         "property": broken.map(|broken| broken.property),
         "explanation": broken.map(|broken| &broken.explanation),
         "counterexample": broken.map(|broken| &broken.steps),
-        "as_expected": code(search, broken) == 0,
+        "as_expected": code(search.breaks, found) == 0,
     })
 }
 
@@ -294,4 +297,38 @@ fn again(searches: &[Search], path: &Path, json: bool) -> Result<u8, Problem> {
     }
     // As of a case: it is broken, whatever is expected.
     Ok(if broken.property == NEVER_PANICS { 5 } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_could_judge_proves_nothing() {
+        let found = |property: Option<&'static str>, undecided| Exploration {
+            extent: Extent::Complete,
+            bounds: Bounds::NONE,
+            states: 1,
+            steps: 0,
+            depth: 0,
+            ends: (0, 0),
+            handlers: 0,
+            undecided,
+            marks: Vec::new(),
+            bytes: 0,
+            counterexample: property.map(|property| Counterexample {
+                property,
+                explanation: String::new(),
+                steps: Vec::new(),
+                effects: Vec::new(),
+            }),
+        };
+        assert_eq!(code(None, &found(None, 0)), 0);
+        assert_eq!(code(None, &found(None, 1)), 4);
+        assert_eq!(code(None, &found(Some("Agreement"), 1)), 1);
+        assert_eq!(code(None, &found(Some(NEVER_PANICS), 0)), 5);
+        assert_eq!(code(Some("Agreement"), &found(Some("Agreement"), 0)), 0);
+        assert_eq!(code(Some("Agreement"), &found(Some("Validity"), 0)), 1);
+        assert_eq!(code(Some("Agreement"), &found(None, 0)), 4);
+    }
 }

@@ -32,75 +32,19 @@ struct Call {
     flags: c_int,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    Open,
-    Close,
-    Dup,
-    Read,
-    Write,
-    Pread,
-    Pwrite,
-    Readv,
-    Writev,
-    Seek,
-    Truncate,
-    Resize,
-    Allocate,
-    Sync,
-    Copy,
-    Send,
-    Lock,
-    RangeLock,
-    Rename,
-    Link,
-    Symlink,
-    Unlink,
-    MakeFolder,
-    RemoveFolder,
-    List,
-    Target,
-    Status,
-    LinkStatus,
-    OpenStatus,
-    Access,
+/// The kinds of calls, and all of them in a list.
+macro_rules! kinds {
+    ($($name:ident),* $(,)?) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum What { $($name),* }
+        const ALL: &[What] = &[$(What::$name),*];
+    };
 }
-
-const ALL: [What; 30] = {
-    use What::*;
-    [
-        Open,
-        Close,
-        Dup,
-        Read,
-        Write,
-        Pread,
-        Pwrite,
-        Readv,
-        Writev,
-        Seek,
-        Truncate,
-        Resize,
-        Allocate,
-        Sync,
-        Copy,
-        Send,
-        Lock,
-        RangeLock,
-        Rename,
-        Link,
-        Symlink,
-        Unlink,
-        MakeFolder,
-        RemoveFolder,
-        List,
-        Target,
-        Status,
-        LinkStatus,
-        OpenStatus,
-        Access,
-    ]
-};
+kinds! {
+    Open, Close, Dup, Read, Write, Pread, Pwrite, Readv, Writev, Seek, Truncate, Resize,
+    Allocate, Sync, Copy, Send, Lock, RangeLock, Rename, Link, Symlink, Unlink, MakeFolder,
+    RemoveFolder, List, Target, Status, LinkStatus, OpenStatus, Access,
+}
 
 const PATHS: [&CStr; 18] = [
     c"a", c"b", c"c", c"d", c"e", c"d/a", c"d/b", c"d/e", c"d/e/a", c"l", c"l/a", c"d/../a", c"a/",
@@ -111,7 +55,7 @@ fn call(numbers: &mut Numbers) -> Call {
     // Files are opened and written more often than the rest is done.
     let what = match numbers.below(4) {
         0 => numbers.of(&[What::Open, What::Open, What::Write, What::Pwrite, What::Read]),
-        _ => numbers.of(&ALL),
+        _ => numbers.of(ALL),
     };
     let flags = match what {
         What::Open => {

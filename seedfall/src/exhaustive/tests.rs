@@ -245,6 +245,8 @@ fn bounds_that_make_no_sense_are_named() {
     assert!(Bounds { states: Bounds::ANY, ..Bounds::NONE }.validate().is_err());
     let words = Bounds { timers: Bounds::ANY, crashes: 1, duplicates: 2, ..Bounds::NONE };
     assert_eq!(words.to_string(), "any number of timers, 1 crash, 2 copies, any losses");
+    let words = Bounds { crashes: 2, crashes_inside: false, ..Bounds::NONE }.to_string();
+    assert_eq!(words, "0 timers, 2 crashes between two events, 0 copies, any losses");
 }
 
 #[test]
@@ -283,6 +285,10 @@ fn nodes_that_are_alike_trade_places() {
     assert_eq!(search(1).run().states, 1 + 8);
     assert_eq!(search(1).alike(&[1, 2, 3]).run().states, 1 + 4);
     assert_eq!(search(1).alike(&[1, 3]).run().states, 1 + 2 * 3);
+    // Whom a handler that was cut off has sent to is told by names: such crashes are left out.
+    let crash = Bounds { crashes: 1, ..Bounds::NONE };
+    assert!(search(1).bounds(crash).run().bounds.crashes_inside);
+    assert!(!search(1).bounds(crash).alike(&[1, 2]).run().bounds.crashes_inside);
     // What is broken is told of the nodes that it happens to.
     let broken = search(2).alike(&[1, 2, 3]).run().counterexample.expect("the first panics");
     assert_eq!(broken.steps.len(), 2);
