@@ -13,9 +13,11 @@ mod campaign;
 #[cfg(all(feature = "real", unix))]
 mod chaos;
 mod check;
+mod clean;
 mod diff;
 mod exhaust;
 mod explain;
+mod families;
 mod faults;
 mod hunt;
 mod inspect;
@@ -56,7 +58,7 @@ use std::time::Duration;
 
 /// Deterministic simulation testing: one seed, one run, one verdict.
 ///
-/// Without a command, every scenario is swept for about 20 seconds in all, and a table shows the
+/// Without a command, every scenario is swept, for about 20 seconds in all, and a table shows the
 /// results.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, max_term_width = 100)]
@@ -79,7 +81,6 @@ Examples:
   seedfall sweep raft-kv --seeds 0..10000    these seeds
   seedfall hunt raft-kv --time 60s           runs chosen by what earlier ones have shown
   seedfall exhaust paxos                     every order of events of a small cluster
-  seedfall hunt raft-kv --time 60s           where runs have shown something new
   seedfall replay raft-kv --seed 17          one run, and its outcome
   seedfall shrink raft-kv --seed 17          a failing run, shrunk, step by step
   seedfall explain raft-kv --seed 17         the same as columns; --html FILE: as a page
@@ -119,6 +120,8 @@ enum Command {
     /// Applies planted bugs (patches) to a copy of a project, one by one, and counts the seeds
     /// until each is found.
     Planted(planted::PlantedArgs),
+    /// Records the seeds that campaigns ran without a failure, and makes a page of all of them.
+    Clean(clean::CleanArgs),
     /// Measures how many runs each strategy of `hunt` needs for each planted bug.
     Scoreboard(scoreboard::ScoreboardArgs),
     /// Finds the event of a failing run at which its failure became likely: the point of no return.
@@ -154,7 +157,7 @@ enum Command {
     },
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct SweepArgs {
     /// The scenario; without it, all of them.
     name: Option<String>,
@@ -386,6 +389,7 @@ fn run(over: Commands<'_>, cli: Cli) -> Result<u8, Problem> {
         Some(Command::Exhaust(args)) => exhaust::exhaust(over.searches, &args, json),
         Some(Command::Diff(args)) => quietly(|| diff::diff(scenarios, &args, json)),
         Some(Command::Keep(args)) => quietly(|| keep::keep(scenarios, &args, json)),
+        Some(Command::Clean(args)) => quietly(|| clean::clean(scenarios, &args)),
         Some(Command::Scoreboard(args)) => scoreboard::scoreboard(&args),
         Some(Command::Museum(args)) => museum::museum(&args, json),
         #[cfg(feature = "real")]

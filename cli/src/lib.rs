@@ -13,6 +13,7 @@
 //! [`patches`], [`museum`] and [`contrast`] are what measures a test suite by the bugs that it
 //! finds: they are planted one by one, and counted.
 
+pub mod clean;
 mod commands;
 pub mod contrast;
 pub mod museum;

@@ -3,6 +3,7 @@
 use crate::root;
 
 use seedfall::case::{Case, find};
+use seedfall_cli::clean;
 use seedfall_cli::museum::{Exhibit, exhibits, page};
 use std::fs;
 
@@ -57,6 +58,21 @@ fn the_scoreboard_is_what_was_measured() {
     }
     let kept = fs::read_to_string(root().join("docs/search.md")).expect("the page");
     assert_eq!(now, kept, "a figure changed: `seedfall scoreboard` writes the page anew");
+}
+
+#[test]
+fn the_clean_seeds_are_those_that_were_recorded_and_count_still() {
+    let recorded = clean::read(&root().join("docs/clean.jsonl"));
+    let scenarios = seedfall_scenarios::all();
+    let now = clean::page(
+        &recorded.unwrap_or_else(|error| panic!("{error}")),
+        &clean::witnesses(&scenarios),
+    );
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(root().join("docs/clean.md"), &now).expect("the page can be written");
+    }
+    let kept = fs::read_to_string(root().join("docs/clean.md")).expect("the page");
+    assert_eq!(now, kept, "runs changed, or what was recorded: `seedfall clean` writes it anew");
 }
 
 /// A case of a planted bug is not this code's run; but it must fit its scenario, and have failed.

@@ -28,12 +28,14 @@ mod store;
 mod submit;
 
 use super::{Problem, finish, mutants};
+use crate::clean::Row;
 use clap::{Args, Parser, Subcommand};
 use seedfall::run::Runnable;
 use seedfall::testing::{parse_seed, parse_time};
 use source::{CargoArgs, Source};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -236,6 +238,40 @@ pub(super) fn builtin(
     json: bool,
 ) -> Result<u8, Problem> {
     campaign(Source::Builtin(scenarios), command, json)
+}
+
+/// The scenarios that a campaign of this program ran without a failure, for [`crate::clean`].
+pub(super) fn clean(
+    scenarios: &[Box<dyn Runnable>],
+    folder: &Path,
+    witnesses: &BTreeMap<&str, String>,
+) -> Result<Vec<Row>, Problem> {
+    let source = Source::Builtin(scenarios);
+    let manifest = manifest::Manifest::read(folder)?
+        .ok_or_else(|| Problem(format!("{}: no campaign is in it", folder.display())))?;
+    let (build, _) = source.build(&source.targets()?, None)?;
+    if build != manifest.build {
+        return Err(Problem(format!(
+            "{}: run by {}, and this is {build}: only the program that ran a campaign knows whether \
+             its runs are still the same",
+            folder.display(),
+            manifest.build
+        )));
+    }
+    let outcome = outcome::Outcome::read(folder)?;
+    let rows = outcome.scenarios.into_iter().filter_map(|(scenario, one)| {
+        let witness = witnesses.get(scenario.as_str())?.clone();
+        let clean = one.runs.failed == 0 && one.runs.killed == 0 && one.runs.runs() > 0;
+        clean.then(|| Row {
+            ran: one.ran,
+            undecided: one.runs.unknown,
+            vacuous: one.runs.vacuous,
+            commit: manifest.commit.clone(),
+            witness,
+            scenario,
+        })
+    });
+    Ok(rows.collect())
 }
 
 fn campaign(source: Source<'_>, command: &Campaign, json: bool) -> Result<u8, Problem> {

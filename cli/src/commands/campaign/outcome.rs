@@ -87,6 +87,13 @@ impl Outcome {
         }
     }
 
+    pub(super) fn read(folder: &Path) -> Result<Self, Problem> {
+        let path = folder.join(FILE);
+        let problem = |why: String| Problem(format!("{}: {why}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(|error| problem(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| problem(format!("not a result: {error}")))
+    }
+
     pub(super) fn save(&self, folder: &Path) -> Result<(), Problem> {
         let path = folder.join(FILE);
         let mut text = serde_json::to_vec_pretty(self)?;
