@@ -10,6 +10,7 @@ mod pulse;
 mod shape;
 mod trial;
 mod verdict;
+mod wording;
 
 pub use builder::Run;
 pub(crate) use observe::Abstraction;

@@ -339,8 +339,7 @@ impl<E> Queue<E> {
             }
         }
         // Those that were put off came here late.
-        let entries = &self.entries;
-        self.ready.sort_unstable_by_key(|id| entries[*id as usize - 1].turn);
+        in_turn(&mut self.ready, &self.entries);
     }
 
     /// Puts an entry that was put off where its new time belongs, now that its old time has come.
@@ -438,7 +437,7 @@ impl<E> Queue<E> {
         if self.near.len() > 1 {
             // The list is in the order of pushes, and the sort is stable.
             self.near.reverse();
-            self.near.sort_by_key(|near| std::cmp::Reverse(near.time));
+            latest_first(&mut self.near);
         }
     }
 
@@ -516,4 +515,16 @@ impl<E> Queue<E> {
         self.entry_mut(id).next = free;
         self.free = id;
     }
+}
+
+// Sorting knows nothing of what is due: outside the queue it is compiled once, not for each protocol.
+
+/// Puts entries of one instant in their turn.
+fn in_turn(ready: &mut [u32], entries: &[Entry]) {
+    ready.sort_unstable_by_key(|id| entries[*id as usize - 1].turn);
+}
+
+/// Puts what is near in the reverse order of time; what is at one instant stays as it is.
+fn latest_first(near: &mut [Near]) {
+    near.sort_by_key(|near| std::cmp::Reverse(near.time));
 }

@@ -211,18 +211,25 @@ impl Trace {
     }
 
     /// Keeps an event, which is in the hash already.
-    #[cold]
+    #[inline]
     pub(crate) fn keep(&mut self, event: Event, text: impl FnOnce() -> String) {
-        let text = match self.recording {
+        let text = if self.recording == Recording::Full { text() } else { String::new() };
+        self.keep_text(event, text);
+    }
+
+    /// One for all: what differs from one kind of event to the next is its text alone.
+    #[cold]
+    #[inline(never)]
+    fn keep_text(&mut self, event: Event, text: String) {
+        match self.recording {
             Recording::Hash => return,
             Recording::Ring(limit) => {
                 while self.kept.len() >= limit.max(1) {
                     self.kept.pop_front();
                 }
-                String::new()
             }
-            Recording::Full => text(),
-        };
+            Recording::Full => {}
+        }
         self.kept.push_back(Entry { event, text, hash: self.hash });
     }
 }

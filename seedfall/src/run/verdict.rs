@@ -7,14 +7,13 @@ use super::course::End;
 use super::panics::{Panic, catch};
 use super::prefix;
 use super::pulse::Doing;
-use crate::faults::ActsOn;
+use super::wording;
 use crate::plan::{Class, FaultPlan};
 use crate::property::{JudgeHistory, Judgement, Kind};
 use crate::report::{Failure, FailureKind, Report, Unknown, faults};
-use crate::scenario::{Expect, NEVER_PANICS, OperationId};
-use crate::words::counted;
+use crate::scenario::{Expect, OperationId};
 use seedfall_checkers::{Operation, Outcome};
-use seedfall_sim::{Counters, NodeId, Protocol, Time, World};
+use seedfall_sim::{NodeId, Protocol, Time, World};
 use std::fmt::Debug;
 use std::mem::take;
 use std::sync::Arc;
@@ -61,18 +60,12 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             late.push(if end == End::Quiet {
                 self.stuck("nothing will ever happen again").of(name)
             } else {
-                let why = format!("{settle} after the last fault, {}", self.waiting());
-                let property = format!("eventually {name}");
-                let shape = format!("operations: {}", self.shape_of_wait());
-                Broken::new(FailureKind::Liveness, property, &shape, why).of(name)
+                wording::incomplete(name, settle, &self.waiting(), &self.shape_of_wait())
             });
         }
         for (name, why) in self.unsettled() {
-            let why =
-                format!("{settle} after the last fault, {why}; {}", self.nodes_wait().join("; "));
-            let property = format!("eventually {name}");
-            let shape = format!("{name}: {}", self.shape_of_wait());
-            late.push(Broken::new(FailureKind::Liveness, property, &shape, why).of(name));
+            let shape = self.shape_of_wait();
+            late.push(wording::unsettled(name, settle, &why, &self.nodes_wait(), &shape));
         }
         late
     }
@@ -104,42 +97,15 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
     }
 
     pub(super) fn stuck(&self, why: &str) -> Broken {
-        let waiting = self.waiting();
-        let property = "the run comes to its end".to_owned();
-        let shape = format!("{why}: {}", self.shape_of_wait());
-        Broken::new(FailureKind::Stuck, property, &shape, format!("it {why}, while {waiting}"))
+        wording::stuck(why, &self.waiting(), &self.shape_of_wait())
     }
 
     /// Who panicked: the property that was being judged, whoever's handler was running, or else
     /// Seedfall itself.
     fn panicked(&mut self, panic: &Panic) -> Broken {
         let running = self.world.as_ref().and_then(World::running);
-        let mut declared = None;
-        let (kind, property, who) = match (self.judging.take(), running) {
-            (Some(name), _) => {
-                let property = format!("the property `{name}` does not panic");
-                (FailureKind::Crash, property, format!("the property `{name}` panicked"))
-            }
-            (None, Some((actor, handler))) if actor.node().is_some() => {
-                let who = format!("{actor} panicked in `{handler}`");
-                declared = Some(NEVER_PANICS);
-                (FailureKind::Crash, NEVER_PANICS.to_owned(), who)
-            }
-            (None, Some((actor, _))) => {
-                let property = "the workload does not panic".to_owned();
-                (FailureKind::Crash, property, format!("the workload panicked for {actor}"))
-            }
-            (None, None) => {
-                let property = "Seedfall does not panic".to_owned();
-                (FailureKind::Internal, property, "this is a bug of Seedfall: it panicked".into())
-            }
-        };
-        let Panic { message, place } = panic;
         let event = self.world.as_ref().map_or(0, |world| world.trace().count());
-        let why = format!("{who} at {place}, event {event}: {message}");
-        // Numbers differ from run to run; the words are the bug.
-        let shape: String = message.chars().filter(|c| !c.is_ascii_digit()).take(80).collect();
-        Broken { declared, ..Broken::new(kind, property, &shape, why) }
+        wording::blame(panic, self.judging.take(), running, event)
     }
 
     /// How often faults had an effect, by class, and how often a node crashed for whatever reason.
@@ -153,9 +119,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         let Some(before) = self.when_over.filter(|_| self.world.is_some()) else { return };
         let after = self.fault_effects();
         if before != after {
-            let why = format!("a fault took effect after its plan was over: {before:?}, {after:?}");
-            let property = "faults end with their plan".to_owned();
-            found.broken.push(Broken::new(FailureKind::Internal, property, "late fault", why));
+            found.broken.push(wording::outlived(&before, &after));
         }
     }
 
@@ -200,14 +164,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         let Some(world) = &mut self.world else { return };
         let history = world.clients_mut().history_mut();
         if let Some((until, reason)) = prefix::refused(judge, history) {
-            let property = format!("the property `{name}` is prefix-closed");
-            let until = Time::from_nanos(until);
-            let why = format!(
-                "`{name}` holds for the history, and not for what clients knew of it at {until}: \
-                 {reason}. A run may be judged at any instant, and `always` speaks of all of them; \
-                 what must be so at the end is an `eventually`"
-            );
-            found.broken.push(Broken::new(FailureKind::Crash, property, name, why));
+            found.broken.push(wording::not_prefix_closed(name, until, &reason));
         }
     }
 
@@ -245,15 +202,10 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         let indeterminate = history.operations.iter().filter(unanswered).count() as u64;
         let mut failures: Vec<Failure> =
             found.broken.into_iter().map(|broken| self.failure(&plan, broken)).collect();
-        failures.sort_by_key(|failure| failure.expected.is_some());
+        wording::expected_last(&mut failures);
         let judged = {
             let mut properties = self.scenario.properties.iter();
             properties.any(|property| !property.is_sometimes() && !property.is_abstraction())
-        };
-        let vacuous = match (judged, completed) {
-            (false, _) => Some("the scenario has no property that could be broken".to_owned()),
-            (true, 0) => Some("no operation completed".to_owned()),
-            _ => None,
         };
         Report {
             scenario: self.scenario.name,
@@ -262,7 +214,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             events: world.trace().count(),
             ended: world.now(),
             counters: *world.counters(),
-            without: without(world.node_count(), P::strategies().len(), world.counters()),
+            without: wording::without(world.node_count(), P::strategies().len(), world.counters()),
             completed,
             indeterminate,
             marks: world.marks().to_vec(),
@@ -271,7 +223,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             struck: self.nemesis.struck(),
             failures,
             unknown: found.unknown,
-            vacuous,
+            vacuous: wording::vacuous(judged, completed),
             trace: world.trace().events().cloned().collect(),
             printed: Vec::new(),
             observed: self.observer.map(|one| one.into_observation(world.draws().chains())),
@@ -285,62 +237,26 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
     }
 
     fn failure(&self, plan: &FaultPlan, broken: Broken) -> Failure {
-        let (expected, need_not) = match self.expected(&broken) {
-            Ok(expected) => (expected, String::new()),
-            Err(why) => (None, format!("; it need not wait: {why}")),
-        };
+        let expected = self.expected(&broken);
         let world = self.world();
         let clients = world.clients();
-        let mut shown = broken.core.clone();
-        shown.extend(broken.operation.filter(|one| !shown.contains(one)));
-        shown.sort_unstable();
-        // A judgement may name what is not there; that is the user's slip, and told.
-        let all = clients.history().len();
-        let strange = shown.iter().find(|index| all <= **index).map_or_else(String::new, |index| {
-            format!(
-                "; it names operation {index}, and the history has {}",
-                counted(all as u64, "operation")
-            )
+        let (shown, strange) = wording::shown(&broken, clients.history().len());
+        let operations = shown.into_iter().map(|index| {
+            let operation = &clients.history().operations[index];
+            let mark = if Some(index) == broken.operation { ">" } else { " " };
+            told(operation, clients.name(index), mark)
         });
-        let operations = shown
-            .iter()
-            .filter(|index| **index < all)
-            .map(|index| {
-                let operation = &clients.history().operations[*index];
-                let mark = if Some(*index) == broken.operation { ">" } else { " " };
-                told(operation, clients.name(*index), mark)
-            })
-            .collect();
-        let name = self.scenario.name;
-        let seed = self.trial.seed;
-        let kind = broken.kind;
-        Failure {
-            kind,
-            scenario: name,
-            seed,
-            fingerprint: format!("{}: {}: {}", kind.name(), broken.property, broken.shape),
-            property: broken.property,
-            explanation: broken.explanation + &need_not + &strange,
-            expected,
-            operations,
+        let operations = operations.collect();
+        let of = wording::Of {
+            scenario: self.scenario.name,
+            seed: self.trial.seed,
             event: world.trace().count(),
             at: world.now(),
             hash: world.hash(),
             faults: faults(plan, &self.nemesis.struck()),
-            replay: format!("cargo run --release -- replay {name} --seed {}", seed.0),
-        }
+        };
+        wording::failure(broken, expected, &strange, operations, of)
     }
-}
-
-/// What a run used none of: whatever faults do to it, they cannot have an effect.
-fn without(nodes: usize, strategies: usize, counters: &Counters) -> Vec<ActsOn> {
-    let used = [
-        (ActsOn::Peers, nodes as u64 - 1),
-        (ActsOn::Timers, counters.timers),
-        (ActsOn::Disk, counters.appended),
-        (ActsOn::Strategies, strategies as u64),
-    ];
-    used.into_iter().filter(|(_, used)| *used == 0).map(|(what, _)| what).collect()
 }
 
 /// An operation as failures tell it: its name after `mark`, its input, its interval and its answer.

@@ -385,6 +385,11 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.running = Some((client.into(), Handler::Client));
         handler(&mut self.clients, &mut ctx);
         self.running = None;
+        self.apply_client(client);
+    }
+
+    /// Applies the effects of a handler of the clients in their order.
+    fn apply_client(&mut self, client: ClientId) {
         let mut effects = mem::take(&mut self.client_effects);
         for effect in effects.drain(..) {
             match effect {

@@ -75,13 +75,17 @@ fn fifty_seeds_have_one_hash_alone_in_threads_and_in_another_process() {
     }
 }
 
+/// How many runs outside it may take until one differs.
+const TRIES: u64 = 100;
+
 #[test]
 fn every_source_differs_outside_and_is_drawn_inside() {
     for (name, _) in sources::DRAWN.iter().chain(&sources::ADDRESSED) {
         let seen = |asked: &str| another_process(&format!("{asked}/{name}"));
-        let (one, two) = (seen("outside0"), seen("outside1"));
-        // A machine of one core could let threads through in order; a clock never stands still.
-        assert_ne!(one, two, "{name}");
+        let one = seen("outside0");
+        // A busy machine lets threads through in order now and then.
+        let differs = (0..TRIES).any(|tried| seen(&format!("outside{}", 1 + tried % 4)) != one);
+        assert!(differs, "{name}: {TRIES} runs outside were the same: {one}");
         let (first, again, other) = (seen("1"), seen("1"), seen("2"));
         println!("{name:<18} {first:.60}");
         assert_eq!(first, again, "{name}");
