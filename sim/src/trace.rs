@@ -184,10 +184,10 @@ impl Trace {
 
     /// Adds an event; `text` is asked only if it is kept.
     #[inline]
-    pub fn record(&mut self, event: Event, text: impl FnOnce() -> String) {
+    pub fn record(&mut self, event: Event, text: impl Fn() -> String) {
         self.fold(&event);
         if self.is_kept() {
-            self.keep(event, text);
+            self.keep(event, &text);
         }
     }
 
@@ -210,26 +210,20 @@ impl Trace {
         self.count += 1;
     }
 
-    /// Keeps an event, which is in the hash already.
-    #[inline]
-    pub(crate) fn keep(&mut self, event: Event, text: impl FnOnce() -> String) {
-        let text = if self.recording == Recording::Full { text() } else { String::new() };
-        self.keep_text(event, text);
-    }
-
-    /// One for all: what differs from one kind of event to the next is its text alone.
+    /// Keeps an event, which is in the hash already. (One function for all events: the compiler
+    /// makes no copy for each kind of text.)
     #[cold]
-    #[inline(never)]
-    fn keep_text(&mut self, event: Event, text: String) {
-        match self.recording {
+    pub(crate) fn keep(&mut self, event: Event, text: &dyn Fn() -> String) {
+        let text = match self.recording {
             Recording::Hash => return,
             Recording::Ring(limit) => {
                 while self.kept.len() >= limit.max(1) {
                     self.kept.pop_front();
                 }
+                String::new()
             }
-            Recording::Full => {}
-        }
+            Recording::Full => text(),
+        };
         self.kept.push_back(Entry { event, text, hash: self.hash });
     }
 }

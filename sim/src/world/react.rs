@@ -73,7 +73,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.counters.delivered += 1;
         self.trace.fold(&event);
         if kept {
-            self.trace.keep(event, || packet.body.text());
+            self.trace.keep(event, &|| packet.body.text());
         }
         let node_at = |end: Address| end.node().expect("clients do not speak to each other");
         match packet.body {
@@ -320,7 +320,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     #[cold]
     #[inline(never)]
     fn dispatch_kept(&mut self, event: Event, fate: Fate, packet: Packet<P>) {
-        self.trace.keep(event, || packet.body.text());
+        self.trace.keep(event, &|| packet.body.text());
         self.dispatch(event, fate, || packet);
     }
 
@@ -367,9 +367,10 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     #[cold]
     #[inline(never)]
+    #[expect(clippy::needless_pass_by_value, reason = "borrowed here, it would leave registers")]
     fn lose(&mut self, event: Event, packet: Packet<P>, why: &'static str) {
         self.counters.dropped += 1;
-        self.trace.record(Event { kind: Kind::Drop, ..event }, move || {
+        self.trace.record(Event { kind: Kind::Drop, ..event }, || {
             format!("({why}) {}", packet.body.text())
         });
     }
@@ -439,7 +440,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         kind: Kind,
         actor: Address,
         value: &impl std::hash::Hash,
-        text: impl FnOnce() -> String,
+        text: impl Fn() -> String,
     ) {
         let digest = StableHasher::hash(value);
         let event = Event { at: self.now, kind, actor, peer: actor, index: 0, digest };
