@@ -517,7 +517,7 @@ impl<E> Queue<E> {
     }
 }
 
-// Sorting knows nothing of what is due: outside the queue it is compiled once, not for each protocol.
+// Sorting knows nothing of what is due: here it is compiled once, and not for each protocol.
 
 /// Puts entries of one instant in their turn.
 fn in_turn(ready: &mut [u32], entries: &[Entry]) {

@@ -252,8 +252,8 @@ pub(super) fn clean(
     let (build, _) = source.build(&source.targets()?, None)?;
     if build != manifest.build {
         return Err(Problem(format!(
-            "{}: run by {}, and this is {build}: only the program that ran a campaign knows whether \
-             its runs are still the same",
+            "{}: run by {}, and this is {build}: only the program that ran a campaign knows \
+             whether its runs are still the same",
             folder.display(),
             manifest.build
         )));

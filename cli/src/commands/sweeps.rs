@@ -14,8 +14,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Of how many seeds a scenario that expects something to break is given, one after the other, where
-/// all are swept for a time and it has had too little of it.
+/// How many seeds a scenario that expects something to break is given, one number after the other,
+/// where all are swept for a time and it had too little of it.
 const CONTROL: [u64; 3] = [128, 512, 1_024];
 
 /// How long the main job takes, in all.

@@ -121,8 +121,8 @@ pub(super) fn shown(broken: &Broken, all: usize) -> (Vec<usize>, String) {
     (shown, strange)
 }
 
-/// What is broken, as a report has it; `expected` is why the scenario expects it, if it does, or why
-/// the wait that it expects need not be.
+/// What is broken, as a report has it; `expected` is why the scenario expects it, if it does, or
+/// why the wait that it expects need not be.
 pub(super) fn failure(
     broken: Broken,
     expected: Result<Option<String>, String>,
