@@ -24,12 +24,14 @@ pub enum Fault {
     /// A machine is to crash at a point of its program, each time that the program comes there, and
     /// is started anew after so long. Of the effects that a point can name, `Sync` is a call of
     /// `fsync` and its kin, `Append` a write to a file, `Send` and `Respond` what is sent by a
-    /// socket; `Unsynced` is a thread that begins to wait while something is not synced.
+    /// socket; `Unsynced` is a thread that begins to wait while something is not synced; `Change`
+    /// is the so-manieth write to a file, change of a length, sync, or change of a name from now
+    /// on, and the machine crashes there once.
     CrashAt(Place, CrashPoint, Duration),
-    /// A machine that is to crash at a point and has not come there yet crashes now.
-    CrashWaiting(Place),
-    /// No crash is waited for any more, and the machine is started if it is off.
-    CrashEnd(Place),
+    /// A machine that is to crash at this point and has not come there yet crashes now.
+    CrashWaiting(Place, CrashPoint),
+    /// No crash is waited for at this point any more, and the machine is started if it is off.
+    CrashEnd(Place, CrashPoint),
     /// A machine loses its disk, and stops; it has at its next start what it had at its first.
     Wipe(Place),
     /// Whenever a thread of the program was woken, its node is busy for so long from then on, and
@@ -70,7 +72,7 @@ impl Fault {
             Self::End(_)
                 | Self::Restart(_)
                 | Self::Resume(_)
-                | Self::CrashEnd(_)
+                | Self::CrashEnd(..)
                 | Self::SlowEnd(..)
                 | Self::StallEnd(..)
                 | Self::DiskEnd(..)
@@ -82,7 +84,9 @@ impl Fault {
     fn is_ended_by(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Begin(one), Self::End(other)) => one == other,
-            (Self::CrashAt(one, ..), Self::CrashEnd(other)) => one == other,
+            (Self::CrashAt(one, point, _), Self::CrashEnd(other, same)) => {
+                (one, point) == (other, same)
+            }
             (Self::SlowBegin(one, each), Self::SlowEnd(other, same))
             | (Self::StallBegin(one, each), Self::StallEnd(other, same)) => {
                 (one, each) == (other, same)
@@ -112,9 +116,9 @@ pub trait Target {
     /// See [`Fault::CrashAt`].
     fn crash_at(&mut self, node: Place, point: CrashPoint, down: Duration);
     /// See [`Fault::CrashWaiting`].
-    fn crash_waiting(&mut self, node: Place) -> bool;
+    fn crash_waiting(&mut self, node: Place, point: CrashPoint) -> bool;
     /// See [`Fault::CrashEnd`].
-    fn crash_end(&mut self, node: Place) -> bool;
+    fn crash_end(&mut self, node: Place, point: CrashPoint) -> bool;
     /// See [`Fault::Wipe`].
     fn wipe(&mut self, node: Place) -> bool;
     /// See [`Fault::SlowBegin`] and [`Fault::SlowEnd`]: by how much slower than before, or less
@@ -174,8 +178,8 @@ pub fn apply(target: &mut dyn Target, fault: &Fault, until: Time) -> u64 {
         Fault::PowerLoss(nodes) => {
             return nodes.iter().map(|node| u64::from(target.crash(*node, true))).sum();
         }
-        Fault::CrashWaiting(node) => target.crash_waiting(*node),
-        Fault::CrashEnd(node) => target.crash_end(*node),
+        Fault::CrashWaiting(node, point) => target.crash_waiting(*node, *point),
+        Fault::CrashEnd(node, point) => target.crash_end(*node, *point),
         Fault::Wipe(node) => target.wipe(*node),
         Fault::Kill(node) => target.kill(*node),
         Fault::Restart(node) => target.restart(*node),

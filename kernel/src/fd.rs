@@ -11,6 +11,11 @@ use std::io::{IoSlice, IoSliceMut};
 /// apart.
 pub(crate) const FIRST: i32 = 1 << 20;
 
+/// The device that takes what the crate `antithesis_sdk` reports of its assertions: lines of JSON.
+pub(crate) const RECORDS_PATH: &str = "/dev/antithesis";
+/// Its only descriptor. The crate keeps it in a static, so it serves every node, in all its lives.
+pub(crate) const RECORDS: i32 = i32::MAX;
+
 /// What a descriptor's number stands for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Descriptor {

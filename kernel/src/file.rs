@@ -136,6 +136,8 @@ pub(crate) struct Tree {
     changes: Vec<Change>,
     calls: u64,
     faults: Faults,
+    /// Whether the disk overwrites parts of sectors safely.
+    pub(crate) powersafe: bool,
 }
 
 impl Tree {
@@ -148,7 +150,8 @@ impl Tree {
             modified: 0,
         };
         let (inodes, changes) = (vec![root], Vec::new());
-        let mut tree = Self { inodes, changes, calls: 0, faults: Faults::default() };
+        let faults = Faults::default();
+        let mut tree = Self { inodes, changes, calls: 0, faults, powersafe: false };
         for folder in ["/tmp", "/etc", "/home", "/var", "/run", "/dev"] {
             tree.make_folders(folder);
         }
@@ -578,6 +581,7 @@ impl Kernel {
         path: &str,
     ) -> Result<(), Errno> {
         self.reach(CrashPoint::Before(EffectKind::Sync))?;
+        self.reach_change()?;
         let synced = self.nodes[node].tree.sync(inode);
         let count = synced.map_or_else(|error| u64::from(error.unsigned_abs()) << 32, |n| n as u64);
         self.record_text(Happening::Sync, node, node, count, |_| path.to_owned());

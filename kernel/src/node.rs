@@ -31,13 +31,15 @@ pub(crate) struct Ambush {
     pub(crate) down: Duration,
     /// How often it crashed there.
     pub(crate) sprung: u64,
+    /// Before which change of its files, of all that its programs made, if that is the point.
+    pub(crate) change: u64,
+    /// Whether it is over: it stays only for what it did.
+    pub(crate) is_over: bool,
 }
 
 /// How often faults of the node had an effect.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Felt {
-    /// Crashes at points, of ambushes that are over.
-    pub(crate) ambushes: u64,
     /// Wakes that waited for a slow processor.
     pub(crate) slow: u64,
     /// Syncs that waited for a slow disk.
@@ -89,8 +91,10 @@ pub(crate) struct Node {
     pub(crate) busy_until: Time,
     /// How long a sync takes; zero: no time.
     pub(crate) stall: Duration,
-    /// Where it is to crash.
-    pub(crate) ambush: Option<Ambush>,
+    /// Where it is to crash, or was.
+    pub(crate) ambushes: Vec<Ambush>,
+    /// How many changes of its files its programs made.
+    pub(crate) changes: u64,
     /// What faults did to it.
     pub(crate) felt: Felt,
     /// Where relative paths begin.
@@ -139,7 +143,8 @@ impl Node {
             slow: Duration::ZERO,
             busy_until: Time::ZERO,
             stall: Duration::ZERO,
-            ambush: None,
+            ambushes: Vec::new(),
+            changes: 0,
             felt: Felt::default(),
             folder,
             ports: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! What programs do with files: paths, offsets, folders, devices.
 
-use crate::fd::{Device, FIRST, Kind};
+use crate::fd::{Device, FIRST, Kind, RECORDS, RECORDS_PATH};
 use crate::file::{OpenFile, OpenFolder, Status, Tree};
 use crate::kernel::{Errno, Kernel, NodeIndex};
 use crate::speech::contents;
@@ -32,6 +32,7 @@ impl Kernel {
     /// `open`.
     pub(crate) fn open(&mut self, path: &str, flags: i32, mode: u32) -> Result<i32, Errno> {
         let device = match path {
+            RECORDS_PATH => return Ok(RECORDS),
             "/dev/null" => Some(Device::Null),
             "/dev/zero" => Some(Device::Zero),
             "/dev/random" | "/dev/urandom" => Some(Device::Random),
@@ -46,9 +47,18 @@ impl Kernel {
         let now = self.wall();
         let here = self.here();
         let umask = self.nodes[here].umask;
-        let tree = &mut self.nodes[here].tree;
         let changes = flags & (libc::O_CREAT | libc::O_TRUNC) != 0;
-        let before = tree.status(path, true).ok().filter(|_| changes).map(|status| status.size);
+        let before = self.nodes[here]
+            .tree
+            .status(path, true)
+            .ok()
+            .filter(|_| changes)
+            .map(|status| status.size);
+        let makes = before.is_none() && flags & libc::O_CREAT != 0;
+        if makes || before > Some(0) && flags & libc::O_TRUNC != 0 {
+            self.reach_change()?;
+        }
+        let tree = &mut self.nodes[here].tree;
         let (inode, is_folder) = tree.open(path, flags, mode & !umask, now)?;
         let kind = if is_folder {
             Kind::Folder(OpenFolder { inode, path: path.to_owned(), rest: None })
@@ -77,6 +87,7 @@ impl Kernel {
         change: impl FnOnce(&mut Tree) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let here = self.here();
+        self.reach_change()?;
         let done = change(&mut self.nodes[here].tree)?;
         self.file_event(here, 3, text);
         Ok(done)
@@ -221,6 +232,7 @@ impl Kernel {
         let appends = flags & libc::O_APPEND != 0;
         let offset = if appends { self.nodes[node].tree.status_of(inode).size } else { offset };
         self.reach(CrashPoint::Before(EffectKind::Append))?;
+        self.reach_change()?;
         let mut count = 0;
         for buffer in buffers {
             let at = offset as usize + count;
@@ -289,6 +301,7 @@ impl Kernel {
             }
             _ => return Err(libc::EINVAL),
         };
+        self.reach_change()?;
         self.nodes[node].tree.resize(inode, length, now)?;
         self.file_event(node, length as u64, || format!("cuts {path} to {length} bytes"));
         Ok(())

@@ -5,8 +5,8 @@ use crate::report::{
     Backstop, Ended, Failure, Isolation, NodeReport, Note, Printed, Reader, Report,
 };
 use crate::run::{
-    ARMED, DRAWS, EXIT, FINAL, FUTURE, HINT, LOG, NOTE, OUTPUT, PANIC, STOP, TRACE, WAITING,
-    signal_name,
+    ARMED, DRAWS, EXIT, FINAL, FUTURE, HINT, LOG, NOTE, OUTPUT, PANIC, RECORD, STOP, TRACE,
+    WAITING, signal_name,
 };
 use crate::speech::Speech;
 use crate::trace;
@@ -37,6 +37,7 @@ pub(crate) fn empty_report(world: &World, seed: Seed) -> Report {
         nondeterministic: 0,
         trace: Vec::new(),
         draws: Vec::new(),
+        records: Vec::new(),
         logs: Vec::new(),
         waiting: Vec::new(),
         hints: Vec::new(),
@@ -52,7 +53,9 @@ pub(crate) fn read(report: &mut Report, world: &World, remains: &Remains) {
     let (servers, mut speech) = (world.servers.len(), Speech::default());
     while let Some((kind, mut frame)) = Reader::frame(&mut rest) {
         match kind {
-            OUTPUT | PANIC | NOTE | HINT | EXIT | LOG => read_told(report, kind, &mut frame),
+            OUTPUT | PANIC | NOTE | RECORD | HINT | EXIT | LOG => {
+                read_told(report, kind, &mut frame)
+            }
             TRACE => trace::read_entries(&mut frame, servers, &mut speech, &mut report.trace),
             DRAWS => report.draws = trace::read_draws(&mut frame, servers),
             STOP => {
@@ -148,6 +151,7 @@ fn read_told(report: &mut Report, kind: u8, frame: &mut Reader<'_>) {
             }
         }
         NOTE => report.notes.push(Note { at, node, bytes }),
+        RECORD => report.records.push(Note { at, node, bytes }),
         LOG => report.logs.push(Note { at, node, bytes }),
         PANIC if excused => {}
         PANIC => {
@@ -223,5 +227,8 @@ fn read_final(report: &mut Report, frame: &mut Reader<'_>) {
         flapped: frame.number(),
         stretched: frame.number(),
     };
+    for node in &mut report.nodes {
+        node.changes = frame.number();
+    }
     report.effects = (0..frame.number()).map(|_| frame.number()).collect();
 }

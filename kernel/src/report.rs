@@ -145,6 +145,10 @@ pub struct NodeReport {
     pub exits: Vec<(Time, i32)>,
     /// What it printed.
     pub printed: Vec<Printed>,
+    /// How many changes of its files its programs made, over the whole run: writes, changes of
+    /// lengths, syncs, changes of names. Before each of them it can be made to crash
+    /// ([`CrashPoint::Change`](seedfall_sim::CrashPoint::Change)).
+    pub changes: u64,
 }
 
 impl NodeReport {
@@ -285,6 +289,8 @@ pub struct Report {
     pub trace: Vec<Entry>,
     /// The draws, if they were logged.
     pub draws: Vec<(DrawAddress, [u32; 4])>,
+    /// What the crate `antithesis_sdk` reported of the assertions of programs: JSON, a line each.
+    pub records: Vec<Note>,
     /// What was logged in programs by somebody who is no part of them ([`log`](crate::log())).
     pub logs: Vec<Note>,
     /// Why programs were told what they were told: that a port was taken, a name nobody's, a folder

@@ -29,6 +29,7 @@ pub(crate) const TRACE: u8 = 8;
 pub(crate) const DRAWS: u8 = 9;
 pub(crate) const LOG: u8 = 10;
 pub(crate) const FUTURE: u8 = 11;
+pub(crate) const RECORD: u8 = 12;
 pub(crate) const WAITING: u8 = 20;
 pub(crate) const HINT: u8 = 21;
 
@@ -41,6 +42,8 @@ pub(crate) enum Told<'a> {
     Panic { node: NodeIndex, at: Time, message: &'a str, excused: bool },
     /// The workload recorded something.
     Note { node: NodeIndex, at: Time, bytes: &'a [u8] },
+    /// What a program reports of its assertions.
+    Record { node: NodeIndex, at: Time, bytes: &'a [u8] },
     /// Why a program was told what it was told, for people.
     Hint { node: NodeIndex, at: Time, text: &'a str },
     /// A program ended; `excused`: its disk had failed it.
@@ -57,6 +60,7 @@ pub(crate) fn tell(told: Told<'_>) {
             (PANIC, node, at, u64::from(excused) << 32, message.as_bytes())
         }
         Told::Note { node, at, bytes } => (NOTE, node, at, 0, bytes),
+        Told::Record { node, at, bytes } => (RECORD, node, at, 0, bytes),
         Told::Hint { node, at, text } => (HINT, node, at, 0, text.as_bytes()),
         Told::Exit { node, at, code, excused } => {
             (EXIT, node, at, u64::from(code as u32) | u64::from(excused) << 32, &[][..])
@@ -245,6 +249,7 @@ pub(crate) fn child(
                 stopped(Stop::Bug(format!("the file {path} of `{}`: {error}", spec.name)));
             }
         }
+        node.tree.powersafe = spec.powersafe;
         node.image.clone_from(&node.tree);
         node
     });
@@ -495,6 +500,9 @@ fn finish(ended: Ended, course: &Course, nemesis: &dyn Nemesis) -> ! {
         }
         for word in tally_words(kernel.wire.tally()) {
             frame.number(word);
+        }
+        for node in &kernel.nodes {
+            frame.number(node.changes);
         }
         let effects = nemesis.effects(kernel);
         frame.number(effects.len() as u64);

@@ -82,6 +82,7 @@ pub(crate) struct NodeSpec {
     pub(crate) folder: String,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
+    pub(crate) powersafe: bool,
 }
 
 impl fmt::Debug for NodeSpec {
@@ -164,6 +165,7 @@ impl Simulation {
             folder: "/work".to_owned(),
             environment: Vec::new(),
             files: Vec::new(),
+            powersafe: false,
         }
     }
 
@@ -242,12 +244,26 @@ impl Simulation {
     /// # Panics
     /// If there is no node of that name.
     pub fn file(mut self, node: &str, path: &str, bytes: &[u8]) -> Self {
-        let mut nodes = self.world.servers.iter_mut().chain(&mut self.world.clients);
-        let Some(node) = nodes.find(|spec| spec.name == node) else {
-            panic!("there is no node `{node}`");
-        };
-        node.files.push((path.to_owned(), bytes.to_owned()));
+        self.spec_of(node).files.push((path.to_owned(), bytes.to_owned()));
         self
+    }
+
+    /// The disk of this node overwrites parts of sectors safely: of a sector that was being written
+    /// as the power failed, each byte is what it was or what was written, and none is garbage.
+    /// `SQLite` and redb take disks to have this *powersafe overwrite*; that a sector with its
+    /// neighbouring bytes is lost instead is what others, and this crate without being told, expect.
+    ///
+    /// # Panics
+    /// If there is no node of that name.
+    pub fn powersafe(mut self, node: &str) -> Self {
+        self.spec_of(node).powersafe = true;
+        self
+    }
+
+    fn spec_of(&mut self, node: &str) -> &mut NodeSpec {
+        let mut nodes = self.world.servers.iter_mut().chain(&mut self.world.clients);
+        let found = nodes.find(|spec| spec.name == node);
+        found.unwrap_or_else(|| panic!("there is no node `{node}`"))
     }
 
     /// A variable in the environment of a node, which has no others: nothing of the machine's own
@@ -256,11 +272,7 @@ impl Simulation {
     /// # Panics
     /// If there is no node of that name.
     pub fn env(mut self, node: &str, key: &str, value: &str) -> Self {
-        let mut nodes = self.world.servers.iter_mut().chain(&mut self.world.clients);
-        let Some(node) = nodes.find(|spec| spec.name == node) else {
-            panic!("there is no node `{node}`");
-        };
-        node.environment.push((key.to_owned(), value.to_owned()));
+        self.spec_of(node).environment.push((key.to_owned(), value.to_owned()));
         self
     }
 

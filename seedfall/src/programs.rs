@@ -37,12 +37,16 @@
 //! `diff`). Its events are what its programs ask of their kernel: connections and what goes over
 //! them, changes of files, what they print, and how they end.
 
+mod asserted;
+mod every;
 mod plan;
 mod run;
 mod session;
+pub mod storage;
 mod told;
 mod zygote;
 
+pub use every::EveryChange;
 pub use seedfall_kernel::log;
 pub use session::{Answer, Session};
 
@@ -70,19 +74,29 @@ pub struct Program {
     main: Arc<dyn Fn() + Send + Sync>,
     files: Vec<(&'static str, Vec<u8>)>,
     environment: Vec<(&'static str, &'static str)>,
+    powersafe: bool,
 }
 
 impl Program {
     /// A node of this name, under which others reach it, and its `main`, which is called when the
     /// node starts and again at each restart. A `main` that is marked `#[tokio::main]` is one.
     pub fn new(name: &'static str, main: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { name, main: Arc::new(main), files: Vec::new(), environment: Vec::new() }
+        let (files, environment) = (Vec::new(), Vec::new());
+        Self { name, main: Arc::new(main), files, environment, powersafe: false }
     }
 
     /// A file that it has before it starts for the first time.
     #[must_use]
     pub fn file(mut self, path: &'static str, bytes: &[u8]) -> Self {
         self.files.push((path, bytes.to_owned()));
+        self
+    }
+
+    /// Its disk overwrites parts of sectors safely
+    /// ([`Simulation::powersafe`](seedfall_kernel::Simulation::powersafe)).
+    #[must_use]
+    pub fn powersafe(mut self) -> Self {
+        self.powersafe = true;
         self
     }
 
@@ -113,6 +127,12 @@ impl Protocol for Process {
     fn on_message(&mut self, _: NodeId, (): (), _: &mut Context<'_, Self>) {}
     fn on_timer(&mut self, (): (), _: &mut Context<'_, Self>) {}
     fn on_request(&mut self, _: RequestId, (): (), _: &mut Context<'_, Self>) {}
+}
+
+/// An assertion of `antithesis_sdk` in a program, by its message: so that a scenario can name it as
+/// what it expects to break. Those that are to hold need no property.
+pub fn assertion<I, O>(message: &'static str) -> Property<Process, I, O> {
+    crate::property::always(message, |_| true)
 }
 
 type Drawn<I> = Arc<dyn Fn(Invocation, &mut Choices<'_>) -> I + Send + Sync>;
@@ -148,12 +168,17 @@ pub struct Programs<I, O> {
     pub client: ClientMain<I, O>,
     /// What the nemesis may draw; classes that mean nothing to programs are left out.
     pub faults: Swarm,
+    /// Crashes of a node before each change of its files, beside other faults; `None`: none.
+    pub crash_at: Option<EveryChange>,
     /// How long the run takes, at most, in virtual time.
     pub horizon: Horizon,
     /// How much of the machine a run may take.
     pub limits: Limits,
-    /// What must hold.
+    /// What must hold; beside it, the assertions of the crate `antithesis_sdk` in the programs.
     pub properties: Vec<Property<Process, I, O>>,
+    /// The modules of the programs that use that crate: what they declare, some run must reach.
+    /// Empty: what is declared anywhere in the binary, where other programs may be, too.
+    pub declared_in: Vec<&'static str>,
     /// Which of them are expected to hold.
     pub expect: Expect<Process>,
 }
@@ -181,9 +206,11 @@ impl<I, O> Programs<I, O> {
             generate: Arc::new(generate),
             client: Arc::new(client),
             faults: Swarm::NONE,
+            crash_at: None,
             horizon: Horizon::SHORT,
             limits: Limits::USUAL,
             properties: Vec::new(),
+            declared_in: Vec::new(),
             expect: Expect::Holds,
         }
     }
@@ -195,7 +222,9 @@ impl<I, O> Clone for Programs<I, O> {
             nodes: self.nodes.clone(),
             generate: Arc::clone(&self.generate),
             client: Arc::clone(&self.client),
+            crash_at: self.crash_at.clone(),
             properties: self.properties.clone(),
+            declared_in: self.declared_in.clone(),
             expect: self.expect.clone(),
             ..*self
         }
@@ -280,7 +309,13 @@ where
             1 => Swarm { partitions: 0, flaps: 0, ..self.faults },
             _ => self.faults,
         };
-        plan::meaningful(faults.draw(seed, budget))
+        let mut plan = plan::meaningful(faults.draw(seed, budget));
+        plan.entries.extend(self.crashes(seed, budget));
+        plan
+    }
+
+    fn least_seeds(&self) -> u64 {
+        self.seeds_for_every_change()
     }
 
     fn fewest(&self) -> usize {
@@ -319,8 +354,8 @@ impl<I, O> Programs<I, O> {
     fn is(&self, other: &Self) -> bool {
         let is = |one: &Program, other: &Program| {
             Arc::ptr_eq(&one.main, &other.main)
-                && (one.name, &one.files, &one.environment)
-                    == (other.name, &other.files, &other.environment)
+                && (one.name, &one.files, &one.environment, one.powersafe)
+                    == (other.name, &other.files, &other.environment, other.powersafe)
         };
         let nodes = self.nodes.iter().zip(&other.nodes);
         let numbers = |of: &Self| {
@@ -328,7 +363,12 @@ impl<I, O> Programs<I, O> {
             let work = (of.operations, of.final_operations, of.think, of.link);
             (who, work, of.faults, of.horizon, of.limits, of.properties.len())
         };
-        Arc::ptr_eq(&self.generate, &other.generate)
+        let same = match (&self.crash_at, &other.crash_at) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is(other),
+            _ => false,
+        };
+        same && Arc::ptr_eq(&self.generate, &other.generate)
             && Arc::ptr_eq(&self.client, &other.client)
             && numbers(self) == numbers(other)
             && { nodes }.all(|(one, other)| is(one, other))
@@ -347,9 +387,12 @@ where
             events: self.horizon.events.max(self.limits.events),
             ..self.limits
         });
-        for Program { name, main, files, environment } in &self.nodes {
+        for Program { name, main, files, environment, powersafe } in &self.nodes {
             let main = Arc::clone(main);
             simulation = simulation.node(name, move || main());
+            if *powersafe {
+                simulation = simulation.powersafe(name);
+            }
             for (path, bytes) in files {
                 simulation = simulation.file(name, path, bytes);
             }

@@ -31,6 +31,9 @@ pub struct Report {
     pub without: Vec<ActsOn>,
     /// What the protocol ignored and reached, and how often.
     pub marks: Vec<(&'static str, u64)>,
+    /// Marks that the programs of the run declare, beside those of the scenario: over a whole sweep
+    /// each must be reached.
+    pub declared: Vec<&'static str>,
     /// What was planned.
     pub plan: FaultPlan,
     /// For each entry of the plan, its class and whether it had an effect.

@@ -65,6 +65,11 @@ pub trait Runnable: Send + Sync {
     fn plan_within(&self, seed: Seed, budget: &FaultBudget) -> FaultPlan;
     /// With how few nodes it makes sense.
     fn fewest(&self) -> usize;
+    /// How many seeds, from zero on, it takes to show everything that its seeds go through one by
+    /// one; zero: each seed is as good as any other.
+    fn least_seeds(&self) -> u64 {
+        0
+    }
     /// Does what a test does with the scenario in a process that is made for it alone, where that
     /// keeps the machine out of its runs; by default here and now.
     fn alone(&self, body: &mut dyn FnMut()) {

@@ -18,6 +18,7 @@
 //! not depend on how many there are.
 
 mod alike;
+mod changes;
 mod clock;
 mod fewer;
 mod lifted;

@@ -274,7 +274,7 @@ fn run_seeds(
         Amount::Time(time) => run(0..u64::MAX, Some(*time)),
         Amount::Events(events) => {
             let mut summary = run(0..DEFAULT_SEEDS, None);
-            let seeds = seeds_within(*events, &summary);
+            let seeds = seeds_within(*events, &summary).max(scenario.least_seeds());
             if summary.failures.is_empty() && DEFAULT_SEEDS < seeds {
                 summary = summary.and(run(DEFAULT_SEEDS..seeds, None));
             }

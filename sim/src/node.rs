@@ -37,6 +37,11 @@ pub enum CrashPoint {
     /// A handler is over and has left records un-synced: the moment at which a crash costs most. A
     /// protocol that syncs what it appends never comes to this point.
     Unsynced,
+    /// Just before a change of what the node keeps: the so-manieth since this was waited for,
+    /// counted from one. Of a protocol, an append or a sync; of a program, a write to a file, a
+    /// change of its length, a sync, or a change of a name. The node crashes there once, and not
+    /// again when it is back.
+    Change(u32),
 }
 
 impl EffectKind {

@@ -244,7 +244,7 @@ pub(super) fn verdict(
 pub(super) fn row(scenario: &dyn Runnable, summary: &Summary, meaning: &Meaning) -> Vec<Cell> {
     let fired = summary.fired.values().filter(|(_, fired)| *fired > 0).count();
     let could = summary.fired.keys().filter(|class| !summary.is_not_applicable(**class)).count();
-    let sometimes = scenario.sometimes();
+    let sometimes = summary.owed(scenario);
     let reached = sometimes.iter().filter(|mark| summary.marks.contains_key(*mark)).count();
     let (style, verdict) = match verdict(scenario, summary, meaning) {
         (style, words) if words.starts_with("vacuous") => (style, "vacuous".to_owned()),
@@ -308,7 +308,7 @@ pub(super) fn details(scenario: &dyn Runnable, summary: &Summary) -> String {
             lines.push(format!("  left out   {}: not applicable: {why}", idle.join(", ")));
         }
     }
-    for mark in scenario.sometimes() {
+    for mark in summary.owed(scenario) {
         let runs = summary.marks.get(mark).copied().unwrap_or_default();
         let warning = if runs == 0 && summary.seeds < COVERAGE_FROM {
             format!(" (judged from {COVERAGE_FROM} seeds on)")

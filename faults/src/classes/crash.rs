@@ -17,8 +17,8 @@ pub struct Crash {
     /// Which.
     pub node: NodeId,
     /// Where; without it, as soon as the entry begins. A node that comes back before the entry ends
-    /// crashes there again; one that does not come to this point within half of the entry's time
-    /// crashes there and then.
+    /// crashes there again (at [`CrashPoint::Change`] it does not); one that does not come to this
+    /// point within half of the entry's time crashes there and then.
     pub point: Option<CrashPoint>,
     /// How long it stays down at most once it crashed at its point, in nanoseconds; without a
     /// point, until the entry ends.
@@ -95,7 +95,15 @@ impl FaultClass for Crash {
     strikes_one_node!();
 
     fn weaker(&self, _: usize) -> Vec<Fault> {
-        if self.point.is_some() { vec![Self::of(self.node).into()] } else { Vec::new() }
+        let Some(point) = self.point else { return Vec::new() };
+        let mut less = vec![Self::of(self.node).into()];
+        if let CrashPoint::Change(number) = point {
+            let earlier = [1, number / 2, number - number / 8, number.saturating_sub(1)];
+            let earlier = earlier.into_iter().filter(|one| (1..number).contains(one));
+            let at = |one| Self { point: Some(CrashPoint::Change(one)), ..self.clone() }.into();
+            less.extend(earlier.map(at));
+        }
+        less
     }
 
     fn begin(&self, act: &mut Act<'_>) {
@@ -103,6 +111,9 @@ impl FaultClass for Crash {
             let crashed = act.crash(self.node);
             return act.count(crashed);
         };
+        if matches!(point, CrashPoint::Change(_)) && act.has_struck() {
+            return;
+        }
         let armed = act.target.arm_crash(self.node, point);
         let armed = act.took(armed);
         act.wait_for_a_point(armed);
@@ -139,6 +150,9 @@ impl fmt::Display for Crash {
         let (when, effect) = match self.point {
             None => return write!(f, "crash {node}"),
             Some(CrashPoint::Unsynced) => return write!(f, "crash {node} with records un-synced"),
+            Some(CrashPoint::Change(number)) => {
+                return write!(f, "crash {node} before change {number} of what it keeps");
+            }
             Some(CrashPoint::Before(effect)) => ("before", effect),
             Some(CrashPoint::After(effect)) => ("after", effect),
         };

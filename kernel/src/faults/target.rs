@@ -49,9 +49,23 @@ impl Kernel {
     #[inline]
     pub(crate) fn reach(&mut self, point: CrashPoint) -> Result<(), Errno> {
         let here = self.here();
-        match self.nodes[here].ambush {
-            Some(ambush) if ambush.is_at(point) => self.spring(here, ambush),
-            _ => Ok(()),
+        match self.nodes[here].ambushes.iter().position(|ambush| ambush.is_at(point)) {
+            Some(which) => self.spring(here, which),
+            None => Ok(()),
+        }
+    }
+
+    /// The running program is about to change its files: a write, a sync, a change of a length or
+    /// of a name. Each has its number.
+    #[inline]
+    pub(crate) fn reach_change(&mut self) -> Result<(), Errno> {
+        let here = self.here();
+        let node = &mut self.nodes[here];
+        node.changes += 1;
+        let is_here = |ambush: &Ambush| !ambush.is_over && ambush.change == node.changes;
+        match node.ambushes.iter().position(is_here) {
+            Some(which) => self.spring(here, which),
+            None => Ok(()),
         }
     }
 
@@ -59,23 +73,26 @@ impl Kernel {
     #[inline]
     pub(crate) fn reach_wait(&mut self) {
         let here = self.here();
-        if self.nodes[here].ambush.is_some() && self.nodes[here].tree.is_unsynced() {
+        let waits = |ambush: &Ambush| ambush.is_at(CrashPoint::Unsynced);
+        if self.nodes[here].ambushes.iter().any(waits) && self.nodes[here].tree.is_unsynced() {
             // A thread that is gone does not come back from its wait.
             let _ = self.reach(CrashPoint::Unsynced);
         }
     }
 
     #[cold]
-    fn spring(&mut self, node: NodeIndex, ambush: Ambush) -> Result<(), Errno> {
+    fn spring(&mut self, node: NodeIndex, which: usize) -> Result<(), Errno> {
         self.crash(Place(node), false);
-        self.nodes[node].ambush = Some(Ambush { sprung: ambush.sprung + 1, ..ambush });
-        self.queue.push(self.now + ambush.down, Event::Restart(node));
+        let ambush = &mut self.nodes[node].ambushes[which];
+        ambush.sprung += 1;
+        let down = ambush.down;
+        self.queue.push(self.now + down, Event::Restart(node));
         Err(libc::EIO)
     }
 
     /// A machine that crashed at a point was down long enough.
     pub(crate) fn restart_after_ambush(&mut self, node: NodeIndex) {
-        if self.nodes[node].ambush.is_some() {
+        if self.nodes[node].ambushes.iter().any(|ambush| !ambush.is_over) {
             self.restart(Place(node));
         }
     }
@@ -89,7 +106,12 @@ impl Ambush {
             CrashPoint::After(EffectKind::Respond) => CrashPoint::After(EffectKind::Send),
             other => other,
         };
-        plain(self.point) == point
+        !self.is_over && plain(self.point) == point
+    }
+
+    /// Whether it waits for what was planned at this point.
+    fn is_open(&self, point: CrashPoint) -> bool {
+        !self.is_over && self.point == point
     }
 }
 
@@ -122,18 +144,26 @@ impl Target for Kernel {
 
     fn crash_at(&mut self, Place(node): Place, point: CrashPoint, down: Duration) {
         self.record_fault(node, node, StableHasher::hash(&point));
-        self.nodes[node].ambush = Some(Ambush { point, down, sprung: 0 });
+        let one = &mut self.nodes[node];
+        let change = match point {
+            CrashPoint::Change(number) => one.changes + u64::from(number),
+            _ => 0,
+        };
+        one.ambushes.push(Ambush { point, down, sprung: 0, change, is_over: false });
     }
 
-    fn crash_waiting(&mut self, node: Place) -> bool {
-        let waits = self.nodes[node.0].ambush.is_some_and(|ambush| ambush.sprung == 0);
+    fn crash_waiting(&mut self, node: Place, point: CrashPoint) -> bool {
+        let mut all = self.nodes[node.0].ambushes.iter();
+        let waits = all.any(|ambush| ambush.is_open(point) && ambush.sprung == 0);
         waits && self.crash(node, false)
     }
 
-    fn crash_end(&mut self, node: Place) -> bool {
+    fn crash_end(&mut self, node: Place, point: CrashPoint) -> bool {
         self.record_fault(node.0, node.0, 3);
         let one = &mut self.nodes[node.0];
-        one.felt.ambushes += one.ambush.take().map_or(0, |ambush| ambush.sprung);
+        if let Some(ambush) = one.ambushes.iter_mut().find(|ambush| ambush.is_open(point)) {
+            ambush.is_over = true;
+        }
         self.nodes[node.0].power == Power::Off && self.restart(node)
     }
 
@@ -251,9 +281,9 @@ impl Target for Kernel {
         let node = |place: &Place| &self.nodes[place.0];
         match fault {
             Fault::Begin(disturbance) => counter(self.wire.tally(), disturbance),
-            Fault::CrashAt(place, ..) => {
-                let now = node(place).ambush.map_or(0, |ambush| ambush.sprung);
-                node(place).felt.ambushes + now
+            Fault::CrashAt(place, point, _) => {
+                let same = |ambush: &&Ambush| ambush.point == *point;
+                node(place).ambushes.iter().filter(same).map(|ambush| ambush.sprung).sum()
             }
             Fault::SlowBegin(place, _) => node(place).felt.slow,
             Fault::StallBegin(place, _) => node(place).felt.stalls,

@@ -39,6 +39,7 @@ impl Tree {
             }
         };
         self.take_names_back(calls.get(kept).copied());
+        let powersafe = self.powersafe;
         for inode in &mut self.inodes {
             let Content::File(data) = &mut inode.content else { continue };
             lost += data.before.len();
@@ -51,7 +52,7 @@ impl Tree {
                 }
                 if all { Left::Old } else { left(*draw, sector) }
             };
-            lost += data.crash(left, || short);
+            lost += data.crash(powersafe, left, || short);
         }
         self.rest();
         self.count_links();
@@ -63,7 +64,7 @@ impl Tree {
         self.take_names_back(self.changes.first().map(|change| change.call));
         for inode in &mut self.inodes {
             if let Content::File(data) = &mut inode.content {
-                data.crash(|_, _| Left::Old, || false);
+                data.crash(false, |_, _| Left::Old, || false);
             }
         }
         self.count_links();

@@ -1,5 +1,6 @@
 //! The bytes of one file, which of them a crash leaves, and what decayed.
 
+use seedfall_sim::StableHasher;
 use std::collections::BTreeMap;
 
 /// What the page cache writes at once.
@@ -60,6 +61,12 @@ fn put_back(image: &mut [u8], page: usize, old: Option<&Vec<u8>>) {
     let old = old.map_or(&[][..], Vec::as_slice);
     let size = old.len().min(place.len());
     place[..size].copy_from_slice(&old[..size]);
+}
+
+/// Which bytes of a sector are new, where each is old or new.
+fn mix(dice: u8) -> impl Iterator<Item = bool> {
+    let next = |dice: &u64| Some(StableHasher::hash(dice));
+    std::iter::successors(Some(StableHasher::hash(&dice)), next).map(|word| word & 1 == 1)
 }
 
 /// What is not durable of a sector.
@@ -153,9 +160,11 @@ impl Data {
     }
 
     /// What a crash leaves: `left` decides for each sector that is not durable, and `keeps` whether
-    /// the file stays as short as it was cut. How many of the pages count as synced and are lost.
+    /// the file stays as short as it was cut. If `powersafe`, no byte is anything but what it was
+    /// or what was written. How many of the pages count as synced and are lost.
     pub(super) fn crash(
         &mut self,
+        powersafe: bool,
         mut left: impl FnMut(usize, usize) -> Left,
         keeps: impl FnOnce() -> bool,
     ) -> usize {
@@ -180,6 +189,12 @@ impl Data {
                 }
                 match sector {
                     _ if change == Change::Length => {}
+                    Left::Garbage(dice) if powersafe => {
+                        let all = image[start..end].iter_mut().zip(&new[start..end]);
+                        all.zip(mix(dice)).filter(|(_, new)| *new).for_each(|((old, new), _)| {
+                            *old = *new;
+                        });
+                    }
                     Left::Garbage(byte) => image[start..end].fill(byte),
                     Left::Torn(size) => {
                         let end = end.min(start + size);

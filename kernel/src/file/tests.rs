@@ -165,3 +165,26 @@ fn every_disk_fault_has_its_effect_and_ends() {
         assert_eq!((got == [3; 30_000], tree.harm()), (true, harm), "{fault}");
     }
 }
+
+#[test]
+fn a_safe_overwrite_leaves_each_byte_as_it_was_or_as_it_was_written() {
+    for powersafe in [false, true] {
+        let (mut spoilt, mut mixed) = (0, 0);
+        for seed in 0..300 {
+            let mut draws = Draws::new(Seed(seed), 1, 0);
+            let mut tree = Tree::new();
+            tree.powersafe = powersafe;
+            let log = file(&mut tree, "/log", &[1; 512]);
+            tree.sync(log).expect("a disk");
+            tree.write(log, 256, &[2; 256], 0).expect("it is a file");
+            tree.crash(&mut draws, NodeId::new(0), 1, false);
+            let bytes = read(&mut tree, "/log").expect("it was synced");
+            let (before, after) = bytes.split_at(256);
+            let is_safe = before == [1; 256] && after.iter().all(|byte| [1, 2].contains(byte));
+            spoilt += usize::from(!is_safe);
+            mixed += usize::from(is_safe && after != [1; 256] && after != [2; 256]);
+        }
+        assert_eq!(spoilt == 0, powersafe, "{spoilt}");
+        assert!(mixed > 2, "{mixed}");
+    }
+}

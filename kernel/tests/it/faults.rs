@@ -69,8 +69,8 @@ fn nodes() -> Vec<(&'static str, Deeds)> {
     let at_point = |point: CrashPoint| {
         vec![
             (BEGIN, Fault::CrashAt(SERVER, point, Span::millis(30))),
-            (Span::millis(250), Fault::CrashWaiting(SERVER)),
-            (END, Fault::CrashEnd(SERVER)),
+            (Span::millis(250), Fault::CrashWaiting(SERVER, point)),
+            (END, Fault::CrashEnd(SERVER, point)),
         ]
     };
     vec![

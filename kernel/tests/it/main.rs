@@ -12,6 +12,7 @@
 
 mod backstop;
 mod beside;
+mod changes;
 mod coverage;
 mod decided;
 mod echo;

@@ -184,7 +184,8 @@ pub struct Runs {
     pub hash: String,
     /// By class of faults: in how many runs it was planned, and in how many it had an effect.
     pub fired: BTreeMap<String, (u64, u64)>,
-    /// In how many runs each coverage mark was reached.
+    /// In how many runs each coverage mark was reached: none, if programs declare it and no run
+    /// came there.
     pub marks: BTreeMap<String, u64>,
     /// Why runs prove nothing.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -216,6 +217,7 @@ impl Runs {
     /// Of a sweep over these seeds.
     pub fn of(scenario: &str, build: &str, seeds: &Range<u64>, summary: &Summary) -> Self {
         let text = |map: &BTreeMap<String, u64>| map.clone();
+        let declared = summary.declared.iter().map(|mark| (*mark, 0));
         let mut runs = Self {
             scenario: scenario.to_owned(),
             build: build.to_owned(),
@@ -238,7 +240,10 @@ impl Runs {
                 .iter()
                 .map(|(class, counts)| (class.name().to_owned(), *counts))
                 .collect(),
-            marks: summary.marks.iter().map(|(mark, runs)| ((*mark).to_owned(), *runs)).collect(),
+            marks: declared
+                .chain(summary.marks.iter().map(|(mark, runs)| (*mark, *runs)))
+                .map(|(mark, runs)| (mark.to_owned(), runs))
+                .collect(),
             vacuous_because: text(&summary.vacuous_because),
             undecided: summary
                 .unknown_because

@@ -35,7 +35,7 @@ pub(super) fn deeds(entry: &Entry) -> Vec<(Time, kernel::Fault)> {
             let Some(point) = fault.point else { return once(Crash(node), Restart(node)) };
             let half = begin + entry.lasts.scale(1, 2);
             let waits = (begin, CrashAt(node, point, fault.down));
-            vec![waits, (half, CrashWaiting(node)), (end, CrashEnd(node))]
+            vec![waits, (half, CrashWaiting(node, point)), (end, CrashEnd(node, point))]
         }
         Fault::Storm(fault) => {
             let node = place(fault.node);

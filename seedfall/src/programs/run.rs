@@ -1,5 +1,6 @@
 //! One run of programs: from a trial to a report.
 
+use super::asserted::Asserted;
 use super::plan::deeds;
 use super::session::{ANEW, CALLED, FAILED, OK, Operation, Planned};
 use super::zygote::{self, Request};
@@ -28,14 +29,34 @@ where
     I: Clone + Debug + Send + Sync + 'static,
     O: Debug + Serialize + DeserializeOwned + 'static,
 {
+    let trial = &planned(scenario, trial);
     let setup = Setup::of(scenario, trial, trial.fork.as_slice());
-    let request = || Request { trial: trial.clone(), futures: Vec::new(), jobs: 1 };
-    let outside = zygote::run(scenario, &setup.whole(), request);
+    let outside = zygote::run(scenario, &setup.whole(), || request(trial));
     let report = setup.report(outside, 0);
     if let Some(pulse) = &trial.pulse {
         pulse.set(Doing::Idle);
     }
     report
+}
+
+/// What is asked for to run a trial.
+pub(super) fn request(trial: &Trial) -> Request {
+    Request { trial: trial.clone(), futures: Vec::new(), jobs: 1 }
+}
+
+/// The same trial with its plan, where it takes a run to draw that: whoever forks the run makes no
+/// others.
+fn planned<I, O>(scenario: &Programs<I, O>, trial: &Trial) -> Trial
+where
+    I: Clone + Debug + Send + Sync + 'static,
+    O: Debug + Serialize + DeserializeOwned + 'static,
+{
+    let mut trial = trial.clone();
+    if scenario.crash_at.is_some() && trial.plan.is_none() {
+        let budget = scenario.fault_budget_of(&trial);
+        trial.plan = Some(scenario.plan_within(trial.seed, &budget));
+    }
+    trial
 }
 
 /// How many of the futures of a run fail. The past is run once, and its process forked for each.
@@ -46,7 +67,7 @@ where
 {
     let fork = |which| run::Fork { after: of.after, seed: (of.seed)(which) };
     let forks: Vec<run::Fork> = (0..of.count).map(fork).collect();
-    let trial = Trial { recording: Recording::Hash, fork: None, ..trial.clone() };
+    let trial = Trial { recording: Recording::Hash, fork: None, ..planned(scenario, trial) };
     let setup = Setup::of(scenario, &trial, &forks);
     let simulation = setup.whole();
     let inside: Vec<kernel::Fork> = forks.iter().map(|fork| setup.fork(*fork)).collect();
@@ -86,7 +107,9 @@ where
         if let Some(pulse) = &trial.pulse {
             pulse.begin(trial.seed.0);
         }
-        let mut draws = Draws::new(trial.seed, scenario.nodes.len(), scenario.clients);
+        let every = scenario.crash_at.as_ref();
+        let workload = every.map_or(trial.seed, |every| every.workload(trial.seed));
+        let mut draws = Draws::new(workload, scenario.nodes.len(), scenario.clients);
         draws = draws.with_overrides(trial.overrides.clone());
         if let Some(random) = &trial.random {
             draws.nominal_except(random.clone());
@@ -302,6 +325,12 @@ where
     ) -> Report {
         let mut failures: Vec<Failure> =
             self.outside.failures.iter().map(|wrong| self.wrong(wrong)).collect();
+        let asserted = Asserted::of(&self.outside, &self.scenario.declared_in);
+        failures.extend(asserted.broken.iter().map(|(message, at, why)| {
+            let property = format!("always {message}");
+            let failure = self.failure(FailureKind::Safety, &property, message, why.clone());
+            Failure { at: *at, expected: self.expected(message), ..failure }
+        }));
         let mut unknown = Vec::new();
         for (place, property) in self.scenario.properties.iter().enumerate() {
             if let Some(pulse) = &self.trial.pulse {
@@ -320,6 +349,7 @@ where
         let indeterminate =
             operations.iter().filter(|one| matches!(one.outcome, Outcome::Indeterminate)).count();
         let completed = record.history.completed() as u64;
+        let nothing_to_break = scenario.properties.is_empty() && outside.records.is_empty();
         Report {
             scenario: scenario.name,
             seed: trial.seed,
@@ -336,13 +366,14 @@ where
             without: Vec::new(),
             completed,
             indeterminate: indeterminate as u64,
-            marks: Vec::new(),
+            marks: asserted.reached,
+            declared: asserted.declared,
             struck: plan.entries.iter().cloned().map(Some).collect(),
             plan,
             fired,
             failures,
             unknown,
-            vacuous: match (scenario.properties.is_empty(), completed) {
+            vacuous: match (nothing_to_break, completed) {
                 (true, _) => Some("the scenario has no property that could be broken".to_owned()),
                 (_, 0) => Some("no operation completed".to_owned()),
                 _ => None,

@@ -218,6 +218,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             completed,
             indeterminate,
             marks: world.marks().to_vec(),
+            declared: Vec::new(),
             plan,
             fired: self.nemesis.fired(world),
             struck: self.nemesis.struck(),

@@ -7,7 +7,7 @@ use super::simpler::simpler;
 use super::{Effort, Stop, can_be_calm, failure};
 use crate::parallel;
 use crate::plan::{Aim, Entry, FaultPlan};
-use crate::report::Failure;
+use crate::report::{Failure, Report};
 use crate::run::{Call, Runnable, Trial};
 use crate::scenario::OperationId;
 use seedfall_sim::{DrawAddress, Duration, Recording, StableHasher, Time};
@@ -159,6 +159,7 @@ impl<'a> Search<'a> {
         let logged = self.scenario.run(&Trial { log_draws: true, ..self.best.clone() });
         let calls: BTreeMap<OperationId, Call> = logged.calls.into_iter().collect();
         self.take(1, &|best, _| Trial { calls: calls.clone(), ..best.clone() });
+        self.changes();
         loop {
             while self.one_by_one() && self.stopped().is_none() {}
             let mut changed = self.moves();
@@ -201,6 +202,11 @@ impl<'a> Search<'a> {
             self.best = candidate(&self.best, index);
         }
         found
+    }
+
+    /// The run of a trial.
+    pub(super) fn run(&self, trial: &Trial) -> Report {
+        self.scenario.run(trial)
     }
 
     fn fails(&self, candidate: &Trial) -> bool {

@@ -5,8 +5,8 @@ use crate::report::{Failure, FailureKind, Report};
 use crate::run::Runnable;
 use crate::scenario::Expectation;
 use seedfall_sim::StableHasher;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The result of a sweep. For given seeds it is the same however many threads ran it.
@@ -51,6 +51,8 @@ pub struct Summary {
     pub acted_on: BTreeMap<Class, u64>,
     /// In how many runs each mark was reached.
     pub marks: BTreeMap<&'static str, u64>,
+    /// The marks that programs declared in some run, beside those of the scenario.
+    pub declared: BTreeSet<&'static str>,
     /// How many runs were run twice, to see whether they are the same.
     pub twice: u64,
     /// A hash over the hashes of all runs, whatever their order.
@@ -99,6 +101,7 @@ impl Summary {
         for (mark, _) in &report.marks {
             *self.marks.entry(mark).or_default() += 1;
         }
+        self.declared.extend(&report.declared);
         self.judge(report);
     }
 
@@ -200,6 +203,7 @@ impl Summary {
         for (mark, count) in other.marks {
             *self.marks.entry(mark).or_default() += count;
         }
+        self.declared.extend(other.declared);
         other.ways.into_values().for_each(|(runs, first)| self.count(runs, first));
         other.failures.into_iter().for_each(|failure| self.list(failure));
     }
@@ -239,10 +243,16 @@ impl Summary {
                 class.name()
             ));
         }
-        match scenario.sometimes().iter().find(|mark| !self.marks.contains_key(**mark)) {
+        match self.owed(scenario).into_iter().find(|mark| !self.marks.contains_key(mark)) {
             Some(mark) => Meaning::Vacuous(format!("never reached: {mark}")),
             None => Meaning::AsExpected,
         }
+    }
+
+    /// The marks that a sweep must reach: those of the scenario, and those that its programs
+    /// declared.
+    pub fn owed(&self, scenario: &dyn Runnable) -> Vec<&'static str> {
+        scenario.sometimes().into_iter().chain(self.declared.iter().copied()).collect()
     }
 
     /// Whether faults of a class could have no effect in any run, as the protocol has nothing that

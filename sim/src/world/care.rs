@@ -27,7 +27,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             let is_at = |point: fn(EffectKind) -> CrashPoint| {
                 kind.is_some_and(|kind| armed == Some(point(kind)))
             };
-            if is_at(CrashPoint::Before) {
+            if is_at(CrashPoint::Before) || self.counts_down(node, kind) {
                 if kind == Some(EffectKind::Sync) {
                     self.sync_in_part(node);
                 }
@@ -52,6 +52,19 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         }
         if slot.slow > Duration::ZERO && slot.gate == slot.at_rest() {
             self.be_busy(node, slot.slow);
+        }
+    }
+
+    /// A change of what the node keeps is about to be made: whether it is the one before which the
+    /// node is to crash.
+    fn counts_down(&mut self, node: NodeId, kind: Option<EffectKind>) -> bool {
+        let armed = &mut self.nodes[node.index()].armed;
+        match (armed, kind) {
+            (Some(CrashPoint::Change(left)), Some(EffectKind::Append | EffectKind::Sync)) => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+            _ => false,
         }
     }
 

@@ -49,7 +49,7 @@ fn run(seed: u64, mode: Mode) -> Report {
                 ];
                 let point = all[(turn + seed) as usize % 4];
                 plan.push((at, Fault::CrashAt(node, point, Span::millis(1))));
-                plan.push((at + Span::millis(6), Fault::CrashEnd(node)));
+                plan.push((at + Span::millis(6), Fault::CrashEnd(node, point)));
             }
             _ => {
                 plan.push((at, Fault::Crash(node)));

@@ -179,7 +179,8 @@ fn verdict(about: &About, canary: bool, runs: &Runs) -> Verdict {
     if let Some((class, _)) = runs.fired.iter().find(|(_, (_, fired))| *fired == 0) {
         return vacuous(format!("no {class} ever had an effect"));
     }
-    match about.sometimes.iter().find(|mark| !runs.marks.contains_key(*mark)) {
+    let reached = |mark: &&String| runs.marks.get(*mark).is_some_and(|runs| *runs > 0);
+    match about.sometimes.iter().chain(runs.marks.keys()).find(|mark| !reached(mark)) {
         Some(mark) => vacuous(format!("never reached: {mark}")),
         None => Verdict::Good,
     }

@@ -1,0 +1,23 @@
+//! Every command of Seedfall over these engines: `cargo run --release -p seedfall-storage -- sweep
+//! redb`.
+
+use seedfall_storage::{fjall, redb, sled, sqlite};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    seedfall_cli::main(&[
+        Box::new(sqlite::extra()),
+        Box::new(sqlite::default()),
+        Box::new(sqlite::truncate()),
+        Box::new(sqlite::persist()),
+        Box::new(sqlite::wal()),
+        Box::new(sqlite::normal()),
+        Box::new(redb::redb()),
+        Box::new(redb::two_phases()),
+        Box::new(redb::unsafe_overwrite()),
+        Box::new(fjall::sync_all()),
+        Box::new(fjall::default()),
+        Box::new(sled::flushed()),
+        Box::new(sled::default()),
+    ])
+}

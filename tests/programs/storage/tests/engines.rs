@@ -1,0 +1,103 @@
+//! Each engine, crashed before every change of its files: what it promises holds, or the loss that
+//! is known is found by its place.
+
+use seedfall::Runnable;
+use seedfall::programs::Programs;
+use seedfall::programs::storage::{In, Out};
+use seedfall::shrink::{Effort, shrink, story};
+use seedfall::sweep::{Meaning, Summary, Sweep, all_cores, sweep};
+use seedfall_storage::{fjall, redb, sled, sqlite};
+
+/// Every crash so many times.
+fn every(scenario: &dyn Runnable, times: u64) -> Summary {
+    let seeds = 0..times * scenario.least_seeds();
+    let plan = Sweep { seeds, keep_going: true, ..Sweep::new(all_cores()) };
+    let summary = sweep(scenario, &plan, &|_| ());
+    println!(
+        "{}: {} places of 4 workloads, {} runs in {:.1?}: {} hold, {} break as expected, {} fail",
+        scenario.name(),
+        scenario.least_seeds(),
+        summary.seeds,
+        summary.took,
+        summary.passed,
+        summary.as_expected,
+        summary.failed
+    );
+    summary
+}
+
+/// Does it in a process of its own.
+fn alone(scenario: &Programs<In, Out>, body: impl Fn(&dyn Runnable)) {
+    scenario.alone(&mut || body(scenario));
+}
+
+fn keeps(scenario: &Programs<In, Out>) {
+    alone(scenario, |scenario| {
+        let summary = every(scenario, 4);
+        for (runs, failure) in summary.ways.values() {
+            println!("in {runs} runs: {failure}");
+        }
+        assert_eq!(summary.meaning(scenario), Meaning::AsExpected);
+        assert!(summary.completed > 5 * summary.seeds, "{summary:?}");
+    });
+}
+
+/// The first loss, made small and told.
+fn loses(scenario: &Programs<In, Out>, words: &[&str]) {
+    alone(scenario, |scenario| {
+        let summary = every(scenario, 1);
+        assert_eq!(summary.meaning(scenario), Meaning::AsExpected, "{summary:?}");
+        let (_, failure) = summary.expected.values().next().expect("it is found");
+        let trial = seedfall::Trial::of(failure.seed);
+        let small = shrink(scenario, &trial, &Effort::runs(3_000)).expect("it fails");
+        let told = story(&small);
+        println!("{failure}\n{}\n{}", small.summary(), told.join("\n"));
+        assert!(small.after.faults <= 1, "{}", small.summary());
+        assert_eq!(scenario.run(&small.trial).hash, small.report.hash, "the same run");
+        assert!(told.iter().any(|line| words.iter().all(|word| line.contains(word))), "{told:#?}");
+    });
+}
+
+#[test]
+fn sqlite_that_syncs_the_removal_of_its_journal_keeps_what_it_acknowledges() {
+    keeps(&sqlite::extra());
+}
+
+#[test]
+fn sqlite_that_cuts_or_overwrites_its_journal_keeps_what_it_acknowledges() {
+    keeps(&sqlite::truncate());
+    keeps(&sqlite::persist());
+}
+
+#[test]
+fn sqlite_with_a_log_keeps_what_it_acknowledges_where_sectors_are_safe() {
+    keeps(&sqlite::wal());
+}
+
+#[test]
+fn sqlite_as_it_is_by_default_loses_its_last_transaction() {
+    loses(&sqlite::default(), &["n1 removes /work/data.db-journal"]);
+}
+
+#[test]
+fn sqlite_with_a_log_that_it_does_not_sync_loses_its_last_transactions() {
+    loses(&sqlite::normal(), &["n1 writes /work/data.db-wal"]);
+}
+
+#[test]
+fn redb_keeps_what_it_acknowledges_where_sectors_are_safe() {
+    keeps(&redb::redb());
+    keeps(&redb::two_phases());
+}
+
+#[test]
+fn fjall_keeps_what_it_promises() {
+    keeps(&fjall::sync_all());
+    keeps(&fjall::default());
+}
+
+#[test]
+fn sled_keeps_what_it_promises() {
+    keeps(&sled::flushed());
+    keeps(&sled::default());
+}
