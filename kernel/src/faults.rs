@@ -161,6 +161,11 @@ pub trait Target {
 pub trait Nemesis {
     /// Does what is due now, and says when to be asked again; `None`: never.
     fn strike(&mut self, target: &mut dyn Target) -> Option<Time>;
+    /// Whether it strikes before any program has begun, rather than as soon as all wait: where it
+    /// counts from the first thing that a program does.
+    fn comes_first(&self) -> bool {
+        false
+    }
     /// How many effects each of its faults had, in its own order, as the run is over.
     fn effects(&self, target: &dyn Target) -> Vec<u64>;
     /// What it had still to do it does otherwise: these faults, and nothing else, are to come.
@@ -279,6 +284,11 @@ impl Nemesis for Plan {
             self.next += 1;
         }
         None
+    }
+
+    fn comes_first(&self) -> bool {
+        let counts = |fault: &Fault| matches!(fault, Fault::CrashAt(_, CrashPoint::Change(_), _));
+        self.faults.iter().any(|(at, _, fault)| *at == Time::ZERO && counts(fault))
     }
 
     fn replan(&mut self, faults: &[(Time, Fault)]) {

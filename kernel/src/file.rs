@@ -12,6 +12,7 @@ mod faults;
 
 use crate::kernel::{Errno, Kernel};
 use crate::trace::Happening;
+pub(crate) use data::Promises;
 use data::{Data, PAGE};
 use faults::Faults;
 use seedfall_sim::{CrashPoint, EffectKind};
@@ -136,8 +137,8 @@ pub(crate) struct Tree {
     changes: Vec<Change>,
     calls: u64,
     faults: Faults,
-    /// Whether the disk overwrites parts of sectors safely.
-    pub(crate) powersafe: bool,
+    /// What the disk promises.
+    pub(crate) promises: Promises,
 }
 
 impl Tree {
@@ -151,7 +152,7 @@ impl Tree {
         };
         let (inodes, changes) = (vec![root], Vec::new());
         let faults = Faults::default();
-        let mut tree = Self { inodes, changes, calls: 0, faults, powersafe: false };
+        let mut tree = Self { inodes, changes, calls: 0, faults, promises: Promises::default() };
         for folder in ["/tmp", "/etc", "/home", "/var", "/run", "/dev"] {
             tree.make_folders(folder);
         }

@@ -109,6 +109,29 @@ impl Kernel {
         self.name_event(|| format!("renames {from} to {to}"), |tree| tree.rename(from, to, now))
     }
 
+    /// `renameat2`, whose flags may say that nothing is replaced.
+    pub(crate) fn rename_as(
+        &mut self,
+        from: &str,
+        to: &str,
+        flags: u32,
+        now: u64,
+    ) -> Result<(), Errno> {
+        match flags {
+            0 => self.rename(from, to, now),
+            libc::RENAME_NOREPLACE => {
+                let tree = self.tree();
+                tree.status(from, false)?;
+                if tree.status(to, false).is_ok() {
+                    return Err(libc::EEXIST);
+                }
+                self.rename(from, to, now)
+            }
+            // As a file system without it has it.
+            _ => Err(libc::EINVAL),
+        }
+    }
+
     /// `link`.
     pub(crate) fn link(&mut self, from: &str, to: &str, now: u64) -> Result<(), Errno> {
         self.name_event(|| format!("links {to} to {from}"), |tree| tree.link(from, to, now))
@@ -343,6 +366,37 @@ impl Kernel {
             _ => return Err(libc::EINVAL),
         };
         self.sync_inode(node, inode, &path)
+    }
+
+    /// `sync_file_range`: what overwrites bytes that the disk has is written to it. What a file grew
+    /// by is not, nor its length, nor a name: its manual promises nothing of the kind.
+    pub(crate) fn write_out(
+        &mut self,
+        fd: i32,
+        at: i64,
+        length: i64,
+        flags: u32,
+    ) -> Result<(), Errno> {
+        let all = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+            | libc::SYNC_FILE_RANGE_WRITE
+            | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+        let object = self.object(fd)?;
+        let end = at.checked_add(length).ok_or(libc::EINVAL)?;
+        if at < 0 || length < 0 || flags & !all != 0 {
+            return Err(libc::EINVAL);
+        }
+        let node = self.objects[object].node;
+        let (inode, path) = match &self.objects[object].kind {
+            Kind::File(file) => (file.inode, file.path.clone()),
+            _ => return Err(libc::ESPIPE),
+        };
+        self.reach_change()?;
+        if flags & libc::SYNC_FILE_RANGE_WRITE != 0 {
+            let end = if length == 0 { usize::MAX } else { end as usize };
+            let count = self.nodes[node].tree.write_out(inode, at as usize, end) as u64;
+            self.record_text(Happening::Sync, node, node, count, |_| format!("a part of {path}"));
+        }
+        Ok(())
     }
 
     /// How long a sync of a descriptor keeps its thread waiting: its node's disk is slow.

@@ -249,7 +249,7 @@ pub(crate) fn child(
                 stopped(Stop::Bug(format!("the file {path} of `{}`: {error}", spec.name)));
             }
         }
-        node.tree.powersafe = spec.powersafe;
+        node.tree.promises = spec.promises;
         node.image.clone_from(&node.tree);
         node
     });
@@ -261,7 +261,13 @@ pub(crate) fn child(
     for node in 0..count {
         kernel.restart(Place(node));
     }
-    kernel.queue.push(Time::ZERO, Event::Nemesis);
+    let first = match nemesis.comes_first() {
+        true => nemesis.strike(&mut kernel),
+        false => Some(Time::ZERO),
+    };
+    if let Some(at) = first {
+        kernel.queue.push(at, Event::Nemesis);
+    }
     machine::install(kernel);
     let mains = world.nodes().map(|spec| spec.main.clone()).collect();
     assert!(MAINS.set(mains).is_ok(), "one run a process");

@@ -2,6 +2,7 @@
 
 use crate::course::{Course, Fork};
 use crate::faults::{Fault, Place, Plan};
+use crate::file::Promises;
 use crate::report::Report;
 use seedfall_net::{Delay, Disturbance, LinkModel, Order, Partition};
 use seedfall_sim::{
@@ -82,7 +83,7 @@ pub(crate) struct NodeSpec {
     pub(crate) folder: String,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
-    pub(crate) powersafe: bool,
+    pub(crate) promises: Promises,
 }
 
 impl fmt::Debug for NodeSpec {
@@ -165,7 +166,7 @@ impl Simulation {
             folder: "/work".to_owned(),
             environment: Vec::new(),
             files: Vec::new(),
-            powersafe: false,
+            promises: Promises::default(),
         }
     }
 
@@ -256,7 +257,18 @@ impl Simulation {
     /// # Panics
     /// If there is no node of that name.
     pub fn powersafe(mut self, node: &str) -> Self {
-        self.spec_of(node).powersafe = true;
+        self.spec_of(node).promises.powersafe = true;
+        self
+    }
+
+    /// The file system of this node changes lengths as ext4, XFS and btrfs do: a file that was
+    /// growing ends, after a crash, where it ended before, with a whole page, or where it was to
+    /// end, and never in the midst of a page. Without being told, it may end with any sector.
+    ///
+    /// # Panics
+    /// If there is no node of that name.
+    pub fn journaled(mut self, node: &str) -> Self {
+        self.spec_of(node).promises.journaled = true;
         self
     }
 

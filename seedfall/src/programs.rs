@@ -75,6 +75,7 @@ pub struct Program {
     files: Vec<(&'static str, Vec<u8>)>,
     environment: Vec<(&'static str, &'static str)>,
     powersafe: bool,
+    journaled: bool,
 }
 
 impl Program {
@@ -82,7 +83,7 @@ impl Program {
     /// node starts and again at each restart. A `main` that is marked `#[tokio::main]` is one.
     pub fn new(name: &'static str, main: impl Fn() + Send + Sync + 'static) -> Self {
         let (files, environment) = (Vec::new(), Vec::new());
-        Self { name, main: Arc::new(main), files, environment, powersafe: false }
+        Self { name, main: Arc::new(main), files, environment, powersafe: false, journaled: false }
     }
 
     /// A file that it has before it starts for the first time.
@@ -97,6 +98,14 @@ impl Program {
     #[must_use]
     pub fn powersafe(mut self) -> Self {
         self.powersafe = true;
+        self
+    }
+
+    /// Its file system changes lengths by whole pages
+    /// ([`Simulation::journaled`](seedfall_kernel::Simulation::journaled)).
+    #[must_use]
+    pub fn journaled(mut self) -> Self {
+        self.journaled = true;
         self
     }
 
@@ -352,10 +361,11 @@ where
 impl<I, O> Programs<I, O> {
     /// Whether it is that one: the same programs and clients, who do the same.
     fn is(&self, other: &Self) -> bool {
+        let of = |one: &Program| (one.name, one.powersafe, one.journaled);
         let is = |one: &Program, other: &Program| {
             Arc::ptr_eq(&one.main, &other.main)
-                && (one.name, &one.files, &one.environment, one.powersafe)
-                    == (other.name, &other.files, &other.environment, other.powersafe)
+                && of(one) == of(other)
+                && (&one.files, &one.environment) == (&other.files, &other.environment)
         };
         let nodes = self.nodes.iter().zip(&other.nodes);
         let numbers = |of: &Self| {
@@ -387,11 +397,14 @@ where
             events: self.horizon.events.max(self.limits.events),
             ..self.limits
         });
-        for Program { name, main, files, environment, powersafe } in &self.nodes {
+        for Program { name, main, files, environment, powersafe, journaled } in &self.nodes {
             let main = Arc::clone(main);
             simulation = simulation.node(name, move || main());
             if *powersafe {
                 simulation = simulation.powersafe(name);
+            }
+            if *journaled {
+                simulation = simulation.journaled(name);
             }
             for (path, bytes) in files {
                 simulation = simulation.file(name, path, bytes);

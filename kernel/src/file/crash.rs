@@ -1,6 +1,6 @@
 //! What a crash leaves of the files of a node.
 
-use super::data::Left;
+use super::data::{Left, Promises};
 use super::{Content, Inode, Tree};
 use seedfall_sim::{Draw, Draws, NodeId, Site};
 
@@ -39,7 +39,7 @@ impl Tree {
             }
         };
         self.take_names_back(calls.get(kept).copied());
-        let powersafe = self.powersafe;
+        let promises = self.promises;
         for inode in &mut self.inodes {
             let Content::File(data) = &mut inode.content else { continue };
             lost += data.before.len();
@@ -52,7 +52,7 @@ impl Tree {
                 }
                 if all { Left::Old } else { left(*draw, sector) }
             };
-            lost += data.crash(powersafe, left, || short);
+            lost += data.crash(promises, left, || short);
         }
         self.rest();
         self.count_links();
@@ -64,7 +64,7 @@ impl Tree {
         self.take_names_back(self.changes.first().map(|change| change.call));
         for inode in &mut self.inodes {
             if let Content::File(data) = &mut inode.content {
-                data.crash(false, |_, _| Left::Old, || false);
+                data.crash(Promises::default(), |_, _| Left::Old, || false);
             }
         }
         self.count_links();

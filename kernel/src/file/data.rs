@@ -19,6 +19,17 @@ pub(super) enum Written {
     Astray(usize),
 }
 
+/// What a disk and its file system promise beyond what everybody must.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Promises {
+    /// Of a sector that was being written as the power failed, no byte is anything but what it was
+    /// or what was written.
+    pub(crate) powersafe: bool,
+    /// A file that was growing ends, after a crash, where it ended or with a whole page or with
+    /// what was written last.
+    pub(crate) journaled: bool,
+}
+
 /// What a crash leaves of a sector that is not durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
@@ -149,6 +160,16 @@ impl Data {
         }
     }
 
+    /// The pages of a range that overwrite what the disk has are on it; how many.
+    pub(super) fn write_out(&mut self, from: usize, to: usize) -> usize {
+        let length = self.durable_length;
+        let is_there = |page: usize| (page + 1) * PAGE <= length;
+        let before = self.before.len();
+        let last = to.div_ceil(PAGE);
+        self.before.retain(|page, _| !(from / PAGE..last).contains(page) || !is_there(*page));
+        before - self.before.len()
+    }
+
     /// What the disk holds now.
     fn held(&self) -> Vec<u8> {
         let mut image = self.bytes.clone();
@@ -160,11 +181,10 @@ impl Data {
     }
 
     /// What a crash leaves: `left` decides for each sector that is not durable, and `keeps` whether
-    /// the file stays as short as it was cut. If `powersafe`, no byte is anything but what it was
-    /// or what was written. How many of the pages count as synced and are lost.
+    /// the file stays as short as it was cut. How many of the pages count as synced and are lost.
     pub(super) fn crash(
         &mut self,
-        powersafe: bool,
+        Promises { powersafe, journaled }: Promises,
         mut left: impl FnMut(usize, usize) -> Left,
         keeps: impl FnOnce() -> bool,
     ) -> usize {
@@ -184,8 +204,9 @@ impl Data {
                 if sector == Left::Old {
                     continue;
                 }
-                if image.len() < end {
-                    image.resize(end, 0);
+                let length = if journaled { range(*page, new.len()).end } else { end };
+                if image.len() < length {
+                    image.resize(length, 0);
                 }
                 match sector {
                     _ if change == Change::Length => {}

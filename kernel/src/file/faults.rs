@@ -311,6 +311,15 @@ impl Tree {
         if granted == 0 { Err(libc::ENOSPC) } else { Ok(granted) }
     }
 
+    /// Writes the pages of a range to the disk that overwrite what it has; how many. A disk that is
+    /// at fault is given nothing: what it does wrong, it does at a sync.
+    pub(crate) fn write_out(&mut self, inode: usize, from: usize, to: usize) -> usize {
+        match &mut self.inodes[inode].content {
+            Content::File(data) if self.faults.active.is_empty() => data.write_out(from, to),
+            _ => 0,
+        }
+    }
+
     /// Syncs the bytes of a file. How many pages were not durable.
     pub(super) fn sync_data(&mut self, inode: usize) -> Result<usize, Errno> {
         let Self { inodes, faults, .. } = self;

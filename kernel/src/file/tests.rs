@@ -173,7 +173,7 @@ fn a_safe_overwrite_leaves_each_byte_as_it_was_or_as_it_was_written() {
         for seed in 0..300 {
             let mut draws = Draws::new(Seed(seed), 1, 0);
             let mut tree = Tree::new();
-            tree.powersafe = powersafe;
+            tree.promises.powersafe = powersafe;
             let log = file(&mut tree, "/log", &[1; 512]);
             tree.sync(log).expect("a disk");
             tree.write(log, 256, &[2; 256], 0).expect("it is a file");

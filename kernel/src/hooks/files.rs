@@ -46,6 +46,8 @@ hooks! {
         call(|k| k.allocate(fd, mode, at, len));
     fn fsync(fd: c_int) -> c_int; sim(fd) => calls::sync(fd);
     fn fdatasync(fd: c_int) -> c_int; sim(fd) => calls::sync(fd);
+    fn sync_file_range(fd: c_int, at: off64_t, len: off64_t, flags: c_uint) -> c_int; sim(fd) =>
+        call(|k| k.write_out(fd, at, len, flags));
     fn flock(fd: c_int, operation: c_int) -> c_int; sim(fd) => calls::lock(fd, operation);
     fn fchmod(fd: c_int, mode: mode_t) -> c_int; sim(fd) => Ok(0);
     fn fchown(fd: c_int, user: uid_t, group: gid_t) -> c_int; sim(fd) => Ok(0);
@@ -166,13 +168,17 @@ hooks! {
     fn unlinkat(folder: c_int, path: *const c_char, flags: c_int) -> c_int; own(path) =>
         at(folder, path, |k, path, now| k.unlink(path, flags & AT_REMOVEDIR != 0, now));
     fn rename(from: *const c_char, to: *const c_char) -> c_int; own(from) =>
-        pair(from, to, Kernel::rename);
+        pair(AT_FDCWD, from, AT_FDCWD, to, Kernel::rename);
     fn renameat(one: c_int, from: *const c_char, other: c_int, to: *const c_char) -> c_int;
-        own(from) => pair(from, to, Kernel::rename);
+        own(from) => pair(one, from, other, to, Kernel::rename);
+    fn renameat2(one: c_int, from: *const c_char, other: c_int, to: *const c_char, flags: c_uint)
+        -> c_int; own(from) => pair(one, from, other, to, |k, from, to, now| {
+            k.rename_as(from, to, flags, now)
+        });
     fn link(from: *const c_char, to: *const c_char) -> c_int; own(from) =>
-        pair(from, to, Kernel::link);
+        pair(AT_FDCWD, from, AT_FDCWD, to, Kernel::link);
     fn linkat(one: c_int, from: *const c_char, other: c_int, to: *const c_char, flags: c_int)
-        -> c_int; own(from) => pair(from, to, Kernel::link);
+        -> c_int; own(from) => pair(one, from, other, to, Kernel::link);
     fn symlink(target: *const c_char, path: *const c_char) -> c_int; own(path) =>
         on_path(&text(path), |k, path, now| k.make_link(&text(target), path, now));
     fn readlink(path: *const c_char, to: *mut c_char, len: size_t) -> ssize_t; own(path) =>
@@ -248,15 +254,17 @@ unsafe fn at<T>(
 }
 
 unsafe fn pair<T>(
+    one: c_int,
     from: *const c_char,
+    other: c_int,
     to: *const c_char,
     work: impl FnOnce(&mut Kernel, &str, &str, u64) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     // SAFETY: the caller vouches for the paths.
     let (from, to) = unsafe { (text(from), text(to)) };
-    on_path(&from, |k, from, now| {
-        let to = k.whole_path(&to);
-        work(k, from, &to, now)
+    call(|k| {
+        let (from, to, now) = (k.path_at(one, &from)?, k.path_at(other, &to)?, k.wall());
+        work(k, &from, &to, now)
     })
 }
 

@@ -104,3 +104,14 @@ pub(crate) unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
         found
     }
 }
+
+hooks! {
+    // A machine of 8 GiB, half of which is free.
+    fn sysinfo(to: *mut sysinfo) -> c_int; inside() => {
+        let mut told: sysinfo = std::mem::zeroed();
+        told.uptime = (crate::run::now().unwrap_or_default().as_nanos() / 1_000_000_000) as c_long;
+        (told.totalram, told.freeram, told.procs, told.mem_unit) = (8 << 30, 4 << 30, 1, 1);
+        to.write(told);
+        Ok(0)
+    };
+}

@@ -82,6 +82,7 @@ pub(crate) fn serve(number: c_long, words: [usize; 6]) -> i64 {
             return futex(words).unwrap_or_else(|error| -i64::from(error));
         }
         serve_plain(number, words)
+            .or_else(|| serve_name(number, words))
             .or_else(|| serve_file(number, words))
             .or_else(|| serve_descriptor(number, words))
     };
@@ -126,6 +127,7 @@ unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
                 0
             }
             SYS_pause => pause().into(),
+            SYS_sysinfo => sysinfo(a as *mut sysinfo).into(),
             SYS_sched_getaffinity => {
                 sched_getaffinity(0, b, c as *mut cpu_set_t);
                 8
@@ -144,6 +146,34 @@ unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
             }
             _ => return None,
         }
+    })
+}
+
+/// Serves a change of a name of a program's own. `None`: it is not one of these.
+unsafe fn serve_name(number: c_long, words: [usize; 6]) -> Option<i64> {
+    use super::files;
+    let [a, b, c, d, e, _] = words;
+    let (fd, first, second) = (a as c_int, a as *const c_char, b as *const c_char);
+    let (third, fourth) = (c as c_int, d as *const c_char);
+    // SAFETY: the caller vouches for the words: which of them are paths, the number says.
+    Some(unsafe {
+        match number {
+            SYS_rename if own(first) => files::rename(first, second),
+            SYS_renameat if own(second) => files::renameat(fd, second, third, fourth),
+            SYS_renameat2 if own(second) => {
+                files::renameat2(fd, second, third, fourth, e as c_uint)
+            }
+            SYS_unlink if own(first) => files::unlink(first),
+            SYS_unlinkat if own(second) => files::unlinkat(fd, second, third),
+            SYS_rmdir if own(first) => files::rmdir(first),
+            SYS_mkdir if own(first) => files::mkdir(first, b as mode_t),
+            SYS_mkdirat if own(second) => files::mkdirat(fd, second, c as mode_t),
+            SYS_link if own(first) => files::link(first, second),
+            SYS_linkat if own(second) => files::linkat(fd, second, third, fourth, e as c_int),
+            SYS_symlink if own(second) => files::symlink(first, second),
+            _ => return None,
+        }
+        .into()
     })
 }
 
@@ -182,6 +212,10 @@ unsafe fn serve_file(number: c_long, words: [usize; 6]) -> Option<i64> {
             SYS_readv => fds::readv(fd, b as *const iovec, c as c_int) as i64,
             SYS_ftruncate => files::ftruncate(fd, b as off_t).into(),
             SYS_flock => files::flock(fd, second).into(),
+            SYS_fallocate => files::fallocate(fd, second, c as off_t, d as off_t).into(),
+            SYS_sync_file_range => {
+                files::sync_file_range(fd, b as off64_t, c as off64_t, d as c_uint).into()
+            }
             SYS_dup => fds::dup(fd).into(),
             SYS_dup3 => fds::dup3(fd, second, c as c_int).into(),
             SYS_timerfd_settime => {

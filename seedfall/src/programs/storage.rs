@@ -132,6 +132,8 @@ impl fmt::Debug for In {
 pub struct Out {
     /// The life of the program that answered: when it began, in nanoseconds of virtual time.
     pub life: u64,
+    /// What it found when it began.
+    pub opened: State,
     /// What it read: the number of the value of each key.
     pub found: Option<State>,
 }
@@ -228,13 +230,15 @@ impl Value {
 fn serve<E: Engine>(open: &dyn Fn() -> Result<E, Wrong>) -> Result<(), Wrong> {
     let life = seedfall_kernel::now().unwrap_or_default().as_nanos();
     let mut engine = open()?;
+    let opened = read(&mut engine)?;
     for stream in TcpListener::bind("0.0.0.0:80")?.incoming() {
         let stream = stream?;
         for line in BufReader::new(&stream).lines() {
             let Ok(line) = line else { break };
             let found = act(&mut engine, serde_json::from_str(&line)?)?;
-            let answer = serde_json::to_string(&Out { life, found })?;
-            if writeln!(&stream, "{answer}").is_err() {
+            let answer = Out { life, opened: opened.clone(), found };
+            let answer = serde_json::to_string(&answer)? + "\n";
+            if (&stream).write_all(answer.as_bytes()).is_err() {
                 break;
             }
         }
@@ -243,7 +247,6 @@ fn serve<E: Engine>(open: &dyn Fn() -> Result<E, Wrong>) -> Result<(), Wrong> {
 }
 
 fn act<E: Engine>(engine: &mut E, input: In) -> Result<Option<State>, Wrong> {
-    let key = |key: u8| format!("key {key:03}").into_bytes();
     match input {
         In::Commit(writes) => {
             let write = |(one, value): (u8, Option<Value>)| Write {
@@ -254,12 +257,18 @@ fn act<E: Engine>(engine: &mut E, input: In) -> Result<Option<State>, Wrong> {
             Ok(None)
         }
         In::Sync => engine.sync().map(|()| None),
-        In::Read => {
-            let name = |name: &[u8]| (0..u8::MAX).find(|one| key(*one) == name).unwrap_or(u8::MAX);
-            let all = engine.all()?.into_iter();
-            Ok(Some(all.map(|(key, value)| (name(&key), Value::number_of(&value))).collect()))
-        }
+        In::Read => read(engine).map(Some),
     }
+}
+
+fn key(number: u8) -> Vec<u8> {
+    format!("key {number:03}").into_bytes()
+}
+
+fn read<E: Engine>(engine: &mut E) -> Result<State, Wrong> {
+    let name = |name: &[u8]| (0..u8::MAX).find(|one| key(*one) == name).unwrap_or(u8::MAX);
+    let all = engine.all()?.into_iter();
+    Ok(all.map(|(key, value)| (name(&key), Value::number_of(&value))).collect())
 }
 
 /// The client: one operation after the other, over one connection while it lasts.
@@ -289,7 +298,8 @@ fn connect() -> std::io::Result<TcpStream> {
 }
 
 fn ask(mut stream: &TcpStream, input: &In) -> std::io::Result<Out> {
-    writeln!(stream, "{}", serde_json::to_string(input)?)?;
+    let asked = serde_json::to_string(input)? + "\n";
+    stream.write_all(asked.as_bytes())?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
@@ -324,7 +334,7 @@ struct Model {
     life: u64,
     /// What it may hold now, if no crash comes.
     now: Vec<State>,
-    /// What it may hold after a crash.
+    /// What it may hold after a crash, in the order of the commits.
     durable: Vec<State>,
     /// What it may have held at any time.
     ever: BTreeSet<State>,
@@ -339,8 +349,7 @@ impl Model {
     /// An operation, and its answer, if there was one. Says what cannot be.
     fn take(&mut self, input: &In, answer: Option<&Out>) -> Result<(), &'static str> {
         if let Some(answer) = answer.filter(|answer| answer.life != self.life) {
-            // What the program had before, it has read from its files.
-            (self.life, self.now) = (answer.life, self.durable.clone());
+            self.open(answer)?;
         }
         match input {
             In::Commit(writes) => self.commit(writes, answer.is_some()),
@@ -359,6 +368,20 @@ impl Model {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// A life of the program begins with what its files held.
+    fn open(&mut self, answer: &Out) -> Result<(), &'static str> {
+        let Some(place) = self.durable.iter().position(|state| *state == answer.opened) else {
+            return Err(self.wrong(&answer.opened));
+        };
+        // What came later was lost with what nobody synced.
+        self.durable.truncate(place + 1);
+        if self.promise == Promise::Commits {
+            self.durable = vec![answer.opened.clone()];
+        }
+        (self.life, self.now) = (answer.life, vec![answer.opened.clone()]);
         Ok(())
     }
 
@@ -389,8 +412,8 @@ impl Model {
             self.durable.extend(done);
         }
         for states in [&mut self.now, &mut self.durable] {
-            states.sort();
-            states.dedup();
+            let mut seen = BTreeSet::new();
+            states.retain(|state| seen.insert(state.clone()));
         }
     }
 

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Box::new(sqlite::normal()),
         Box::new(redb::redb()),
         Box::new(redb::two_phases()),
+        Box::new(redb::any_length()),
         Box::new(redb::unsafe_overwrite()),
         Box::new(fjall::sync_all()),
         Box::new(fjall::default()),

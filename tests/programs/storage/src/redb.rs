@@ -2,8 +2,9 @@
 //! whole by its checksums counts) or with two.
 
 use ::redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
-use seedfall::programs::Programs;
+use seedfall::Expect;
 use seedfall::programs::storage::{Engine, In, Out, Promise, Write, Wrong, engine};
+use seedfall::programs::{Program, Programs};
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 
@@ -48,23 +49,42 @@ impl Engine for Redb {
     }
 }
 
-/// As it is by default, on the disks that it takes for granted.
+/// As it is by default, on the disks that it takes for granted, whose file system has a journal.
 pub fn redb() -> Programs<In, Out> {
-    powersafe(engine("redb", Promise::Commits, || Redb::open(false)))
+    on(Program::journaled, powersafe(engine("redb", Promise::Commits, || Redb::open(false))))
 }
 
 /// With two phases, likewise.
 pub fn two_phases() -> Programs<In, Out> {
-    powersafe(engine("redb-two-phases", Promise::Commits, || Redb::open(true)))
+    let programs = engine("redb-two-phases", Promise::Commits, || Redb::open(true));
+    on(Program::journaled, powersafe(programs))
+}
+
+/// As it is by default, on the disks that it takes for granted, and a file system that may leave a
+/// file that was growing at any length.
+pub fn any_length() -> Programs<In, Out> {
+    let because = "a file that was growing as the power failed, and ends in the midst of a page, \
+                   is not opened: \"File length does not correspond to a valid region layout\"";
+    let expect = Expect::Violates { properties: &["never panics"], because };
+    let programs = engine("redb-any-length", Promise::Commits, || Redb::open(false));
+    powersafe(Programs { expect, ..programs })
 }
 
 /// As it is by default, on disks that lose a sector with what stood in it before.
 pub fn unsafe_overwrite() -> Programs<In, Out> {
-    engine("redb-unsafe-overwrite", Promise::Commits, || Redb::open(false))
+    let because = "the two slots of its header share a sector: redb takes disks to have powersafe \
+                   overwrite";
+    let expect = Expect::Violates { properties: &["never panics", "kept"], because };
+    let programs = engine("redb-unsafe-overwrite", Promise::Commits, || Redb::open(false));
+    on(Program::journaled, Programs { expect, ..programs })
 }
 
 /// The same on a disk that overwrites parts of sectors safely.
 pub(crate) fn powersafe(programs: Programs<In, Out>) -> Programs<In, Out> {
-    let nodes = programs.nodes.iter().cloned().map(seedfall::programs::Program::powersafe);
-    Programs { nodes: nodes.collect(), ..programs }
+    on(Program::powersafe, programs)
+}
+
+fn on(disk: fn(Program) -> Program, programs: Programs<In, Out>) -> Programs<In, Out> {
+    let nodes = programs.nodes.iter().cloned().map(disk).collect();
+    Programs { nodes, ..programs }
 }
