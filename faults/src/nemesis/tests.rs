@@ -433,3 +433,20 @@ fn a_clog_that_ends_early_opens_its_link() {
     assert_eq!((heard(A, 113), heard(A, 203)), (11, 20), "what is sent later, in its own time");
     assert_eq!((heard(B, 101), heard(B, 505), heard(B, 506)), (10, 10, 50), "the next leader's");
 }
+
+/// What a protocol changes is what it appends and syncs: twice every ten milliseconds here. The
+/// node crashes before the change that was meant, and not again when it is back.
+#[test]
+fn a_crash_before_a_change_falls_where_it_was_meant_and_once() {
+    for (number, appended, synced) in [(1, 0, 0), (2, 1, 0), (5, 2, 2), (6, 3, 2)] {
+        let point = Some(CrashPoint::Change(number));
+        let crash = Fault::Crash(classes::Crash { node: A, point, down: Duration::millis(5) });
+        let mut drive = Drive::of(plan([entry(5, 400, crash)]), &[], Recording::Full);
+        while drive.act().is_some() {}
+        let crashes: Vec<Time> = drive.events(Kind::Crash, A).map(|one| one.event.at).collect();
+        let [at] = crashes[..] else { panic!("before change {number}: {crashes:?}") };
+        let so_far = |kind| drive.events(kind, A).filter(|one| one.event.at <= at).count();
+        assert_eq!((so_far(Kind::Append), so_far(Kind::Sync)), (appended, synced), "{number}");
+        assert_eq!(drive.nemesis.fired(&drive.world), [(Class::Crash, true)]);
+    }
+}

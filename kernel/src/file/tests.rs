@@ -188,3 +188,37 @@ fn a_safe_overwrite_leaves_each_byte_as_it_was_or_as_it_was_written() {
         assert!(mixed > 2, "{mixed}");
     }
 }
+
+#[test]
+fn what_is_written_out_is_durable_where_it_overwrites_and_not_where_the_file_grew() {
+    let mut tree = Tree::new();
+    let log = file(&mut tree, "/log", &[1; 8192]);
+    tree.sync(log).expect("a disk");
+    tree.write(log, 0, &[2; 12_288], 0).expect("it is a file");
+    assert_eq!(tree.write_out(log, 4096, usize::MAX), 1);
+    tree.crash(&mut Draws::new(Seed(1), 1, 0), NodeId::new(0), 1, true);
+    let bytes = read(&mut tree, "/log").expect("it was synced");
+    assert_eq!((bytes.len(), bytes[0], bytes[4096]), (8192, 1, 2));
+}
+
+#[test]
+fn a_journal_of_the_file_system_cuts_no_file_in_the_midst_of_a_page() {
+    for journaled in [false, true] {
+        let mut lengths = std::collections::BTreeSet::new();
+        for seed in 0..300 {
+            let mut draws = Draws::new(Seed(seed), 1, 0);
+            let mut tree = Tree::new();
+            tree.promises.journaled = journaled;
+            let log = file(&mut tree, "/log", &[1; 100]);
+            tree.sync(log).expect("a disk");
+            tree.write(log, 100, &[2; 9_900], 0).expect("it is a file");
+            tree.crash(&mut draws, NodeId::new(0), 1, false);
+            lengths.insert(read(&mut tree, "/log").expect("it was synced").len());
+        }
+        if journaled {
+            assert_eq!(lengths, [100, 4096, 8192, 10_000].into());
+        } else {
+            assert!(lengths.len() > 8, "{lengths:?}");
+        }
+    }
+}

@@ -150,3 +150,44 @@ fn files_folders_and_links() {
         assert!(!std::path::Path::new("/work/one").exists(), "nothing of it is real");
     });
 }
+
+/// What storage engines call, with a symbol and without one.
+#[test]
+#[expect(unsafe_code, reason = "these are the calls of libc themselves")]
+fn renames_that_replace_nothing_and_ranges_that_are_written_out() {
+    use std::os::fd::AsRawFd;
+    let main = || {
+        let (one, two, three) = (c"one".as_ptr(), c"two".as_ptr(), c"three".as_ptr());
+        let here = libc::AT_FDCWD;
+        let error = || std::io::Error::last_os_error().raw_os_error().unwrap();
+        fs::write("one", "1").unwrap();
+        fs::write("two", "2").unwrap();
+        // SAFETY: the paths are C strings, and the range is one of an open file.
+        unsafe {
+            let keep = libc::RENAME_NOREPLACE;
+            assert_eq!((libc::renameat2(here, one, here, two, keep), error()), (-1, libc::EEXIST));
+            let swap = libc::RENAME_EXCHANGE;
+            assert_eq!((libc::renameat2(here, one, here, two, swap), error()), (-1, libc::EINVAL));
+            assert_eq!(libc::renameat2(here, one, here, three, keep), 0);
+            let folder = File::open("/work").unwrap();
+            let at = folder.as_raw_fd();
+            assert_eq!(libc::syscall(libc::SYS_renameat, at, three, at, two), 0);
+            assert_eq!(libc::syscall(libc::SYS_mkdirat, at, one, 0o755), 0);
+            let file = OpenOptions::new().write(true).open("two").unwrap();
+            let out = libc::SYNC_FILE_RANGE_WRITE;
+            assert_eq!(libc::sync_file_range(file.as_raw_fd(), 0, 0, out), 0);
+            let wrong = libc::sync_file_range(file.as_raw_fd(), 0, 0, 8);
+            assert_eq!((wrong, error()), (-1, libc::EINVAL));
+            let mut machine: libc::sysinfo = std::mem::zeroed();
+            assert_eq!(libc::sysinfo(&raw mut machine), 0);
+            assert_eq!((machine.uptime, machine.totalram), (0, 8 << 30));
+        }
+        assert_eq!(fs::read("two").unwrap(), b"1");
+        assert!(fs::metadata("one").unwrap().is_dir() && !fs::exists("three").unwrap());
+        seedfall_kernel::note(b"done");
+    };
+    isolated(|| {
+        let report = Simulation::new(1).node("a", main).run();
+        assert_eq!((report.failures, report.notes.len()), (Vec::new(), 1));
+    });
+}
