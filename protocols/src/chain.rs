@@ -15,6 +15,10 @@
 //! that its successor has. So one that fails can be taken out, wherever it stands, and its two
 //! neighbours go on with each other.
 //!
+//! With [`Reads::Anywhere`] all servers answer queries (Terrace and Freedman, *Object Storage on
+//! CRAQ*, USENIX ATC 2009): one before the tail asks the tail which version is committed, if it has
+//! updates of the key that may not be.
+//!
 //! *Properties*, guarded by [`invariants`] but for the first and the last:
 //! - S1 Strong consistency: the history of the clients is linearizable;
 //! - S2 Update propagation invariant (section 3): what is committed is the same at all servers, in
@@ -31,6 +35,8 @@
 //! | [`Grant`](Message::Grant) | master | server | the chain; a lease from that time on |
 //! | [`Forward`](Message::Forward) | server | successor | the next updates |
 //! | [`Have`](Message::Have) | server | predecessor | so many I have, so many are committed |
+//! | [`VersionQuery`](Message::VersionQuery) | server | tail | how many are committed? |
+//! | [`Version`](Message::Version) | tail | that server | so many |
 //!
 //! *Journal records* ([`Record`]), each synced before anything is said of it.
 //!
@@ -46,9 +52,11 @@
 //!   first). It is *ready*, and answers, once it has all that its predecessor had; meanwhile
 //!   nothing is committed. The master never takes out the last server that was ready.
 //! - What was lost is fetched: a server says now and then how much it has.
+//! - CRAQ numbers the versions of each object, and its acknowledgements make them clean one by one.
+//!   Here what is committed is one number for all keys.
 //!
 //! *What a client must do.* Ask the head for updates and the tail for queries, which others name;
-//! ask again under the same number.
+//! ask again under the same number. With [`Reads::Anywhere`] any server answers queries.
 //!
 //! *Reading map*
 //!
@@ -56,7 +64,9 @@
 //! |---|---|
 //! | 3, the head, the tail, `Hist`, `Sent` | `server`: `on_request`, `on_forward`, `on_have` |
 //! | 3.1 to 3.3, failures of head, tail, middle; a new tail | `server`: `join`; `master` |
+//! | CRAQ 2.3, clean and dirty versions, the version query | `craq` |
 
+mod craq;
 mod invariants;
 mod master;
 mod server;
@@ -82,6 +92,18 @@ pub struct Config {
     pub remove_after: Duration,
     /// How many updates are forwarded at a time, at most.
     pub updates_per_message: usize,
+    /// Who answers queries.
+    pub reads: Reads,
+}
+
+/// Who answers queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Reads {
+    /// The tail.
+    Tail,
+    /// Every server (CRAQ).
+    Anywhere,
 }
 
 /// The node that knows the chain, and is not in it.
@@ -162,6 +184,22 @@ pub enum Message {
         /// Whether it has all that was committed when it joined.
         ready: bool,
     },
+    /// A query came to a server that has updates of its key which may not be committed.
+    VersionQuery {
+        /// In which epoch.
+        epoch: Epoch,
+        /// The query.
+        id: RequestId,
+    },
+    /// To that.
+    Version {
+        /// In which epoch.
+        epoch: Epoch,
+        /// The query.
+        id: RequestId,
+        /// How many updates are committed.
+        committed: usize,
+    },
 }
 
 /// A node's timers.
@@ -232,6 +270,9 @@ impl Protocol for Node {
                 let ask = master.chain().whom(&body.0);
                 ctx.respond(id, Response::Elsewhere(ask));
             }
+            Self::Server(server) if server.apportions(&body.0) => {
+                server.on_apportioned(id, body.0, ctx);
+            }
             Self::Server(server) => server.on_request(id, body.0, ctx),
         }
     }
@@ -247,6 +288,12 @@ impl Protocol for Node {
             }
             (Self::Server(server), Message::Have { epoch, count, committed, ready }) => {
                 server.on_have(from, epoch, (count, committed, ready), ctx);
+            }
+            (Self::Server(server), Message::VersionQuery { epoch, id }) => {
+                server.on_version_query(from, epoch, id, ctx);
+            }
+            (Self::Server(server), Message::Version { epoch, id, committed }) => {
+                server.on_version(epoch, id, committed, ctx);
             }
             _ => ctx.ignore("message: meant for another kind of node"),
         }

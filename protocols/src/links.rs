@@ -158,7 +158,7 @@ pub enum Response {
 /// The numbers that were delivered of one sender: all up to one of them, and some above.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Delivered {
-    up_to: u32,
+    pub(crate) up_to: u32,
     above: BTreeSet<u32>,
 }
 
@@ -318,7 +318,7 @@ impl Delivered {
         number <= self.up_to || self.above.contains(&number)
     }
 
-    fn add(&mut self, number: u32) {
+    pub(crate) fn add(&mut self, number: u32) {
         self.above.insert(number);
         while self.above.remove(&(self.up_to + 1)) {
             self.up_to += 1;

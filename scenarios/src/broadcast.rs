@@ -154,15 +154,15 @@ fn a_sender_has_stopped(nodes: &[Option<&Broadcaster>]) -> Result<String, String
     Ok("a sender has stopped before all had its message".to_owned())
 }
 
-fn generate(operation: Invocation, _: &mut Choices<'_>) -> Input {
+pub(super) fn generate(operation: Invocation, _: &mut Choices<'_>) -> Input {
     operation.to_string()
 }
 
-fn request(_: OperationId, input: &Input) -> Request {
+pub(super) fn request(_: OperationId, input: &Input) -> Request {
     Request(input.into())
 }
 
-fn reply(response: Response) -> Reply<()> {
+pub(super) fn reply(response: Response) -> Reply<()> {
     match response {
         Response::Elsewhere { home } => Reply::Elsewhere(Some(home)),
         Response::Delivered => Reply::Done(()),

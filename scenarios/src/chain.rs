@@ -5,6 +5,9 @@
 //! tail; the chain is cut, mended and grows. Clocks run 5 % fast and slow, as the lease allows.
 //! Guards: linearizability, S2 and S3 of the header, and that operations complete once the faults
 //! are over. Catches: `tests/planted/chn-*`.
+//!
+//! With CRAQ (`chain-craq`) clients query any server, also one that is about to be taken out, and
+//! keys of which an update is on its way.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
 use seedfall::Swarm;
@@ -12,7 +15,7 @@ use seedfall::property::{every_operation_completes, invariants, linearizable, so
 use seedfall::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
 use seedfall_checkers::models::Kv;
 use seedfall_net::Delay;
-use seedfall_protocols::chain::{self, Config, Node, Request, Response};
+use seedfall_protocols::chain::{self, Config, Node, Reads, Request, Response};
 use seedfall_sim::{Duration, SystemModel};
 
 /// A master and four servers.
@@ -27,6 +30,7 @@ pub fn scenario() -> Scenario<Node, Input, Output> {
             lease: Duration::millis(100),
             remove_after: Duration::millis(130),
             updates_per_message: 4,
+            reads: Reads::Tail,
         },
         workload: Workload {
             operations: 16,
@@ -54,6 +58,25 @@ pub fn scenario() -> Scenario<Node, Input, Output> {
             sometimes("update: a retry has no second effect"),
         ],
         expect: Expect::Holds,
+    }
+}
+
+/// The same, where every server answers queries.
+pub fn craq() -> Scenario<Node, Input, Output> {
+    let chain = scenario();
+    let mut properties = chain.properties.clone();
+    properties.extend([
+        sometimes("query: a clean key, before the tail"),
+        sometimes("query: a dirty key, the tail is asked"),
+        sometimes("query: the lease has run out before the tail"),
+        sometimes("version: an older one than the newest here"),
+    ]);
+    Scenario {
+        name: "chain-craq",
+        story: "Four servers in a chain keep three keys, and each of them answers queries.",
+        config: Config { reads: Reads::Anywhere, ..chain.config },
+        properties,
+        ..chain
     }
 }
 

@@ -13,10 +13,12 @@ pub mod copied_register;
 pub mod crdt;
 mod exhaustive;
 pub mod hotstuff;
+pub mod layers;
 pub mod links;
 pub mod lock_service;
 pub mod multi_paxos;
 pub mod paxos;
+pub mod paxos_commit;
 pub mod pbft;
 pub mod primary_backup;
 pub mod quorum_kv;
@@ -105,9 +107,20 @@ pub fn all() -> Vec<Box<dyn Runnable>> {
     all
 }
 
-/// Those of replicated logs beside Raft, and of broadcast.
+/// Those of commitment by consensus, of replicated logs beside Raft, and of broadcast.
 fn logs() -> Vec<Box<dyn Runnable>> {
     vec![
+        Box::new(paxos_commit::scenario()),
+        Box::new(paxos_commit::stops()),
+        Box::new(paxos_commit::one_acceptor()),
+        Box::new(paxos_commit::disjoint()),
+        Box::new(chain::craq()),
+        Box::new(layers::on_perfect()),
+        Box::new(layers::fair_loss()),
+        Box::new(layers::on_authenticated()),
+        Box::new(layers::flipped_bits()),
+        Box::new(layers::on_fifo()),
+        Box::new(layers::without_order()),
         Box::new(vsr::five()),
         Box::new(vsr::recovery()),
         Box::new(vsr::no_recovery()),

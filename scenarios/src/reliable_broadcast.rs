@@ -76,7 +76,7 @@ pub fn two_traitors() -> Scenario<Node, String, u64> {
 
 const INVARIANTS: &str = "Ready, Consistency and Integrity";
 
-fn all_deliver(nodes: &[Option<&Node>]) -> Result<(), String> {
+pub(super) fn all_deliver(nodes: &[Option<&Node>]) -> Result<(), String> {
     let up: Vec<_> =
         NodeId::all(nodes.len()).zip(nodes).filter_map(|(id, node)| Some((id, (*node)?))).collect();
     for (by, node) in &up {
@@ -95,14 +95,14 @@ fn all_deliver(nodes: &[Option<&Node>]) -> Result<(), String> {
     Ok(())
 }
 
-fn generate(operation: Invocation, _: &mut Choices<'_>) -> String {
+pub(super) fn generate(operation: Invocation, _: &mut Choices<'_>) -> String {
     operation.to_string()
 }
 
-fn request(_: OperationId, input: &String) -> Request {
+pub(super) fn request(_: OperationId, input: &String) -> Request {
     Request(input.into())
 }
 
-fn reply(response: Response) -> Reply<u64> {
+pub(super) fn reply(response: Response) -> Reply<u64> {
     Reply::Done(response.0.number)
 }

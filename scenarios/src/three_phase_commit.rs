@@ -117,7 +117,7 @@ fn properties<const N: usize>(
 }
 
 /// One transaction in five is refused by a site.
-fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Request {
+pub(super) fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Request {
     let refused_by = match draw.below(20) {
         site @ 0..4 if !operation.is_last() => Some(NodeId::new(site as u16)),
         _ => None,

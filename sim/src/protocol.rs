@@ -187,12 +187,22 @@ impl<'a, P: Protocol> Context<'a, P> {
         handler: impl FnOnce(&mut Context<'_, Q>) -> R,
         whole: impl FnMut(Effect<Q>) -> Effect<P>,
     ) -> R {
+        let (made, effects) = self.part(handler);
+        self.effects.extend(effects.into_iter().map(whole));
+        made
+    }
+
+    /// Runs a handler of a protocol that is a part of this one, or stands on it, and hands back its
+    /// effects. None of them takes place: the caller makes of each what it is here, in order.
+    pub fn part<Q: Protocol, R>(
+        &mut self,
+        handler: impl FnOnce(&mut Context<'_, Q>) -> R,
+    ) -> (R, Vec<Effect<Q>>) {
         let Self { id, nodes, now, wall, .. } = *self;
         let mut effects = Vec::new();
         let draws = &mut *self.draws;
         let made = handler(&mut Context { id, nodes, now, wall, draws, effects: &mut effects });
-        self.effects.extend(effects.into_iter().map(whole));
-        made
+        (made, effects)
     }
 
     /// This node.

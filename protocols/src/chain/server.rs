@@ -8,21 +8,23 @@ use seedfall_sim::{Context, NodeId, RequestId, Time};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
     id: NodeId,
-    config: Config,
+    pub(super) config: Config,
     /// The newest chain that it has heard of.
-    chain: Chain,
+    pub(super) chain: Chain,
     /// Every update that it has, in order (the paper's *Hist*), with its answer.
-    updates: Vec<(Update, Answer)>,
+    pub(super) updates: Vec<(Update, Answer)>,
     /// What they come to.
-    store: Store,
+    pub(super) store: Store,
     /// How many of them are known to be committed.
-    committed: usize,
+    pub(super) committed: usize,
     /// Whether it has all that was committed when it joined.
-    ready: bool,
+    pub(super) ready: bool,
     /// Until when it may answer queries by itself, on its clock.
-    lease: Time,
+    pub(super) lease: Time,
     /// Who waits for an update to be committed.
     waiting: Vec<RequestId>,
+    /// Queries about which the tail is asked (CRAQ), in this epoch.
+    pub(super) asking: Vec<(RequestId, Command)>,
 }
 
 impl Server {
@@ -42,6 +44,7 @@ impl Server {
             ready: true,
             lease: Time::ZERO,
             waiting: Vec::new(),
+            asking: Vec::new(),
         };
         for record in journal.iter().cloned() {
             match record {
@@ -132,6 +135,7 @@ impl Server {
         }
         self.chain = chain;
         self.lease = Time::ZERO;
+        self.asking.clear();
         ctx.append(Record::Chain(self.chain.clone()));
         ctx.sync();
         self.tell_predecessor(ctx);
@@ -202,7 +206,7 @@ impl Server {
     }
 
     /// Clients that wait for what is committed by now.
-    fn answer(&mut self, ctx: &mut Context<'_, Node>) {
+    pub(super) fn answer(&mut self, ctx: &mut Context<'_, Node>) {
         for id in std::mem::take(&mut self.waiting) {
             match self.place_of(id) {
                 Some(place) if place < self.committed => {
@@ -222,7 +226,7 @@ impl Server {
         ctx.send(successor, Message::Forward { epoch, after, updates, total });
     }
 
-    fn tell_predecessor(&self, ctx: &mut Context<'_, Node>) {
+    pub(super) fn tell_predecessor(&self, ctx: &mut Context<'_, Node>) {
         let Some(predecessor) = self.chain.predecessor(self.id) else { return };
         let (epoch, count) = (self.chain.epoch, self.updates.len());
         ctx.send(

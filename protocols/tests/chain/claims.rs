@@ -2,7 +2,7 @@
 
 use crate::by_hand::{Bench, Image, N1, N2, N3, N4, request};
 use seedfall_protocols::chain::{
-    self, Config, Invariants, MASTER, Message, Node, Request, Response,
+    self, Config, Invariants, MASTER, Message, Node, Reads, Request, Response,
 };
 use seedfall_protocols::kv::{Answer, Command};
 use seedfall_sim::{Duration, NodeId};
@@ -15,6 +15,7 @@ const CONFIG: Config = Config {
     lease: Duration::millis(100),
     remove_after: Duration::millis(130),
     updates_per_message: 2,
+    reads: Reads::Tail,
 };
 const ALL: [NodeId; 4] = [N1, N2, N3, N4];
 
@@ -181,4 +182,57 @@ fn a_retry_has_no_second_effect() {
     assert_eq!(bench.told.len(), 2);
     bench.ask(N4, request(2, 0), get());
     assert_eq!(bench.answer(request(2, 0)), Some(&value("a")));
+}
+
+const CRAQ: Config = Config { reads: Reads::Anywhere, ..CONFIG };
+
+/// CRAQ 2.3: a clean key is answered where the query comes; of a dirty one the tail says which
+/// version is committed, and that one is the answer.
+#[test]
+fn with_craq_every_server_answers_what_is_committed() {
+    let mut bench = Bench::watched(4, CRAQ, chain::invariants());
+    bench.settle(&ALL);
+    for (number, server) in (0..).zip([N2, N3, N4]) {
+        bench.ask(server, request(1, number), get());
+        assert_eq!(bench.answer(request(1, number)), Some(&Response::Done(Answer::Value(None))));
+    }
+    bench.ask(N2, request(2, 0), put("a"));
+    bench.settle(&ALL);
+    bench.ask(N2, request(2, 1), put("b"));
+    bench.pass(N2, N3); // It is dirty at n2 and n3.
+    bench.ask(N3, request(1, 3), get());
+    assert_eq!(bench.answer(request(1, 3)), None);
+    bench.settle_if(&ALL, |message| {
+        matches!(message, Message::VersionQuery { .. } | Message::Version { .. })
+    });
+    assert_eq!(bench.answer(request(1, 3)), Some(&value("a")));
+    bench.settle(&ALL);
+    bench.ask(N2, request(1, 4), get());
+    assert_eq!(bench.answer(request(1, 4)), Some(&value("b")));
+}
+
+/// A server before the tail may have been taken out too: it answers under a lease.
+#[test]
+fn with_craq_every_server_needs_a_lease() {
+    let mut bench = Bench::watched(4, CRAQ, chain::invariants());
+    bench.settle(&ALL);
+    pass(&mut bench, &[N1, N2, N4], Duration::millis(200));
+    bench.ask(N2, request(2, 0), put("a"));
+    bench.settle(&[N1, N2, N4]);
+    assert_eq!(bench.answer(request(2, 0)), Some(&DONE));
+    bench.ask(N3, request(1, 0), get());
+    assert_eq!(bench.answer(request(1, 0)), Some(&Response::Elsewhere(None)));
+}
+
+/// What the tail of another chain says does not count: this server may begin with nothing.
+#[test]
+fn with_craq_the_version_of_another_epoch_is_ignored() {
+    let mut bench = Bench::watched(4, CRAQ, chain::invariants());
+    bench.settle(&ALL);
+    bench.ask(N2, request(2, 0), put("a"));
+    bench.lose_all();
+    bench.ask(N2, request(1, 0), get());
+    let epoch = bench.at(N2).chain().epoch + 1;
+    bench.deliver(N4, N2, Message::Version { epoch, id: request(1, 0), committed: 1 });
+    assert_eq!(bench.answer(request(1, 0)), None);
 }

@@ -1,0 +1,116 @@
+//! AC1 to AC3, P1a and P2b of Paxos Commit, watched from outside while a run goes on.
+
+use super::{Ballot, Node, State, Transaction, TransactionId, Vote};
+use crate::chosen::{Chosen, Wrong};
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::BTreeMap;
+
+/// Watches the nodes of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// Each node's transactions as they were when they were last seen.
+    seen: Vec<BTreeMap<TransactionId, Transaction>>,
+    /// The first decision about each transaction, and whose it was.
+    decided: BTreeMap<TransactionId, (State, NodeId)>,
+    /// The instances, numbered as they are seen.
+    instances: BTreeMap<(TransactionId, NodeId), usize>,
+    accepted: Chosen<Ballot, Vote>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+impl Monitor<Node> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
+        if self.seen.len() <= node.index() {
+            self.seen.resize_with(node.index() + 1, BTreeMap::new);
+        }
+        let mut seen = std::mem::take(&mut self.seen[node.index()]);
+        let (who, none) = ((node, state.config.quorum), Transaction::default());
+        for (id, now) in &state.transactions {
+            let before = seen.get(id).unwrap_or(&none);
+            if before.written != now.written {
+                self.on_change(who, *id, before, now)?;
+                seen.insert(*id, now.clone());
+            }
+        }
+        // Of what it has forgotten it may have promised nothing.
+        for (id, before) in seen.iter().filter(|(id, _)| !state.transactions.contains_key(id)) {
+            self.on_change(who, *id, before, &none)?;
+        }
+        self.seen[node.index()] = seen;
+        // Whoever has prepared knows of it, whatever has crashed since.
+        let committed = self.decided.iter().filter(|(_, (state, _))| *state == State::Committed);
+        let unheard = |(id, _): &(&TransactionId, _)| state.state(**id).is_none();
+        match committed.into_iter().find(unheard) {
+            None => Ok(()),
+            Some((id, (_, by))) => {
+                broken("AC3", format!("{by} has committed {id}, and {node} is not prepared"))
+            }
+        }
+    }
+}
+
+impl Invariants {
+    fn on_change(
+        &mut self,
+        who: (NodeId, usize),
+        id: TransactionId,
+        before: &Transaction,
+        now: &Transaction,
+    ) -> Result<(), Violation> {
+        let node = who.0;
+        if before.vote.is_some() && before.vote != now.vote {
+            let why = format!("{node} voted {:?} on {id}, and now {:?}", before.vote, now.vote);
+            return broken("AC2", why);
+        }
+        if before.state.is_some_and(State::is_decided) && before.state != now.state {
+            let why = format!("{node} was {:?} in {id}, and is {:?}", before.state, now.state);
+            return broken("AC2", why);
+        }
+        if now.state == Some(State::Committed) && now.vote != Some(Vote::Prepared) {
+            return broken("AC3", format!("{node} commits {id}, and has voted {:?}", now.vote));
+        }
+        if let Some(now) = now.state.filter(|state| state.is_decided()) {
+            let (first, by) = *self.decided.entry(id).or_insert((now, node));
+            if first != now {
+                return broken("AC1", format!("{by} has {first:?} {id}, and {node} {now:?}"));
+            }
+        }
+        self.on_acceptor(who, id, before, now)
+    }
+
+    fn on_acceptor(
+        &mut self,
+        who: (NodeId, usize),
+        id: TransactionId,
+        before: &Transaction,
+        now: &Transaction,
+    ) -> Result<(), Violation> {
+        let (node, [before, now]) = (who.0, [&before.acceptor, &now.acceptor]);
+        if now.promised < before.promised {
+            let why = format!("{node} promised {:?}, now {:?}", before.promised, now.promised);
+            return broken("P1a: promises are kept", format!("{id}: {why}"));
+        }
+        for (rm, (ballot, vote)) in &now.accepted {
+            if before.accepted.get(rm) == Some(&(*ballot, *vote)) {
+                continue;
+            }
+            let next = self.instances.len();
+            let place = *self.instances.entry((id, *rm)).or_insert(next);
+            if let Err(wrong) = self.accepted.accept(who, (place, *ballot), vote) {
+                let why = match wrong {
+                    Wrong::TwoValues(why) | Wrong::Changed(why) => why,
+                };
+                return broken("P2b: what is chosen stays", format!("{rm} in {id}: {why}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken(property: &'static str, explanation: String) -> Result<(), Violation> {
+    Err(Violation { property, explanation })
+}
