@@ -1,20 +1,21 @@
 //! Paxos Commit (Gray and Lamport, *Consensus on Transaction Commit*, TODS 2006, cited by section):
 //! atomic commitment that no single coordinator can hold up.
 //!
-//! *Problem.* Resource managers (*RMs*) agree to commit or to abort a transaction, each of which may
-//! refuse. In two-phase commit those that voted wait for a coordinator that is down; here they
+//! *Problem.* Resource managers (*RMs*) agree to commit or to abort a transaction, each of which
+//! may refuse. In two-phase commit those that voted wait for a coordinator that is down; here they
 //! wait for nobody, as long as a majority of the *acceptors* is up.
 //!
 //! *Model.* Links `FairLoss`; nodes `CrashRecovery`, any number down for safety; timing
 //! `Asynchronous` for safety. For progress a quorum of the `2f + 1` acceptors is up, and leaders do
 //! not overtake each other for a while, which random pauses bring about.
 //!
-//! *Idea.* Each RM's vote is a value of its own, chosen by Paxos: one *instance* an RM, all with the
-//! same acceptors and leaders. In ballot 0 the RM itself proposes, and needs no phase 1: nobody
+//! *Idea.* Each RM's vote is a value of its own, chosen by Paxos: one *instance* an RM, all with
+//! the same acceptors and leaders. In ballot 0 the RM itself proposes, and needs no phase 1: nobody
 //! else proposes there. The transaction is committed if *prepared* is chosen in all instances, and
-//! aborted if *aborted* is chosen in one. A leader that hears nothing of some of them takes a higher
-//! ballot, in all instances at once: it proposes what may be chosen already, and *aborted* where
-//! nothing may. With one acceptor (`f` = 0) it is two-phase commit (section 5), and blocks like it.
+//! aborted if *aborted* is chosen in one. A leader that hears nothing of some of them takes a
+//! higher ballot, in all instances at once: it proposes what may be chosen already, and *aborted*
+//! where nothing may. With one acceptor (`f` = 0) it is two-phase commit (section 5), and blocks
+//! like it.
 //!
 //! *Properties* (section 2 and 4.1), guarded by [`invariants`] but for the last:
 //! - AC1 all RMs that reach a decision reach the same one (*consistency*);
@@ -32,7 +33,7 @@
 //! | [`Prepare`](Message::Prepare) | leader of ballot 0 | RMs | vote |
 //! | [`Phase2a`](Message::Phase2a) | RM, a later leader | acceptors | accept these votes |
 //! | [`Phase2b`](Message::Phase2b) | acceptor | leader | I did, durably |
-//! | [`Phase1a`](Message::Phase1a) | a later leader | acceptors | promise me this ballot |
+//! | [`Phase1a`](Message::Phase1a) | a later leader | all | promise this, or tell the decision |
 //! | [`Phase1b`](Message::Phase1b) | acceptor | later leader | I do, and I accepted these |
 //! | [`Refused`](Message::Refused) | acceptor | later leader | I promised a higher one |
 //! | [`Decision`](Message::Decision) | who knows it | all, or who asks | commit or abort |
@@ -42,13 +43,14 @@
 //! *Deviations*
 //! - There is no data: a request says which RM refuses. What is voted on is two-phase commit's
 //!   affair, see [`two_phase_commit`](crate::two_phase_commit). Every node is an RM of every
-//!   transaction, and the first ones are acceptors too (4.2: "on the same node").
-//! - The paper has one leader elected for all transactions. Here a node begins what it is asked for,
-//!   and every RM that waits too long leads, a random time after it voted, a ballot of its own.
-//!   A leader notes its ballot before it uses it, acceptor or not: no number is used twice.
+//!   transaction, and the first ones are acceptors too.
+//! - The paper has one leader elected for all transactions. Here a node begins what it is asked
+//!   for, and every RM that waits too long leads, a random time after it voted, a ballot of its
+//!   own. A leader notes its ballot before it uses it, acceptor or not: no number is used twice.
 //! - An acceptor's 2b messages of ballot 0 are bundled (4.2) until all RMs have voted, or one has
 //!   refused, which decides alone.
-//! - Nothing is sent again: the next ballot does it.
+//! - Nothing is sent again: the next ballot does it. It is announced to all RMs, so that one that
+//!   knows the decision tells it, whichever acceptors are down.
 //!
 //! *What a client must do.* Ask any node; ask again, the same or another, under the same request,
 //! which names the transaction.
@@ -215,6 +217,8 @@ pub struct Node {
     nodes: usize,
     config: Config,
     transactions: BTreeMap<TransactionId, Transaction>,
+    /// How many records it has written.
+    written: usize,
     /// What the node tells itself; empty between two handlers.
     to_self: VecDeque<(TransactionId, Message)>,
 }
@@ -235,8 +239,9 @@ impl Protocol for Node {
     ) -> Self {
         let nodes = ctx.nodes();
         config.check(nodes);
-        let (transactions, to_self) = (BTreeMap::new(), VecDeque::new());
-        let mut node = Self { id, nodes, config: *config, transactions, to_self };
+        let (transactions, written) = (BTreeMap::new(), journal.len());
+        let mut node =
+            Self { id, nodes, config: *config, transactions, written, to_self: VecDeque::new() };
         for (id, record) in journal {
             let transaction = node.transaction(*id);
             transaction.written += 1;
@@ -418,6 +423,7 @@ impl Node {
 
     /// Durably, before anything is said of it.
     fn write(&mut self, id: TransactionId, record: Record, ctx: &mut Context<'_, Self>) {
+        self.written += 1;
         self.transaction(id).written += 1;
         ctx.append((id, record));
         ctx.sync();

@@ -102,7 +102,7 @@ pub fn not_uniform() -> Scenario<Broadcaster, Input, ()> {
 }
 
 const INVARIANTS: &str = "the invariants of broadcast";
-const AGREEMENT: &str = "B1 and B4: all deliver the same";
+pub(super) const AGREEMENT: &str = "B1 and B4: all deliver the same";
 
 fn properties<const N: usize>(
     is_uniform: bool,
@@ -119,7 +119,7 @@ fn properties<const N: usize>(
 }
 
 /// Who is left has delivered all that anybody has of those who are left.
-fn all_agree(nodes: &[Option<&Broadcaster>]) -> Result<(), String> {
+pub(super) fn all_agree(nodes: &[Option<&Broadcaster>]) -> Result<(), String> {
     match divided(nodes) {
         None => Ok(()),
         Some((node, what)) => Err(format!("{node} has not delivered {what}")),

@@ -144,6 +144,9 @@ pub fn on_fifo() -> Scenario<OnFifo, String, ()> {
         properties: vec![
             invariants(F1, || layers::above(plain::invariants(false, true))),
             invariants(LINKS, layers::invariants),
+            eventually(broadcast::AGREEMENT, |nodes: &[Option<&OnFifo>]| {
+                broadcast::all_agree(&above(nodes))
+            }),
             every_operation_completes(),
             sometimes("link: waits for an earlier message"),
             sometimes("link: handed up already"),

@@ -1,12 +1,12 @@
 //! Paxos Commit, under everything that its model permits, and with what two-phase commit has.
 //!
-//! Story: clients ask any node for transactions, of which one resource manager in a few must refuse.
-//! Leaders crash and are cut off while votes are under way, acceptors crash and come back; whoever
-//! waits too long takes a ballot, and finds what was voted, or aborts for those who are silent
-//! (`paxos-commit`). Two of five acceptors stop for good, and nobody who is up stays in doubt
-//! (`paxos-commit-stops`), other than in two-phase commit (`bank-blocking`), which is the same
-//! protocol with a single acceptor: `paxos-commit-one-acceptor` must block. Guards: AC1 to AC3,
-//! P1a, P2b and NB of the header. Catches: `tests/planted/pxc-*`.
+//! Story: clients ask any node for transactions, of which one resource manager in a few must
+//! refuse. Leaders crash and are cut off while votes are under way, acceptors crash and come back;
+//! whoever waits too long takes a ballot, and finds what was voted, or aborts for those who are
+//! silent (`paxos-commit`). Two of five acceptors stop for good, and nobody who is up stays in
+//! doubt (`paxos-commit-stops`), other than in two-phase commit (`bank-blocking`), which is the
+//! same protocol with a single acceptor: `paxos-commit-one-acceptor` must block. Guards: AC1 to
+//! AC3, P1a, P2b and NB of the header. Catches: `tests/planted/pxc-*`.
 //!
 //! With quorums that do not meet, a new leader misses what another has decided
 //! (`paxos-commit-disjoint-quorums` must find it).

@@ -1,10 +1,10 @@
-//! Queries at every server (Terrace and Freedman, *Object Storage on CRAQ*, USENIX ATC 2009, section
-//! 2.3): chain replication with apportioned queries.
+//! Queries at every server (Terrace and Freedman, *Object Storage on CRAQ*, USENIX ATC 2009,
+//! section 2.3): chain replication with apportioned queries.
 //!
 //! A key is *clean* at a server if all updates of it that the server has are known there to be
-//! committed, else *dirty*. A clean key is answered at once: nothing of it is committed that has not
-//! come past here. For a dirty one the tail is asked how much is committed, and that version is the
-//! answer, which this server has, as everything comes past it before it reaches the tail.
+//! committed, else *dirty*. A clean key is answered at once: nothing of it is committed that has
+//! not come past here. For a dirty one the tail is asked how much is committed, and that version is
+//! the answer, which this server has, as everything comes past it before it reaches the tail.
 //!
 //! Both rest on being in the chain, and the master may have taken this server out. So each answers
 //! under a lease of its own, as the tail does: while it lasts, every later chain has this server in

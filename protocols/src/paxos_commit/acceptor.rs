@@ -45,6 +45,9 @@ impl Node {
             let commit = decided == State::Committed;
             return self.send(leader, id, Message::Decision { commit }, ctx);
         }
+        if self.config.acceptors <= self.id.index() {
+            return ctx.ignore("phase 1a: no acceptor, and it is not decided here");
+        }
         let promised = self.transaction(id).acceptor.promised;
         if ballot < promised {
             ctx.reach("phase 1a: a higher ballot is promised");

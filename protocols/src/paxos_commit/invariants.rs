@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
-    /// Each node's transactions as they were when they were last seen.
-    seen: Vec<BTreeMap<TransactionId, Transaction>>,
+    /// How much each node had written when it was last seen, and its transactions.
+    seen: Vec<(usize, BTreeMap<TransactionId, Transaction>)>,
     /// The first decision about each transaction, and whose it was.
     decided: BTreeMap<TransactionId, (State, NodeId)>,
     /// The instances, numbered as they are seen.
@@ -25,9 +25,13 @@ pub fn invariants() -> Invariants {
 impl Monitor<Node> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
         if self.seen.len() <= node.index() {
-            self.seen.resize_with(node.index() + 1, BTreeMap::new);
+            self.seen.resize_with(node.index() + 1, Default::default);
         }
-        let mut seen = std::mem::take(&mut self.seen[node.index()]);
+        let (written, seen) = &mut self.seen[node.index()];
+        if std::mem::replace(written, state.written) == state.written {
+            return Ok(());
+        }
+        let mut seen = std::mem::take(seen);
         let (who, none) = ((node, state.config.quorum), Transaction::default());
         for (id, now) in &state.transactions {
             let before = seen.get(id).unwrap_or(&none);
@@ -40,7 +44,7 @@ impl Monitor<Node> for Invariants {
         for (id, before) in seen.iter().filter(|(id, _)| !state.transactions.contains_key(id)) {
             self.on_change(who, *id, before, &none)?;
         }
-        self.seen[node.index()] = seen;
+        self.seen[node.index()].1 = seen;
         // Whoever has prepared knows of it, whatever has crashed since.
         let committed = self.decided.iter().filter(|(_, (state, _))| *state == State::Committed);
         let unheard = |(id, _): &(&TransactionId, _)| state.state(**id).is_none();

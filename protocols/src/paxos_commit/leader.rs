@@ -37,7 +37,8 @@ impl Node {
         }
     }
 
-    /// Phase 1a of a ballot that nobody has used.
+    /// Phase 1a of a ballot that nobody has used: to the acceptors, and to all who may know a
+    /// decision.
     pub(super) fn lead(&mut self, id: TransactionId, ctx: &mut Context<'_, Self>) {
         let node = self.id.index() as u16;
         let transaction = self.transaction(id);
@@ -47,7 +48,9 @@ impl Node {
         transaction.leading = Some(Leading { ballot, phase });
         ctx.reach("leader: takes a ballot");
         self.promise(id, ballot, ctx);
-        self.send_acceptors(id, &Message::Phase1a { ballot }, ctx);
+        for node in NodeId::all(self.nodes) {
+            self.send(node, id, Message::Phase1a { ballot }, ctx);
+        }
     }
 
     /// Phase 2a, once a quorum has promised: what may have been chosen is proposed again; where

@@ -38,8 +38,12 @@ fn ballot(round: u32, leader: NodeId) -> Ballot {
 
 /// Ballot 0 up to the acceptors: all have voted, and the leader has not heard of it.
 fn voted(config: Config) -> Watched {
+    voted_at_the_word_of(N1, config)
+}
+
+fn voted_at_the_word_of(leader: NodeId, config: Config) -> Watched {
     let mut bench = five(config);
-    bench.ask(N1, first(), WILLING);
+    bench.ask(leader, first(), WILLING);
     bench.settle_if(&ALL, |(_, message)| {
         matches!(message, Message::Prepare { .. } | Message::Phase2a { .. })
     });
@@ -138,7 +142,11 @@ fn a_vote_comes_too_late_for_who_has_promised() {
 /// 4.1: the value of the highest ballot that a quorum reports is the one that may be chosen.
 #[test]
 fn a_new_leader_proposes_the_vote_of_the_highest_ballot() {
-    let mut bench = voted(CONFIG);
+    let mut bench = five(CONFIG);
+    bench.ask(N1, first(), WILLING);
+    bench.pass(N1, N5);
+    bench.pass(N5, N2); // Of n5's vote no other acceptor hears.
+    bench.settle(&[N1, N2, N3, N4]);
     bench.lose_all();
     let aborted = vec![(N5, Vote::Aborted)];
     let message = Message::Phase2a { ballot: ballot(1, N4), votes: aborted, leader: N4 };
@@ -175,7 +183,7 @@ fn a_leader_that_comes_back_takes_a_higher_ballot() {
 #[test]
 fn with_one_acceptor_it_blocks() {
     for (acceptors, quorum, ends) in [(1, 1, State::Prepared), (3, 2, State::Committed)] {
-        let mut bench = voted(Config { acceptors, quorum, ..CONFIG });
+        let mut bench = voted_at_the_word_of(N2, Config { acceptors, quorum, ..CONFIG });
         bench.crash(N1, Image::All);
         bench.lose_all();
         bench.run(LONG);
