@@ -1,0 +1,6 @@
+//! Links as layers against the book: one test a claim, the nodes wired by hand.
+
+#[path = "../by_hand/mod.rs"]
+mod by_hand;
+
+mod claims;
