@@ -1,6 +1,8 @@
-//! The code that `docs/compare.md` quotes is the code that was run: `tests/compare`.
+//! What pages quote is what it is quoted from: the code of `docs/compare.md`, the numbers of
+//! README.
 
 use crate::root;
+use seedfall::faults::Class;
 use std::fs;
 
 /// The lines of a file between `// begin PART` and `// end PART`, without their common indentation.
@@ -45,4 +47,24 @@ fn the_code_of_the_comparison_is_the_code_that_was_run() {
         page == written,
         "docs/compare.md quotes other code than tests/compare has: UPDATE_QUOTES=1"
     );
+}
+
+/// The number that stands before this text in README.
+fn number_before(text: &str) -> usize {
+    let page = fs::read_to_string(root().join("README.md")).expect("the page");
+    let (before, _) = page.split_once(text).unwrap_or_else(|| panic!("README has no `{text}`"));
+    let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    digits.parse().unwrap_or_else(|_| panic!("no number stands before `{text}`"))
+}
+
+#[test]
+fn the_numbers_of_readme_are_those_of_the_project() {
+    let files = |folder: &str, ending: &str| {
+        let files = fs::read_dir(root().join(folder)).expect("a folder");
+        let ends = |path: &std::path::Path| path.extension().is_some_and(|it| it == ending);
+        files.filter(|file| file.as_ref().is_ok_and(|file| ends(&file.path()))).count()
+    };
+    assert_eq!(number_before(" bugs](docs/museum.md)"), files("tests/planted", "patch"));
+    assert_eq!(number_before(" of them told"), files("tests/museum", "json"));
+    assert_eq!(number_before(" classes of faults](docs/faults.md)"), Class::ALL.len());
 }
