@@ -14,7 +14,9 @@ struct Fjall {
 
 impl Fjall {
     fn open(mode: Option<PersistMode>) -> Result<Self, Wrong> {
-        let database = Database::builder("data").open()?;
+        // One of several workers sends what it leaves to the others to itself, again and again,
+        // without a call of the kernel: no other would ever run.
+        let database = Database::builder("data").worker_threads(1).open()?;
         // So that trees are written to files, too.
         let options = || KeyspaceCreateOptions::default().max_memtable_size(8_000);
         let rows = database.keyspace("rows", options)?;

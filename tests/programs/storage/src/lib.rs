@@ -6,9 +6,10 @@
 //! | SQLite | a commit survives with `synchronous=EXTRA`, or `FULL` and a write-ahead log | `pragma.html` |
 //! | redb | a commit survives; takes disks to have *powersafe overwrite* | `Durability::Immediate`, `docs/design.md` |
 //! | fjall | a batch is atomic, and survives with `PersistMode::SyncAll` or `SyncData` | `PersistMode` |
-//! | sled | a batch is atomic; what was flushed survives | `Tree::apply_batch`, `Tree::flush` |
+//!
+//! sled cannot be tried: its pool of threads is a static, which the lives of a program share here,
+//! and whose threads end with the first of them.
 
 pub mod fjall;
 pub mod redb;
-pub mod sled;
 pub mod sqlite;

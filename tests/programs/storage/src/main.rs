@@ -1,7 +1,7 @@
-//! Every command of Seedfall over these engines: `cargo run --release -p seedfall-storage -- sweep
-//! redb`.
+//! Every command of Seedfall over these engines: `cargo run --release -p seedfall-storage --features
+//! commands -- sweep redb`.
 
-use seedfall_storage::{fjall, redb, sled, sqlite};
+use seedfall_storage::{fjall, redb, sqlite};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -14,11 +14,9 @@ fn main() -> ExitCode {
         Box::new(sqlite::normal()),
         Box::new(redb::redb()),
         Box::new(redb::two_phases()),
+        Box::new(redb::new()),
         Box::new(redb::any_length()),
-        Box::new(redb::unsafe_overwrite()),
         Box::new(fjall::sync_all()),
         Box::new(fjall::default()),
-        Box::new(sled::flushed()),
-        Box::new(sled::default()),
     ])
 }

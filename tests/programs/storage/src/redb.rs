@@ -15,11 +15,18 @@ struct Redb {
 }
 
 impl Redb {
-    fn open(two_phases: bool) -> Result<Self, Wrong> {
+    /// A file that was not made to its end is not opened: what was not `finished` is made anew.
+    fn open(two_phases: bool, again: bool) -> Result<Self, Wrong> {
+        if again && !fs::exists("finished")? && fs::exists("data.redb")? {
+            fs::remove_file("data.redb")?;
+        }
         let database = Database::create("data.redb")?;
         let first = database.begin_write()?;
         first.open_table(TABLE)?;
         first.commit()?;
+        if again {
+            fs::File::create("finished")?.sync_all()?;
+        }
         Ok(Self { database, two_phases })
     }
 }
@@ -49,34 +56,45 @@ impl Engine for Redb {
     }
 }
 
-/// As it is by default, on the disks that it takes for granted, whose file system has a journal.
+fn scenario(name: &'static str, two_phases: bool, again: bool) -> Programs<In, Out> {
+    engine(name, Promise::Commits, move || Redb::open(two_phases, again))
+}
+
+fn breaks(
+    properties: &'static [&'static str],
+    because: &'static str,
+    programs: Programs<In, Out>,
+) -> Programs<In, Out> {
+    Programs { expect: Expect::Violates { properties, because }, ..programs }
+}
+
+/// As it is by default, on the disks that it takes for granted, whose file system has a journal,
+/// once its file is there.
 pub fn redb() -> Programs<In, Out> {
-    on(Program::journaled, powersafe(engine("redb", Promise::Commits, || Redb::open(false))))
+    on(Program::journaled, powersafe(scenario("redb", false, true)))
 }
 
 /// With two phases, likewise.
 pub fn two_phases() -> Programs<In, Out> {
-    let programs = engine("redb-two-phases", Promise::Commits, || Redb::open(true));
-    on(Program::journaled, powersafe(programs))
+    on(Program::journaled, powersafe(scenario("redb-two-phases", true, true)))
+}
+
+/// As it is by default, and a crash may come as it makes its file.
+pub fn new() -> Programs<In, Out> {
+    let because = "a power loss while the file is made leaves one that is not empty and has no \
+                   magic number: it is refused from then on (\"Not a redb database: magic number \
+                   mismatch\")";
+    let programs = on(Program::journaled, powersafe(scenario("redb-new", false, false)));
+    breaks(&["never panics", "every operation completes"], because, programs)
 }
 
 /// As it is by default, on the disks that it takes for granted, and a file system that may leave a
 /// file that was growing at any length.
 pub fn any_length() -> Programs<In, Out> {
     let because = "a file that was growing as the power failed, and ends in the midst of a page, \
-                   is not opened: \"File length does not correspond to a valid region layout\"";
-    let expect = Expect::Violates { properties: &["never panics"], because };
-    let programs = engine("redb-any-length", Promise::Commits, || Redb::open(false));
-    powersafe(Programs { expect, ..programs })
-}
-
-/// As it is by default, on disks that lose a sector with what stood in it before.
-pub fn unsafe_overwrite() -> Programs<In, Out> {
-    let because = "the two slots of its header share a sector: redb takes disks to have powersafe \
-                   overwrite";
-    let expect = Expect::Violates { properties: &["never panics", "kept"], because };
-    let programs = engine("redb-unsafe-overwrite", Promise::Commits, || Redb::open(false));
-    on(Program::journaled, Programs { expect, ..programs })
+                   is not opened (\"File length does not correspond to a valid region layout\")";
+    let programs = powersafe(scenario("redb-any-length", false, true));
+    breaks(&["never panics", "every operation completes"], because, programs)
 }
 
 /// The same on a disk that overwrites parts of sectors safely.
