@@ -368,8 +368,8 @@ impl Kernel {
         self.sync_inode(node, inode, &path)
     }
 
-    /// `sync_file_range`: what overwrites bytes that the disk has is written to it. What a file grew
-    /// by is not, nor its length, nor a name: its manual promises nothing of the kind.
+    /// `sync_file_range`: what overwrites bytes that the disk has is written to it. What a file
+    /// grew by is not, nor its length, nor a name: its manual promises nothing of the kind.
     pub(crate) fn write_out(
         &mut self,
         fd: i32,

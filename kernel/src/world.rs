@@ -251,8 +251,8 @@ impl Simulation {
 
     /// The disk of this node overwrites parts of sectors safely: of a sector that was being written
     /// as the power failed, each byte is what it was or what was written, and none is garbage.
-    /// `SQLite` and redb take disks to have this *powersafe overwrite*; that a sector with its
-    /// neighbouring bytes is lost instead is what others, and this crate without being told, expect.
+    /// `SQLite` and redb take disks to have this *powersafe overwrite*; that a sector is lost
+    /// with its neighbouring bytes is what others expect, and this crate without being told.
     ///
     /// # Panics
     /// If there is no node of that name.

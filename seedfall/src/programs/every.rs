@@ -15,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 /// a name. Each seed has one of a few workloads and crashes before one change of it; consecutive
 /// seeds take all changes in turn, from the first of a run that nothing disturbs to its last, and
 /// then no crash until all is done. What a crash leaves of all that was not synced, the seed draws;
-/// when all changes have been taken once, each is taken again with other luck. Every second time the
-/// node crashes once more soon after, mostly as it recovers.
+/// when all changes have been taken once, each is taken again with other luck. Every second time
+/// the node crashes once more soon after, mostly as it recovers.
 ///
 /// The operations of a run are those of its workload, however many seeds there are.
 #[derive(Clone, Debug)]

@@ -27,8 +27,8 @@
 //! The client commits transactions of one to three writes and removals over a dozen keys, with
 //! values from a few bytes to several pages, reads everything back now and then and at the end, and
 //! is told by which life of the program it was answered. The seed says before which change the
-//! crash falls ([`EveryChange`]) and decides what it leaves of all that was not synced, page by page
-//! and sector by sector.
+//! crash falls ([`EveryChange`]) and decides what it leaves of all that was not synced, page by
+//! page and sector by sector.
 
 use super::{Answer, EveryChange, Process, Program, Programs, Session};
 use crate::faults::Swarm;

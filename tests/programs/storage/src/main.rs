@@ -1,5 +1,5 @@
-//! Every command of Seedfall over these engines: `cargo run --release -p seedfall-storage --features
-//! commands -- sweep redb`.
+//! Every command of Seedfall over these engines, with the feature `commands`:
+//! `cargo run --release -p seedfall-storage --features commands -- sweep redb`.
 
 use seedfall_storage::{fjall, redb, sqlite};
 use std::process::ExitCode;

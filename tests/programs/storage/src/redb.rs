@@ -5,6 +5,7 @@ use ::redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinitio
 use seedfall::Expect;
 use seedfall::programs::storage::{Engine, In, Out, Promise, Write, Wrong, engine};
 use seedfall::programs::{Program, Programs};
+use std::fs;
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 
