@@ -36,6 +36,8 @@ impl Kernel {
 
     /// When a span by the node's monotonic clock is over.
     pub(crate) fn ring(&mut self, span: Duration) -> Time {
+        let here = self.here();
+        self.nodes[here].timers += 1;
         if self.nodes[self.here()].clocks.is_wrong() {
             self.feel(false, true);
         }

@@ -95,6 +95,8 @@ pub(crate) struct Node {
     pub(crate) ambushes: Vec<Ambush>,
     /// How many changes of its files its programs made.
     pub(crate) changes: u64,
+    /// How many timers and waits of a certain length its programs have set.
+    pub(crate) timers: u64,
     /// What faults did to it.
     pub(crate) felt: Felt,
     /// Where relative paths begin.
@@ -145,6 +147,7 @@ impl Node {
             stall: Duration::ZERO,
             ambushes: Vec::new(),
             changes: 0,
+            timers: 0,
             felt: Felt::default(),
             folder,
             ports: BTreeMap::new(),

@@ -54,7 +54,7 @@ pub(crate) fn read(report: &mut Report, world: &World, remains: &Remains) {
     while let Some((kind, mut frame)) = Reader::frame(&mut rest) {
         match kind {
             OUTPUT | PANIC | NOTE | RECORD | HINT | EXIT | LOG => {
-                read_told(report, kind, &mut frame)
+                read_told(report, kind, &mut frame);
             }
             TRACE => trace::read_entries(&mut frame, servers, &mut speech, &mut report.trace),
             DRAWS => report.draws = trace::read_draws(&mut frame, servers),
@@ -229,6 +229,7 @@ fn read_final(report: &mut Report, frame: &mut Reader<'_>) {
     };
     for node in &mut report.nodes {
         node.changes = frame.number();
+        node.timers = frame.number();
     }
     report.effects = (0..frame.number()).map(|_| frame.number()).collect();
 }

@@ -149,6 +149,8 @@ pub struct NodeReport {
     /// lengths, syncs, changes of names. Before each of them it can be made to crash
     /// ([`CrashPoint::Change`](seedfall_sim::CrashPoint::Change)).
     pub changes: u64,
+    /// How many timers and waits of a certain length its programs set, over the whole run.
+    pub timers: u64,
 }
 
 impl NodeReport {

@@ -6,6 +6,7 @@ use super::session::{ANEW, CALLED, FAILED, OK, Operation, Planned};
 use super::zygote::{self, Request};
 use super::{Process, Programs, told};
 use crate::clients::DRAWS;
+use crate::faults::ActsOn;
 use crate::faults::nemesis::redrawn;
 use crate::plan::FaultPlan;
 use crate::property::{Judgement, Kind, Property};
@@ -349,6 +350,7 @@ where
         let indeterminate =
             operations.iter().filter(|one| matches!(one.outcome, Outcome::Indeterminate)).count();
         let completed = record.history.completed() as u64;
+        let without = without(&outside.nodes[..scenario.nodes.len()]);
         let nothing_to_break = scenario.properties.is_empty() && outside.records.is_empty();
         Report {
             scenario: scenario.name,
@@ -363,7 +365,7 @@ where
                 duplicated: outside.doubled,
                 ..Counters::default()
             },
-            without: Vec::new(),
+            without,
             completed,
             indeterminate: indeterminate as u64,
             marks: asserted.reached,
@@ -518,4 +520,15 @@ where
             replay: format!("cargo run --release -- replay {name} --seed {}", seed.0),
         }
     }
+}
+
+/// What none of these nodes used: faults of it cannot have an effect.
+fn without(nodes: &[kernel::NodeReport]) -> Vec<ActsOn> {
+    let sum = |of: fn(&kernel::NodeReport) -> u64| nodes.iter().map(of).sum::<u64>();
+    let used = [
+        (ActsOn::Timers, sum(|node| node.timers)),
+        (ActsOn::Disk, sum(|node| node.changes)),
+        (ActsOn::Strategies, 0),
+    ];
+    used.into_iter().filter(|(_, used)| *used == 0).map(|(what, _)| what).collect()
 }

@@ -56,6 +56,9 @@ pub struct Write {
     pub value: Option<Vec<u8>>,
 }
 
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// A storage engine, as the trial uses it.
 pub trait Engine {
     /// A transaction: all of these, in this order, or nothing.
@@ -68,7 +71,7 @@ pub trait Engine {
     ///
     /// # Errors
     /// What the engine says; also what its own check of integrity says, if it has one.
-    fn all(&mut self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Wrong>;
+    fn all(&mut self) -> Result<Vec<Row>, Wrong>;
 
     /// Makes durable what was committed: called now and then if that is what it
     /// [`promises`](Promise::Syncs).
