@@ -5,9 +5,6 @@
 //! propose again what may be chosen, and fill the gaps. Clocks run 5 % fast and slow, as the lease
 //! allows. Guards: M1 to M4 of the header, linearizability, and that operations complete. Catches:
 //! `tests/planted/mpx-*`.
-//!
-//! With clocks that drift too far a leader answers reads after another has been elected
-//! (`multi-paxos-lease-drift` must find it), and nothing but reads goes wrong.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
 use seedfall::Swarm;
@@ -69,25 +66,6 @@ pub fn five() -> Scenario<MultiPaxos, Input, Output> {
         story: "Five Multi-Paxos nodes keep three keys, and read under a lease.",
         cluster: Cluster { clocks: &CLOCKS, fewest: 3, ..Cluster::lan(5, 4) },
         ..three()
-    }
-}
-
-/// A negative control, outside the model: clocks that drift apart by more than leases leave room
-/// for. The log stays as it should, and a leader that was replaced answers reads.
-pub fn drifting() -> Scenario<MultiPaxos, Input, Output> {
-    let three = three();
-    Scenario {
-        name: "multi-paxos-lease-drift",
-        story: "Three Multi-Paxos nodes read under a lease, with clocks that drift too far for it.",
-        config: Config { lease: Duration::millis(78), ..three.config },
-        faults: crate::MEASURED,
-        properties: vec![invariants(INVARIANTS, multi_paxos::invariants), linearizable(Kv::new())],
-        expect: Expect::Violates {
-            properties: &["linearizable"],
-            because: "a lease that is counted on two clocks lasts while it has run out on the other \
-                      (Chandra et al. 2007, section 5.2: leases rest on the drift of clocks)",
-        },
-        ..three
     }
 }
 
