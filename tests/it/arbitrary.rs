@@ -66,10 +66,11 @@ fn kind(fault: &Fault) -> (usize, usize) {
                 EffectKind::Sync => 3,
             };
             match point {
-                None => (0, 10),
-                Some(CrashPoint::Unsynced) => (1, 10),
-                Some(CrashPoint::Before(kind)) => (2 + effect(kind), 10),
-                Some(CrashPoint::After(kind)) => (6 + effect(kind), 10),
+                None => (0, 11),
+                Some(CrashPoint::Unsynced) => (1, 11),
+                Some(CrashPoint::Before(kind)) => (2 + effect(kind), 11),
+                Some(CrashPoint::After(kind)) => (6 + effect(kind), 11),
+                Some(CrashPoint::Change(_)) => (10, 11),
             }
         }
         Fault::Clock(classes::Clock { wrong, .. }) => match wrong {

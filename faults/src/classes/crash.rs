@@ -78,9 +78,12 @@ impl FaultClass for Crash {
 
     fn from_bytes(bytes: &mut Bytes<'_>) -> Self {
         let node = bytes.node();
-        let point = match bytes.choice(2 + 2 * KINDS.len()) {
+        let point = match bytes.choice(3 + 2 * KINDS.len()) {
             0 => None,
             1 => Some(CrashPoint::Unsynced),
+            which if which == 2 + 2 * KINDS.len() => {
+                Some(CrashPoint::Change(1 + bytes.choice(64) as u32))
+            }
             which if which % 2 == 0 => Some(CrashPoint::Before(KINDS[which / 2 - 1])),
             which => Some(CrashPoint::After(KINDS[which / 2 - 1])),
         };
