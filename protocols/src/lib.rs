@@ -1,9 +1,12 @@
 //! Reference protocols, each readable beside its paper.
 //!
 //! - [`abd`]: atomic registers over any majority, after Attiya, Bar-Noy and Dolev;
+//! - [`byzantine_registers`]: registers on servers that may lie, after Malkhi and Reiter;
 //! - [`causal_memory`]: registers that show no effect without its cause, after Ahamad et al.;
 //! - [`chain`]: servers in a chain, of which the last answers, after van Renesse and Schneider;
 //! - [`crdt`]: data that replicas change without asking anybody, after Shapiro et al.;
+//! - [`failure_detector`]: who is down, as far as silence tells, after Chandra and Toueg;
+//! - [`gossip`]: rumors that reach all by chance, after Demers et al.;
 //! - [`hotstuff`]: the same as `pbft` with leaders that take turns, after Yin et al.;
 //! - [`layers`]: the same as `links`, and authentic ones, below any protocol;
 //! - [`links`]: perfect links out of fair-loss ones, after Cachin, Guerraoui and Rodrigues;
@@ -23,6 +26,7 @@
 //! - [`oral_messages`]: agreement among traitors, after Lamport, Shostak and Pease;
 //! - [`scuttlebutt`]: gossip about what each node says of itself, after van Renesse et al.;
 //! - [`signed_messages`]: the same with signatures, in rounds, after Dolev and Strong;
+//! - [`swim`]: who is up, known to all at a cost that does not grow, after Das et al.;
 //! - [`tendermint`]: the same as `pbft` in rounds of two votes, after Buchman et al.;
 //! - [`two_generals`]: coordinated attack, which no protocol achieves over a link that loses;
 //! - [`vsr`]: a replicated log without disks, after Liskov and Cowling;
@@ -41,11 +45,14 @@
 
 pub mod abd;
 pub mod broadcast;
+pub mod byzantine_registers;
 pub mod causal_memory;
 pub mod chain;
 mod chosen;
 pub mod clocks;
 pub mod crdt;
+pub mod failure_detector;
+pub mod gossip;
 pub mod hotstuff;
 pub mod kv;
 pub mod layers;
@@ -65,6 +72,7 @@ pub mod saga;
 pub mod scuttlebutt;
 pub mod sequencer;
 pub mod signed_messages;
+pub mod swim;
 pub mod tendermint;
 pub mod three_phase_commit;
 pub mod total_order;

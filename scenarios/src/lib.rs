@@ -7,11 +7,14 @@ pub mod abd;
 pub mod bank;
 pub mod broadcast;
 pub mod byzantine_generals;
+pub mod byzantine_registers;
 pub mod causal_memory;
 pub mod chain;
 pub mod copied_register;
 pub mod crdt;
 mod exhaustive;
+pub mod failure_detector;
+pub mod gossip;
 pub mod hotstuff;
 pub mod layers;
 pub mod links;
@@ -35,6 +38,8 @@ pub mod sequencer;
 #[cfg(feature = "real")]
 pub mod services;
 pub mod signed_generals;
+pub mod swim;
+pub mod tendermint;
 pub mod three_phase_commit;
 pub mod total_order;
 pub mod try_confirm_cancel;
@@ -156,10 +161,28 @@ fn without_trust() -> Vec<Box<dyn Runnable>> {
         Box::new(lock_service::drifting()),
         Box::new(lock_service::unfenced()),
         Box::new(hotstuff::four()),
+        Box::new(hotstuff::two_twins()),
+        Box::new(tendermint::four()),
+        Box::new(tendermint::two_liars()),
         Box::new(crdt::states()),
         Box::new(crdt::deltas()),
         Box::new(crdt::operations()),
         Box::new(crdt::raw()),
         Box::new(scuttlebutt::scenario()),
+        Box::new(byzantine_registers::dissemination()),
+        Box::new(byzantine_registers::masking()),
+        Box::new(byzantine_registers::dissemination_three()),
+        Box::new(byzantine_registers::masking_four()),
+        Box::new(failure_detector::perfect()),
+        Box::new(failure_detector::eventually_perfect()),
+        Box::new(failure_detector::accrual()),
+        Box::new(failure_detector::hasty()),
+        Box::new(gossip::anti_entropy()),
+        Box::new(gossip::rumors()),
+        Box::new(gossip::rounds()),
+        Box::new(gossip::mongering()),
+        Box::new(swim::plain()),
+        Box::new(swim::lifeguard()),
+        Box::new(swim::accurate()),
     ]
 }

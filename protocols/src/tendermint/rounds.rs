@@ -57,7 +57,7 @@ impl Validator {
             };
             let proposal = ctx.sign(Proposal { height, round, value, valid });
             ctx.broadcast(Message::Propose(proposal.clone()));
-            self.proposals.insert(round, proposal);
+            self.proposals.insert(round, vec![proposal]);
         }
         ctx.set_timer(Timer::Step(height, round, Step::Propose), self.patience());
         self.react(ctx);
@@ -77,13 +77,14 @@ impl Validator {
         if proposal.by() != self.proposer(round) {
             return ctx.ignore("proposal: not the proposer's");
         }
-        if let Some(other) = self.proposals.get(&round) {
-            return match *other == proposal {
-                true => ctx.ignore("proposal: known"),
-                false => ctx.reach("proposal: the proposer says two things"),
-            };
+        let known = self.proposals.entry(round).or_default();
+        if known.contains(&proposal) {
+            return ctx.ignore("proposal: known");
         }
-        self.proposals.insert(round, proposal);
+        if !known.is_empty() {
+            ctx.reach("proposal: the proposer says two things");
+        }
+        known.push(proposal);
         self.begin(ctx);
         self.react(ctx);
     }
@@ -99,16 +100,21 @@ impl Validator {
         if !self.is_at(from, height, ctx) {
             return;
         }
-        let key = (round, kind, vote.by());
-        if let Some(other) = self.votes.get(&key) {
-            return match *other == vote {
-                true => ctx.ignore("vote: known"),
-                false => ctx.reach("vote: a validator says two things"),
-            };
+        if self.votes_of(round, kind).any(|other| *other == vote) {
+            return ctx.ignore("vote: known");
         }
-        self.votes.insert(key, vote);
+        // Each counts for what it says: others may have seen only this one, and acted on it.
+        if self.votes_of(round, kind).any(|other| other.by() == vote.by()) {
+            ctx.reach("vote: a validator says two things");
+        }
+        self.keep(vote);
         self.begin(ctx);
         self.react(ctx);
+    }
+
+    fn keep(&mut self, vote: Signed<Vote>) {
+        let Vote { round, kind, id, .. } = *vote.value();
+        self.votes.insert((round, kind, vote.by(), id), vote);
     }
 
     /// Whether a message is of this height; who is behind is sent what was decided.
@@ -141,17 +147,18 @@ impl Validator {
     /// Lines 22 to 33: prevotes the proposal of the round, if it may; else nil.
     fn prevote(&mut self, ctx: &mut Context<'_, Self>) {
         let round = self.state.round;
-        let Some(proposal) = self.proposals.get(&round).map(Signed::value) else { return };
         if self.state.step != Step::Propose {
             return;
         }
+        // Line 28: the polka that it refers to must be here.
+        let is_founded = |said: &&Proposal| {
+            said.valid.is_none_or(|valid| {
+                valid < round && self.quorum_for(valid, Kind::Prevote) == Some(Some(said.id()))
+            })
+        };
+        let proposals = self.proposals.get(&round).into_iter().flatten().map(Signed::value);
+        let Some(proposal) = proposals.into_iter().find(is_founded) else { return };
         let (id, valid) = (proposal.id(), proposal.valid);
-        if let Some(valid) = valid
-            && (round <= valid
-                || self.quorum_for(valid, Kind::Prevote).is_none_or(|of| of.0 != Some(id)))
-        {
-            return; // Line 28: its polka is not here, yet.
-        }
         let may = self.may_prevote(id, valid);
         if !may {
             ctx.reach("prevote: locked on another value");
@@ -181,23 +188,20 @@ impl Validator {
         if self.quorum() <= self.voters(round, Kind::Precommit) {
             self.wait(Timer::Step(height, round, Step::Precommit), ctx);
         }
-        let Some((voted, _)) = self.quorum_for(round, Kind::Prevote) else { return };
+        let Some(voted) = self.quorum_for(round, Kind::Prevote) else { return };
         let Some(id) = voted else {
             if step == Step::Prevote {
                 self.vote(Kind::Precommit, None, ctx);
             }
             return;
         };
-        let proposal = self.proposals.get(&round).map(Signed::value);
-        let Some(value) = proposal.filter(|one| one.id() == id).map(|one| one.value.clone()) else {
-            return;
-        };
+        let Some(proposal) = self.proposal(round, id) else { return };
+        let value = proposal.value().value.clone();
         if self.state.valid.as_ref().is_none_or(|(valid, _)| *valid < round) {
             self.state.valid = Some((round, value));
-            let polka = self.votes.iter().filter(|((of, kind, _), vote)| {
-                (*of, *kind, vote.value().id) == (round, Kind::Prevote, Some(id))
-            });
-            ctx.append(Record::Polka(polka.map(|(_, vote)| *vote).collect()));
+            let polka = self.votes_of(round, Kind::Prevote);
+            let polka = polka.filter(|vote| vote.value().id == Some(id)).copied().collect();
+            ctx.append(Record::Votes(polka));
             ctx.append(Record::State(self.state.clone()));
             ctx.sync();
         }
@@ -221,21 +225,18 @@ impl Validator {
         ctx.append(Record::Vote(vote));
         self.set_step(if kind == Kind::Prevote { Step::Prevote } else { Step::Precommit }, ctx);
         ctx.broadcast(Message::Vote(vote));
-        self.votes.insert((round, kind, self.id), vote);
+        self.keep(vote);
     }
 
     /// Lines 49 to 54. Whether the height is decided.
     fn decide(&mut self, ctx: &mut Context<'_, Self>) -> bool {
-        let decided = self.proposals.iter().find_map(|(round, proposal)| {
-            let (id, _) = self.quorum_for(*round, Kind::Precommit)?;
-            (id == Some(proposal.value().id())).then(|| (*round, proposal.clone()))
+        let decided = self.proposals.keys().find_map(|round| {
+            let id = self.quorum_for(*round, Kind::Precommit)??;
+            Some((*round, id, self.proposal(*round, id)?.clone()))
         });
-        let Some((round, proposal)) = decided else { return false };
-        let id = Some(proposal.value().id());
-        let votes = self.votes.iter().filter(|((of, kind, _), vote)| {
-            (*of, *kind, vote.value().id) == (round, Kind::Precommit, id)
-        });
-        let precommits = votes.map(|(_, vote)| *vote).collect();
+        let Some((round, id, proposal)) = decided else { return false };
+        let votes = self.votes_of(round, Kind::Precommit);
+        let precommits = votes.filter(|vote| vote.value().id == Some(id)).copied().collect();
         self.conclude(Decision { proposal, precommits }, ctx);
         true
     }
@@ -290,9 +291,10 @@ impl Validator {
     /// Line 55: goes on to a later round in which `f + 1` are. Whether it does.
     fn skip(&mut self, ctx: &mut Context<'_, Self>) -> bool {
         let now = self.state.round;
-        let later = self.votes.keys().filter(|(round, _, _)| now < *round);
-        let mut rounds: Vec<(Round, NodeId)> = later.map(|(round, _, by)| (*round, *by)).collect();
-        rounds.extend(self.proposals.iter().filter(|(r, _)| now < **r).map(|(r, p)| (*r, p.by())));
+        let later = self.votes.keys().filter(|(round, ..)| now < *round);
+        let mut rounds: Vec<_> = later.map(|(round, _, by, _)| (*round, *by)).collect();
+        let proposed = self.proposals.keys().filter(|round| now < **round);
+        rounds.extend(proposed.map(|round| (*round, self.proposer(*round))));
         rounds.sort_unstable_by(|a, b| b.cmp(a));
         let mut ahead = BTreeSet::new();
         for (round, by) in rounds {
@@ -328,6 +330,9 @@ impl Validator {
             }
             Step::Precommit => {
                 ctx.reach("time-out: precommits differ");
+                // Who is still in this round needs them, and may have them from nobody else.
+                let ended = self.votes_of(round, Kind::Precommit).copied().collect();
+                ctx.append(Record::Votes(ended));
                 return self.start_round(round + 1, ctx);
             }
             _ => return ctx.ignore("time-out: of a step that is over"),
@@ -345,18 +350,19 @@ impl Validator {
         let mut polkas = BTreeSet::new();
         polkas.extend(locked.map(|(round, _)| round));
         polkas.extend(self.state.valid.as_ref().map(|(round, _)| *round));
-        polkas.extend(self.proposals.get(&round).and_then(|one| one.value().valid));
-        for (_, proposal) in
-            self.proposals.iter().filter(|(of, _)| **of == round || polkas.contains(of))
+        let now = self.proposals.get(&round).into_iter().flatten();
+        polkas.extend(now.filter_map(|proposal| proposal.value().valid));
+        let recent = |of: Round| of == round || of + 1 == round;
+        for (_, proposals) in
+            self.proposals.iter().filter(|(of, _)| recent(**of) || polkas.contains(of))
         {
-            ctx.broadcast(Message::Propose(proposal.clone()));
+            for proposal in proposals {
+                ctx.broadcast(Message::Propose(proposal.clone()));
+            }
         }
-        let tells = |(of, kind, by): &(Round, Kind, NodeId)| {
-            *of == round
-                || (*kind == Kind::Prevote && polkas.contains(of))
-                || (*by == self.id && of + 1 == round)
-        };
-        for (_, vote) in self.votes.iter().filter(|(key, _)| tells(key)) {
+        let tells =
+            |of: Round, kind: Kind| recent(of) || (kind == Kind::Prevote && polkas.contains(&of));
+        for (_, vote) in self.votes.iter().filter(|((of, kind, ..), _)| tells(*of, *kind)) {
             ctx.broadcast(Message::Vote(*vote));
         }
         for ask in self.pending.values() {
@@ -372,30 +378,27 @@ impl Validator {
         for record in journal.iter().cloned() {
             match record {
                 Record::State(now) => state = now,
-                Record::Vote(vote) => {
-                    let Vote { round, kind, .. } = *vote.value();
-                    self.votes.insert((round, kind, self.id), vote);
-                }
-                Record::Polka(polka) => {
-                    for vote in polka {
-                        let Vote { round, kind, .. } = *vote.value();
-                        self.votes.insert((round, kind, vote.by()), vote);
-                    }
-                }
+                Record::Vote(vote) => self.keep(vote),
+                Record::Votes(votes) => votes.into_iter().for_each(|vote| self.keep(vote)),
                 Record::Decision(decision) => self.apply(decision, ctx),
             }
         }
         if state.height == self.state.height {
             self.state = state;
             self.running = true;
-            let State { height, round, step, .. } = self.state;
-            // A vote may be left of which the step is not.
-            let voted = |kind| self.votes.contains_key(&(round, kind, self.id));
-            self.state.step = match (voted(Kind::Prevote), voted(Kind::Precommit)) {
-                (_, true) => Step::Precommit,
-                (true, false) => step.max(Step::Prevote),
-                (false, false) => step,
+            let State { height, round, step, locked, .. } = self.state;
+            // A vote may be left of which the step and the lock are not.
+            let own = |kind| {
+                let vote = self.votes_of(round, kind).find(|vote| vote.by() == self.id);
+                vote.map(|vote| vote.value().id)
             };
+            let (prevoted, precommitted) = (own(Kind::Prevote), own(Kind::Precommit));
+            self.state.step = match (prevoted, precommitted) {
+                (_, Some(_)) => Step::Precommit,
+                (Some(_), None) => step.max(Step::Prevote),
+                (None, None) => step,
+            };
+            self.state.locked = precommitted.flatten().map(|id| (round, id)).or(locked);
             ctx.set_timer(Timer::Step(height, round, Step::Propose), self.patience());
             ctx.set_timer(Timer::Gossip, self.config.gossip);
         }

@@ -75,8 +75,8 @@ pub enum Record {
     State(State),
     /// It votes.
     Vote(Signed<Vote>),
-    /// A polka that it may have to show to others.
-    Polka(Vec<Signed<Vote>>),
+    /// What it acts on and may have to show to others: a polka, or the precommits that end a round.
+    Votes(Vec<Signed<Vote>>),
     /// A height is decided.
     Decision(Decision),
 }

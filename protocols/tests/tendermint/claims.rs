@@ -3,9 +3,10 @@
 use crate::by_hand::{Bench, Image, N1, N2, N3, N4, request};
 use seedfall_protocols::kv::{Answer, Command};
 use seedfall_protocols::tendermint::{
-    self, Config, Invariants, Kind, Message, Proposal, Request, Response, Step, Validator, Vote,
+    self, Config, Invariants, Kind, Message, Proposal, Record, Request, Response, Step, Validator,
+    Vote,
 };
-use seedfall_sim::{Context, Draws, Duration, NodeId, Seed, Signed, Signer, Time};
+use seedfall_sim::{Context, Draws, Duration, Effect, NodeId, Seed, Signed, Signer, Time};
 
 const CONFIG: Config =
     Config { faulty: 1, patience: Duration::millis(25), gossip: Duration::millis(40) };
@@ -136,4 +137,78 @@ fn a_vote_is_not_repeated_after_a_crash() {
     let null = Proposal { height: 0, round: 0, value: None, valid: None };
     bench.deliver(N1, N2, Message::Propose(signer(N1).sign(null)));
     assert!(!bench.wire.iter().any(|(_, _, message)| matches!(message, Message::Vote(_))));
+}
+
+/// Lines 36 and 28: a vote counts for what it says, though its validator has told this one
+/// something else before: others may be locked on what it is a part of.
+#[test]
+fn of_two_votes_either_may_be_part_of_a_polka() {
+    let mut bench = four();
+    let proposal = first(&mut bench);
+    let id = Some(proposal.value().id());
+    bench.lose_all();
+    bench.deliver(N1, N2, Message::Propose(proposal));
+    bench.deliver(N4, N2, Message::Vote(vote(N4, 0, Kind::Prevote, None)));
+    bench.deliver(N4, N2, Message::Vote(vote(N4, 0, Kind::Prevote, id)));
+    assert!(bench.reached.contains(&"vote: a validator says two things"));
+    bench.deliver(N1, N2, Message::Vote(vote(N1, 0, Kind::Prevote, id)));
+    assert_eq!(bench.at(N2).state().locked, id.map(|id| (0, id)));
+}
+
+/// As many as have voted are counted, not what they have said.
+#[test]
+fn who_votes_twice_is_one_of_a_quorum() {
+    let mut bench = four();
+    for id in [None, Some(7), Some(8)] {
+        bench.deliver(N4, N2, Message::Vote(vote(N4, 0, Kind::Precommit, id)));
+    }
+    bench.deliver(N1, N2, Message::Vote(vote(N1, 0, Kind::Precommit, None)));
+    bench.wait(Duration::millis(500));
+    assert_eq!(bench.at(N2).state().round, 0, "two have precommitted, and not three");
+}
+
+/// Lines 38 to 40: a precommit that a crash leaves in the journal keeps its lock.
+#[test]
+fn a_precommit_and_its_lock_are_one() {
+    let precommits = |crash_at: Option<usize>| {
+        let mut bench = four();
+        let proposal = first(&mut bench);
+        let id = Some(proposal.value().id());
+        bench.lose_all();
+        bench.deliver(N1, N2, Message::Propose(proposal));
+        bench.deliver(N1, N2, Message::Vote(vote(N1, 0, Kind::Prevote, id)));
+        bench.crash_at = crash_at.map(|at| (bench.effects + at, Image::All));
+        let effects = bench.deliver(N3, N2, Message::Vote(vote(N3, 0, Kind::Prevote, id)));
+        (bench, effects, id)
+    };
+    let (_, effects, _) = precommits(None);
+    let is_vote = |effect: &Effect<Validator>| matches!(effect, Effect::Append(Record::Vote(_)));
+    let at = effects.iter().position(is_vote).expect("it precommits");
+    let (mut bench, _, id) = precommits(Some(at + 1));
+    bench.restart(N2);
+    assert_eq!(bench.at(N2).state().locked, id.map(|id| (0, id)));
+    assert_eq!(bench.at(N2).state().step, Step::Precommit);
+}
+
+/// Section 3.1: what ended a round is told to who is still in it, also after a crash.
+#[test]
+fn what_ended_a_round_is_told_again() {
+    let mut bench = four();
+    for by in [N1, N3, N4] {
+        bench.deliver(by, N2, Message::Vote(vote(by, 0, Kind::Prevote, None)));
+        bench.deliver(by, N2, Message::Vote(vote(by, 0, Kind::Precommit, None)));
+    }
+    bench.wait(Duration::millis(60));
+    assert_eq!(bench.at(N2).state().round, 1);
+    bench.crash(N2, Image::Nothing);
+    bench.restart(N2);
+    bench.lose_all();
+    bench.wait(Duration::millis(50));
+    for by in [N1, N3, N4] {
+        let told = vote(by, 0, Kind::Precommit, None);
+        let tells = |(from, _, message): &(NodeId, NodeId, Message)| {
+            *from == N2 && *message == Message::Vote(told)
+        };
+        assert!(bench.wire.iter().any(tells), "the precommit of {by}");
+    }
 }

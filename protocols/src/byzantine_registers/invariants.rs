@@ -1,0 +1,55 @@
+//! What servers hold, watched from outside while a run goes on.
+//!
+//! Byzantine servers run the protocol as they should inside, so what each holds is true.
+
+use super::{Server, Tag};
+use crate::kv::Text;
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::BTreeMap;
+
+/// Watches the servers of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// What was written under each tag.
+    values: BTreeMap<(Text, Tag), Text>,
+    /// The newest that each server was seen to hold.
+    held: BTreeMap<(NodeId, Text), Tag>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn invariants() -> Invariants {
+    Invariants::default()
+}
+
+fn broken(property: &'static str, explanation: String) -> Result<(), Violation> {
+    Err(Violation { property, explanation })
+}
+
+impl Monitor<Server> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &Server) -> Result<(), Violation> {
+        for (key, copy) in state.held() {
+            let written = copy.written();
+            let before = self.held.insert((node, key.clone()), written.tag);
+            if before == Some(written.tag) {
+                continue;
+            }
+            if before.is_some_and(|before| written.tag < before) {
+                let explanation = format!("{node} held {before:?} under {key}, and now less");
+                return broken("Durability", explanation);
+            }
+            let place = (key.clone(), written.tag);
+            let first = self.values.entry(place).or_insert_with(|| written.value.clone());
+            if *first != written.value {
+                let explanation = format!("{node} holds {written:?}, which is {first} elsewhere");
+                return broken("One value a tag", explanation);
+            }
+        }
+        // What is held is never dropped.
+        let lost =
+            self.held.keys().find(|(of, key)| *of == node && !state.held().contains_key(key));
+        match lost {
+            None => Ok(()),
+            Some((_, key)) => broken("Durability", format!("{node} holds {key} no more")),
+        }
+    }
+}

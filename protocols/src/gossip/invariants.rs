@@ -1,0 +1,54 @@
+//! What is known stays known, and soon by all; watched from outside while a run goes on.
+
+use super::{Name, Node, Rumor};
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Watches the nodes of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// Within how many rounds all know a rumor, if that is claimed.
+    bound: Option<u64>,
+    /// All rumors that were seen anywhere.
+    rumors: BTreeMap<Name, Rumor>,
+    /// What the clients of each have told it.
+    told: BTreeMap<NodeId, BTreeSet<Name>>,
+}
+
+/// A watcher that has seen nothing yet; all know a rumor within so many rounds, if that is claimed.
+pub fn invariants(bound: Option<u64>) -> Invariants {
+    Invariants { bound, ..Invariants::default() }
+}
+
+fn broken(property: &'static str, explanation: String) -> Result<(), Violation> {
+    Err(Violation { property, explanation })
+}
+
+impl Monitor<Node> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
+        let told = self.told.entry(node).or_default();
+        if let Some(name) = told.iter().find(|name| !state.known().contains_key(name)) {
+            return broken("Kept", format!("{node} was told {name} and knows it no more"));
+        }
+        told.extend(state.told());
+        for rumor in state.known().values() {
+            let first = self.rumors.entry(rumor.name).or_insert_with(|| rumor.clone());
+            if first != rumor {
+                return broken("Truth", format!("{node} knows {rumor:?} for {first:?}"));
+            }
+        }
+        let late = |rumor: &&Rumor| {
+            let bound = self.bound.unwrap_or(u64::MAX).saturating_add(rumor.born);
+            bound < state.rounds() && !state.known().contains_key(&rumor.name)
+        };
+        if let Some(rumor) = self.rumors.values().find(late) {
+            let (round, born) = (state.rounds(), rumor.born);
+            let explanation = format!(
+                "{node} is in round {round}, and does not know {} of round {born}",
+                rumor.name
+            );
+            return broken("Bound", explanation);
+        }
+        Ok(())
+    }
+}

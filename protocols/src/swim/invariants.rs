@@ -1,0 +1,101 @@
+//! Incarnations, the order of claims and what riders cost, watched from outside while a run goes on.
+
+use super::Member;
+use super::claims::{Claim, Incarnation, Rumor, Status};
+use seedfall_sim::{Monitor, NodeId, Violation};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Watches the members of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// Whether nobody may be declared dead that is up.
+    accurate: bool,
+    /// The highest incarnation that each member has had.
+    own: BTreeMap<NodeId, Incarnation>,
+    /// What each member knows of each other, in its present life.
+    known: BTreeMap<(NodeId, NodeId), (Incarnation, Claim)>,
+    /// Who was suspected in which incarnation.
+    suspected: BTreeSet<(NodeId, Incarnation)>,
+    /// What each member has spread last about each, and how often, in each of its lives.
+    spread: BTreeMap<(NodeId, Incarnation, NodeId), Rumor>,
+    /// Who was declared dead in which incarnation, and by whom first.
+    dead: BTreeMap<(NodeId, Incarnation), NodeId>,
+}
+
+/// A watcher that has seen nothing yet; of accuracy too, if that is claimed.
+pub fn invariants(accurate: bool) -> Invariants {
+    Invariants { accurate, ..Invariants::default() }
+}
+
+fn broken(property: &'static str, explanation: String) -> Result<(), Violation> {
+    Err(Violation { property, explanation })
+}
+
+impl Monitor<Member> for Invariants {
+    fn observe(&mut self, node: NodeId, state: &Member) -> Result<(), Violation> {
+        let own = self.own.entry(node).or_default();
+        if state.incarnation() < *own {
+            let explanation = format!("{node} was in {own}, and is in {}", state.incarnation());
+            return broken("Incarnation", explanation);
+        }
+        *own = state.incarnation();
+        if self.accurate
+            && let Some(by) = self.dead.get(&(node, *own))
+        {
+            let explanation = format!("{by} declared {node} dead in {own}, which is up");
+            return broken("Accuracy", explanation);
+        }
+        for (other, claim) in state.others() {
+            let now = (state.born(), *claim);
+            let before = self.known.insert((node, *other), now);
+            if before != Some(now) {
+                self.check(node, *other, *claim, before.filter(|before| before.0 == now.0))?;
+            }
+        }
+        for rumor in state.rumors().all() {
+            let about = (node, state.born(), rumor.update.member);
+            let before = self.spread.insert(about, *rumor);
+            let again = before
+                .is_some_and(|before| before.update == rumor.update && rumor.sent < before.sent);
+            if again || state.rumors().most() <= rumor.sent {
+                return broken("Bound", format!("{node} goes on to spread {rumor:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariants {
+    /// What a member has come to know of another, and what it knew before in this life.
+    fn check(
+        &mut self,
+        node: NodeId,
+        other: NodeId,
+        claim: Claim,
+        before: Option<(Incarnation, Claim)>,
+    ) -> Result<(), Violation> {
+        let Claim { incarnation, status } = claim;
+        if let Some((_, before)) = before
+            && claim < before
+        {
+            let explanation = format!("{node} knew of {other} {before:?}, and then {claim:?}");
+            return broken("Outweighs", explanation);
+        }
+        if self.own.get(&other).copied().unwrap_or_default() < incarnation {
+            let explanation = format!("{node} knows {other} in {incarnation}, which never was");
+            return broken("Incarnation", explanation);
+        }
+        match status {
+            Status::Alive => {}
+            Status::Suspect => drop(self.suspected.insert((other, incarnation))),
+            Status::Dead => {
+                self.dead.entry((other, incarnation)).or_insert(node);
+                if !self.suspected.contains(&(other, incarnation)) {
+                    let explanation = format!("{node} holds {other} for dead in {incarnation}");
+                    return broken("Suspected", explanation);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! Byzantine quorum systems against their paper: one test a claim, the nodes wired by hand.
+
+#[path = "../by_hand/mod.rs"]
+mod by_hand;
+
+mod claims;

@@ -1,0 +1,6 @@
+//! Gossip against its paper: one test a claim, the nodes wired by hand.
+
+#[path = "../by_hand/mod.rs"]
+mod by_hand;
+
+mod claims;
