@@ -199,6 +199,8 @@ pub struct Server {
     held: BTreeMap<Text, Copy>,
     /// The last write of each client.
     writes: BTreeMap<ClientId, (RequestId, Copy)>,
+    /// The highest counter that it has chosen for each key: two writes may be under way at once.
+    chosen: BTreeMap<Text, u64>,
     operations: BTreeMap<u64, Operation>,
     next: u64,
 }
@@ -213,13 +215,23 @@ impl Protocol for Server {
 
     fn start(id: NodeId, config: &Config, journal: &[Record], ctx: &mut Context<'_, Self>) -> Self {
         let (held, writes, operations) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let nodes = ctx.nodes();
-        let mut server = Self { id, nodes, config: *config, held, writes, operations, next: 0 };
+        let mut server = Self {
+            id,
+            nodes: ctx.nodes(),
+            config: *config,
+            held,
+            writes,
+            chosen: BTreeMap::new(),
+            operations,
+            next: 0,
+        };
         for record in journal.iter().cloned() {
             match record {
                 // Answers to operations of a life before are not for those of this one.
                 Record::Life => server.next += 1 << 32,
                 Record::Write(request, copy) => {
+                    let Written { key, tag, .. } = copy.written().clone();
+                    server.chosen.insert(key, tag.counter);
                     server.writes.insert(request.client, (request, copy));
                 }
                 Record::Held(copy) => {
@@ -400,14 +412,23 @@ impl Server {
         ctx: &mut Context<'_, Self>,
     ) {
         let Some(operation) = self.operations.get_mut(&number) else { return };
+        let request = operation.request;
+        let since = self.writes.get(&request.client);
+        if since.is_some_and(|(last, _)| request.number < last.number) {
+            // It would take the place of what a retry of the later one must find.
+            self.operations.remove(&number);
+            ctx.cancel_timer(Timer::Retransmit(number));
+            return ctx.reach("write: its client has written since");
+        }
         let highest = newest(held).map_or(0, |copy| copy.written().tag.counter);
-        let tag = Tag { counter: highest + 1, writer: self.id };
+        let chosen = self.chosen.entry(operation.key.clone()).or_default();
+        *chosen = highest.max(*chosen) + 1;
+        let tag = Tag { counter: *chosen, writer: self.id };
         let written = Written { tag, key: operation.key.clone(), value };
         let copy = match self.config.kind {
             Kind::Dissemination => Copy::Sealed(ctx.sign(written)),
             Kind::Masking => Copy::Plain(written),
         };
-        let request = operation.request;
         ctx.append(Record::Write(request, copy.clone()));
         ctx.sync();
         self.writes.insert(request.client, (request, copy.clone()));

@@ -16,6 +16,7 @@ use seedfall::property::{
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
+use seedfall::workload::{Generate, forgetful};
 use seedfall::{Property, Swarm};
 use seedfall_checkers::models::{Kv, KvInput, KvOutput};
 use seedfall_checkers::{History, weak};
@@ -49,13 +50,16 @@ pub fn dissemination() -> Registers {
             attempts: 3,
             ..Workload::short(generate, request, reply)
         },
-        // Who forgets, or runs twice, would lie to its own clients too.
+        // Who forgets, or runs twice, would lie to its own clients too; and who does not come back
+        // leaves those without a home.
         faults: Swarm {
             strategies: 1,
             stops: 0,
             twins: 0,
             wipes: 0,
             disk_lies: 0,
+            disk_errors: 0,
+            disk_damages: 0,
             ..crate::MEASURED
         },
         horizon: Horizon::SHORT,
@@ -104,6 +108,7 @@ pub fn masking_four() -> Registers {
         name: "masking-four",
         story: "Four servers, one of which lies, and nothing is signed: one server too few.",
         cluster: Cluster { spare: 1, ..Cluster::lan(4, 4) },
+        workload: Workload { generate: many_keys(), ..workload(&plain) },
         faults: LIARS,
         properties: vec![always(SAFE, safe)],
         expect: Expect::Violates {
@@ -144,6 +149,19 @@ fn properties<const N: usize>(
 fn safe(history: &History<Input, Output>) -> Judgement {
     let report = weak::safe(&registers::accesses(history));
     report.expect("no value is written twice, by the workload").into()
+}
+
+/// As below, of more keys: a server that has missed the first write of one knows nothing of it, and
+/// so the liar claims.
+fn many_keys() -> Generate<Input, Output> {
+    const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    forgetful(|operation: Invocation, draw: &mut Choices<'_>| {
+        let key = KEYS[draw.below(8) as usize];
+        match draw.below(2) {
+            0 => KvInput::Get { key },
+            _ => KvInput::Put { key, value: operation.to_string() },
+        }
+    })
 }
 
 /// Reads and writes of two keys, more of the first, so that operations meet.

@@ -161,7 +161,6 @@ fn without_trust() -> Vec<Box<dyn Runnable>> {
         Box::new(lock_service::drifting()),
         Box::new(lock_service::unfenced()),
         Box::new(hotstuff::four()),
-        Box::new(hotstuff::two_twins()),
         Box::new(tendermint::four()),
         Box::new(tendermint::two_liars()),
         Box::new(crdt::states()),

@@ -60,7 +60,7 @@ pub fn two_liars() -> Scenario<Validator, Input, Output> {
         name: "tendermint-two-liars",
         story: "Four Tendermint validators of which two are Byzantine: more than they survive.",
         cluster: Cluster { spare: 2, ..four.cluster.clone() },
-        faults: Swarm { strategies: 2, liars: 2, ..Swarm::NONE },
+        faults: Swarm { strategies: 2, ..Swarm::NONE },
         properties: vec![invariants(INVARIANTS, tendermint::invariants), linearizable(Kv::new())],
         expect: Expect::Violates {
             properties: &[INVARIANTS, "linearizable"],

@@ -1,5 +1,6 @@
 //! Malicious strategies of `HotStuff` replicas, one file each.
 
+mod brancher;
 mod equivocator;
 mod forgetful_leader;
 mod reopener;
@@ -9,5 +10,5 @@ use seedfall_sim::Strategy;
 
 /// All of them.
 pub(super) fn all() -> Vec<Strategy<Replica>> {
-    vec![equivocator::STRATEGY, forgetful_leader::STRATEGY, reopener::STRATEGY]
+    vec![equivocator::STRATEGY, forgetful_leader::STRATEGY, reopener::STRATEGY, brancher::STRATEGY]
 }

@@ -177,6 +177,18 @@ fn a_write_keeps_its_tag() {
     assert_eq!(bench.answer(request(1, 0)), Some(&Response::Written));
 }
 
+/// Two writes that have asked before either is stored get two tags.
+#[test]
+fn no_tag_is_chosen_twice() {
+    let mut bench = bench(Kind::Dissemination, 4);
+    bench.ask(N1, request(1, 0), write("a"));
+    bench.ask(N1, request(1, 1), write("b"));
+    bench.settle(&[N1, N2, N3, N4]);
+    bench.ask(N2, request(2, 0), read());
+    bench.settle(&[N1, N2, N3, N4]);
+    assert_eq!(bench.answer(request(2, 0)), Some(&value("b")));
+}
+
 /// A client writes through its own node.
 #[test]
 fn a_client_has_a_home() {
