@@ -66,6 +66,7 @@ fn a_mistake_makes_the_time_out_longer() {
 fn the_level_grows_with_silence() {
     let mut bench = three(Kind::Accrual { threshold: 8 });
     pass(&mut bench, &ALL, 1_000);
+    bench.settle(&ALL);
     let heard = bench.now;
     assert_eq!(bench.at(N1).phi(N2, heard), 0);
     let levels: Vec<u32> =
