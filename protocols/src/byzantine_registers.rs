@@ -19,8 +19,8 @@
 //! - `Safe` (masking): a read that overlaps no write returns what was written last (Lamport 1986);
 //!   what a read returns that does overlap one is not said (section 3, theorem 3.2);
 //! - `One value a tag`, `Durability`, as [`abd`](crate::abd)'s S2 and S3 ([`invariants`]);
-//! - `L1` with `n - f` correct servers up and connected for a while, every operation completes; with
-//!   masking, a read that overlaps writes only once they are over.
+//! - `L1` with `n - f` correct servers up and connected for a while, every operation completes;
+//!   with masking, a read that overlaps writes only once they are over.
 //!
 //! *Messages*
 //!

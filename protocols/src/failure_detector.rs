@@ -25,8 +25,9 @@
 //! *Message*: [`Heartbeat`](Message), sender to all.
 //!
 //! *Deviations*
-//! - Cachin et al. ask and wait for answers (algorithms 2.5 and 2.7). Here heartbeats go out unasked
-//!   (Chandra and Toueg, figure 10), and the time-out is the receiver's, of each sender apart.
+//! - Cachin et al. ask and wait for answers (algorithms 2.5 and 2.7). Here heartbeats go out
+//!   unasked (Chandra and Toueg, figure 10), and the time-out is the receiver's, of each sender
+//!   apart.
 //! - Who is suspected by P stays so: what is heard of it later is ignored.
 //! - Accrual without floating point: `phi` says how unlikely it is that a heartbeat is still to
 //!   come, by a normal distribution of the spans between heartbeats, as the negative decimal

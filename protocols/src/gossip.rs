@@ -2,19 +2,19 @@
 //! cited by section; Karp, Schindelhauer, Shenker and Vöcking, *Randomized Rumor Spreading*, FOCS
 //! 2000): rumors that reach all by chance, as epidemics do.
 //!
-//! *Problem.* What one node has learned all are to learn soon, though nobody knows who lacks it, and
-//! no node sends more than a little in a round.
+//! *Problem.* What one node has learned all are to learn soon, though nobody knows who lacks it,
+//! and no node sends more than a little in a round.
 //!
 //! *Model.* Links `FairLoss`; nodes `CrashRecovery`, any number down for a while; timing
 //! `Asynchronous`: rounds need not be taken together. For `Bound`, links `Reliable`, nodes that
 //! stay up and `Synchronous` timing.
 //!
 //! *Idea.* In each round a node calls another, chosen by chance. It *pushes* what it knows, or
-//! *pulls* what the other knows, or both. First the number of those who know a rumor doubles in each
-//! round; in the end the number of those who do not shrinks: by push by a factor *e*, by pull to its
-//! square. That is *anti-entropy*, which compares all that both know, and never ends. *Rumor
-//! mongering* pushes only what is new, and a node loses interest in a rumor after `k` calls in vain:
-//! cheap, but some may never hear of it, so anti-entropy backs it up.
+//! *pulls* what the other knows, or both. First the number of those who know a rumor doubles in
+//! each round; in the end the number of those who do not shrinks: by push by a factor *e*, by pull
+//! to its square. That is *anti-entropy*, which compares all that both know, and never ends. *Rumor
+//! mongering* pushes only what is new, and a node loses interest in a rumor after `k` calls in
+//! vain: cheap, but some may never hear of it, so anti-entropy backs it up.
 //!
 //! *Properties*, guarded by [`invariants`] but for the last two:
 //! - `Kept` what its client has told it a node knows for ever, crash or no crash;

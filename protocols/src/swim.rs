@@ -3,8 +3,8 @@
 //! *Lifeguard: Local Health Awareness for More Accurate Failure Detection*, DSN-W 2018): who is up,
 //! known to all members, at a cost for each that does not grow with their number.
 //!
-//! *Problem.* Members come, crash and come back. Each keeps a list of all, which says who is up. Who
-//! has crashed is soon known to all; who is up and only slow is not taken for crashed lightly.
+//! *Problem.* Members come, crash and come back. Each keeps a list of all, which says who is up.
+//! Who has crashed is soon known to all; who is up and only slow is not taken for crashed lightly.
 //!
 //! *Model.* Links `FairLoss`; nodes `CrashRecovery`, any number down; timing
 //! `PartiallySynchronous`: completeness needs no bound on delays, accuracy holds only while there

@@ -1,10 +1,10 @@
 //! Gossip: rumors that reach all, and how soon.
 //!
-//! Story: clients tell nodes rumors, and nodes call each other by chance. Under every fault all know
-//! all in the end, by anti-entropy (`gossip`), or by rumor mongering that anti-entropy backs up
-//! (`gossip-rumors`). Where nothing is lost and rounds are taken together, all know a rumor within
-//! a bound on rounds (`gossip-rounds`; how many it takes: `docs/gossip.md`). Guards: that what was
-//! told is kept, the bound, and convergence. Catches: `tests/planted/gsp-*`.
+//! Story: clients tell nodes rumors, and nodes call each other by chance. Under every fault all
+//! know all in the end, by anti-entropy (`gossip`), or by rumor mongering that anti-entropy backs
+//! up (`gossip-rumors`). Where nothing is lost and rounds are taken together, all know a rumor
+//! within a bound on rounds (`gossip-rounds`; how many it takes: `docs/gossip.md`). Guards: that
+//! what was told is kept, the bound, and convergence. Catches: `tests/planted/gsp-*`.
 //!
 //! Rumor mongering alone leaves some who never hear of it (`gossip-mongering` shows it).
 

@@ -2,9 +2,10 @@
 //!
 //! Story: that of `pbft`, with leaders that take turns. One replica lies about single
 //! messages, runs twice, equivocates when it leads, proposes as if nothing had been certified or
-//! even decided, or has a branch of its own certified if it can; meanwhile messages are lost, replicas are cut off and crash between what they write and what
-//! they say. Guards: the lemmas of the header while the run goes on, linearizability, and that
-//! whoever asks after the faults is answered. Catches: `tests/planted/hs-*`.
+//! even decided, or has a branch of its own certified if it can; meanwhile messages are lost,
+//! replicas are cut off and crash between what they write and what they say. Guards: the lemmas of
+//! the header while the run goes on, linearizability, and that whoever asks after the faults is
+//! answered. Catches: `tests/planted/hs-*`.
 //!
 //! With two such replicas of four (`hotstuff-two-liars`), which is `f + 1`, a branch is certified
 //! that does not extend what was decided, and a sweep that does not find that out fails.

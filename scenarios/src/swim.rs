@@ -4,7 +4,8 @@
 //! come back, and one stops for good. Whoever is slow is suspected, and refutes it, or is declared
 //! dead, and comes back with a higher incarnation. Guards: that only a member raises its
 //! incarnation, that what weighs more is never replaced by what weighs less, that riders are sent a
-//! bounded number of times, and that all know the truth in the end. Catches: `tests/planted/swim-*`.
+//! bounded number of times, and that all know the truth in the end. Catches:
+//! `tests/planted/swim-*`.
 //!
 //! It is not promised that nobody is declared dead who is up (`swim-accurate` must find it), only
 //! that it is rare: `tests/swim.rs` counts it, with and without Lifeguard.

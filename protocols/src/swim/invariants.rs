@@ -1,4 +1,5 @@
-//! Incarnations, the order of claims and what riders cost, watched from outside while a run goes on.
+//! Incarnations, the order of claims and what riders cost, watched from outside while a run goes
+//! on.
 
 use super::Member;
 use super::claims::{Claim, Incarnation, Rumor, Status};

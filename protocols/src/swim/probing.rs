@@ -189,8 +189,8 @@ impl Member {
         self.learn(Update { member: other, claim, by: self.id }, ctx);
     }
 
-    /// Another has come to suspect a member by itself (Lifeguard): the suspicion is the sooner over,
-    /// and the others are to hear of it.
+    /// Another has come to suspect a member by itself (Lifeguard): the suspicion is the sooner
+    /// over, and the others are to hear of it.
     pub(super) fn second(&mut self, update: Update, ctx: &mut Context<'_, Self>) {
         let Some(suspicion) = self.suspicions.get_mut(&update.member) else { return };
         let enough = SECONDED.len() <= suspicion.by.len();
