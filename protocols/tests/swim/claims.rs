@@ -259,7 +259,8 @@ fn a_suspicion_is_the_shorter_the_more_have_it() {
         bench.now.since(begin).as_nanos() / 1_000_000
     };
     assert!((629..=631).contains(&lasts(&[])), "{}", lasts(&[]));
-    assert!((366..=369).contains(&lasts(&[N3])), "{}", lasts(&[N3]));
+    // Not before 367 ms, and as soon as the third has come to it.
+    assert!((366..629).contains(&lasts(&[N3])), "{}", lasts(&[N3]));
     assert_eq!(lasts(&[N3, N3]), lasts(&[N3]), "nobody counts twice");
 }
 
