@@ -173,7 +173,7 @@ impl Protocol for Node {
 
     fn on_message(&mut self, from: NodeId, message: Message, ctx: &mut Context<'_, Self>) {
         match message {
-            Message::Call(rumors, known) => self.on_call(from, rumors, known, ctx),
+            Message::Call(rumors, known) => self.on_call(from, rumors, known.as_ref(), ctx),
             Message::Answer(rumors, in_vain) => {
                 for rumor in rumors {
                     if !self.learn(rumor) {
@@ -268,14 +268,14 @@ impl Node {
         &mut self,
         from: NodeId,
         rumors: Vec<Rumor>,
-        known: Option<BTreeSet<Name>>,
+        known: Option<&BTreeSet<Name>>,
         ctx: &mut Context<'_, Self>,
     ) {
         let lacks = |known: &BTreeSet<Name>| {
             let news = self.known.values().filter(|rumor| !known.contains(&rumor.name));
             news.cloned().collect::<Vec<_>>()
         };
-        let news = known.as_ref().map(lacks).unwrap_or_default();
+        let news = known.map(lacks).unwrap_or_default();
         let mut in_vain = Vec::new();
         for rumor in rumors {
             let name = rumor.name;

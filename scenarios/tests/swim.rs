@@ -27,7 +27,6 @@ fn deaths(scenario: &dyn Runnable) -> (u64, u64) {
 #[test]
 fn lifeguard_makes_false_positives_rarer() {
     let (without, with) = (deaths(&swim::plain()), deaths(&swim::lifeguard()));
-    println!("wrongly dead, and dead in all: {without:?} without Lifeguard, {with:?} with it");
     assert!(0 < with.0, "nobody was declared dead wrongly: it counts nothing");
     assert!(with.0 * 2 < without.0, "{without:?} without, {with:?} with");
 }
