@@ -20,14 +20,16 @@ type Swept<'a> = (&'a dyn Runnable, Summary, Meaning);
 pub(super) fn tell(swept: &[Swept<'_>]) {
     let header = ["scenarios", "", "seeds", "events", "events/s", "faults", "verdict"];
     let mut table = show::table(&header, &[1, 2, 3, 4, 5]);
-    let mut rest = swept;
-    while let Some((first, ..)) = rest.first() {
-        // A family stands together in the list, for that is how a list is written.
-        let word = first_word(first.name());
-        let size = rest.iter().take_while(|(one, ..)| first_word(one.name()) == word).count();
-        let (family, others) = rest.split_at(size);
-        table.add_row(row(family));
-        rest = others;
+    let mut words: Vec<&str> = Vec::new();
+    for (scenario, ..) in swept {
+        let word = first_word(scenario.name());
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    for word in words {
+        let family = swept.iter().filter(|(one, ..)| first_word(one.name()) == word);
+        table.add_row(row(&family.collect::<Vec<_>>()));
     }
     show::raw(&show::fitted(table, &[4, 3]));
     show::line("");
@@ -39,7 +41,7 @@ fn first_word(name: &str) -> &str {
 }
 
 /// The words that all names begin with.
-fn common(family: &[Swept<'_>]) -> String {
+fn common(family: &[&Swept<'_>]) -> String {
     let mut names = family.iter().map(|(scenario, ..)| scenario.name().split('-'));
     let mut common: Vec<&str> = names.next().into_iter().flatten().collect();
     for name in names {
@@ -49,7 +51,7 @@ fn common(family: &[Swept<'_>]) -> String {
     common.join("-")
 }
 
-fn row(family: &[Swept<'_>]) -> Vec<Cell> {
+fn row(family: &[&Swept<'_>]) -> Vec<Cell> {
     let sum = |of: fn(&Summary) -> u64| family.iter().map(|(_, summary, _)| of(summary)).sum();
     let seconds: f64 = family.iter().map(|(_, summary, _)| summary.took.as_secs_f64()).sum();
     let planned = family.iter().flat_map(|(_, summary, _)| &summary.fired);
@@ -69,7 +71,7 @@ fn row(family: &[Swept<'_>]) -> Vec<Cell> {
 }
 
 /// How many there are of each verdict, the worst first.
-fn verdict(swept: &[Swept<'_>]) -> (Style, String) {
+fn verdict(swept: &[&Swept<'_>]) -> (Style, String) {
     let of = |which: fn(&Meaning, &Expectation) -> bool| {
         let all = swept.iter().filter(|(one, _, meaning)| which(meaning, &one.expect()));
         all.count() as u64
@@ -109,7 +111,7 @@ fn sum(swept: &[Swept<'_>]) -> String {
     let sum =
         |of: fn(&Summary) -> u64| -> u64 { swept.iter().map(|(_, summary, _)| of(summary)).sum() };
     let seconds: f64 = swept.iter().map(|(_, summary, _)| summary.took.as_secs_f64()).sum();
-    let (style, words) = verdict(swept);
+    let (style, words) = verdict(&swept.iter().collect::<Vec<_>>());
     format!(
         "{}: {}, {} ({} a second): {}. `sweep` shows each scenario, `sweep NAME` one of them.",
         counted(swept.len() as u64, "scenario"),
