@@ -51,9 +51,8 @@ fn to_push_and_to_pull_are_two_things() {
     let calls: Vec<_> = pull.wire.iter().filter(|(from, ..)| *from == N1).collect();
     assert!(matches!(&calls[..], [(_, _, Message::Call(rumors, Some(_)))] if rumors.is_empty()));
     pull.deliver(N2, N1, Message::Call(vec![], Some([].into())));
-    assert!(
-        matches!(&pull.wire.last(), Some((_, to, Message::Answer(news, _))) if *to == N2 && news.len() == 1)
-    );
+    let Some((_, to, Message::Answer(news, _))) = pull.wire.last() else { panic!("no answer") };
+    assert_eq!((*to, news.len()), (N2, 1));
 }
 
 /// Section 1.4, feedback and counter: after k calls in vain it is pushed no more, and who has not
