@@ -109,14 +109,13 @@ fn mongering() -> String {
         "0.0036 | 5.6 | 12.7 | 17.5",
         "0.0012 | 6.7 | 12.8 | 17.7",
     ];
-    let mut text =
-        "\n## Rumor mongering among 1,000, with feedback and counters\n\nThe mean of 3 \
+    let mut text = "\n## Rumor mongering among 1,000, with feedback and counters\n\nThe mean of 3 \
                     seeds beside table 1 of Demers et al. (1987): the share of those who never \
                     hear of it, pushes for each node, rounds until a node hears of it in the mean, \
                     and until the last does.\n\n\
                     | k | Residue | Traffic | Mean | Last | Paper: residue | Traffic | Mean | Last \
                     |\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
-            .to_owned();
+        .to_owned();
     for (k, paper) in (1..).zip(paper) {
         let of = Config { interest: Some(k), ..config(Style::Push) };
         let (mut missed, mut pushes, mut sum, mut heard, mut last) = (0, 0, 0, 0, 0);
