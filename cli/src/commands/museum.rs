@@ -69,7 +69,7 @@ pub(super) fn museum(args: &MuseumArgs, json: bool) -> Result<u8, Problem> {
         let bug = says("Bug");
         table.add_row([id, bug, says("Scenario"), says("Breaks"), says("Source"), seeds, small]);
     }
-    show::raw(&show::fitted(table, &[6, 4, 3, 5]));
+    show::raw(&show::fitted(table, &[6, 4, 3, 5, 2]));
     Ok(0)
 }
 

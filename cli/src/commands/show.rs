@@ -268,7 +268,7 @@ pub(super) fn sweep_table(rows: impl IntoIterator<Item = Vec<Cell>>) -> String {
         ["scenario", "seeds", "events", "events/s", "faults", "sometimes", "fail below", "verdict"];
     let mut table = table(&header, &[1, 2, 3, 4, 5, 6]);
     table.add_rows(rows);
-    fitted(table, &[3, 2, 5])
+    fitted(table, &[3, 2, 5, 6])
 }
 
 /// Which share of seeds fail at most, if none did: the rule of three.
