@@ -6,7 +6,7 @@ use seedfall::programs::Programs;
 use seedfall::programs::storage::{In, Out};
 use seedfall::shrink::{Effort, shrink, story};
 use seedfall::sweep::{Meaning, Summary, Sweep, all_cores, sweep};
-use seedfall_storage::{fjall, redb, sqlite};
+use seedfall_storage::{redb, sqlite};
 
 /// Every crash so many times.
 fn every(scenario: &dyn Runnable, times: u64) -> Summary {
@@ -88,12 +88,6 @@ fn sqlite_with_a_log_that_it_does_not_sync_loses_its_last_transactions() {
 fn redb_keeps_what_it_acknowledges_where_sectors_are_safe() {
     keeps(&redb::redb());
     keeps(&redb::two_phases());
-}
-
-#[test]
-fn fjall_keeps_what_it_promises() {
-    keeps(&fjall::sync_all());
-    keeps(&fjall::default());
 }
 
 #[test]
