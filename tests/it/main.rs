@@ -1,4 +1,4 @@
-//! The integration tests, in one binary.
+//! The integration tests, in one binary; programs as they are have one of their own.
 //!
 //! - `replay`: the replay contract, proved;
 //! - `properties`: the engine's parts against naive models;
@@ -14,7 +14,6 @@
 //!   failure is decided;
 //! - `differences`: what `diff` finds; `exhaustive`: every order of events, to a bound;
 //! - `museum`: the page of the planted bugs is generated; `protocols`: that of the protocols;
-//! - `programs`: programs as they are, as scenarios;
 //! - `real`: protocols over TCP and files, in this process;
 //! - `tidy`: rules of STYLE.md that a program can check.
 
@@ -30,8 +29,6 @@ mod museum;
 mod outcomes;
 mod planted;
 mod points;
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
-mod programs;
 mod properties;
 mod protocols;
 mod quotes;

@@ -51,17 +51,17 @@ fn hashes_are_the_golden_ones() {
 
 #[test]
 fn a_seed_is_the_same_run_alone_and_inside_a_parallel_sweep() {
-    for scenario in seedfall_scenarios::all() {
-        let alone = (0..16).fold(0_u64, |sum, seed| {
+    // Threads take sixteen seeds at a time: fewer than seventeen would be one thread's.
+    let seeds = 0..20;
+    for (index, scenario) in seedfall_scenarios::all().iter().enumerate() {
+        let alone = seeds.clone().fold(0_u64, |sum, seed| {
             let hash = scenario.run(&Trial::of(Seed(seed))).hash;
             sum.wrapping_add(StableHasher::hash(&(seed, hash)))
         });
-        for jobs in [1, 2, 5] {
-            let jobs = NonZeroUsize::new(jobs).expect("not zero");
-            let plan = Sweep { seeds: 0..16, keep_going: true, ..Sweep::new(jobs) };
-            let together = sweep(scenario.as_ref(), &plan, &|_| ());
-            assert_eq!(together.hash, alone, "{} with {jobs} threads", scenario.name());
-        }
+        let jobs = NonZeroUsize::new([2, 5][index % 2]).expect("not zero");
+        let plan = Sweep { seeds: seeds.clone(), keep_going: true, ..Sweep::new(jobs) };
+        let together = sweep(scenario.as_ref(), &plan, &|_| ());
+        assert_eq!(together.hash, alone, "{} with {jobs} threads", scenario.name());
     }
 }
 

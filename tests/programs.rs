@@ -1,5 +1,7 @@
 //! Programs as they are, as scenarios: a register over `std::net` and `std::fs`, with threads.
 
+#![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+
 use seedfall::case::{Case, Replayed};
 use seedfall::checkers::models::{Register, RegisterInput as In, RegisterOutput as Out};
 use seedfall::diff::{Side, compare, neighbour};
