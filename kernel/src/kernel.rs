@@ -214,8 +214,8 @@ impl Kernel {
     /// Handles the next event, if it is due at `limit` or before.
     pub(crate) fn step(&mut self, limit: Time) -> Step {
         let draws = &mut self.draws;
-        let choose = |nanos, taken, count| draws.tie(nanos, taken, count);
-        let Some((time, event)) = self.queue.pop(limit, choose) else { return Step::Nothing };
+        let mut choose = |nanos, taken, count| draws.tie(nanos, taken, count);
+        let Some((time, event)) = self.queue.pop(limit, &mut choose) else { return Step::Nothing };
         self.now = self.now.max(time);
         self.steps += 1;
         match event {

@@ -79,7 +79,7 @@ impl Trace {
     /// Adds something that happened; `detail` is asked only if it is kept.
     #[inline]
     pub(crate) fn record<'a>(&mut self, event: Event, detail: impl FnOnce() -> Detail<'a>) {
-        self.inner.record(event, String::new);
+        self.inner.record(event, &String::new);
         if self.full.is_some() {
             self.keep(&event, &detail());
         }

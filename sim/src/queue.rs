@@ -28,6 +28,11 @@ pub struct Handle(u32);
 #[derive(Debug)]
 pub struct Chosen(u32);
 
+/// Chooses one of several events of one instant: given the instant, how many were chosen there
+/// before, and how many are left. Not a type parameter: it is called seldom, and each would have a
+/// copy of the queue.
+pub type Choose<'a> = &'a mut dyn FnMut(u64, u32, usize) -> usize;
+
 const LEVELS: usize = 11;
 const SLOTS: usize = 64;
 const BITS: u32 = SLOTS.trailing_zeros();
@@ -229,11 +234,7 @@ impl<E> Queue<E> {
     /// The event is pending no more, and is to be taken before anything else is asked of the queue:
     /// whoever takes it may look at it first, and it moves once.
     #[inline]
-    pub fn advance(
-        &mut self,
-        limit: Time,
-        choose: impl FnMut(u64, u32, usize) -> usize,
-    ) -> Option<(Time, Chosen)> {
+    pub fn advance(&mut self, limit: Time, choose: Choose<'_>) -> Option<(Time, Chosen)> {
         let id = self.first(limit.as_nanos(), choose)?;
         self.len -= 1;
         Some((Time::from_nanos(self.now), Chosen(id)))
@@ -255,24 +256,16 @@ impl<E> Queue<E> {
     }
 
     /// As [`Queue::advance`], and takes it.
-    pub fn pop(
-        &mut self,
-        limit: Time,
-        choose: impl FnMut(u64, u32, usize) -> usize,
-    ) -> Option<(Time, E)> {
+    pub fn pop(&mut self, limit: Time, choose: Choose<'_>) -> Option<(Time, E)> {
         let (time, chosen) = self.advance(limit, choose)?;
         Some((time, self.take(chosen)?))
     }
 
     /// The entry that is to be popped, in no list any more.
     #[inline]
-    fn first(
-        &mut self,
-        limit: u64,
-        mut choose: impl FnMut(u64, u32, usize) -> usize,
-    ) -> Option<u32> {
+    fn first(&mut self, limit: u64, choose: Choose<'_>) -> Option<u32> {
         if !self.ready.is_empty() && self.now <= limit {
-            let id = self.choose_ready(&mut choose);
+            let id = self.choose_ready(&mut *choose);
             if id.is_some() {
                 return id;
             }
@@ -299,7 +292,7 @@ impl<E> Queue<E> {
         if self.near.last().is_some_and(|other| other.time == time) {
             self.near.push(Near { time, id });
             self.collect();
-            return self.choose_ready(&mut choose);
+            return self.choose_ready(choose);
         }
         self.chosen += 1;
         Some(id)
@@ -307,7 +300,7 @@ impl<E> Queue<E> {
 
     /// Chooses from `ready`; `None` if everything there was cancelled.
     #[cold]
-    fn choose_ready(&mut self, choose: &mut impl FnMut(u64, u32, usize) -> usize) -> Option<u32> {
+    fn choose_ready(&mut self, choose: Choose<'_>) -> Option<u32> {
         for at in (0..self.ready.len()).rev() {
             let id = self.ready[at];
             if self.events[id as usize - 1].is_none() {

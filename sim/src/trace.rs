@@ -184,10 +184,10 @@ impl Trace {
 
     /// Adds an event; `text` is asked only if it is kept.
     #[inline]
-    pub fn record(&mut self, event: Event, text: impl Fn() -> String) {
+    pub fn record(&mut self, event: Event, text: &dyn Fn() -> String) {
         self.fold(&event);
         if self.is_kept() {
-            self.keep(event, &text);
+            self.keep(event, text);
         }
     }
 

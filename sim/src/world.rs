@@ -21,6 +21,7 @@ use crate::queue::Queue;
 use crate::time::Time;
 use crate::timers::Timers;
 use crate::trace::{Kind, Recording, Trace};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -257,11 +258,12 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     }
 
     /// As [`World::step_inside`], and says what kind of event it was, as a hash: a message, a
-    /// request, an answer or a timer, and which variant of its type; not its contents.
-    pub fn step_telling<G>(
+    /// request, an answer or a timer, and which variant of its type; not its contents. For runs
+    /// that are looked at, of which there are few: `enter` is no type parameter.
+    pub fn step_telling(
         &mut self,
         limit: Time,
-        enter: impl FnOnce(Step) -> G,
+        enter: &mut dyn FnMut(Step) -> Option<Box<dyn Any>>,
     ) -> Option<(Step, u64)> {
         let mut kind = 0;
         let step = self.step_with(limit, |step, due| {
@@ -279,7 +281,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     ) -> Option<Step> {
         let draws = &mut self.draws;
         let (at, chosen) =
-            self.queue.advance(limit, |at, taken, count| draws.tie(at, taken, count))?;
+            self.queue.advance(limit, &mut |at, taken, count| draws.tie(at, taken, count))?;
         assert!(self.now <= at, "time ran backwards: somebody moved it past what is due at {at}");
         self.now = at;
         let due = self.queue.peek(&chosen)?;
@@ -421,7 +423,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     fn boot(&mut self, node: NodeId) {
         let is_second = self.nodes[node.index()].twin.is_some();
         let text = || if is_second { "its second half" } else { "" }.to_owned();
-        self.note(Kind::Start, node.into(), &(), text);
+        self.note(Kind::Start, node.into(), &(), &text);
         let nodes = self.nodes.len();
         let slot = &mut self.nodes[node.index()];
         let now = slot.clocks.read(self.now);

@@ -97,7 +97,7 @@ fn compare(seed: u64, steps: usize, crowd: u32) {
                 0 => model.now.saturating_add((draw.word() >> draw.below(32)).into()),
                 _ => u64::MAX,
             };
-            let popped = queue.pop(Time::from_nanos(limit), choose);
+            let popped = queue.pop(Time::from_nanos(limit), &mut choose);
             let expected = model.pop(limit, choose);
             assert_eq!(popped, expected.map(|(time, event)| (Time::from_nanos(time), event)));
             handles.retain(|(_, event)| Some(*event) != expected.map(|(_, event)| event));
@@ -123,7 +123,7 @@ fn a_crowd_at_one_instant_comes_out_as_one_group() {
         model.push(time, event);
     }
     for _ in 0..600 {
-        let popped = queue.pop(Time::MAX, choose);
+        let popped = queue.pop(Time::MAX, &mut choose);
         let expected = model.pop(u64::MAX, choose);
         assert_eq!(popped, expected.map(|(time, event)| (Time::from_nanos(time), event)));
     }

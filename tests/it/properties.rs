@@ -69,7 +69,7 @@ proptest! {
                     let first = model.iter().map(|(at, ..)| *at).min().filter(|at| *at <= limit);
                     let tied = model.iter().filter(|(at, ..)| Some(*at) == first).count();
                     let mut offered = 1;
-                    let popped = queue.pop(Time::from_nanos(limit), |at, _, count| {
+                    let popped = queue.pop(Time::from_nanos(limit), &mut |at, _, count| {
                         offered = count;
                         assert_eq!(Some(at), first);
                         picks[id] % count

@@ -239,10 +239,11 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         let (world, observer) = (self.world.as_mut()?, self.observer.as_mut()?);
         let pulse = self.trial.pulse.as_deref();
         let events = world.trace().count();
-        let (step, kind) = world.step_telling(limit, |Step { actor, .. }| {
+        let (step, kind) = world.step_telling(limit, &mut |Step { actor, .. }| {
             if let Some(pulse) = pulse {
                 pulse.event(events, actor);
             }
+            None
         })?;
         if let Some(node) = step.actor.node() {
             observer.see(world, (node, kind), self.scenario.abstraction_of());
@@ -256,12 +257,13 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
     fn step_in_span(&mut self, limit: Time) -> Option<Step> {
         let world = self.world.as_mut()?;
         let (pulse, events) = (self.trial.pulse.as_deref(), world.trace().count());
-        world.step_inside(limit, |Step { at, actor }| {
+        let told = world.step_telling(limit, &mut |Step { at, actor }| {
             if let Some(pulse) = pulse {
                 pulse.event(events, actor);
             }
-            tracing::info_span!("event", at = %at, actor = %actor).entered()
-        })
+            Some(Box::new(tracing::info_span!("event", at = %at, actor = %actor).entered()))
+        });
+        told.map(|(step, _)| step)
     }
 
     fn beat(&self, doing: Doing) {

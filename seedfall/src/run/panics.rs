@@ -28,6 +28,13 @@ static HOOK: Once = Once::new();
 
 /// What comes of it, or the panic that ends it.
 pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
+    let (mut work, mut done) = (Some(work), None);
+    caught(&mut || done = work.take().map(|work| work()))?;
+    Ok(done.expect("it came to its end"))
+}
+
+/// Not generic: the compiler makes one copy of it.
+fn caught(work: &mut dyn FnMut()) -> Result<(), Panic> {
     HOOK.call_once(|| {
         let before = take_hook();
         set_hook(Box::new(move |panic| {

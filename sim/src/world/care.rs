@@ -195,7 +195,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let digest = StableHasher::hash(what);
         let event =
             Event { at: self.now, kind: Kind::Lie, actor: node.into(), peer, index: 0, digest };
-        self.trace.record(event, || format!("({name}) {what:?}"));
+        self.trace.record(event, &|| format!("({name}) {what:?}"));
     }
 
     fn remember(&mut self, node: NodeId, message: &P::Message) {
@@ -253,7 +253,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let digest = StableHasher::hash(message);
         let (actor, peer) = (node.into(), to.into());
         let event = Event { at: self.now, kind: Kind::Lie, actor, peer, index: 0, digest };
-        self.trace.record(event, || format!("({how}) {message:?}"));
+        self.trace.record(event, &|| format!("({how}) {message:?}"));
     }
 }
 

@@ -113,7 +113,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let draw = self.operation(node);
         let Err(why) = self.nodes[node.index()].journal.reopen(draw) else { return true };
         self.counters.refusals += 1;
-        self.note(Kind::Refuse, node.into(), &why, || why.clone());
+        self.note(Kind::Refuse, node.into(), &why, &|| why.clone());
         false
     }
 }

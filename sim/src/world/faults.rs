@@ -44,7 +44,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.counters.records_kept += u64::from(kept);
         self.counters.records_lost += u64::from(lost);
         self.counters.records_torn += u64::from(torn);
-        self.note(Kind::Crash, node.into(), &image, || match (kept, lost) {
+        self.note(Kind::Crash, node.into(), &image, &|| match (kept, lost) {
             (0, 0) => "nothing un-synced".to_owned(),
             _ => format!(
                 "un-synced records: {kept} kept, {lost} lost{}",
@@ -90,7 +90,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             return false;
         }
         slot.gate = Gate::Paused;
-        self.note(Kind::Pause, node.into(), &(), String::new);
+        self.note(Kind::Pause, node.into(), &(), &String::new);
         true
     }
 
@@ -104,7 +104,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let waits = !slot.held.is_empty() || !slot.backlog.is_empty();
         let is_busy = slot.wake.is_some();
         slot.gate = if is_busy { Gate::Busy } else { slot.at_rest() };
-        self.note(Kind::Resume, node.into(), &(), String::new);
+        self.note(Kind::Resume, node.into(), &(), &String::new);
         if waits && !is_busy {
             self.be_busy(node, Duration::ZERO);
         }
@@ -117,7 +117,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let wrote = !self.nodes[node.index()].journal.records().is_empty();
         self.crash(node);
         self.nodes[node.index()].journal.wipe();
-        self.note(Kind::Fault, node.into(), &"wiped", || "its disk is lost".to_owned());
+        self.note(Kind::Fault, node.into(), &"wiped", &|| "its disk is lost".to_owned());
         wrote
     }
 
@@ -127,7 +127,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let slot = &mut self.nodes[node.index()];
         slot.slow = each;
         slot.refresh();
-        self.note(Kind::Fault, node.into(), &each, || format!("each event takes {each}"));
+        self.note(Kind::Fault, node.into(), &each, &|| format!("each event takes {each}"));
     }
 
     /// Makes every sync of a node take `each`, in which nothing else happens there; zero: none
@@ -136,7 +136,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let slot = &mut self.nodes[node.index()];
         slot.stall = each;
         slot.refresh();
-        self.note(Kind::Fault, node.into(), &each, || format!("each sync takes {each}"));
+        self.note(Kind::Fault, node.into(), &each, &|| format!("each sync takes {each}"));
     }
 
     /// Makes a node lie; `None`: from here on it is correct.
@@ -144,7 +144,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let slot = &mut self.nodes[node.index()];
         slot.liar = lies.map(|lies| Box::new(Liar::new(lies)));
         slot.refresh();
-        self.note(Kind::Fault, node.into(), &lies, || match lies {
+        self.note(Kind::Fault, node.into(), &lies, &|| match lies {
             Some(_) => "becomes Byzantine".to_owned(),
             None => "is correct again".to_owned(),
         });
@@ -162,7 +162,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         slot.strategy = chosen;
         slot.refresh();
         let name = chosen.map(|strategy| strategy.name);
-        self.note(Kind::Fault, node.into(), &("strategy", name), || match name {
+        self.note(Kind::Fault, node.into(), &("strategy", name), &|| match name {
             Some(name) => format!("becomes Byzantine: {name}"),
             None => "is correct again".to_owned(),
         });
@@ -173,19 +173,19 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     /// that the old clock gave them.
     pub fn set_clock(&mut self, node: NodeId, clock: Clock) {
         self.nodes[node.index()].clocks = Clocks::new(clock);
-        self.note(Kind::Fault, node.into(), &clock, || format!("clock of {node}: {clock}"));
+        self.note(Kind::Fault, node.into(), &clock, &|| format!("clock of {node}: {clock}"));
     }
 
     /// Makes something go wrong with a node's clocks. Timers that are pending stay as they are.
     pub fn begin_clock_fault(&mut self, node: NodeId, fault: ClockFault) {
         self.nodes[node.index()].clocks.begin(self.now, fault);
-        self.note(Kind::Fault, node.into(), &fault, || format!("begins: {fault:?}"));
+        self.note(Kind::Fault, node.into(), &fault, &|| format!("begins: {fault:?}"));
     }
 
     /// Takes back [`World::begin_clock_fault`]. False if it was not in force.
     pub fn end_clock_fault(&mut self, node: NodeId, fault: ClockFault) -> bool {
         let ended = self.nodes[node.index()].clocks.end(self.now, fault);
-        self.note(Kind::Fault, node.into(), &(fault, ended), || format!("ends: {fault:?}"));
+        self.note(Kind::Fault, node.into(), &(fault, ended), &|| format!("ends: {fault:?}"));
         ended
     }
 
@@ -208,6 +208,6 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
 
     /// Notes in the trace that something was done to the world from outside.
     pub fn note_fault(&mut self, actor: Address, what: &str) {
-        self.note(Kind::Fault, actor, &what, || what.to_owned());
+        self.note(Kind::Fault, actor, &what, &|| what.to_owned());
     }
 }

@@ -144,7 +144,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let Packet { from, to, index, digest, .. } = packet;
         let index = index.into();
         let event = Event { at: self.now, kind: Kind::Lost, actor: to, peer: from, index, digest };
-        self.trace.record(event, || format!("(down) {}", packet.body.text()));
+        self.trace.record(event, &|| format!("(down) {}", packet.body.text()));
     }
 
     /// Something waits for a node. For one that is busy with its disk, and for one that handles
@@ -249,7 +249,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
                 };
                 let Some(fresh) = fresh.map(|fresh| fresh as u64) else { return };
                 self.counters.synced += u64::from(fresh > 0);
-                self.note(Kind::Sync, me, &fresh, || format!("{fresh} records"));
+                self.note(Kind::Sync, me, &fresh, &|| format!("{fresh} records"));
             }
             Effect::SetTimer(timer, after) => {
                 let slot = &mut self.nodes[node.index()];
@@ -352,7 +352,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.counters.corrupted += 1;
         packet.digest = packet.body.digest();
         let event = Event { kind: Kind::Lie, digest: packet.digest, ..event };
-        self.trace.record(event, || format!("(bits flip) {}", packet.body.text()));
+        self.trace.record(event, &|| format!("(bits flip) {}", packet.body.text()));
         self.queue.push(self.now + after, Due::Arrival(packet));
     }
 
@@ -360,7 +360,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     #[inline(never)]
     fn duplicate(&mut self, event: Event, packet: Packet<P>, first: Duration, second: Duration) {
         self.counters.duplicated += 1;
-        self.trace.record(Event { kind: Kind::Duplicate, ..event }, || packet.body.text());
+        self.trace.record(Event { kind: Kind::Duplicate, ..event }, &|| packet.body.text());
         self.queue.push(self.now + first, Due::Arrival(packet.clone()));
         self.queue.push(self.now + second, Due::Arrival(packet));
     }
@@ -370,7 +370,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     #[expect(clippy::needless_pass_by_value, reason = "borrowed here, it would leave registers")]
     fn lose(&mut self, event: Event, packet: Packet<P>, why: &'static str) {
         self.counters.dropped += 1;
-        self.trace.record(Event { kind: Kind::Drop, ..event }, || {
+        self.trace.record(Event { kind: Kind::Drop, ..event }, &|| {
             format!("({why}) {}", packet.body.text())
         });
     }
@@ -430,7 +430,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
     ) {
         let digest = StableHasher::hash(value);
         let event = Event { at: self.now, kind, actor, peer, index, digest };
-        self.trace.record(event, || format!("{value:?}"));
+        self.trace.record(event, &|| format!("{value:?}"));
     }
 
     /// Records something in words of its own.
@@ -440,7 +440,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         kind: Kind,
         actor: Address,
         value: &impl std::hash::Hash,
-        text: impl Fn() -> String,
+        text: &dyn Fn() -> String,
     ) {
         let digest = StableHasher::hash(value);
         let event = Event { at: self.now, kind, actor, peer: actor, index: 0, digest };
@@ -452,6 +452,6 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
             Some((_, count)) => *count += 1,
             None => self.marks.push((what, 1)),
         }
-        self.note(kind, actor, &what, || what.to_owned());
+        self.note(kind, actor, &what, &|| what.to_owned());
     }
 }

@@ -51,7 +51,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         if slot.gate == Gate::Open {
             slot.gate = Gate::Twins;
         }
-        self.note(Kind::Fault, node.into(), &("twins", round), || "runs twice".to_owned());
+        self.note(Kind::Fault, node.into(), &("twins", round), &|| "runs twice".to_owned());
         self.as_second(node, |world| world.boot(node));
         true
     }
@@ -61,7 +61,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let slot = &mut self.nodes[node.index()];
         let ended = slot.forget_twin(&mut self.queue);
         if ended {
-            self.note(Kind::Fault, node.into(), &"one", || "runs once again".to_owned());
+            self.note(Kind::Fault, node.into(), &"one", &|| "runs once again".to_owned());
         }
         ended
     }
@@ -82,7 +82,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         let kind = packet.body.kinds().1;
         let index = index.into();
         let event = Event { at: self.now, kind, actor: to, peer: from, index, digest };
-        self.trace.record(event, || packet.body.text());
+        self.trace.record(event, &|| packet.body.text());
         let second = packet.clone();
         self.hand_over(node, packet);
         if self.nodes[node.index()].twin.is_none() {
@@ -94,7 +94,7 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.counters.unheard += 1;
         let event = Event { kind: Kind::Ignore, ..event };
         let text = || format!("its second half does not hear {}", second.body.text());
-        self.trace.record(event, text);
+        self.trace.record(event, &text);
     }
 
     /// Whether the second of twins hears a sender now: one draw for each sender and round.
