@@ -515,9 +515,14 @@ impl Replica {
         &self.log
     }
 
-    /// What it knows to be committed.
+    /// What it has of the operations that it knows to be committed: all, unless it lost its log.
     pub fn committed(&self) -> &[Update] {
-        &self.log[..self.commit]
+        self.log.get(..self.commit).unwrap_or(&self.log)
+    }
+
+    /// How many operations it knows to be committed: the paper's commit-number.
+    pub fn commit_number(&self) -> usize {
+        self.commit
     }
 }
 

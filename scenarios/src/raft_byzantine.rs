@@ -9,7 +9,7 @@
 
 use super::raft_kv;
 use seedfall::Swarm;
-use seedfall::scenario::{Cluster, Expect, NEVER_PANICS, Scenario};
+use seedfall::scenario::{COMES_TO_ITS_END, Cluster, Expect, NEVER_PANICS, Scenario};
 use seedfall_checkers::models::{KvInput, KvOutput};
 use seedfall_protocols::raft::Raft;
 use seedfall_sim::{Nodes, SystemModel};
@@ -32,8 +32,9 @@ pub fn liar() -> Control {
             .cloned()
             .collect(),
         expect: Expect::Violates {
-            // What it is told may be impossible among correct servers, and assertions say so.
-            properties: &["the invariants of Raft", NEVER_PANICS],
+            // What it is told may be impossible among correct servers, and assertions say so. A
+            // follower whose disk forgot what it had acknowledged is sent the same again and again.
+            properties: &["the invariants of Raft", NEVER_PANICS, COMES_TO_ITS_END],
             because: "Raft trusts what a server says (Ongaro and Ousterhout 2014, section 2: no \
                       Byzantine failures)",
         },

@@ -139,7 +139,9 @@ pub use report::{Conclusion, Failure, FailureKind, Report, Unknown};
 pub use run::Run;
 #[doc(hidden)] // Documented in `run`: what commands and other worlds need.
 pub use run::{Runnable, Trial};
-pub use scenario::{Cluster, Expect, Expectation, Horizon, NEVER_PANICS, Scenario};
+pub use scenario::{
+    COMES_TO_ITS_END, Cluster, Expect, Expectation, Horizon, NEVER_PANICS, Scenario,
+};
 pub use seedfall_faults::{Class, Fault, Swarm};
 pub use testing::check;
 pub use workload::{Invocation, OperationId, Phase, Reply, Workload};

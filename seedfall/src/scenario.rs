@@ -151,7 +151,8 @@ pub(crate) fn validate(
     if let Some(twice) = (1..named.len()).find(|index| named[..*index].contains(&named[*index])) {
         return wrong(format!("two properties are named `{}`", named[twice]));
     }
-    let known = |property: &&&str| **property == NEVER_PANICS || named.contains(*property);
+    let own = [NEVER_PANICS, COMES_TO_ITS_END];
+    let known = |property: &&&str| own.contains(*property) || named.contains(*property);
     match expected.iter().find(|property| !known(property)) {
         None => Ok(()),
         Some(property) => wrong(format!(
@@ -210,6 +211,10 @@ impl Horizon {
 /// The property that no handler of the protocol panics, which every scenario has.
 pub const NEVER_PANICS: &str = "never panics";
 
+/// The property that a run comes to its end, and not to a busy loop or to a stop, which every
+/// scenario has.
+pub const COMES_TO_ITS_END: &str = "the run comes to its end";
+
 /// Which properties of a scenario are expected to hold. Whatever else breaks is a failure.
 pub enum Expect<P> {
     /// All of them.
@@ -218,8 +223,8 @@ pub enum Expect<P> {
     /// shows that the simulator and the checker can see. The sweep is vacuous if it does not find
     /// the first of them broken; the others may break with it.
     Violates {
-        /// The properties, by the names that the scenario gives them; [`NEVER_PANICS`] is one that
-        /// every scenario has.
+        /// The properties, by the names that the scenario gives them; [`NEVER_PANICS`] and
+        /// [`COMES_TO_ITS_END`] are two that every scenario has.
         properties: &'static [&'static str],
         /// Why the protocol cannot keep them here, in a sentence.
         because: &'static str,

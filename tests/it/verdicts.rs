@@ -8,9 +8,10 @@ use seedfall::sim::{
 };
 use seedfall::sweep::{COVERAGE_FROM, Meaning, Sweep, all_cores, sweep};
 use seedfall::{
-    Aim, Class, Cluster, Conclusion, Entry, Expect, Failure, FailureKind, Fault, FaultPlan,
-    Horizon, PlanError, Property, Reply, Report, Runnable, Scenario, Swarm, Trial, Workload,
-    eventually, every_operation_completes, invariant, linearizable, sometimes,
+    Aim, COMES_TO_ITS_END, Class, Cluster, Conclusion, Entry, Expect, Failure, FailureKind, Fault,
+    FaultPlan, Horizon, NEVER_PANICS, PlanError, Property, Reply, Report, Runnable, Scenario,
+    Swarm, Trial, Workload, eventually, every_operation_completes, invariant, linearizable,
+    sometimes,
 };
 
 /// How the one node behaves.
@@ -230,6 +231,17 @@ fn a_busy_loop_is_stuck() {
     let failure = failure(&scenario_of(Habit::Restless));
     assert_eq!(failure.kind, FailureKind::Stuck);
     assert!(failure.explanation.contains("runs in circles"), "{failure}");
+    // Unless that is what is expected, by its name.
+    let is_expected = |scenario: &_| {
+        let failures = report(scenario).failures;
+        failures.iter().all(|failure| failure.expected.is_some())
+    };
+    let mut scenario = scenario_of(Habit::Restless);
+    let expecting = |properties| Expect::Violates { properties, because: "it is restless" };
+    scenario.expect = expecting(&[COMES_TO_ITS_END]);
+    assert!(is_expected(&scenario));
+    scenario.expect = expecting(&[NEVER_PANICS]);
+    assert!(!is_expected(&scenario));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::show;
 use anstyle::Style;
-use comfy_table::Cell;
+use comfy_table::{Cell, Table};
 use seedfall::faults::Class;
 use seedfall::run::Runnable;
 use seedfall::scenario::Expectation;
@@ -14,26 +14,43 @@ use std::collections::BTreeSet;
 /// Scenarios from which on families are shown.
 pub(super) const FROM: usize = 25;
 
-type Swept<'a> = (&'a dyn Runnable, Summary, Meaning);
+/// A scenario, what is expected of it, and what came of it.
+struct Swept<'a> {
+    name: &'a str,
+    expect: Expectation,
+    summary: &'a Summary,
+    meaning: &'a Meaning,
+}
 
 /// Shows the table, and a line with the sum of it.
-pub(super) fn tell(swept: &[Swept<'_>]) {
+pub(super) fn tell(swept: &[(&dyn Runnable, Summary, Meaning)]) {
+    let swept = swept.iter().map(|(scenario, summary, meaning)| Swept {
+        name: scenario.name(),
+        expect: scenario.expect(),
+        summary,
+        meaning,
+    });
+    let swept: Vec<Swept<'_>> = swept.collect();
+    show::raw(&show::fitted(table(&swept), &[4, 3]));
+    show::line("");
+    show::line(&sum(&swept));
+}
+
+fn table(swept: &[Swept<'_>]) -> Table {
     let header = ["scenarios", "", "seeds", "events", "events/s", "faults", "verdict"];
     let mut table = show::table(&header, &[1, 2, 3, 4, 5]);
     let mut words: Vec<&str> = Vec::new();
-    for (scenario, ..) in swept {
-        let word = first_word(scenario.name());
+    for one in swept {
+        let word = first_word(one.name);
         if !words.contains(&word) {
             words.push(word);
         }
     }
     for word in words {
-        let family = swept.iter().filter(|(one, ..)| first_word(one.name()) == word);
+        let family = swept.iter().filter(|one| first_word(one.name) == word);
         table.add_row(row(&family.collect::<Vec<_>>()));
     }
-    show::raw(&show::fitted(table, &[4, 3]));
-    show::line("");
-    show::line(&sum(swept));
+    table
 }
 
 fn first_word(name: &str) -> &str {
@@ -42,7 +59,7 @@ fn first_word(name: &str) -> &str {
 
 /// The words that all names begin with.
 fn common(family: &[&Swept<'_>]) -> String {
-    let mut names = family.iter().map(|(scenario, ..)| scenario.name().split('-'));
+    let mut names = family.iter().map(|one| one.name.split('-'));
     let mut common: Vec<&str> = names.next().into_iter().flatten().collect();
     for name in names {
         let same = common.iter().zip(name).take_while(|(word, other)| **word == *other).count();
@@ -52,9 +69,9 @@ fn common(family: &[&Swept<'_>]) -> String {
 }
 
 fn row(family: &[&Swept<'_>]) -> Vec<Cell> {
-    let sum = |of: fn(&Summary) -> u64| family.iter().map(|(_, summary, _)| of(summary)).sum();
-    let seconds: f64 = family.iter().map(|(_, summary, _)| summary.took.as_secs_f64()).sum();
-    let planned = family.iter().flat_map(|(_, summary, _)| &summary.fired);
+    let sum = |of: fn(&Summary) -> u64| family.iter().map(|one| of(one.summary)).sum();
+    let seconds: f64 = family.iter().map(|one| one.summary.took.as_secs_f64()).sum();
+    let planned = family.iter().flat_map(|one| &one.summary.fired);
     let fired: BTreeSet<Class> =
         planned.filter(|(_, (_, fired))| *fired > 0).map(|(class, _)| *class).collect();
     let events = sum(|summary| summary.events);
@@ -73,7 +90,7 @@ fn row(family: &[&Swept<'_>]) -> Vec<Cell> {
 /// How many there are of each verdict, the worst first.
 fn verdict(swept: &[&Swept<'_>]) -> (Style, String) {
     let of = |which: fn(&Meaning, &Expectation) -> bool| {
-        let all = swept.iter().filter(|(one, _, meaning)| which(meaning, &one.expect()));
+        let all = swept.iter().filter(|one| which(one.meaning, &one.expect));
         all.count() as u64
     };
     let broken = of(|meaning, _| matches!(meaning, Meaning::Broken(_)));
@@ -108,9 +125,8 @@ fn is_good(meaning: &Meaning) -> bool {
 
 /// The last line: what all came to.
 fn sum(swept: &[Swept<'_>]) -> String {
-    let sum =
-        |of: fn(&Summary) -> u64| -> u64 { swept.iter().map(|(_, summary, _)| of(summary)).sum() };
-    let seconds: f64 = swept.iter().map(|(_, summary, _)| summary.took.as_secs_f64()).sum();
+    let sum = |of: fn(&Summary) -> u64| -> u64 { swept.iter().map(|one| of(one.summary)).sum() };
+    let seconds: f64 = swept.iter().map(|one| one.summary.took.as_secs_f64()).sum();
     let (style, words) = verdict(&swept.iter().collect::<Vec<_>>());
     format!(
         "{}: {}, {} ({} a second): {}. `sweep` shows each scenario, `sweep NAME` one of them.",
@@ -120,4 +136,56 @@ fn sum(swept: &[Swept<'_>]) -> String {
         show::rate(sum(|summary| summary.events), seconds),
         show::styled(style, &words),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedfall::FailureKind;
+
+    /// Names, what is expected, what came of it, of a run each.
+    fn told(all: &[(&str, Expectation, Meaning)]) -> String {
+        let summary = Summary { seeds: 1, events: 10, ..Summary::default() };
+        let swept = all.iter().map(|(name, expect, meaning)| Swept {
+            name,
+            expect: expect.clone(),
+            summary: &summary,
+            meaning,
+        });
+        let swept: Vec<Swept<'_>> = swept.collect();
+        let text = format!("{}\n{}", table(&swept), sum(&swept));
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    fn breaks() -> Expectation {
+        Expectation::Violates { properties: &[], because: "" }
+    }
+
+    #[test]
+    fn a_family_is_a_row_and_the_sum_counts_every_scenario() {
+        let good = Meaning::AsExpected;
+        let text = told(&[
+            ("raft-kv", Expectation::Holds, good.clone()),
+            ("paxos", Expectation::Holds, good.clone()),
+            ("raft-kv-3", Expectation::Holds, good.clone()),
+            ("raft-twins", breaks(), good),
+        ]);
+        assert!(text.contains("raft 3 3 30"), "{text}");
+        assert!(text.contains("2 hold, 1 breaks as it must"), "{text}");
+        assert!(text.contains("paxos 1 1 10"), "{text}");
+        assert!(text.contains("4 scenarios: 4 seeds, 40 events"), "{text}");
+        assert!(text.contains("3 hold, 1 breaks as it must"), "{text}");
+    }
+
+    #[test]
+    fn one_that_is_broken_or_vacuous_shows_in_its_row_and_in_the_sum() {
+        let vacuous = Meaning::Vacuous("nothing happened".to_owned());
+        let text = told(&[
+            ("raft-kv", Expectation::Holds, Meaning::AsExpected),
+            ("raft-kv-3", Expectation::Holds, Meaning::Broken(FailureKind::Safety)),
+            ("paxos-flexible", breaks(), vacuous),
+        ]);
+        assert!(text.contains("1 BROKEN, 1 holds"), "{text}");
+        assert!(text.contains("1 BROKEN, 1 vacuous, 1 holds"), "{text}");
+    }
 }

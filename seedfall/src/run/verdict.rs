@@ -174,7 +174,10 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         match &self.scenario.expect {
             Expect::Violates { properties, because }
                 if properties.iter().any(|property| named(property))
-                    && matches!(broken.kind, FailureKind::Safety | FailureKind::Crash) =>
+                    && matches!(
+                        broken.kind,
+                        FailureKind::Safety | FailureKind::Crash | FailureKind::Stuck
+                    ) =>
             {
                 Ok(Some((*because).to_owned()))
             }

@@ -5,7 +5,7 @@ use super::broken::Broken;
 use super::panics::Panic;
 use crate::faults::ActsOn;
 use crate::report::{Failure, FailureKind};
-use crate::scenario::NEVER_PANICS;
+use crate::scenario::{COMES_TO_ITS_END, NEVER_PANICS};
 use crate::words::counted;
 use seedfall_sim::{Address, Counters, Duration, Handler, Seed, Time};
 
@@ -46,9 +46,10 @@ pub(super) fn blame(
 
 /// A run in which nothing goes on: who waits for what, and the shape of that.
 pub(super) fn stuck(why: &str, waiting: &str, shape: &str) -> Broken {
-    let property = "the run comes to its end".to_owned();
+    let property = COMES_TO_ITS_END.to_owned();
     let shape = format!("{why}: {shape}");
     Broken::new(FailureKind::Stuck, property, &shape, format!("it {why}, while {waiting}"))
+        .of(COMES_TO_ITS_END)
 }
 
 /// Operations that are not complete so long after the last fault.
