@@ -34,7 +34,13 @@ pub fn liar() -> Control {
         expect: Expect::Violates {
             // What it is told may be impossible among correct servers, and assertions say so. A
             // follower whose disk forgot what it had acknowledged is sent the same again and again.
-            properties: &["the invariants of Raft", NEVER_PANICS, COMES_TO_ITS_END],
+            properties: &[
+                "the invariants of Raft",
+                "linearizable",
+                "every operation completes",
+                NEVER_PANICS,
+                COMES_TO_ITS_END,
+            ],
             because: "Raft trusts what a server says (Ongaro and Ousterhout 2014, section 2: no \
                       Byzantine failures)",
         },

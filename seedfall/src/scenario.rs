@@ -219,9 +219,9 @@ pub const COMES_TO_ITS_END: &str = "the run comes to its end";
 pub enum Expect<P> {
     /// All of them.
     Holds,
-    /// All but these, of safety, which the protocol is known not to keep: a negative control, which
-    /// shows that the simulator and the checker can see. The sweep is vacuous if it does not find
-    /// the first of them broken; the others may break with it.
+    /// All but these, which the protocol is known not to keep: a negative control, which shows that
+    /// the simulator and the checker can see. The sweep is vacuous if it does not find the first of
+    /// them broken, which is one of safety; the others may break with it.
     Violates {
         /// The properties, by the names that the scenario gives them; [`NEVER_PANICS`] and
         /// [`COMES_TO_ITS_END`] are two that every scenario has.

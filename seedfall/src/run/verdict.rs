@@ -174,10 +174,8 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         match &self.scenario.expect {
             Expect::Violates { properties, because }
                 if properties.iter().any(|property| named(property))
-                    && matches!(
-                        broken.kind,
-                        FailureKind::Safety | FailureKind::Crash | FailureKind::Stuck
-                    ) =>
+                    && (matches!(broken.kind, FailureKind::Safety | FailureKind::Crash)
+                        || broken.kind.is_late()) =>
             {
                 Ok(Some((*because).to_owned()))
             }
