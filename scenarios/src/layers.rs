@@ -14,7 +14,7 @@ use seedfall::property::{eventually, every_operation_completes, invariants, some
 use seedfall::scenario::{Cluster, Expect, Scenario, Workload};
 use seedfall_protocols::layers::{self, Authenticated, Layer, Order, Perfect, perfect};
 use seedfall_protocols::{broadcast as plain, reliable_broadcast as bracha};
-use seedfall_sim::{Duration, Links, Nodes, SystemModel, Timing};
+use seedfall_sim::{Duration, Links, NodeId, Nodes, SystemModel, Timing};
 
 type OnPerfect = Perfect<bracha::Node>;
 type OnAuthenticated = Authenticated<OnPerfect>;
@@ -40,7 +40,7 @@ pub fn on_perfect() -> Scenario<OnPerfect, String, u64> {
             invariants(BRACHA, || layers::above(bracha::invariants())),
             invariants(LINKS, layers::invariants),
             eventually(TOTALITY, |nodes: &[Option<&OnPerfect>]| {
-                reliable_broadcast::all_deliver(&above(nodes))
+                reliable_broadcast::all_deliver(&above(&truthful(nodes)))
             }),
             every_operation_completes(),
             sometimes("link: sends again"),
@@ -89,7 +89,7 @@ pub fn on_authenticated() -> Scenario<OnAuthenticated, String, u64> {
             invariants(BRACHA, || layers::above(layers::above(bracha::invariants()))),
             invariants(LINKS, || layers::above(layers::invariants())),
             eventually(TOTALITY, |nodes: &[Option<&OnAuthenticated>]| {
-                reliable_broadcast::all_deliver(&above(&above(nodes)))
+                reliable_broadcast::all_deliver(&above(&truthful(&above(nodes))))
             }),
             every_operation_completes(),
             sometimes("link: sends again"),
@@ -207,4 +207,19 @@ where
 
 fn above<'a, L: Layer>(nodes: &[Option<&'a L>]) -> Vec<Option<&'a L::Above>> {
     nodes.iter().map(|node| node.map(Layer::above)).collect()
+}
+
+/// All but a traitor that acknowledged what it was not handed: it is sent that no more, and nothing
+/// is promised to it. There is one traitor at most; if several seem to be, links are at fault.
+fn truthful<'a>(nodes: &[Option<&'a OnPerfect>]) -> Vec<Option<&'a OnPerfect>> {
+    let all = || NodeId::all(nodes.len()).zip(nodes).filter_map(|(id, node)| Some((id, (*node)?)));
+    let deceives = |(id, node): &(NodeId, &OnPerfect)| {
+        all().any(|(other, sender)| other != *id && sender.is_deceived_by(*id, node))
+    };
+    let mut traitors = all().filter(deceives).map(|(id, _)| id.index());
+    let mut rest = nodes.to_vec();
+    if let (Some(traitor), None) = (traitors.next(), traitors.next()) {
+        rest[traitor] = None;
+    }
+    rest
 }

@@ -45,6 +45,7 @@ pub enum Timer<T> {
 /// One node: the protocol above, and the ends of its links to all others.
 #[derive(Clone, Debug)]
 pub struct Perfect<P: Protocol> {
+    id: NodeId,
     above: P,
     order: Order,
     retransmit_after: Duration,
@@ -76,6 +77,7 @@ impl<P: Protocol> Protocol for Perfect<P> {
         assert!(Duration::ZERO < config.retransmit_after, "retransmit_after must be above zero");
         let (above, effects) = ctx.part(|ctx| P::start(id, &config.above, journal, ctx));
         let mut node = Self {
+            id,
             above,
             order: config.order,
             retransmit_after: config.retransmit_after,
@@ -231,6 +233,16 @@ impl<P: Protocol> Perfect<P> {
     /// What was handed up of each node, by number, in order.
     pub fn handed_up(&self) -> &BTreeMap<NodeId, Vec<u32>> {
         &self.handed_up
+    }
+
+    /// Whether it was told that a node has a message which that node was not handed.
+    pub fn is_deceived_by(&self, to: NodeId, node: &Self) -> bool {
+        let sent = self.sent.get(&to).copied().unwrap_or(0);
+        let received = node.received.get(&self.id);
+        (1..=sent).any(|number| {
+            !self.unacknowledged.contains_key(&(to, number))
+                && !received.is_some_and(|received| received.has(number))
+        })
     }
 
     /// Whether messages are handed up in the order of sending.
