@@ -139,6 +139,7 @@ fn logs() -> Vec<Box<dyn Runnable>> {
         Box::new(sequencer::one_copy()),
         Box::new(multi_paxos::three()),
         Box::new(multi_paxos::five()),
+        Box::new(multi_paxos::drifting()),
         Box::new(broadcast::best_effort()),
         Box::new(broadcast::reliable()),
         Box::new(broadcast::uniform()),
