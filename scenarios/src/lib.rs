@@ -45,6 +45,7 @@ pub mod total_order;
 pub mod try_confirm_cancel;
 pub mod two_generals;
 pub mod vsr;
+pub mod vsr_reconfiguration;
 pub mod zab;
 
 /// All faults under which the golden hashes and the figures of `docs/` were taken. A class that is
@@ -129,6 +130,7 @@ fn logs() -> Vec<Box<dyn Runnable>> {
         Box::new(vsr::five()),
         Box::new(vsr::recovery()),
         Box::new(vsr::no_recovery()),
+        Box::new(vsr_reconfiguration::six()),
         Box::new(zab::three()),
         Box::new(zab::five()),
         Box::new(zab::stale_reads()),
