@@ -20,6 +20,7 @@ pub mod layers;
 pub mod links;
 pub mod lock_service;
 pub mod multi_paxos;
+pub mod multi_primary;
 pub mod paxos;
 pub mod paxos_commit;
 pub mod pbft;
@@ -171,6 +172,8 @@ fn without_trust() -> Vec<Box<dyn Runnable>> {
         Box::new(crdt::operations()),
         Box::new(crdt::raw()),
         Box::new(scuttlebutt::scenario()),
+        Box::new(multi_primary::siblings()),
+        Box::new(multi_primary::last_writer_wins()),
         Box::new(byzantine_registers::dissemination()),
         Box::new(byzantine_registers::masking()),
         Box::new(byzantine_registers::dissemination_three()),
