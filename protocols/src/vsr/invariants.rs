@@ -62,6 +62,10 @@ impl Invariants {
             return Ok(());
         }
         let reign = Reign { epoch, view: state.normal_view() };
+        if state.log.len() < state.commit {
+            let why = format!("{node} had committed {}, and has {:?}", state.commit, state.log);
+            return Err(broken("V2: durability", why));
+        }
         let now = (reign, state.log().len(), state.committed().len());
         let seen = self.seen[node.index()].replace(now);
         if seen == Some(now) {
@@ -188,7 +192,7 @@ impl Monitor<Member> for AcrossEpochs {
             return Err(broken("E1: one configuration an epoch", why));
         }
         let Some(replica) = member.replica() else { return Ok(()) };
-        let has = replica.committed().len();
+        let has = replica.commit;
         if replica.status() != Status::Recovering && has < now.begin {
             let why = format!("{node} takes part in {now:?} with {has} committed operations");
             return Err(broken("E2: an epoch begins with the state", why));
