@@ -1,21 +1,22 @@
 //! Multi-primary replication with a rule for conflicts (Kleppmann, *Designing Data-Intensive
 //! Applications*, 2017, chapter 5: "Multi-Leader Replication" and "Detecting Concurrent Writes",
 //! cited as DDIA; Terry et al., *Managing Update Conflicts in Bayou, a Weakly Connected Replicated
-//! Storage System*, SOSP 1995, cited as Bayou).
+//! Storage System*, SOSP 1995; Petersen et al., *Flexible Update Propagation for Weakly Consistent
+//! Replication*, SOSP 1997, cited as Bayou).
 //!
-//! *Problem.* Every replica of a key-value store takes writes, and answers them by itself, whether it
-//! reaches the others or not; all come to hold the same.
+//! *Problem.* Every replica of a key-value store takes writes, and answers them by itself, whether
+//! it reaches the others or not; all come to hold the same.
 //!
 //! *Model.* Links `FairLoss`; nodes `CrashRecovery`, any number; timing `Asynchronous`. Wall clocks
 //! may show anything: [`Rule::LastWriterWins`] asks them all the same.
 //!
 //! *Idea.* A write is durable where it was asked for, and then told to the others, in the order of
-//! its replica's writes: a replica that has the `n`-th write of another has all before it, so that a
-//! number for each replica says all that it has (Bayou 3.1, its "write log"). Two writes of a key are
-//! *concurrent* if neither client was shown what the other wrote. What then happens is the rule:
-//! the write with the later time is kept, and the other is lost, though it was acknowledged (DDIA,
-//! "Last write wins"); or both are kept, as *siblings*, until somebody who was shown both writes one
-//! in their place (DDIA, "Merging concurrently written values").
+//! its replica's writes: a replica that has the `n`-th write of another has all before it, so that
+//! a number for each replica says all that it has (Bayou, the *prefix property* of its write log).
+//! Two writes of a key are *concurrent* if neither client was shown what the other wrote. What then
+//! happens is the rule: the write with the later time is kept, and the other is lost, though it was
+//! acknowledged (DDIA, "Last write wins"); or both are kept, as *siblings*, until somebody who was
+//! shown both writes one in their place (DDIA, "Merging concurrently written values").
 //!
 //! *Properties*, guarded by [`invariants`] and [`agreement`] but for the last:
 //! - W1 no lost write: what a replica held is there, or something whose client was shown it;
@@ -37,7 +38,7 @@
 //!
 //! *Deviations*
 //! - Versions are those of [`quorum_kv`](crate::quorum_kv): a name, and what its client was shown.
-//! - Write logs are kept whole (Bayou 3.3 shortens them), no write is undone and carried out anew.
+//! - Write logs are kept whole (Bayou shortens them), no write is undone and carried out anew.
 //! - A write that is asked for again where it is known has no second effect; elsewhere it becomes a
 //!   sibling of itself.
 //!

@@ -6,8 +6,9 @@
 //! allows. Guards: M1 to M4 of the header, linearizability, and that operations complete. Catches:
 //! `tests/planted/mpx-*`.
 //!
-//! Clocks that drift further apart than that let a leader read on while another has something chosen
-//! (`multi-paxos-drift` must find it); what is chosen stays as it is, for ballots ask no clock.
+//! Clocks that drift further apart than that let a leader read on while another has something
+//! chosen (`multi-paxos-drift` must find it); what is chosen stays as it is, for ballots ask no
+//! clock.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
 use crate::raft_lease;
@@ -79,7 +80,7 @@ pub fn drifting() -> Scenario<MultiPaxos, Input, Output> {
     let three = three();
     Scenario {
         name: "multi-paxos-drift",
-        story: "Three Multi-Paxos nodes read under a lease, while clocks drift more than it allows.",
+        story: "Three Multi-Paxos nodes read under a lease; a clock drifts more than it allows.",
         // A successor is elected and has something chosen soon after it may stand.
         cluster: Cluster { clocks: &[], link: raft_lease::QUICK, clients: 5, ..three.cluster },
         config: Config { elect_max: Duration::millis(110), ..three.config },

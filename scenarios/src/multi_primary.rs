@@ -3,11 +3,11 @@
 //! Story: clients look and write two keys at whichever replica they reach, each over what it was
 //! shown last, while replicas are cut off, crash and come back, and their clocks show anything.
 //! Concurrent writes stay as siblings until a client that was shown them writes one in their place.
-//! Guards: W1 to W3 of the header, that a write replaces what its client was shown and nothing else,
-//! and that all have received all in the end. Catches: `tests/planted/mpr-*`.
+//! Guards: W1 to W3 of the header, that a write replaces what its client was shown and nothing
+//! else, and that all have received all in the end. Catches: `tests/planted/mpr-*`.
 //!
-//! If the last writer wins, acknowledged writes are lost (`multi-primary-lww` must find it); all the
-//! same the replicas agree.
+//! If the last writer wins, acknowledged writes are lost (`multi-primary-lww` must find it); all
+//! the same the replicas agree.
 
 use seedfall::Property;
 use seedfall::property::{

@@ -1,10 +1,10 @@
 //! Viewstamped Replication whose group changes.
 //!
-//! Story: six machines keep three keys without a disk, three of them at first; while clients use the
-//! store, they also ask for other groups of three to five. Primaries are cut off, freeze and stop for
-//! good in the middle of it; others find out what was decided, hand on the state and shut down.
-//! Guards: V1 to V4 and E1 to E3 of the header, linearizability (also of the group, which is a key of
-//! the store), and that operations complete. Catches: `tests/planted/vsr-*`.
+//! Story: six machines keep three keys without a disk, three of them at first; while clients use
+//! the store, they also ask for other groups of three to five. Primaries are cut off, freeze and
+//! stop for good in the middle of it; others find out what was decided, hand on the state and shut
+//! down. Guards: V1 to V4 and E1 to E3 of the header, linearizability (also of the group, which is
+//! a key of the store), and that operations complete. Catches: `tests/planted/vsr-*`.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
 use seedfall::Swarm;
@@ -23,7 +23,7 @@ use seedfall_sim::{Choices, Duration, NodeId, Nodes, SystemModel};
 pub fn six() -> Scenario<Member, Input, Output> {
     Scenario {
         name: "vsr-reconfiguration",
-        story: "Three of six replicas keep three keys without a disk; the group changes all the time.",
+        story: "Three of six nodes keep three keys without a disk; the group changes all the time.",
         model: SystemModel { nodes: Nodes::CrashStop, ..SystemModel::USUAL },
         cluster: Cluster { clocks: &CLOCKS, spare: 1, fewest: 5, ..Cluster::lan(NODES, 4) },
         config: Config { replica: crate::vsr::CONFIG, members: 3 },

@@ -38,8 +38,8 @@
 //! *Deviations*
 //! - The group is the value of a key of the store, [`GROUP`], so that a RECONFIGURATION is a put,
 //!   and clients can ask for the group (7.4) as for any other key. They cannot put it.
-//! - *Who is told of a later epoch takes part in its own until it has the state.* In 7.1 it stops at
-//!   once; but if the primary that committed the RECONFIGURATION told only a new replica, and
+//! - *Who is told of a later epoch takes part in its own until it has the state.* In 7.1 it stops
+//!   at once; but if the primary that committed the RECONFIGURATION told only a new replica, and
 //!   stopped, the others have it in their logs and do not know that it is committed: it takes a
 //!   view of the old epoch to find out.
 //! - Requests carry no epoch: clients are told whom to ask, as in [`vsr`](super), and who has shut
@@ -338,8 +338,8 @@ impl Member {
         self.enter(next, log, ctx);
     }
 
-    /// An epoch begins here, with this log: of a member of its group (7.1.1, step 3), or of one that
-    /// is replaced (7.1.2, step 1).
+    /// An epoch begins here, with this log: of a member of its group (7.1.1, step 3), or of one
+    /// that is replaced (7.1.2, step 1).
     fn enter(&mut self, begun: Configuration, log: Vec<Update>, ctx: &mut Context<'_, Self>) {
         self.become_known(begun, ctx);
         let Some(place) = self.place_of(self.id) else {

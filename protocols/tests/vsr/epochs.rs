@@ -76,7 +76,7 @@ fn the_new_group_has_the_state_and_serves() {
     assert_eq!(bench.answer(request(3, 0)), Some(&value("n3 n4 n5")));
 }
 
-/// 7.1: "stops accepting client requests" as soon as the RECONFIGURATION is in the log.
+/// 7.1: the primary takes no request more as soon as the RECONFIGURATION is in its log.
 #[test]
 fn nothing_is_accepted_behind_a_reconfiguration() {
     let mut bench = replaced_by(&[N3, N4, N5]);
@@ -94,7 +94,8 @@ fn the_new_group_cannot_end_the_epoch_of_the_old_one() {
     assert_eq!(bench.answer(request(1, 1)), None);
 }
 
-/// 7.1: the primary that was asked stops; the next one finds the RECONFIGURATION and ends the epoch.
+/// 7.1: the primary that was asked stops; the next one finds the RECONFIGURATION and ends the
+/// epoch.
 #[test]
 fn the_next_primary_ends_the_epoch_that_the_first_one_was_to_end() {
     let mut bench = replaced_by(&[N2, N4, N5]);
@@ -217,7 +218,7 @@ fn who_was_replaced_may_come_back() {
     assert!(ALL.into_iter().all(|id| bench.at(id).replica().is_some()));
 }
 
-/// 7.1: "fewer than three replicas" are refused; so is what names nobody, or goes round the request.
+/// 7.1: a group of less than three is refused; so is what names nobody, or goes round the request.
 #[test]
 fn no_group_of_less_than_three() {
     let mut bench = five();
