@@ -34,6 +34,7 @@
 //! - [`primary_backup`]: a primary, backups and who of them is in sync, after Kafka;
 //! - [`sequencer`]: messages in the order of one node, which may fail;
 //! - [`multi_paxos`]: a replicated log by Paxos, with a leader and leases, after Lamport;
+//! - [`multi_primary`]: writes at every replica, with a rule for conflicts;
 //! - [`broadcast`]: from best effort to uniform, after Cachin, Guerraoui and Rodrigues;
 //! - [`clocks`]: Lamport and vector clocks, as values;
 //! - [`machine`]: the state machine that a replicated log drives, with its client table;
@@ -60,6 +61,7 @@ pub mod links;
 pub mod lock_service;
 pub mod machine;
 pub mod multi_paxos;
+pub mod multi_primary;
 pub mod oral_messages;
 pub mod paxos;
 pub mod paxos_commit;

@@ -57,7 +57,7 @@
 //! - Messages that may be lost are repeated; `PrepareOk` counts for all operations before, too.
 //! - All of the log is kept, and sent at a change of view (5.1 and 5.3 send and keep less).
 //! - Reads go through the log (6.3 leases them). No batches (6.2), no witnesses (6.1).
-//! - No reconfiguration (section 7).
+//! - Reconfiguration (section 7) stands above, in [`reconfiguration`].
 //!
 //! *What a client must do.* Ask the primary, which others name; ask again under the same number.
 //!
@@ -70,6 +70,7 @@
 //! | 4.3, recovery; 5.2, state transfer | `recovery` |
 
 mod invariants;
+pub mod reconfiguration;
 mod recovery;
 mod view_change;
 
@@ -264,36 +265,7 @@ impl Protocol for Replica {
     type Response = Response;
 
     fn start(id: NodeId, config: &Config, journal: &[Record], ctx: &mut Context<'_, Self>) -> Self {
-        config.check();
-        let mut replica = Self {
-            id,
-            nodes: ctx.nodes(),
-            config: *config,
-            view: 0,
-            status: Status::Normal,
-            normal: 0,
-            log: Vec::new(),
-            commit: 0,
-            machine: Machine::default(),
-            prepared: vec![0; ctx.nodes()],
-            change: Change::default(),
-            missed: Missed::default(),
-        };
-        for record in journal {
-            match record {
-                Record::Started => replica.missed.life(),
-                Record::View(view) => replica.view = *view,
-            }
-        }
-        ctx.append(Record::Started);
-        ctx.sync();
-        ctx.set_timer(Timer::Interval, config.interval);
-        ctx.set_timer(Timer::ViewChange, config.view_change_after);
-        if !journal.is_empty() && config.recovers {
-            replica.status = Status::Recovering;
-            replica.ask_what_it_missed(ctx);
-        }
-        replica
+        Self::one_of(ctx.nodes(), id, config, journal, ctx)
     }
 
     /// 4.1, steps 1 to 3.
@@ -383,6 +355,53 @@ impl Protocol for Replica {
             Status::Normal => String::new(),
             Status::ViewChange => format!("for view {view}: {}", self.change),
             Status::Recovering => format!("for its state: {}", self.missed),
+        }
+    }
+}
+
+/// How a replica comes to be.
+impl Replica {
+    /// One of so many that comes up, for the first time or after a crash.
+    fn one_of(
+        nodes: usize,
+        id: NodeId,
+        config: &Config,
+        journal: &[Record],
+        ctx: &mut Context<'_, Self>,
+    ) -> Self {
+        config.check();
+        let mut replica = Self::new(nodes, id, config);
+        for record in journal {
+            match record {
+                Record::Started => replica.missed.life(),
+                Record::View(view) => replica.view = *view,
+            }
+        }
+        ctx.append(Record::Started);
+        ctx.sync();
+        ctx.set_timer(Timer::Interval, config.interval);
+        ctx.set_timer(Timer::ViewChange, config.view_change_after);
+        if !journal.is_empty() && config.recovers {
+            replica.status = Status::Recovering;
+            replica.ask_what_it_missed(ctx);
+        }
+        replica
+    }
+
+    fn new(nodes: usize, id: NodeId, config: &Config) -> Self {
+        Self {
+            id,
+            nodes,
+            config: *config,
+            view: 0,
+            status: Status::Normal,
+            normal: 0,
+            log: Vec::new(),
+            commit: 0,
+            machine: Machine::default(),
+            prepared: vec![0; nodes],
+            change: Change::default(),
+            missed: Missed::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod layers;
 pub mod links;
 pub mod lock_service;
 pub mod multi_paxos;
+pub mod multi_primary;
 pub mod paxos;
 pub mod paxos_commit;
 pub mod pbft;
@@ -45,6 +46,7 @@ pub mod total_order;
 pub mod try_confirm_cancel;
 pub mod two_generals;
 pub mod vsr;
+pub mod vsr_reconfiguration;
 pub mod zab;
 
 /// All faults under which the golden hashes and the figures of `docs/` were taken. A class that is
@@ -129,6 +131,7 @@ fn logs() -> Vec<Box<dyn Runnable>> {
         Box::new(vsr::five()),
         Box::new(vsr::recovery()),
         Box::new(vsr::no_recovery()),
+        Box::new(vsr_reconfiguration::six()),
         Box::new(zab::three()),
         Box::new(zab::five()),
         Box::new(zab::stale_reads()),
@@ -139,6 +142,7 @@ fn logs() -> Vec<Box<dyn Runnable>> {
         Box::new(sequencer::one_copy()),
         Box::new(multi_paxos::three()),
         Box::new(multi_paxos::five()),
+        Box::new(multi_paxos::drifting()),
         Box::new(broadcast::best_effort()),
         Box::new(broadcast::reliable()),
         Box::new(broadcast::uniform()),
@@ -168,6 +172,8 @@ fn without_trust() -> Vec<Box<dyn Runnable>> {
         Box::new(crdt::operations()),
         Box::new(crdt::raw()),
         Box::new(scuttlebutt::scenario()),
+        Box::new(multi_primary::siblings()),
+        Box::new(multi_primary::last_writer_wins()),
         Box::new(byzantine_registers::dissemination()),
         Box::new(byzantine_registers::masking()),
         Box::new(byzantine_registers::dissemination_three()),

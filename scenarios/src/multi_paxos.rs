@@ -5,11 +5,17 @@
 //! propose again what may be chosen, and fill the gaps. Clocks run 5 % fast and slow, as the lease
 //! allows. Guards: M1 to M4 of the header, linearizability, and that operations complete. Catches:
 //! `tests/planted/mpx-*`.
+//!
+//! Clocks that drift further apart than that let a leader read on while another has something
+//! chosen (`multi-paxos-drift` must find it); what is chosen stays as it is, for ballots ask no
+//! clock.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
+use crate::raft_lease;
 use seedfall::Swarm;
 use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
 use seedfall::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+use seedfall::workload::forgetful;
 use seedfall_checkers::models::Kv;
 use seedfall_net::Delay;
 use seedfall_protocols::multi_paxos::{self, Config, MultiPaxos, Request, Response};
@@ -66,6 +72,49 @@ pub fn five() -> Scenario<MultiPaxos, Input, Output> {
         story: "Five Multi-Paxos nodes keep three keys, and read under a lease.",
         cluster: Cluster { clocks: &CLOCKS, fewest: 3, ..Cluster::lan(5, 4) },
         ..three()
+    }
+}
+
+/// A negative control: a clock that begins to drift by more than a hold outlasts a lease.
+pub fn drifting() -> Scenario<MultiPaxos, Input, Output> {
+    let three = three();
+    Scenario {
+        name: "multi-paxos-drift",
+        story: "Three Multi-Paxos nodes read under a lease; a clock drifts more than it allows.",
+        // A successor is elected and has something chosen soon after it may stand.
+        cluster: Cluster { clocks: &[], link: raft_lease::QUICK, clients: 5, ..three.cluster },
+        config: Config { elect_max: Duration::millis(110), ..three.config },
+        workload: Workload {
+            operations: 120,
+            think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(15) },
+            // Short: a client that waits for a leader that was cut off writes nothing elsewhere.
+            patience: Duration::millis(40),
+            attempts: 8,
+            generate: forgetful(raft_lease::one_key),
+            ..three.workload
+        },
+        // A lease of 60 ms takes 150 or more on a clock that is slow by 60 %, and a hold 80 on one
+        // that is right.
+        faults: Swarm {
+            drifts: 1,
+            drift: [600_000, 750_000],
+            partitions: 4,
+            company: 1_000_000,
+            ..Swarm::NONE
+        },
+        horizon: Horizon { faults: Duration::secs(4), ..three.horizon },
+        properties: vec![
+            invariants(INVARIANTS, multi_paxos::invariants),
+            linearizable(Kv::new()),
+            every_operation_completes(),
+        ],
+        expect: Expect::Violates {
+            properties: &["linearizable"],
+            because: "a lease lasts on the leader's clock, and the others hold still on theirs: \
+                      none of it is left if they drift further apart than the hold is longer \
+                      (Paxos Made Live, section 5.2)",
+        },
+        ..three
     }
 }
 

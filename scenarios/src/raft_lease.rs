@@ -45,7 +45,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
             // Short: a client that waits for a leader that was cut off writes nothing elsewhere.
             patience: Duration::millis(40),
             attempts: 8,
-            generate: forgetful(generate),
+            generate: forgetful(one_key),
             ..three.workload
         },
         faults: LATE,
@@ -76,7 +76,7 @@ const LATE: Swarm = Swarm {
 
 /// A successor is elected and has committed something a few milliseconds after it may stand: what
 /// is wrong with a lease is wrong for that short a time.
-const QUICK: LinkModel = LinkModel {
+pub(crate) const QUICK: LinkModel = LinkModel {
     delay: Delay::Uniform { min: Duration::millis(1), max: Duration::millis(3) },
     loss: 0,
     duplicate: 0,
@@ -117,7 +117,7 @@ pub fn drifting() -> Scenario<Raft, Input, Output> {
 }
 
 /// Writes and reads of one key: what one writes, another reads at once.
-fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
+pub(crate) fn one_key(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     match draw.below(100) {
         0..60 => KvInput::Get { key: "x" },
         60..95 => KvInput::Put { key: "x", value: format!("{operation}") },

@@ -88,7 +88,7 @@ pub fn no_recovery() -> Scenario<Replica, Input, Output> {
     }
 }
 
-const CONFIG: Config = Config {
+pub(crate) const CONFIG: Config = Config {
     interval: Duration::millis(20),
     view_change_after: Duration::millis(70),
     recovers: true,

@@ -1,23 +1,32 @@
 //! V1 to V4 of Viewstamped Replication, watched from outside while a run goes on.
 
+use super::reconfiguration::{Configuration, Epoch, Member};
 use super::{Replica, Status, View};
 use crate::machine::{Committed, Update};
 use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
+use std::fmt;
+
+/// A view, of an epoch: where nobody reconfigures, there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Reign {
+    epoch: Epoch,
+    view: View,
+}
 
 /// Watches the replicas of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     committed: Committed<Update>,
     /// For each operation that is committed, in order, the earliest view in which it was seen so.
-    views: Vec<View>,
+    views: Vec<Reign>,
     /// The longest log that was seen of each view.
-    logs: BTreeMap<View, Vec<Update>>,
+    logs: BTreeMap<Reign, Vec<Update>>,
     /// Of each replica as it was when it was last seen: its latest normal view, how much of its log
     /// was compared, and how much of it was committed.
-    seen: Vec<Option<(View, usize, usize)>>,
+    seen: Vec<Option<(Reign, usize, usize)>>,
     /// How much of the log of each view each replica was seen to have; `None`: nobody looks.
-    has: Option<BTreeMap<View, Vec<usize>>>,
+    has: Option<BTreeMap<Reign, Vec<usize>>>,
 }
 
 /// A watcher of V1 to V3 that has seen nothing yet.
@@ -33,6 +42,18 @@ pub fn invariants_without_crashes() -> Invariants {
 
 impl Monitor<Replica> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Replica) -> Result<(), Violation> {
+        self.observe_replica(node, (0, 0, state.nodes), state)
+    }
+}
+
+impl Invariants {
+    /// A replica, of an epoch that began with so many operations, and of a group of so many.
+    fn observe_replica(
+        &mut self,
+        node: NodeId,
+        (epoch, begin, members): (Epoch, usize, usize),
+        state: &Replica,
+    ) -> Result<(), Violation> {
         if self.seen.len() <= node.index() {
             self.seen.resize(node.index() + 1, None);
         }
@@ -40,7 +61,12 @@ impl Monitor<Replica> for Invariants {
             self.seen[node.index()] = None;
             return Ok(());
         }
-        let now = (state.normal_view(), state.log().len(), state.committed().len());
+        let reign = Reign { epoch, view: state.normal_view() };
+        if state.log.len() < state.commit {
+            let why = format!("{node} had committed {}, and has {:?}", state.commit, state.log);
+            return Err(broken("V2: durability", why));
+        }
+        let now = (reign, state.log().len(), state.committed().len());
         let seen = self.seen[node.index()].replace(now);
         if seen == Some(now) {
             return Ok(());
@@ -54,42 +80,40 @@ impl Monitor<Replica> for Invariants {
         self.committed
             .observe(node, state.committed())
             .map_err(|why| broken("V1: agreement", why))?;
-        self.observe_prepared(node, state, before)?;
-        let is_same_view = seen.is_some_and(|(view, ..)| view == now.0);
+        self.observe_prepared(node, (reign, members), state, before.max(begin))?;
+        let is_same_view = seen.is_some_and(|(reign, ..)| reign == now.0);
         let compared = match seen {
             Some((_, len, _)) if is_same_view && len <= now.1 => len,
             _ => 0,
         };
-        self.observe_log(node, state, compared)?;
+        self.observe_log(node, reign, state, compared)?;
         self.observe_committed(now)?;
         if is_same_view {
             return Ok(());
         }
-        let until = self.views.partition_point(|view| *view < now.0);
+        let until = self.views.partition_point(|reign| *reign < now.0);
         self.has_committed(until, state.log(), now.0)
     }
-}
 
-impl Invariants {
     /// So much is committed in this view, or an earlier one: whatever later view there is has it.
     fn observe_committed(
         &mut self,
-        (view, _, count): (View, usize, usize),
+        (reign, _, count): (Reign, usize, usize),
     ) -> Result<(), Violation> {
         let before = self.views.len();
-        self.views.resize(self.committed.all.len(), view);
-        let later = |one: &&mut View| view < **one;
-        self.views[..count].iter_mut().rev().take_while(later).for_each(|one| *one = view);
+        self.views.resize(self.committed.all.len(), reign);
+        let later = |one: &&mut Reign| reign < **one;
+        self.views[..count].iter_mut().rev().take_while(later).for_each(|one| *one = reign);
         if before == self.views.len() {
             return Ok(());
         }
-        let later = self.logs.range(view + 1..);
-        let lacks = later.into_iter().map(|(view, log)| self.has_committed(count, log, *view));
+        let later = self.logs.range(Reign { view: reign.view + 1, ..reign }..);
+        let lacks = later.into_iter().map(|(reign, log)| self.has_committed(count, log, *reign));
         lacks.collect()
     }
 
     /// V2: the log of a view has the first operations that are committed.
-    fn has_committed(&self, count: usize, log: &[Update], view: View) -> Result<(), Violation> {
+    fn has_committed(&self, count: usize, log: &[Update], reign: Reign) -> Result<(), Violation> {
         let committed = &self.committed.all[..count];
         let Some(place) = (0..count).find(|place| log.get(*place) != Some(&committed[*place]))
         else {
@@ -98,7 +122,7 @@ impl Invariants {
         let (lost, when) = (&committed[place], self.views[place]);
         let why = format!(
             "{lost:?} was committed by view {when}, and is not at place {place} of a log of view \
-             {view}"
+             {reign}"
         );
         Err(broken("V2: durability", why))
     }
@@ -108,20 +132,21 @@ impl Invariants {
     fn observe_prepared(
         &mut self,
         node: NodeId,
+        (reign, members): (Reign, usize),
         state: &Replica,
         before: usize,
     ) -> Result<(), Violation> {
         let Some(has) = &mut self.has else { return Ok(()) };
-        let view = state.normal_view();
-        let has = has.entry(view).or_insert_with(|| vec![0; state.nodes]);
+        let has = has.entry(reign).or_default();
+        has.resize(has.len().max(members).max(node.index() + 1), 0);
         has[node.index()] = has[node.index()].max(state.log().len());
         let now = self.committed.all.len();
         let count = has.iter().filter(|len| now <= **len).count();
-        if before == now || state.quorum() <= count {
+        if now <= before || members / 2 < count {
             return Ok(());
         }
         let why =
-            format!("{node} has committed {now} operations in view {view}; {has:?} are there");
+            format!("{node} has committed {now} operations in view {reign}; {has:?} are there");
         Err(broken("V4: a quorum has prepared", why))
     }
 
@@ -129,26 +154,70 @@ impl Invariants {
     fn observe_log(
         &mut self,
         node: NodeId,
+        reign: Reign,
         state: &Replica,
         compared: usize,
     ) -> Result<(), Violation> {
-        let longest = self.logs.entry(state.normal_view()).or_default();
+        let longest = self.logs.entry(reign).or_default();
         for (place, update) in state.log().iter().enumerate().skip(compared) {
             match longest.get(place) {
                 None => longest.push(update.clone()),
                 Some(other) if other == update => {}
                 Some(other) => {
-                    let view = state.normal_view();
-                    return Err(broken(
-                        "V3: one log a view",
-                        format!(
-                            "at place {place} of view {view}, {node} has {update:?}, not {other:?}"
-                        ),
-                    ));
+                    let why = format!(
+                        "at place {place} of view {reign}, {node} has {update:?}, not {other:?}"
+                    );
+                    return Err(broken("V3: one log a view", why));
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Watches the members of a group that changes.
+#[derive(Clone, Debug, Default)]
+pub struct AcrossEpochs {
+    views: Invariants,
+    /// What is known of each epoch that has begun.
+    epochs: BTreeMap<Epoch, Configuration>,
+}
+
+/// A watcher of V1 to V4 and E1 to E3 that has seen nothing yet, where members do not crash.
+pub(super) fn across_epochs() -> AcrossEpochs {
+    AcrossEpochs { views: invariants_without_crashes(), epochs: BTreeMap::new() }
+}
+
+impl Monitor<Member> for AcrossEpochs {
+    fn observe(&mut self, node: NodeId, member: &Member) -> Result<(), Violation> {
+        let now = member.configuration();
+        let known = self.epochs.entry(now.epoch).or_insert_with(|| now.clone());
+        if known != now {
+            let why = format!("{node} has {now:?}, not {known:?}");
+            return Err(broken("E1: one configuration an epoch", why));
+        }
+        let Some(replica) = member.replica() else { return Ok(()) };
+        let has = replica.commit;
+        if replica.status() != Status::Recovering && has < now.begin {
+            let why = format!("{node} takes part in {now:?} with {has} committed operations");
+            return Err(broken("E2: an epoch begins with the state", why));
+        }
+        if let Some((epoch, next)) = self.epochs.range(now.epoch + 1..).next()
+            && next.begin < has
+        {
+            let why = format!("{node} has committed {has} in epoch {}; {epoch} began", now.epoch);
+            return Err(broken("E3: an epoch ends as the next begins", why));
+        }
+        self.views.observe_replica(node, (now.epoch, now.begin, now.group.len()), replica)
+    }
+}
+
+impl fmt::Display for Reign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.epoch {
+            0 => write!(f, "{}", self.view),
+            epoch => write!(f, "{} of epoch {epoch}", self.view),
+        }
     }
 }
 
