@@ -539,10 +539,6 @@ impl Replica {
         self.log.get(..self.commit).unwrap_or(&self.log)
     }
 
-    /// How many operations it knows to be committed: the paper's commit-number.
-    pub fn commit_number(&self) -> usize {
-        self.commit
-    }
 }
 
 impl Config {
