@@ -538,7 +538,6 @@ impl Replica {
     pub fn committed(&self) -> &[Update] {
         self.log.get(..self.commit).unwrap_or(&self.log)
     }
-
 }
 
 impl Config {
