@@ -128,9 +128,12 @@ impl Server {
 
     /// Nobody better was heard of.
     pub(super) fn decide(&mut self, ctx: &mut Context<'_, Self>) {
-        let Role::Looking(election) = &self.role else { return };
-        if election.supporters() < self.quorum() {
-            return;
+        let quorum = self.quorum();
+        let Role::Looking(election) = &mut self.role else { return };
+        // Where a vote of before was heard of late, the quorum is gone, and comes again.
+        election.decides = false;
+        if election.supporters() < quorum {
+            return ctx.reach("election: the quorum is gone");
         }
         match election.vote.leader {
             leader if leader == self.id => self.lead(ctx),

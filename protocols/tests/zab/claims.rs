@@ -203,6 +203,29 @@ fn a_leader_steps_down_for_a_follower_that_has_promised_a_later_epoch() {
     assert!(leader(&bench, &ALL).is_some());
 }
 
+/// A vote of before that is heard of late takes a quorum away; it counts again when it is back.
+#[test]
+fn a_quorum_that_was_gone_for_a_moment_decides() {
+    let mut bench: Watched = Bench::watched(3, CONFIG, zab::invariants());
+    let says = |leader| Message::Notification {
+        round: 1,
+        vote: Vote { epoch: 0, zxid: Zxid::default(), leader },
+        standing: Standing::Looking,
+    };
+    for leader in [N3, N1] {
+        bench.deliver(N1, N3, says(leader));
+    }
+    bench.wait(CONFIG.decide_after);
+    bench.deliver(N1, N3, says(N3));
+    bench.wait(CONFIG.decide_after);
+    bench.lose_all();
+    bench.deliver(N1, N3, says(N3));
+    let leads = |message: &Message| {
+        matches!(message, Message::Notification { standing: Standing::Leading, .. })
+    };
+    assert!(bench.wire.iter().any(|(_, to, message)| *to == N1 && leads(message)));
+}
+
 /// ZK 2.3: reads are local and may be old, but never older than what the client has seen.
 #[test]
 fn a_read_is_never_older_than_what_its_client_has_seen() {
