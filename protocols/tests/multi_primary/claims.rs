@@ -95,7 +95,8 @@ fn the_last_writer_wins_and_the_other_write_is_lost() {
     assert!(ALL.into_iter().all(|id| values(&bench, id) == ["b"]));
 }
 
-/// Bayou, the prefix property: who has the `n`-th write of a replica has all before it; what is missing is sent.
+/// Bayou, the prefix property: who has the `n`-th write of a replica has all before it; what is
+/// missing is sent.
 #[test]
 fn a_write_waits_for_those_before_it() {
     let mut bench = three(Rule::Siblings);
