@@ -1,5 +1,6 @@
 //! Twins (Bano, Sonnino, Chursin, Perelman, Li, Ching and Malkhi, *Twins: BFT Systems Made Robust*,
-//! OPODIS 2021): a layer below a protocol with rounds and leaders, on which some replicas run twice.
+//! OPODIS 2021): a layer below a protocol with rounds and leaders, on which some replicas run
+//! twice.
 //!
 //! *Problem.* A Byzantine replica may do anything, and no test does everything. What of it breaks
 //! protocols is mostly to equivocate, to vote twice and to forget a lock; and that is what two
@@ -19,13 +20,14 @@
 //! *Messages*: those of the protocol above.
 //!
 //! *Deviations*
-//! - The paper's rounds end by time-outs everywhere. Here the protocol above decides when a round is
-//!   over, so what says no more than that ([`Rounds::bare`]) passes from part to part.
+//! - The paper's rounds end by time-outs everywhere. Here the protocol above decides when a round
+//!   is over, so what says no more than that ([`Rounds::bare`]) passes from part to part.
 //! - What clients ask is told to nobody else before the arrangement is over, and each client asks
 //!   one machine: so two halves of a leader propose different things.
 //! - A replica that sends to itself does so without the wire; its other half hears nothing of that.
-//! - Faults of the class `twins` ([`seedfall_sim::World::begin_twins`]) are drawn, not gone through,
-//!   and the first half of such a node hears everything. Here the network is split between the two.
+//! - Faults of the class `twins` ([`seedfall_sim::World::begin_twins`]) are drawn, not gone
+//!   through, and the first half of such a node hears everything. Here the network is split between
+//!   the two.
 //!
 //! *Reading map*
 //!

@@ -4,12 +4,12 @@
 //! Story: of four `HotStuff` replicas the first runs on two machines. In each of the first seven
 //! views somebody leads, and the five machines are split into one part or two: 64 pairs, so 64^7
 //! arrangements, of which 369,434,823,360 differ by more than names. The seed is the number of one
-//! of them, and nothing else: links take one millisecond. Afterwards all hear all. Guards: the lemmas
-//! of `HotStuff` at all five machines, linearizability, and that every operation completes.
+//! of them; links take one millisecond. Afterwards all hear all. Guards: the lemmas of `HotStuff`
+//! at all five machines, linearizability, and that every operation completes.
 //! Catches: `tests/planted/hs-*`.
 //!
-//! With two replicas of four that run twice (`hotstuff-two-twins`), which is `f + 1`, two blocks are
-//! certified in one view, and a sweep that does not find that out fails.
+//! With two replicas of four that run twice (`hotstuff-two-twins`), which is `f + 1`, two blocks
+//! are certified in one view, and a sweep that does not find that out fails.
 
 use crate::raft_kv::{self, Input, Output};
 use seedfall::plan::{FaultBudget, FaultPlan};

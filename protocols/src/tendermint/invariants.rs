@@ -1,4 +1,5 @@
-//! Lemmas 2 and 3 of section 3.2, what they rest on, and agreement, watched from outside while a run goes on.
+//! Lemmas 2 and 3 of section 3.2, what they rest on, and agreement, watched from outside while a
+//! run goes on.
 //!
 //! Byzantine validators run the protocol as they should inside, so what each knows is true.
 
