@@ -46,13 +46,12 @@ fn arrangements_are_as_many_as_the_formula_says() {
 /// A renaming, applied to an arrangement: the machine `n` becomes `machines[n]`.
 fn renamed(rounds: &[Round], machines: &[usize; 5]) -> Vec<Round> {
     let of = |round: &Round| {
-        let mut parts = vec![0; 5];
+        let mut parts = [0; 5];
         for (old, part) in round.parts.iter().enumerate() {
             parts[machines[old]] = *part;
         }
         // The part of the first machine is the first.
-        let first = parts[0];
-        let parts = parts.iter().map(|part| u8::from(*part != first)).collect();
+        let parts = parts.iter().map(|part| u8::from(*part != parts[0])).collect();
         let leader = if round.leader == 0 { 0 } else { machines[round.leader] };
         Round { leader, parts }
     };
