@@ -19,6 +19,8 @@
 //! - `Safe` (masking): a read that overlaps no write returns what was written last (Lamport 1986);
 //!   what a read returns that does overlap one is not said (section 3, theorem 3.2);
 //! - `One value a tag`, `Durability`, as [`abd`](crate::abd)'s S2 and S3 ([`invariants`]);
+//! - `Written back` (dissemination): what a read has returned is held by a quorum, but for the
+//!   liars of it: what makes `Atomic` of `Regular` (Attiya, Bar-Noy and Dolev 1995);
 //! - `L1` with `n - f` correct servers up and connected for a while, every operation completes;
 //!   with masking, a read that overlaps writes only once they are over.
 //!
@@ -188,6 +190,8 @@ struct Operation {
     request: RequestId,
     key: Text,
     phase: Phase,
+    /// As a read: what it has found.
+    found: Option<Tag>,
 }
 
 /// One node: a server, and a coordinator for its clients.
@@ -203,6 +207,8 @@ pub struct Server {
     chosen: BTreeMap<Text, u64>,
     operations: BTreeMap<u64, Operation>,
     next: u64,
+    /// What the last read of each key has returned. Nothing depends on it: whoever watches may ask.
+    returned: BTreeMap<Text, Tag>,
 }
 
 impl Protocol for Server {
@@ -224,6 +230,7 @@ impl Protocol for Server {
             chosen: BTreeMap::new(),
             operations,
             next: 0,
+            returned: BTreeMap::new(),
         };
         for record in journal.iter().cloned() {
             match record {
@@ -245,7 +252,7 @@ impl Protocol for Server {
         for (request, copy) in server.writes.clone().into_values() {
             let key = copy.written().key.clone();
             let phase = Phase::Store(copy, BTreeSet::new(), Response::Written);
-            server.begin(Operation { request, key, phase }, ctx);
+            server.begin(Operation { request, key, phase, found: None }, ctx);
         }
         server
     }
@@ -296,7 +303,7 @@ impl Protocol for Server {
             }
             _ => Phase::Query(BTreeMap::new(), value),
         };
-        self.begin(Operation { request, key, phase }, ctx);
+        self.begin(Operation { request, key, phase, found: None }, ctx);
     }
 
     fn falsify(message: &mut Message, me: Signer, draw: &mut Draw) -> bool {
@@ -317,6 +324,11 @@ impl Server {
     /// What it holds.
     pub fn held(&self) -> &BTreeMap<Text, Copy> {
         &self.held
+    }
+
+    /// What the last read of each key that it has coordinated in this life has returned.
+    pub fn returned(&self) -> &BTreeMap<Text, Tag> {
+        &self.returned
     }
 
     /// Any two of that size have `f + 1` servers in common of `3f + 1`, and `2f + 1` of `4f + 1`.
@@ -451,10 +463,11 @@ impl Server {
             },
         };
         let value = found.as_ref().map(|copy| copy.written().value.clone());
+        let Some(operation) = self.operations.get_mut(&number) else { return };
+        operation.found = found.as_ref().map(|copy| copy.written().tag);
         match found.filter(|_| self.config.kind == Kind::Dissemination) {
             // So that a later read, of another quorum, does not find less.
             Some(copy) => {
-                let Some(operation) = self.operations.get_mut(&number) else { return };
                 operation.phase = Phase::Store(copy, BTreeSet::new(), Response::Value(value));
                 self.ask(number, ctx);
             }
@@ -479,6 +492,9 @@ impl Server {
 
     fn complete(&mut self, number: u64, response: Response, ctx: &mut Context<'_, Self>) {
         if let Some(operation) = self.operations.remove(&number) {
+            if let Some(tag) = operation.found {
+                self.returned.insert(operation.key, tag);
+            }
             ctx.cancel_timer(Timer::Retransmit(number));
             ctx.respond(operation.request, response);
         }

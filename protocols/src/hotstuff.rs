@@ -16,6 +16,8 @@
 //! shown a later certificate. Three certified blocks in three consecutive views decide the first.
 //!
 //! *Properties* (section 4.5, theorem 2), guarded by [`invariants`] but for the last two:
+//! - `Safe` what a replica votes for extends what it is locked on, or shows a later certificate
+//!   (`safeNode`, on which the proof rests);
 //! - `One a view` two different blocks are never certified in one view (lemma 1);
 //! - `Branch` what is certified after a decision extends what was decided;
 //! - `Agreement` no two replicas decide different blocks at one height;
@@ -82,6 +84,9 @@ pub struct Config {
     /// For how many views in a row a leader leads: at least four, so that one leader alone can
     /// collect three certificates in consecutive views, and show the third.
     pub leads: u64,
+    /// Who leads the first views, one each; afterwards leaders take turns. None, but for tests that
+    /// choose.
+    pub leaders: Vec<NodeId>,
     /// How long a replica waits for the end of a view; half as long again after each in vain.
     pub patience: Duration,
 }
@@ -110,6 +115,9 @@ pub struct Replica {
     view: View,
     /// The last view in which it has voted.
     voted: View,
+    /// For which block, and what it was locked on then. Nothing depends on it: whoever watches may
+    /// ask.
+    choice: Option<(Hash, Certificate)>,
     /// `lockedQC`.
     locked: Certificate,
     /// `highQC`.
@@ -151,6 +159,7 @@ impl Protocol for Replica {
             config: config.clone(),
             view: 1,
             voted: 0,
+            choice: None,
             locked: Certificate::default(),
             high: Certificate::default(),
             blocks: BTreeMap::new(),
@@ -237,6 +246,11 @@ impl Replica {
         [&self.high, &self.locked]
     }
 
+    /// The block that it has voted for last in this life, and what it was locked on then.
+    pub fn choice(&self) -> Option<&(Hash, Certificate)> {
+        self.choice.as_ref()
+    }
+
     fn quorum(&self) -> usize {
         2 * self.config.faulty + 1
     }
@@ -305,6 +319,7 @@ impl Replica {
         }
         self.enter(block.view, ctx);
         self.voted = block.view;
+        self.choice = Some((block.hash(), self.locked.clone()));
         ctx.append(Record::Voted {
             block: proposal,
             locked: self.locked.clone(),

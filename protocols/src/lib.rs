@@ -28,6 +28,7 @@
 //! - [`signed_messages`]: the same with signatures, in rounds, after Dolev and Strong;
 //! - [`swim`]: who is up, known to all at a cost that does not grow, after Das et al.;
 //! - [`tendermint`]: the same as `pbft` in rounds of two votes, after Buchman et al.;
+//! - [`twins`]: replicas that run twice, below any protocol with rounds, after Bano et al.;
 //! - [`two_generals`]: coordinated attack, which no protocol achieves over a link that loses;
 //! - [`vsr`]: a replicated log without disks, after Liskov and Cowling;
 //! - [`zab`]: a small `ZooKeeper` on its broadcast, after Junqueira, Reed and Serafini;
@@ -79,6 +80,7 @@ pub mod tendermint;
 pub mod three_phase_commit;
 pub mod total_order;
 pub mod try_confirm_cancel;
+pub mod twins;
 pub mod two_generals;
 pub mod two_phase_commit;
 pub mod vsr;

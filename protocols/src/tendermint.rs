@@ -16,6 +16,11 @@
 //! no view change: what a new proposer must know, gossip brings.
 //!
 //! *Properties* (section 3.2), guarded by [`invariants`] but for the last two:
+//! - `Once` a validator does not contradict itself: one prevote and one precommit a round (the
+//!   steps of lines 22 to 46, on which lemma 2 rests);
+//! - `Locked` who has precommitted a value prevotes another only if that has a polka of the same
+//!   round or a later one (lines 23 and 29, on which lemma 3 rests);
+//! - `Proof` what is decided `2f + 1` have precommitted, in the round of its proposal (line 49);
 //! - `Polka` no two values have a polka in one round (lemma 2);
 //! - `Lock` after a decision, no other value has a polka in a later round of that height (lemma 3);
 //! - `Agreement` no two validators decide different values at one height;
@@ -154,6 +159,26 @@ pub struct Validator {
     waited: BTreeSet<Timer>,
     /// Requests that are not executed yet, the last of each client.
     pending: BTreeMap<ClientId, Ask>,
+    /// Its own votes of this height. Nothing depends on this and the next three: whoever watches
+    /// may ask.
+    own: BTreeMap<(Round, Kind), Option<Id>>,
+    /// In which round two of them contradict each other.
+    contradicted: Option<(Round, Kind)>,
+    /// The last value that it has precommitted at this height.
+    precommitted: Option<(Round, Id)>,
+    /// The last value that it has prevoted at this height in this life.
+    prevoted: Option<Prevoted>,
+}
+
+/// A prevote for a value, for whoever watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prevoted {
+    /// In which round.
+    pub round: Round,
+    /// For which value.
+    pub id: Id,
+    /// The last value that it had precommitted until then, and in which round.
+    pub precommitted: Option<(Round, Id)>,
 }
 
 impl Protocol for Validator {
@@ -178,6 +203,10 @@ impl Protocol for Validator {
             machine: Machine::default(),
             waited: BTreeSet::new(),
             pending: BTreeMap::new(),
+            own: BTreeMap::new(),
+            contradicted: None,
+            precommitted: None,
+            prevoted: None,
         };
         if !journal.is_empty() {
             validator.recover(journal, ctx);
@@ -251,6 +280,16 @@ impl Validator {
             let id = self.quorum_for(round, Kind::Prevote)?;
             Some((round, id?))
         })
+    }
+
+    /// In which round it has voted for two things, if it has.
+    pub fn contradicted(&self) -> Option<(Round, Kind)> {
+        self.contradicted
+    }
+
+    /// The last value that it has prevoted at this height in this life.
+    pub fn prevoted(&self) -> Option<Prevoted> {
+        self.prevoted
     }
 
     fn quorum(&self) -> usize {

@@ -34,7 +34,7 @@ pub fn four() -> Scenario<Replica, Input, Output> {
         story: "Four HotStuff replicas keep three keys for four clients; one of them is Byzantine.",
         model: SystemModel { nodes: Nodes::Byzantine, ..SystemModel::USUAL },
         cluster: Cluster { spare: 1, ..Cluster::lan(4, 4) },
-        config: Config { faulty: 1, leads: 4, patience: Duration::millis(60) },
+        config: Config { faulty: 1, leads: 4, leaders: Vec::new(), patience: Duration::millis(60) },
         workload: Workload {
             operations: 10,
             final_operations: 1,

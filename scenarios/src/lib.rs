@@ -44,6 +44,7 @@ pub mod tendermint;
 pub mod three_phase_commit;
 pub mod total_order;
 pub mod try_confirm_cancel;
+pub mod twins;
 pub mod two_generals;
 pub mod vsr;
 pub mod vsr_reconfiguration;
@@ -165,6 +166,8 @@ fn without_trust() -> Vec<Box<dyn Runnable>> {
         Box::new(lock_service::drifting()),
         Box::new(lock_service::unfenced()),
         Box::new(hotstuff::four()),
+        Box::new(twins::one()),
+        Box::new(twins::two()),
         Box::new(tendermint::four()),
         Box::new(tendermint::two_liars()),
         Box::new(crdt::states()),

@@ -198,7 +198,16 @@ impl<'a, P: Protocol> Context<'a, P> {
         &mut self,
         handler: impl FnOnce(&mut Context<'_, Q>) -> R,
     ) -> (R, Vec<Effect<Q>>) {
-        let Self { id, nodes, now, wall, .. } = *self;
+        self.part_as(self.id, handler)
+    }
+
+    /// As [`Context::part`], in the name of a node: for whoever has two machines run as one.
+    pub fn part_as<Q: Protocol, R>(
+        &mut self,
+        id: NodeId,
+        handler: impl FnOnce(&mut Context<'_, Q>) -> R,
+    ) -> (R, Vec<Effect<Q>>) {
+        let Self { nodes, now, wall, .. } = *self;
         let mut effects = Vec::new();
         let draws = &mut *self.draws;
         let made = handler(&mut Context { id, nodes, now, wall, draws, effects: &mut effects });

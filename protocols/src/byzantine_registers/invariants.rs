@@ -1,8 +1,9 @@
 //! What servers hold, watched from outside while a run goes on.
 //!
-//! Byzantine servers run the protocol as they should inside, so what each holds is true.
+//! Byzantine servers run the protocol as they should inside, so what each holds is true; that they
+//! have stored something they may say when they have not.
 
-use super::{Server, Tag};
+use super::{Kind, Server, Tag};
 use crate::kv::Text;
 use seedfall_sim::{Monitor, NodeId, Violation};
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ pub struct Invariants {
     values: BTreeMap<(Text, Tag), Text>,
     /// The newest that each server was seen to hold.
     held: BTreeMap<(NodeId, Text), Tag>,
+    /// What was seen to be returned by the last read of each server.
+    returned: BTreeMap<(NodeId, Text), Tag>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -47,9 +50,35 @@ impl Monitor<Server> for Invariants {
         // What is held is never dropped.
         let lost =
             self.held.keys().find(|(of, key)| *of == node && !state.held().contains_key(key));
-        match lost {
-            None => Ok(()),
-            Some((_, key)) => broken("Durability", format!("{node} holds {key} no more")),
+        if let Some((_, key)) = lost {
+            return broken("Durability", format!("{node} holds {key} no more"));
         }
+        match state.config.kind {
+            Kind::Dissemination => self.check_reads(node, state),
+            Kind::Masking => Ok(()),
+        }
+    }
+}
+
+impl Invariants {
+    /// What a read has returned is held by a quorum, where only liars may be missing: so no later
+    /// read finds less.
+    fn check_reads(&mut self, node: NodeId, state: &Server) -> Result<(), Violation> {
+        for (key, tag) in state.returned() {
+            let place = (node, key.clone());
+            if self.returned.insert(place, *tag) == Some(*tag) {
+                continue;
+            }
+            let of_key = self.held.iter().filter(|((_, of), held)| of == key && tag <= *held);
+            let (holders, enough) = (of_key.count(), state.quorum() - state.config.faulty);
+            if holders < enough {
+                let explanation = format!(
+                    "{node} has answered a read of {key} with {tag:?}, which {holders} servers \
+                     hold, and not {enough}"
+                );
+                return broken("Written back", explanation);
+            }
+        }
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Lemma 1 and theorem 2 of section 4.5, watched from outside while a run goes on.
+//! `safeNode`, lemma 1 and theorem 2 of section 4.5, watched from outside while a run goes on.
 //!
 //! Byzantine replicas run the protocol as they should inside, so what every replica knows is true.
 
@@ -17,6 +17,8 @@ pub struct Invariants {
     decided: Vec<(Hash, NodeId)>,
     /// What was last looked at of each replica: certificates, and how much is decided.
     seen: BTreeMap<NodeId, ([View; 2], usize)>,
+    /// The block that each replica was last seen to have voted for.
+    votes: BTreeMap<NodeId, Hash>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -30,6 +32,7 @@ fn broken(property: &'static str, explanation: String) -> Result<(), Violation> 
 
 impl Monitor<Replica> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Replica) -> Result<(), Violation> {
+        self.check_vote(node, state)?;
         let [high, locked] = state.certificates();
         let now = ([high.view, locked.view], state.decided().len());
         let before = self.seen.insert(node, now).unwrap_or_default();
@@ -75,6 +78,28 @@ impl Monitor<Replica> for Invariants {
 }
 
 impl Invariants {
+    /// `safeNode`, of each vote: the block extends what the replica is locked on, or its
+    /// certificate is of a later view.
+    fn check_vote(&mut self, node: NodeId, state: &Replica) -> Result<(), Violation> {
+        let Some((hash, locked)) = state.choice() else { return Ok(()) };
+        if self.votes.insert(node, *hash) == Some(*hash) {
+            return Ok(());
+        }
+        self.note(*hash, state);
+        let Some(block) = self.blocks.get(hash) else { return Ok(()) };
+        let shown = block.justify.as_ref().filter(|shown| shown.block == block.parent);
+        let is_later = shown.is_some_and(|shown| locked.view < shown.view);
+        if !is_later && (shown.is_none() || self.extends(*hash, locked.block) == Some(false)) {
+            let explanation = format!(
+                "{node} votes in view {} for a block that neither extends what it is locked on, of \
+                 view {}, nor shows a later certificate",
+                block.view, locked.view
+            );
+            return broken("Safe", explanation);
+        }
+        Ok(())
+    }
+
     /// Keeps a block and its ancestors, up to what is kept.
     fn note(&mut self, mut hash: Hash, state: &Replica) {
         while !self.blocks.contains_key(&hash)

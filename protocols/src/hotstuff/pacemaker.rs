@@ -3,6 +3,7 @@
 use super::blocks::{Block, Certificate, Message, View, Vote};
 use super::{Replica, Response, Timer};
 use crate::pbft::Ask;
+use crate::twins::Rounds;
 use seedfall_sim::{Context, Duration, NodeId, Signed};
 use std::collections::BTreeMap;
 
@@ -10,14 +11,24 @@ use std::collections::BTreeMap;
 const LONGER: u32 = 6;
 
 impl Replica {
-    /// Leaders take turns, each for several views.
+    /// Leaders take turns, each for several views, once those that were chosen have led.
     pub(super) fn leader(&self, view: View) -> NodeId {
+        if let Some(chosen) = self.chosen_leader(view) {
+            return chosen;
+        }
         let nodes = 3 * self.config.faulty as u64 + 1;
         NodeId::new((view / self.config.leads % nodes) as u16)
     }
 
+    fn chosen_leader(&self, view: View) -> Option<NodeId> {
+        self.config.leaders.get(view.checked_sub(1)? as usize).copied()
+    }
+
     /// The last view of the leader of a view.
     fn last_of(&self, view: View) -> View {
+        if self.chosen_leader(view).is_some() {
+            return view;
+        }
         (view / self.config.leads + 1) * self.config.leads - 1
     }
 
@@ -215,5 +226,32 @@ impl Replica {
             self.say_over(late, ctx);
         }
         self.propose(ctx);
+    }
+}
+
+/// Views are rounds.
+impl Rounds for Replica {
+    fn round(&self) -> u64 {
+        self.view.saturating_sub(1)
+    }
+
+    fn round_of(&self, message: &Message) -> Option<u64> {
+        let view = match message {
+            Message::Request(_) => return None,
+            Message::Propose(proposal) => proposal.value().view,
+            Message::Vote(vote) => vote.value().view,
+            Message::Timeout { view, .. } => *view,
+            Message::Fetch(_) | Message::Block(_) => self.view,
+        };
+        Some(view.saturating_sub(1))
+    }
+
+    fn bare(message: &Message) -> Option<Message> {
+        match message {
+            Message::Timeout { view, .. } => {
+                Some(Message::Timeout { view: *view, high: Certificate::default() })
+            }
+            _ => None,
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! Lemmas 2 and 3 of section 3.2, and agreement, watched from outside while a run goes on.
+//! Lemmas 2 and 3 of section 3.2, what they rest on, and agreement, watched from outside while a
+//! run goes on.
 //!
 //! Byzantine validators run the protocol as they should inside, so what each knows is true.
 
-use super::{Height, Id, Round, Validator};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use super::{Decision, Height, Id, Kind, Prevoted, Round, Validator, Vote};
+use seedfall_sim::{Monitor, NodeId, Signed, Violation};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Watches the validators of one run.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Invariants {
     decided: BTreeMap<Height, (Id, Round, NodeId)>,
     /// How much of each validator was looked at.
     seen: BTreeMap<NodeId, usize>,
+    /// The last prevote of each validator that was looked at.
+    prevoted: BTreeMap<NodeId, (Height, Prevoted)>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -28,10 +31,24 @@ fn broken(property: &'static str, explanation: String) -> Result<(), Violation> 
 
 impl Monitor<Validator> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Validator) -> Result<(), Violation> {
+        if let Some((round, kind)) = state.contradicted() {
+            let height = state.state().height;
+            let explanation =
+                format!("{node} has voted for two things at height {height}, {kind:?} {round}");
+            return broken("Once", explanation);
+        }
+        self.check_prevote(node, state)?;
         let decisions = state.decisions();
         let seen = self.seen.insert(node, decisions.len()).unwrap_or(0).min(decisions.len());
         for (place, decision) in decisions.iter().enumerate().skip(seen) {
             let (id, round) = (decision.proposal.value().id(), decision.proposal.value().round);
+            if !is_proved(decision, place as Height, state.quorum()) {
+                let explanation = format!(
+                    "{node} decided a value of round {round} at height {place}, which too few have \
+                     precommitted in that round"
+                );
+                return broken("Proof", explanation);
+            }
             let first = self.decided.entry(place as Height).or_insert((id, round, node));
             if first.0 != id {
                 let explanation = format!("{} and {node} decided others at {place}", first.2);
@@ -62,4 +79,34 @@ impl Monitor<Validator> for Invariants {
         }
         Ok(())
     }
+}
+
+impl Invariants {
+    /// Lines 23 and 29: a lock is given up for a polka that is at least as late alone.
+    fn check_prevote(&mut self, node: NodeId, state: &Validator) -> Result<(), Violation> {
+        let Some(prevoted) = state.prevoted() else { return Ok(()) };
+        let height = state.state().height;
+        if self.prevoted.insert(node, (height, prevoted)) == Some((height, prevoted)) {
+            return Ok(());
+        }
+        let Prevoted { round, id, precommitted } = prevoted;
+        let Some((before, locked)) = precommitted else { return Ok(()) };
+        let unlocks = |(of, polka)| before <= of && of < round && polka == id;
+        if locked != id && !state.polkas().any(unlocks) {
+            let explanation = format!(
+                "{node} precommitted a value at height {height} in round {before}, and prevotes \
+                 another in round {round}, which has had no polka since"
+            );
+            return broken("Locked", explanation);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a quorum has precommitted what is decided, in one round.
+fn is_proved(decision: &Decision, height: Height, quorum: usize) -> bool {
+    let (round, id) = (decision.proposal.value().round, Some(decision.proposal.value().id()));
+    let expected = Vote { height, round, kind: Kind::Precommit, id };
+    let votes = decision.precommits.iter().filter(|vote| *vote.value() == expected);
+    quorum <= votes.map(Signed::by).collect::<BTreeSet<_>>().len()
 }

@@ -2,7 +2,7 @@
 //! not come.
 
 use super::statements::{Decision, Kind, Message, Proposal, Record, Vote};
-use super::{Height, Id, Response, Round, State, Step, Timer, Validator};
+use super::{Height, Id, Prevoted, Response, Round, State, Step, Timer, Validator};
 use crate::pbft::Ask;
 use seedfall_sim::{Context, Duration, NodeId, Signed};
 use std::collections::BTreeSet;
@@ -110,6 +110,19 @@ impl Validator {
         self.keep(vote);
         self.begin(ctx);
         self.react(ctx);
+    }
+
+    /// For whoever watches.
+    fn note_own(&mut self, Vote { round, kind, id, .. }: Vote) {
+        if *self.own.entry((round, kind)).or_insert(id) != id {
+            self.contradicted = Some((round, kind));
+        }
+        let Some(id) = id else { return };
+        let precommitted = self.precommitted;
+        match kind {
+            Kind::Prevote => self.prevoted = Some(Prevoted { round, id, precommitted }),
+            Kind::Precommit => self.precommitted = Some((round, id)),
+        }
     }
 
     fn keep(&mut self, vote: Signed<Vote>) {
@@ -222,6 +235,7 @@ impl Validator {
     fn vote(&mut self, kind: Kind, id: Option<Id>, ctx: &mut Context<'_, Self>) {
         let State { height, round, .. } = self.state;
         let vote = ctx.sign(Vote { height, round, kind, id });
+        self.note_own(*vote.value());
         ctx.append(Record::Vote(vote));
         self.set_step(if kind == Kind::Prevote { Step::Prevote } else { Step::Precommit }, ctx);
         ctx.broadcast(Message::Vote(vote));
@@ -276,6 +290,8 @@ impl Validator {
         self.proposals.clear();
         self.votes.clear();
         self.waited.clear();
+        self.own.clear();
+        (self.contradicted, self.precommitted, self.prevoted) = (None, None, None);
         ctx.cancel_timer(Timer::Gossip);
         let Some(ask) = value else { return };
         let client = ask.id.client;
@@ -378,11 +394,15 @@ impl Validator {
         for record in journal.iter().cloned() {
             match record {
                 Record::State(now) => state = now,
-                Record::Vote(vote) => self.keep(vote),
+                Record::Vote(vote) => {
+                    self.note_own(*vote.value());
+                    self.keep(vote);
+                }
                 Record::Votes(votes) => votes.into_iter().for_each(|vote| self.keep(vote)),
                 Record::Decision(decision) => self.apply(decision, ctx),
             }
         }
+        self.prevoted = None;
         if state.height == self.state.height {
             self.state = state;
             self.running = true;

@@ -7,7 +7,8 @@ use seedfall_protocols::hotstuff::{
 use seedfall_protocols::kv::{Answer, Command};
 use seedfall_sim::{Context, Draws, Duration, NodeId, Seed, Signer, Time};
 
-const CONFIG: Config = Config { faulty: 1, leads: 4, patience: Duration::millis(60) };
+const CONFIG: Config =
+    Config { faulty: 1, leads: 4, leaders: Vec::new(), patience: Duration::millis(60) };
 /// Leads the first three views.
 const FIRST: NodeId = N1;
 /// Leads the next four.
