@@ -111,6 +111,7 @@ fn properties<const N: usize>(
         every_operation_completes(),
         eventually("L2: no ephemeral znode outlives its client", no_ephemeral_is_left),
         sometimes("election: a later round"),
+        sometimes("election: the quorum is gone"),
         sometimes("election: joins a leader that others have"),
         sometimes("timeout: a leader or a quorum is silent"),
         sometimes("discovery: a follower has a better history"),

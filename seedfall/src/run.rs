@@ -209,9 +209,8 @@ where
         let plan = trial.plan.clone();
         let plan = plan.unwrap_or_else(|| self.plan_within(trial.seed, &budget));
         if let Err(error) = plan.check(&budget) {
-            // Plans from outside are checked where they are read; a drawn one that does not fit is
-            // our own bug.
-            panic!("the plan does not fit scenario {}: {error}", self.name);
+            // Plans from outside are checked where they are read.
+            panic!("the swarm of scenario {} drew a plan that does not fit: {error}", self.name);
         }
         let mut run = Running {
             scenario: self,

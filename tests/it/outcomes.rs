@@ -8,8 +8,8 @@ use seedfall::sim::{Duration, NodeId, Seed};
 use seedfall::sweep::{Limits, Summary, Sweep, all_cores, sweep, watched};
 use seedfall::testing::check_seed;
 use seedfall::{
-    Expect, FailureKind, Judgement, Runnable, Scenario, Trial, always, eventually, invariant,
-    sometimes,
+    Expect, FailureKind, Judgement, Runnable, Scenario, Swarm, Trial, always, eventually,
+    invariant, sometimes,
 };
 
 fn swept(scenario: &dyn Runnable, seeds: u64) -> Summary {
@@ -66,6 +66,15 @@ fn a_panic_names_who_panicked_where_and_in_which_event() {
     }));
     assert_eq!(kind, FailureKind::Crash);
     assert!(why.starts_with("the workload panicked for c"), "{why}");
+}
+
+/// Two drifts of half the speed and more do not fit a clock: the sweep says so and is over, in
+/// every thread.
+#[test]
+#[should_panic = "the swarm of scenario one-node drew a plan that does not fit"]
+fn a_sweep_ends_with_what_is_wrong_with_the_swarm() {
+    let faults = Swarm { drifts: 2, drift: [500_000, 600_000], ..Swarm::NONE };
+    swept(&with(|scenario| scenario.faults = faults.clone()), 200);
 }
 
 #[test]

@@ -7,9 +7,11 @@ use crate::report::Failure;
 use crate::run::{Pulse, Runnable, Trial};
 use seedfall_sim::Seed;
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Seeds that a thread takes at a time.
@@ -43,6 +45,29 @@ enum Told {
     Block(Box<Block>),
     /// A thread has come to its end.
     Done,
+    /// A thread, by its number, has panicked outside the code of the user: a bug of ours, or a
+    /// swarm that draws what the scenario cannot bear.
+    Panicked(usize),
+}
+
+/// Tells that a thread comes to its end, however it does.
+struct Leaves {
+    number: usize,
+    /// Nobody waits for it any more.
+    left: Arc<AtomicBool>,
+    tell: Sender<Told>,
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        if self.left.load(Ordering::Relaxed) {
+            return;
+        }
+        let panicked = std::thread::panicking();
+        let told = if panicked { Told::Panicked(self.number) } else { Told::Done };
+        // Nobody listens any more after the sweep is over.
+        let _ = self.tell.send(told);
+    }
 }
 
 pub(super) fn run(
@@ -70,6 +95,7 @@ pub(super) fn run(
         before: memory_in_use().unwrap_or(0),
         live: 0,
         workers: Vec::new(),
+        threads: Vec::new(),
         shared,
         tell,
         told,
@@ -104,6 +130,8 @@ struct Boss<'a> {
     /// Threads that are at work, and not left behind.
     live: usize,
     workers: Vec<Worker>,
+    /// All threads that were started, by their numbers.
+    threads: Vec<JoinHandle<()>>,
     tell: Sender<Told>,
     told: Receiver<Told>,
     progress: &'a (dyn Fn(&Progress) + Sync),
@@ -119,8 +147,13 @@ impl Boss<'_> {
         self.workers.push(Worker { watch, block: Arc::clone(&block), left: Arc::clone(&left) });
         self.live += 1;
         let (shared, tell) = (Arc::clone(&self.shared), self.tell.clone());
+        let number = self.threads.len();
         #[expect(clippy::disallowed_methods, reason = "each run is inside one thread")]
-        std::thread::spawn(move || work(&shared, first, &pulse, &block, &left, &tell));
+        let thread = std::thread::spawn(move || {
+            let leaves = Leaves { number, left, tell };
+            work(&shared, first, &pulse, &block, &leaves);
+        });
+        self.threads.push(thread);
     }
 
     /// Waits a moment for what threads have to tell.
@@ -132,6 +165,12 @@ impl Boss<'_> {
                 self.ledger.take(*block);
             }
             Ok(Told::Done) => self.live -= 1,
+            // As if it had panicked here: the sweep is over, and says why.
+            Ok(Told::Panicked(number)) => {
+                if let Err(panic) = self.threads.swap_remove(number).join() {
+                    resume_unwind(panic);
+                }
+            }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
     }
@@ -189,9 +228,9 @@ fn work(
     first: Option<u64>,
     pulse: &Arc<Pulse>,
     block: &AtomicU64,
-    left: &AtomicBool,
-    tell: &Sender<Told>,
+    leaves: &Leaves,
 ) {
+    let Leaves { left, tell, .. } = leaves;
     let mut redo = first;
     let end = shared.sweep.seeds.end;
     loop {
@@ -210,7 +249,6 @@ fn work(
             return;
         }
     }
-    let _ = tell.send(Told::Done);
 }
 
 /// Runs the seeds of one block, up to the first failure that ends the sweep.
