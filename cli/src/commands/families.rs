@@ -148,7 +148,7 @@ mod tests {
         let summary = Summary { seeds: 1, events: 10, ..Summary::default() };
         let swept = all.iter().map(|(name, expect, meaning)| Swept {
             name,
-            expect: expect.clone(),
+            expect: *expect,
             summary: &summary,
             meaning,
         });
