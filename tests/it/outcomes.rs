@@ -74,7 +74,7 @@ fn a_panic_names_who_panicked_where_and_in_which_event() {
 #[should_panic = "the swarm of scenario one-node drew a plan that does not fit"]
 fn a_sweep_ends_with_what_is_wrong_with_the_swarm() {
     let faults = Swarm { drifts: 2, drift: [500_000, 600_000], ..Swarm::NONE };
-    swept(&with(|scenario| scenario.faults = faults.clone()), 200);
+    swept(&with(|scenario| scenario.faults = faults), 200);
 }
 
 #[test]
