@@ -132,7 +132,7 @@ impl Scratch {
             .env("CARGO_TARGET_DIR", &self.build)
             // Many small builds: quick to build counts for more than quick to run.
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256")
             .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
             .args(["run", "--release", "--quiet"]);
