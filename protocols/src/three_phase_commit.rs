@@ -335,9 +335,16 @@ impl Site {
             return ctx.ignore("vote: this site has voted before");
         }
         voted.push(from);
-        if voted.len() == self.sites {
-            self.prepare(id, State::Committable, ctx);
+        if voted.len() < self.sites {
+            return;
         }
+        if self.state(id) == Some(State::Uncertain) {
+            return self.prepare(id, State::Committable, ctx);
+        }
+        // QBC: another coordinator was quicker, and this site is in its quorum, to abort.
+        ctx.reach("vote: the last one comes to a site that takes part in the abort");
+        ctx.cancel_timer(Timer::AnswersDue(id));
+        self.transaction(id).round = None; // Its turn will come.
     }
 
     /// Brings all sites to a state, from which they can be brought to a decision.

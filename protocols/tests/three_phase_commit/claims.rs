@@ -52,6 +52,21 @@ fn what_nobody_refuses_is_committed_everywhere() {
     }
 }
 
+/// QBC: a site takes part in one quorum only, the coordinator too: the last vote comes when another
+/// coordinator has brought it to the abort.
+#[test]
+fn the_last_vote_calls_no_coordinator_back_from_an_abort() {
+    let (transaction, yes) = (first(), true);
+    let mut bench = three(QUORUM);
+    bench.ask(N1, transaction, WILLING);
+    bench.deliver(N2, N1, Message::Vote { transaction, yes });
+    bench.deliver(N3, N1, Message::Prepare { transaction, to: State::Abortable });
+    bench.deliver(N3, N1, Message::Vote { transaction, yes });
+    assert_eq!(bench.at(N1).state(transaction), Some(State::Abortable));
+    bench.run(TURNS);
+    assert_eq!(states(&bench, &[N1, N2, N3]), [Some(State::Aborted); 3]);
+}
+
 #[test]
 fn what_one_site_refuses_is_aborted_everywhere() {
     for refuses in [N1, N2, N3] {
