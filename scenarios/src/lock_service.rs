@@ -88,7 +88,7 @@ pub fn unfenced() -> Scenario<Node, CounterInput, CounterOutput> {
         config: Config { fenced: false, ..leases.config },
         properties: properties(|grants, accesses| judge(grants, accesses, false)),
         expect: Expect::Violates {
-            properties: &["linearizable", FENCING],
+            properties: &[FENCING, "linearizable"],
             because: "a worker cannot know that its write arrives while its lease lasts (Kleppmann \
                       2016, \"Protecting a resource with a lock\")",
         },

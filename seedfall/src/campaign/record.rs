@@ -1,5 +1,6 @@
 //! What a worker leaves behind: lines, each with its checksum, that add up.
 
+use crate::faults::ActsOn;
 use crate::report::Failure;
 use crate::run::Runnable;
 use crate::scenario::Expectation;
@@ -184,6 +185,9 @@ pub struct Runs {
     pub hash: String,
     /// By class of faults: in how many runs it was planned, and in how many it had an effect.
     pub fired: BTreeMap<String, (u64, u64)>,
+    /// Of the classes that act on something that a protocol may not have: in how many runs it had
+    /// that. Of a class with zero nothing is owed.
+    pub acted_on: BTreeMap<String, u64>,
     /// In how many runs each coverage mark was reached: none, if programs declare it and no run
     /// came there.
     pub marks: BTreeMap<String, u64>,
@@ -239,6 +243,12 @@ impl Runs {
                 .fired
                 .iter()
                 .map(|(class, counts)| (class.name().to_owned(), *counts))
+                .collect(),
+            acted_on: summary
+                .acted_on
+                .iter()
+                .filter(|(class, _)| class.acts_on() != ActsOn::Anything)
+                .map(|(class, runs)| (class.name().to_owned(), *runs))
                 .collect(),
             marks: declared
                 .chain(summary.marks.iter().map(|(mark, runs)| (*mark, *runs)))
@@ -309,6 +319,7 @@ impl Runs {
             let counts = self.fired.entry(class).or_default();
             *counts = (counts.0 + planned, counts.1 + fired);
         }
+        add_counts(&mut self.acted_on, other.acted_on);
         add_counts(&mut self.marks, other.marks);
         add_counts(&mut self.vacuous_because, other.vacuous_because);
         add_counts(&mut self.undecided, other.undecided);

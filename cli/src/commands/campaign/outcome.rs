@@ -176,7 +176,10 @@ fn verdict(about: &About, canary: bool, runs: &Runs) -> Verdict {
     if runs.runs() < COVERAGE_FROM {
         return Verdict::Good;
     }
-    if let Some((class, _)) = runs.fired.iter().find(|(_, (_, fired))| *fired == 0) {
+    // Nothing is owed where there is nothing to act on: a disk that the protocol never writes to.
+    let owed = |class: &String| runs.acted_on.get(class) != Some(&0);
+    let mut idle = runs.fired.iter().filter(|(class, (_, fired))| *fired == 0 && owed(class));
+    if let Some((class, _)) = idle.next() {
         return vacuous(format!("no {class} ever had an effect"));
     }
     let reached = |mark: &&String| runs.marks.get(*mark).is_some_and(|runs| *runs > 0);
@@ -354,4 +357,33 @@ fn counted_new(kinds: u64) -> String {
         counted(kinds, "kind"),
         if kinds == 1 { "is" } else { "are" }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_never_had_an_effect_is_owed_where_it_had_something_to_act_on() {
+        let about = About {
+            scenario: "one".to_owned(),
+            test: String::new(),
+            story: String::new(),
+            model: String::new(),
+            properties: Vec::new(),
+            sometimes: Vec::new(),
+            breaks: Vec::new(),
+            blocks: false,
+        };
+        let runs = |acted_on: &[(&str, u64)]| Runs {
+            passed: COVERAGE_FROM,
+            fired: BTreeMap::from([("stall".to_owned(), (9, 0))]),
+            acted_on: acted_on.iter().map(|(name, runs)| ((*name).to_owned(), *runs)).collect(),
+            ..Runs::default()
+        };
+        let why = Verdict::Vacuous("no stall ever had an effect".to_owned());
+        assert_eq!(verdict(&about, false, &runs(&[("stall", 3)])), why);
+        assert_eq!(verdict(&about, false, &runs(&[])), why);
+        assert_eq!(verdict(&about, false, &runs(&[("stall", 0)])), Verdict::Good);
+    }
 }
