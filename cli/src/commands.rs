@@ -26,7 +26,6 @@ mod lineage;
 mod logs;
 mod matrix;
 mod museum;
-mod mutants;
 mod planted;
 mod point;
 mod quiet;

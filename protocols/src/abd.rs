@@ -74,8 +74,7 @@ mod invariants;
 
 use crate::kv::Text;
 use coordinator::{Operation, Phase};
-use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::BTreeMap;
+use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId, SortedMap};
 use std::fmt;
 
 pub use invariants::{Invariants, invariants};
@@ -260,9 +259,9 @@ struct Durable {
     /// How often the node has started.
     life: u32,
     /// What it holds; a key that is not here holds [`Tagged::NOTHING`].
-    registers: BTreeMap<Text, Tagged>,
+    registers: SortedMap<Text, Tagged>,
     /// For each client that writes through this node, its latest write whose tag was chosen.
-    writes: BTreeMap<ClientId, Write>,
+    writes: SortedMap<ClientId, Write>,
 }
 
 /// One node: it holds copies of the registers, and coordinates operations of clients.
@@ -273,7 +272,7 @@ pub struct Abd {
     config: Config,
     durable: Durable,
     /// By their number in this life.
-    operations: BTreeMap<u32, Operation>,
+    operations: SortedMap<u32, Operation>,
     next_number: u32,
 }
 
@@ -294,7 +293,7 @@ impl Protocol for Abd {
         ctx.append(Record::Life);
         ctx.sync();
         let (nodes, config) = (ctx.nodes(), config.clone());
-        Self { id, nodes, config, durable, operations: BTreeMap::new(), next_number: 0 }
+        Self { id, nodes, config, durable, operations: SortedMap::new(), next_number: 0 }
     }
 
     fn on_message(&mut self, from: NodeId, message: Message, ctx: &mut Context<'_, Self>) {

@@ -50,8 +50,7 @@
 mod invariants;
 
 use crate::kv::Text;
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap, SortedSet};
 
 pub use crate::total_order::home_of;
 pub use invariants::{Invariants, invariants};
@@ -139,9 +138,9 @@ pub struct Broadcaster {
     /// How many messages of its own it has broadcast.
     sent: u32,
     /// All messages that it has, and who is known to have each.
-    items: BTreeMap<RequestId, (Item, BTreeSet<NodeId>)>,
+    items: SortedMap<RequestId, (Item, SortedSet<NodeId>)>,
     /// What it has not delivered yet.
-    pending: BTreeSet<RequestId>,
+    pending: SortedSet<RequestId>,
     /// Of each node, how many of its messages were delivered.
     next: Vec<u32>,
     delivered: Vec<Item>,
@@ -163,8 +162,8 @@ impl Protocol for Broadcaster {
             nodes: ctx.nodes(),
             config: *config,
             sent: 0,
-            items: BTreeMap::new(),
-            pending: BTreeSet::new(),
+            items: SortedMap::new(),
+            pending: SortedSet::new(),
             next: vec![0; ctx.nodes()],
             delivered: Vec::new(),
         }
@@ -229,7 +228,7 @@ impl Broadcaster {
             ctx.broadcast(Message::Data(item.clone()));
         }
         self.pending.insert(item.id);
-        self.items.insert(item.id, (item, BTreeSet::from([self.id])));
+        self.items.insert(item.id, (item, SortedSet::from([self.id])));
         self.deliver(ctx);
     }
 

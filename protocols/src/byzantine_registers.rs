@@ -60,9 +60,9 @@ mod strategies;
 
 use crate::kv::Text;
 use seedfall_sim::{
-    ClientId, Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, Strategy,
+    ClientId, Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, SortedMap,
+    SortedSet, Strategy,
 };
-use std::collections::{BTreeMap, BTreeSet};
 
 pub use invariants::{Invariants, invariants};
 
@@ -180,9 +180,9 @@ pub enum Response {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// It asks what servers hold; to write this, or to read.
-    Query(BTreeMap<NodeId, Option<Copy>>, Option<Text>),
+    Query(SortedMap<NodeId, Option<Copy>>, Option<Text>),
     /// It has them store this, and then answers so.
-    Store(Copy, BTreeSet<NodeId>, Response),
+    Store(Copy, SortedSet<NodeId>, Response),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -200,15 +200,15 @@ pub struct Server {
     id: NodeId,
     nodes: usize,
     config: Config,
-    held: BTreeMap<Text, Copy>,
+    held: SortedMap<Text, Copy>,
     /// The last write of each client.
-    writes: BTreeMap<ClientId, (RequestId, Copy)>,
+    writes: SortedMap<ClientId, (RequestId, Copy)>,
     /// The highest counter that it has chosen for each key: two writes may be under way at once.
-    chosen: BTreeMap<Text, u64>,
-    operations: BTreeMap<u64, Operation>,
+    chosen: SortedMap<Text, u64>,
+    operations: SortedMap<u64, Operation>,
     next: u64,
     /// What the last read of each key has returned. Nothing depends on it: whoever watches may ask.
-    returned: BTreeMap<Text, Tag>,
+    returned: SortedMap<Text, Tag>,
 }
 
 impl Protocol for Server {
@@ -220,17 +220,17 @@ impl Protocol for Server {
     type Response = Response;
 
     fn start(id: NodeId, config: &Config, journal: &[Record], ctx: &mut Context<'_, Self>) -> Self {
-        let (held, writes, operations) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (held, writes, operations) = (SortedMap::new(), SortedMap::new(), SortedMap::new());
         let mut server = Self {
             id,
             nodes: ctx.nodes(),
             config: *config,
             held,
             writes,
-            chosen: BTreeMap::new(),
+            chosen: SortedMap::new(),
             operations,
             next: 0,
-            returned: BTreeMap::new(),
+            returned: SortedMap::new(),
         };
         for record in journal.iter().cloned() {
             match record {
@@ -251,7 +251,7 @@ impl Protocol for Server {
         // What was begun is done: half a write would be in the way of reads for ever.
         for (request, copy) in server.writes.clone().into_values() {
             let key = copy.written().key.clone();
-            let phase = Phase::Store(copy, BTreeSet::new(), Response::Written);
+            let phase = Phase::Store(copy, SortedSet::new(), Response::Written);
             server.begin(Operation { request, key, phase, found: None }, ctx);
         }
         server
@@ -296,12 +296,12 @@ impl Protocol for Server {
         let phase = match before {
             Some((last, copy)) if *last == request => {
                 ctx.reach("write: a retry goes on under the tag that it has");
-                Phase::Store(copy.clone(), BTreeSet::new(), Response::Written)
+                Phase::Store(copy.clone(), SortedSet::new(), Response::Written)
             }
             Some((last, _)) if request.number < last.number => {
                 return ctx.ignore("write: its client has written since");
             }
-            _ => Phase::Query(BTreeMap::new(), value),
+            _ => Phase::Query(SortedMap::new(), value),
         };
         self.begin(Operation { request, key, phase, found: None }, ctx);
     }
@@ -322,12 +322,12 @@ impl Server {
     }
 
     /// What it holds.
-    pub fn held(&self) -> &BTreeMap<Text, Copy> {
+    pub fn held(&self) -> &SortedMap<Text, Copy> {
         &self.held
     }
 
     /// What the last read of each key that it has coordinated in this life has returned.
-    pub fn returned(&self) -> &BTreeMap<Text, Tag> {
+    pub fn returned(&self) -> &SortedMap<Text, Tag> {
         &self.returned
     }
 
@@ -419,7 +419,7 @@ impl Server {
     fn write(
         &mut self,
         number: u64,
-        held: &BTreeMap<NodeId, Option<Copy>>,
+        held: &SortedMap<NodeId, Option<Copy>>,
         value: Text,
         ctx: &mut Context<'_, Self>,
     ) {
@@ -444,7 +444,7 @@ impl Server {
         ctx.append(Record::Write(request, copy.clone()));
         ctx.sync();
         self.writes.insert(request.client, (request, copy.clone()));
-        operation.phase = Phase::Store(copy, BTreeSet::new(), Response::Written);
+        operation.phase = Phase::Store(copy, SortedSet::new(), Response::Written);
         self.ask(number, ctx);
     }
 
@@ -452,7 +452,7 @@ impl Server {
     fn read(
         &mut self,
         number: u64,
-        held: &BTreeMap<NodeId, Option<Copy>>,
+        held: &SortedMap<NodeId, Option<Copy>>,
         ctx: &mut Context<'_, Self>,
     ) {
         let found = match self.config.kind {
@@ -468,7 +468,7 @@ impl Server {
         match found.filter(|_| self.config.kind == Kind::Dissemination) {
             // So that a later read, of another quorum, does not find less.
             Some(copy) => {
-                operation.phase = Phase::Store(copy, BTreeSet::new(), Response::Value(value));
+                operation.phase = Phase::Store(copy, SortedSet::new(), Response::Value(value));
                 self.ask(number, ctx);
             }
             None => self.complete(number, Response::Value(value), ctx),
@@ -502,13 +502,13 @@ impl Server {
 }
 
 /// The newest of some copies, all of which are genuine (section 4).
-fn newest(held: &BTreeMap<NodeId, Option<Copy>>) -> Option<&Copy> {
+fn newest(held: &SortedMap<NodeId, Option<Copy>>) -> Option<&Copy> {
     held.values().flatten().max_by_key(|copy| copy.written().tag)
 }
 
 /// The newest that more servers claim to hold than lie (section 3); nothing counts as the oldest.
-fn vouched(held: &BTreeMap<NodeId, Option<Copy>>, faulty: usize) -> Option<Option<&Copy>> {
-    let mut counts: BTreeMap<Option<&Copy>, usize> = BTreeMap::new();
+fn vouched(held: &SortedMap<NodeId, Option<Copy>>, faulty: usize) -> Option<Option<&Copy>> {
+    let mut counts: SortedMap<Option<&Copy>, usize> = SortedMap::new();
     for copy in held.values() {
         *counts.entry(copy.as_ref()).or_default() += 1;
     }

@@ -53,8 +53,7 @@
 mod invariants;
 
 use crate::kv::Text;
-use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::BTreeMap;
+use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId, SortedMap};
 
 pub use invariants::{Invariants, invariants};
 
@@ -150,7 +149,7 @@ pub enum Response {
 pub struct Memory {
     id: NodeId,
     config: Config,
-    registers: BTreeMap<Text, Text>,
+    registers: SortedMap<Text, Text>,
     /// How many writes of each node it has applied.
     clock: Clock,
     /// All that it has applied, in its order.
@@ -170,7 +169,7 @@ impl Protocol for Memory {
     fn start(id: NodeId, config: &Config, journal: &[Record], ctx: &mut Context<'_, Self>) -> Self {
         assert!(Duration::ZERO < config.have_interval, "have_interval must be above zero");
         assert!(0 < config.writes_per_answer, "writes_per_answer must be at least one");
-        let (registers, clock) = (BTreeMap::new(), vec![0; ctx.nodes()]);
+        let (registers, clock) = (SortedMap::new(), vec![0; ctx.nodes()]);
         let (applied, waiting) = (Vec::new(), Vec::new());
         let mut memory = Self { id, config: *config, registers, clock, applied, waiting };
         for Record(write) in journal {

@@ -1,16 +1,15 @@
 //! For monitors of protocols that agree on a value for each of many places: what was accepted, and
 //! so chosen.
 
-use seedfall_sim::NodeId;
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{NodeId, SortedMap, SortedSet};
 use std::fmt::Debug;
 
 /// What was accepted at each place under each number, by whom; and what is chosen by that.
 #[derive(Clone, Debug)]
 pub(crate) struct Chosen<B, V> {
-    accepted: BTreeMap<(usize, B), (V, BTreeSet<NodeId>)>,
+    accepted: SortedMap<(usize, B), (V, SortedSet<NodeId>)>,
     /// The lowest number under which the value of each place is chosen.
-    chosen: BTreeMap<usize, (B, V)>,
+    chosen: SortedMap<usize, (B, V)>,
 }
 
 /// What is wrong with an acceptance, and why.
@@ -23,7 +22,7 @@ pub(crate) enum Wrong {
 
 impl<B, V> Default for Chosen<B, V> {
     fn default() -> Self {
-        Self { accepted: BTreeMap::new(), chosen: BTreeMap::new() }
+        Self { accepted: SortedMap::new(), chosen: SortedMap::new() }
     }
 }
 
@@ -35,7 +34,7 @@ impl<B: Copy + Ord + Debug, V: Clone + PartialEq + Debug> Chosen<B, V> {
         (place, number): (usize, B),
         value: &V,
     ) -> Result<(), Wrong> {
-        let none = || (value.clone(), BTreeSet::new());
+        let none = || (value.clone(), SortedSet::new());
         let (first, nodes) = self.accepted.entry((place, number)).or_insert_with(none);
         if first != value {
             return Err(Wrong::TwoValues(format!(

@@ -62,8 +62,7 @@ mod state;
 pub mod text;
 
 use crate::kv::Text;
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap, SortedSet};
 
 pub use invariants::{Invariants, invariants};
 pub use state::{Delta, Dot, Shown, State, Vector};
@@ -156,7 +155,7 @@ pub enum Timer {
 pub struct Record(Box<Durable>);
 
 /// The state of a replica, the operations that it keeps for others, and its own last update.
-type Durable = (State, BTreeMap<Dot, Update>, Option<Update>);
+type Durable = (State, SortedMap<Dot, Update>, Option<Update>);
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -190,11 +189,11 @@ pub struct Replica {
     config: Config,
     state: State,
     /// Operations that not all have received for certain.
-    log: BTreeMap<Dot, Update>,
+    log: SortedMap<Dot, Update>,
     /// Operations whose causes are missing.
-    early: BTreeMap<Dot, Update>,
+    early: SortedMap<Dot, Update>,
     /// What the others have received, as far as they have said.
-    known: BTreeMap<NodeId, Vector>,
+    known: SortedMap<NodeId, Vector>,
     /// Its own last update.
     last: Option<Update>,
 }
@@ -216,8 +215,8 @@ impl Protocol for Replica {
             config: *config,
             state,
             log,
-            early: BTreeMap::new(),
-            known: BTreeMap::new(),
+            early: SortedMap::new(),
+            known: SortedMap::new(),
             last,
         }
     }
@@ -390,4 +389,4 @@ impl Replica {
 }
 
 /// The elements of a set, each under the dots of its insertions.
-pub(crate) type Dotted<T> = BTreeMap<T, BTreeSet<Dot>>;
+pub(crate) type Dotted<T> = SortedMap<T, SortedSet<Dot>>;

@@ -46,8 +46,8 @@
 
 mod invariants;
 
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, Time};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap, SortedSet, Time};
+use std::collections::VecDeque;
 
 pub use invariants::{Invariants, invariants};
 
@@ -116,7 +116,7 @@ pub struct Request;
 /// What it is told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Response(pub BTreeSet<NodeId>);
+pub struct Response(pub SortedSet<NodeId>);
 
 /// What a node knows of another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -175,7 +175,7 @@ impl Peer {
 pub struct Detector {
     id: NodeId,
     config: Config,
-    peers: BTreeMap<NodeId, Peer>,
+    peers: SortedMap<NodeId, Peer>,
     sent: u64,
 }
 
@@ -276,7 +276,7 @@ impl Detector {
     }
 
     /// What it knows of each of the others.
-    pub fn peers(&self) -> &BTreeMap<NodeId, Peer> {
+    pub fn peers(&self) -> &SortedMap<NodeId, Peer> {
         &self.peers
     }
 

@@ -54,8 +54,9 @@
 mod invariants;
 
 use crate::kv::Text;
-use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{
+    ClientId, Context, Duration, NodeId, Protocol, RequestId, SortedMap, SortedSet,
+};
 
 pub use invariants::{Invariants, invariants};
 
@@ -108,7 +109,7 @@ pub struct Rumor {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Message {
     /// Some rumors; and, if it pulls, which the caller knows.
-    Call(Vec<Rumor>, Option<BTreeSet<Name>>),
+    Call(Vec<Rumor>, Option<SortedSet<Name>>),
     /// Those that the caller lacks; and which of its own were known.
     Answer(Vec<Rumor>, Vec<Name>),
 }
@@ -136,13 +137,13 @@ pub struct Response;
 pub struct Node {
     id: NodeId,
     config: Config,
-    known: BTreeMap<Name, Rumor>,
+    known: SortedMap<Name, Rumor>,
     /// What it is still interested in, and how often it has told that in vain.
-    hot: BTreeMap<Name, u32>,
+    hot: SortedMap<Name, u32>,
     /// How many rounds it has begun.
     rounds: u64,
     /// What its own journal says.
-    told: BTreeSet<Name>,
+    told: SortedSet<Name>,
 }
 
 impl Protocol for Node {
@@ -154,7 +155,7 @@ impl Protocol for Node {
     type Response = Response;
 
     fn start(id: NodeId, config: &Config, journal: &[Rumor], ctx: &mut Context<'_, Self>) -> Self {
-        let (known, hot, told) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (known, hot, told) = (SortedMap::new(), SortedMap::new(), SortedSet::new());
         let mut node = Self { id, config: *config, known, hot, rounds: 0, told };
         if config.origin == Some(id) && journal.is_empty() {
             node.tell(
@@ -207,12 +208,12 @@ impl Protocol for Node {
 
 impl Node {
     /// What it knows.
-    pub fn known(&self) -> &BTreeMap<Name, Rumor> {
+    pub fn known(&self) -> &SortedMap<Name, Rumor> {
         &self.known
     }
 
     /// What its clients have told it.
-    pub fn told(&self) -> &BTreeSet<Name> {
+    pub fn told(&self) -> &SortedSet<Name> {
         &self.told
     }
 
@@ -268,10 +269,10 @@ impl Node {
         &mut self,
         from: NodeId,
         rumors: Vec<Rumor>,
-        known: Option<&BTreeSet<Name>>,
+        known: Option<&SortedSet<Name>>,
         ctx: &mut Context<'_, Self>,
     ) {
-        let lacks = |known: &BTreeSet<Name>| {
+        let lacks = |known: &SortedSet<Name>| {
             let news = self.known.values().filter(|rumor| !known.contains(&rumor.name));
             news.cloned().collect::<Vec<_>>()
         };

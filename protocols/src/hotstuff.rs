@@ -68,9 +68,9 @@ mod strategies;
 use crate::kv::{Answer, Command};
 use crate::pbft::{Ask, Machine};
 use seedfall_sim::{
-    ClientId, Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, Strategy,
+    ClientId, Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, SortedMap,
+    SortedSet, Strategy,
 };
-use std::collections::{BTreeMap, BTreeSet};
 
 pub use blocks::{Block, Certificate, Hash, Message, Record, View, Vote};
 pub use invariants::{Invariants, invariants};
@@ -123,7 +123,7 @@ pub struct Replica {
     /// `highQC`.
     high: Certificate,
     /// Every block that it has seen, by hash.
-    blocks: BTreeMap<Hash, Signed<Block>>,
+    blocks: SortedMap<Hash, Signed<Block>>,
     /// Proposals whose parent is missing.
     orphans: Vec<Signed<Block>>,
     /// What is decided, in order, and the last of it.
@@ -132,13 +132,13 @@ pub struct Replica {
     goal: Option<Hash>,
     machine: Machine,
     /// As the leader of the next view: who has voted for what.
-    votes: BTreeMap<NodeId, Signed<Vote>>,
+    votes: SortedMap<NodeId, Signed<Vote>>,
     /// The highest view of which each replica has said that it is over.
-    timeouts: BTreeMap<NodeId, View>,
+    timeouts: SortedMap<NodeId, View>,
     /// The last view in which it has proposed.
     proposed: View,
     /// Requests that are not executed yet, the last of each client.
-    pending: BTreeMap<ClientId, Ask>,
+    pending: SortedMap<ClientId, Ask>,
     /// How many views in a row were in vain.
     vain: u32,
 }
@@ -162,15 +162,15 @@ impl Protocol for Replica {
             choice: None,
             locked: Certificate::default(),
             high: Certificate::default(),
-            blocks: BTreeMap::new(),
+            blocks: SortedMap::new(),
             orphans: Vec::new(),
             decided: Vec::new(),
             goal: None,
             machine: Machine::default(),
-            votes: BTreeMap::new(),
-            timeouts: BTreeMap::new(),
+            votes: SortedMap::new(),
+            timeouts: SortedMap::new(),
             proposed: 0,
-            pending: BTreeMap::new(),
+            pending: SortedMap::new(),
             vain: 0,
         };
         if !journal.is_empty() {
@@ -259,7 +259,7 @@ impl Replica {
     fn is_certificate(&self, certificate: &Certificate) -> bool {
         let Certificate { view, block, votes } = certificate;
         let expected = Vote { view: *view, block: *block };
-        let by: BTreeSet<NodeId> = votes.iter().map(Signed::by).collect();
+        let by: SortedSet<NodeId> = votes.iter().map(Signed::by).collect();
         *certificate == Certificate::default()
             || (self.quorum() <= by.len() && votes.iter().all(|vote| *vote.value() == expected))
     }

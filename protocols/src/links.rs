@@ -44,8 +44,7 @@
 mod invariants;
 
 use crate::kv::Text;
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap, SortedSet};
 
 pub use invariants::{Invariants, invariants};
 
@@ -159,7 +158,7 @@ pub enum Response {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Delivered {
     pub(crate) up_to: u32,
-    above: BTreeSet<u32>,
+    above: SortedSet<u32>,
 }
 
 /// One node: the ends of its links to all others.
@@ -170,11 +169,11 @@ pub struct Links {
     /// All that it was asked to send, in order.
     sent: Vec<Sent>,
     /// What is not acknowledged, as places in `sent`.
-    unacknowledged: BTreeSet<usize>,
+    unacknowledged: SortedSet<usize>,
     /// Of each other node: which numbers were delivered.
-    received: BTreeMap<NodeId, Delivered>,
+    received: SortedMap<NodeId, Delivered>,
     /// What came too early.
-    early: BTreeMap<(NodeId, u32), Text>,
+    early: SortedMap<(NodeId, u32), Text>,
     /// All that was delivered here, in order: from whom, which, and what.
     delivered: Vec<(NodeId, u32, Text)>,
 }
@@ -193,9 +192,9 @@ impl Protocol for Links {
             id,
             config: *config,
             sent: Vec::new(),
-            unacknowledged: BTreeSet::new(),
-            received: BTreeMap::new(),
-            early: BTreeMap::new(),
+            unacknowledged: SortedSet::new(),
+            received: SortedMap::new(),
+            early: SortedMap::new(),
             delivered: Vec::new(),
         };
         for record in journal.iter().cloned() {

@@ -68,8 +68,9 @@ mod resource;
 mod server;
 mod worker;
 
-use seedfall_sim::{ClientId, Context, Duration, NodeId, Ppm, Protocol, RequestId, Time};
-use std::collections::BTreeMap;
+use seedfall_sim::{
+    ClientId, Context, Duration, NodeId, Ppm, Protocol, RequestId, SortedMap, Time,
+};
 
 pub use invariants::{Invariants, Judge, invariants};
 pub use resource::Resource;
@@ -116,7 +117,7 @@ pub struct Data {
     /// The counter.
     pub value: i64,
     /// The number of the client's update, and what the counter was after it.
-    pub updates: BTreeMap<ClientId, (u32, i64)>,
+    pub updates: SortedMap<ClientId, (u32, i64)>,
 }
 
 /// What nodes send each other.

@@ -71,8 +71,7 @@ mod leader;
 use crate::kv::{Answer, Command};
 use crate::machine::{Known, Machine, Update};
 use leader::Role;
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, Time};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap, Time};
 use std::fmt;
 
 pub use invariants::{Invariants, invariants};
@@ -220,11 +219,11 @@ pub struct MultiPaxos {
     /// The highest number that it has promised.
     promised: Ballot,
     /// What it has accepted in each slot, under the highest number.
-    accepted: BTreeMap<usize, (Ballot, Value)>,
+    accepted: SortedMap<usize, (Ballot, Value)>,
     /// Until when it promises nothing to anybody but the leader whose number it has promised.
     held: Time,
     /// What it knows to be chosen, and has not carried out.
-    chosen: BTreeMap<usize, Value>,
+    chosen: SortedMap<usize, Value>,
     /// What it has carried out: the slots from zero on.
     log: Vec<Value>,
     machine: Machine,
@@ -248,9 +247,9 @@ impl Protocol for MultiPaxos {
             nodes: ctx.nodes(),
             config: *config,
             promised: Ballot::default(),
-            accepted: BTreeMap::new(),
+            accepted: SortedMap::new(),
             held: Time::ZERO,
-            chosen: BTreeMap::new(),
+            chosen: SortedMap::new(),
             log: Vec::new(),
             machine: Machine::default(),
             role: Role::Follower,

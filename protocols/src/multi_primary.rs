@@ -46,8 +46,9 @@
 
 use crate::kv::Text;
 use crate::quorum_kv::{Dot, Version, VersionVector, Versions};
-use seedfall_sim::{Context, Duration, Monitor, NodeId, Protocol, RequestId, Time, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{
+    Context, Duration, Monitor, NodeId, Protocol, RequestId, SortedMap, Time, Violation,
+};
 
 /// The parameters, equal on all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,7 +132,7 @@ pub struct Replica {
     /// Of each replica, its first writes, in order.
     writes: Vec<Vec<Write>>,
     /// What they came to.
-    store: BTreeMap<Text, Versions>,
+    store: SortedMap<Text, Versions>,
 }
 
 impl Protocol for Replica {
@@ -145,7 +146,7 @@ impl Protocol for Replica {
     fn start(id: NodeId, config: &Config, journal: &[Write], ctx: &mut Context<'_, Self>) -> Self {
         assert!(Duration::ZERO < config.interval, "interval must be above zero");
         let writes = vec![Vec::new(); ctx.nodes()];
-        let mut replica = Self { id, config: *config, writes, store: BTreeMap::new() };
+        let mut replica = Self { id, config: *config, writes, store: SortedMap::new() };
         for write in journal {
             replica.carry_out(write.clone(), ctx);
         }
@@ -248,7 +249,7 @@ impl Replica {
     }
 
     /// What is under each key.
-    pub fn store(&self) -> &BTreeMap<Text, Versions> {
+    pub fn store(&self) -> &SortedMap<Text, Versions> {
         &self.store
     }
 }
@@ -258,8 +259,8 @@ impl Replica {
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// Of each replica, how many writes it had, what it held, and what was ever replaced there.
-    seen: BTreeMap<NodeId, (Vec<usize>, BTreeMap<Text, Versions>)>,
-    replaced: BTreeMap<(NodeId, Text), VersionVector>,
+    seen: SortedMap<NodeId, (Vec<usize>, SortedMap<Text, Versions>)>,
+    replaced: SortedMap<(NodeId, Text), VersionVector>,
 }
 
 /// A watcher of W1 and W2 that has seen nothing yet.
@@ -297,7 +298,7 @@ impl Monitor<Replica> for Invariants {
 
 /// Watches W3.
 #[derive(Clone, Debug, Default)]
-pub struct Agreement(BTreeMap<Vec<usize>, BTreeMap<Text, Versions>>);
+pub struct Agreement(SortedMap<Vec<usize>, SortedMap<Text, Versions>>);
 
 /// A watcher of W3 that has seen nothing yet.
 pub fn agreement() -> Agreement {

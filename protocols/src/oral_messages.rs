@@ -40,8 +40,7 @@
 //! | `OM(0)`, step (3) | [`Council::obey`] |
 //! | the function majority | [`majority`] |
 
-use seedfall_sim::{Context, Draw, Duration, NodeId, Protocol, RequestId, Time};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, Draw, Duration, NodeId, Protocol, RequestId, SortedMap, Time};
 
 /// The parameters, equal on all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,7 +90,7 @@ pub struct Council {
     /// Which.
     pub battle: Battle,
     /// The order that came on each path; that of the empty path is the commander's own.
-    pub heard: BTreeMap<Path, Order>,
+    pub heard: SortedMap<Path, Order>,
     /// What the general did, once the last round was over.
     pub decision: Option<Order>,
     /// The client that asked for the order.
@@ -103,7 +102,7 @@ pub struct Council {
 pub struct General {
     id: NodeId,
     config: Config,
-    open: BTreeMap<Battle, Council>,
+    open: SortedMap<Battle, Council>,
     over: Vec<Council>,
 }
 
@@ -119,7 +118,7 @@ impl Protocol for General {
 
     fn start(id: NodeId, config: &Config, _: &[()], _: &mut Context<'_, Self>) -> Self {
         assert!(config.round > Duration::ZERO, "a round takes time");
-        Self { id, config: *config, open: BTreeMap::new(), over: Vec::new() }
+        Self { id, config: *config, open: SortedMap::new(), over: Vec::new() }
     }
 
     fn waits(&self) -> String {
@@ -248,7 +247,7 @@ impl General {
 impl Council {
     /// That of a general who was told nothing.
     pub const fn new(battle: Battle) -> Self {
-        Self { battle, heard: BTreeMap::new(), decision: None, asked: None }
+        Self { battle, heard: SortedMap::new(), decision: None, asked: None }
     }
 
     /// What came on a path; silence is `Retreat`.

@@ -69,8 +69,8 @@ mod leader;
 
 use acceptor::Acceptor;
 use leader::Leading;
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::{BTreeMap, VecDeque};
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap};
+use std::collections::VecDeque;
 
 pub use crate::multi_paxos::Ballot;
 pub use crate::three_phase_commit::{Request, TransactionId};
@@ -216,7 +216,7 @@ pub struct Node {
     /// How many nodes there are, all of them RMs.
     nodes: usize,
     config: Config,
-    transactions: BTreeMap<TransactionId, Transaction>,
+    transactions: SortedMap<TransactionId, Transaction>,
     /// How many records it has written.
     written: usize,
     /// What the node tells itself; empty between two handlers.
@@ -239,7 +239,7 @@ impl Protocol for Node {
     ) -> Self {
         let nodes = ctx.nodes();
         config.check(nodes);
-        let (transactions, written) = (BTreeMap::new(), journal.len());
+        let (transactions, written) = (SortedMap::new(), journal.len());
         let mut node =
             Self { id, nodes, config: *config, transactions, written, to_self: VecDeque::new() };
         for (id, record) in journal {

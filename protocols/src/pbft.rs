@@ -79,10 +79,9 @@ mod views;
 
 use crate::kv::{Answer, Command};
 use seedfall_sim::{
-    ClientId, Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, StableHasher,
-    Strategy,
+    ClientId, Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, SortedMap,
+    StableHasher, Strategy,
 };
-use std::collections::BTreeMap;
 
 pub use invariants::{Invariants, invariants};
 pub use machine::Machine;
@@ -143,9 +142,9 @@ struct Slot {
     /// The proposal of this view's primary that was accepted.
     accepted: Option<Proposal>,
     /// The prepare of the highest view of each backup.
-    prepares: BTreeMap<NodeId, Signed<Prepare>>,
+    prepares: SortedMap<NodeId, Signed<Prepare>>,
     /// The commit of the highest view of each replica.
-    commits: BTreeMap<NodeId, (View, Digest)>,
+    commits: SortedMap<NodeId, (View, Digest)>,
     /// The proof of the highest view that the request was prepared here.
     certificate: Option<Certificate>,
     /// The request that is committed; none: a null request.
@@ -161,19 +160,19 @@ pub struct Replica {
     view: View,
     /// False from the moment it asks for a view until it begins.
     active: bool,
-    log: BTreeMap<Seq, Slot>,
+    log: SortedMap<Seq, Slot>,
     stable: Stable,
     machine: Machine,
     executed: Seq,
     /// Its own states at checkpoints that are not stable yet.
-    snapshots: BTreeMap<Seq, Machine>,
-    votes: BTreeMap<Seq, BTreeMap<NodeId, Signed<Vote>>>,
+    snapshots: SortedMap<Seq, Machine>,
+    votes: SortedMap<Seq, SortedMap<NodeId, Signed<Vote>>>,
     /// The view change of the highest view of each replica.
-    changes: BTreeMap<NodeId, Signed<ChangeView>>,
+    changes: SortedMap<NodeId, Signed<ChangeView>>,
     /// What this view began with; none in the first.
     new_view: Option<Signed<NewView>>,
     /// Requests that are not executed yet, the last of each client.
-    pending: BTreeMap<ClientId, Ask>,
+    pending: SortedMap<ClientId, Ask>,
     /// Up to where the others are known to have executed.
     goal: Seq,
     /// How many views were in vain.
@@ -198,15 +197,15 @@ impl Protocol for Replica {
             config: config.clone(),
             view: 0,
             active: true,
-            log: BTreeMap::new(),
+            log: SortedMap::new(),
             stable: Stable::default(),
             machine: Machine::default(),
             executed: 0,
-            snapshots: BTreeMap::new(),
-            votes: BTreeMap::new(),
-            changes: BTreeMap::new(),
+            snapshots: SortedMap::new(),
+            votes: SortedMap::new(),
+            changes: SortedMap::new(),
             new_view: None,
-            pending: BTreeMap::new(),
+            pending: SortedMap::new(),
             goal: 0,
             vain: 0,
         };

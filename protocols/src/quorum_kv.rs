@@ -99,8 +99,7 @@ mod versions;
 use crate::kv::Text;
 use coordinator::{Operation, Session};
 use replica::Durable;
-use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::BTreeMap;
+use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId, SortedMap};
 use std::fmt;
 use tombstones::Burial;
 
@@ -354,14 +353,14 @@ pub struct QuorumKv {
     /// The epochs of the others, as far as this node knows.
     epochs: Vec<u64>,
     /// What it coordinates, by number in this life.
-    operations: BTreeMap<u32, Operation>,
+    operations: SortedMap<u32, Operation>,
     next_number: u32,
     /// What it remembers of clients.
-    sessions: BTreeMap<ClientId, Session>,
+    sessions: SortedMap<ClientId, Session>,
     /// With whom it compares itself next.
     next_peer: usize,
     /// The tombstones of deletions that it coordinated.
-    burials: BTreeMap<(Text, Dot), Burial>,
+    burials: SortedMap<(Text, Dot), Burial>,
 }
 
 impl Protocol for QuorumKv {
@@ -391,11 +390,11 @@ impl Protocol for QuorumKv {
             ring: Ring::new(nodes, config.virtual_nodes),
             durable,
             epochs: vec![0; nodes],
-            operations: BTreeMap::new(),
+            operations: SortedMap::new(),
             next_number: 0,
-            sessions: BTreeMap::new(),
+            sessions: SortedMap::new(),
             next_peer: id.index(),
-            burials: BTreeMap::new(),
+            burials: SortedMap::new(),
         }
     }
 
@@ -472,12 +471,12 @@ impl QuorumKv {
     }
 
     /// Every key of which this node is a home and holds something.
-    pub fn store(&self) -> &BTreeMap<Text, Versions> {
+    pub fn store(&self) -> &SortedMap<Text, Versions> {
         &self.durable.store
     }
 
     /// What this node keeps for homes that did not answer.
-    pub fn hints(&self) -> &BTreeMap<(NodeId, Text), Versions> {
+    pub fn hints(&self) -> &SortedMap<(NodeId, Text), Versions> {
         &self.durable.hints
     }
 

@@ -47,8 +47,7 @@ mod invariants;
 mod strategies;
 
 use crate::kv::Text;
-use seedfall_sim::{Context, Draw, NodeId, Protocol, RequestId, Strategy};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, Draw, NodeId, Protocol, RequestId, SortedMap, Strategy};
 use std::convert::Infallible;
 
 pub use invariants::{Invariants, invariants};
@@ -112,8 +111,8 @@ pub struct Instance {
     pub ready: Option<Text>,
     /// What it delivered.
     pub delivered: Option<Text>,
-    echoes: BTreeMap<NodeId, Text>,
-    readies: BTreeMap<NodeId, Text>,
+    echoes: SortedMap<NodeId, Text>,
+    readies: SortedMap<NodeId, Text>,
 }
 
 /// One node.
@@ -121,7 +120,7 @@ pub struct Instance {
 pub struct Node {
     id: NodeId,
     config: Config,
-    instances: BTreeMap<Name, Instance>,
+    instances: SortedMap<Name, Instance>,
     /// Its own broadcasts: what each was, and who asked for it.
     own: Vec<(RequestId, Text)>,
 }
@@ -136,7 +135,7 @@ impl Protocol for Node {
     type Response = Response;
 
     fn start(id: NodeId, config: &Config, _: &[()], _: &mut Context<'_, Self>) -> Self {
-        Self { id, config: *config, instances: BTreeMap::new(), own: Vec::new() }
+        Self { id, config: *config, instances: SortedMap::new(), own: Vec::new() }
     }
 
     /// Step 0.
@@ -198,7 +197,7 @@ fn other(text: &Text) -> Text {
 
 impl Node {
     /// What it knows of each broadcast.
-    pub fn instances(&self) -> &BTreeMap<Name, Instance> {
+    pub fn instances(&self) -> &SortedMap<Name, Instance> {
         &self.instances
     }
 
@@ -256,7 +255,7 @@ impl Node {
 }
 
 /// The text that most have said, and how many did.
-fn most(heard: &BTreeMap<NodeId, Text>) -> Option<(Text, usize)> {
+fn most(heard: &SortedMap<NodeId, Text>) -> Option<(Text, usize)> {
     let count = |text: &Text| heard.values().filter(|other| *other == text).count();
     heard.values().map(|text| (count(text), text)).max().map(|(count, text)| (text.clone(), count))
 }

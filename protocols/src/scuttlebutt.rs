@@ -52,8 +52,7 @@
 mod invariants;
 
 use crate::kv::Text;
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, Time};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap, Time};
 
 pub use invariants::{Invariants, invariants};
 
@@ -89,7 +88,7 @@ pub struct Known {
     /// The highest version that is known.
     pub latest: Version,
     /// Its keys.
-    pub entries: BTreeMap<Text, Entry>,
+    pub entries: SortedMap<Text, Entry>,
 }
 
 /// How much of an origin is known: what is forgotten, and what is known.
@@ -119,9 +118,9 @@ pub struct Delta {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Message {
     /// How much the sender knows.
-    Digest(BTreeMap<NodeId, Extent>),
+    Digest(SortedMap<NodeId, Extent>),
     /// What the receiver lacks; and, if it is to answer, how much the sender knows.
-    Deltas(BTreeMap<NodeId, Delta>, Option<BTreeMap<NodeId, Extent>>),
+    Deltas(SortedMap<NodeId, Delta>, Option<SortedMap<NodeId, Extent>>),
 }
 
 /// A node's timers.
@@ -157,9 +156,9 @@ pub struct Response(pub Version);
 pub struct Node {
     id: NodeId,
     config: Config,
-    known: BTreeMap<NodeId, Known>,
+    known: SortedMap<NodeId, Known>,
     /// When it heard of each tombstone.
-    buried: BTreeMap<(NodeId, Text), Time>,
+    buried: SortedMap<(NodeId, Text), Time>,
     /// Whether it has handled nothing yet.
     is_new: bool,
 }
@@ -173,7 +172,7 @@ impl Protocol for Node {
     type Response = Response;
 
     fn start(id: NodeId, config: &Config, journal: &[Record], ctx: &mut Context<'_, Self>) -> Self {
-        let (known, buried) = (BTreeMap::new(), BTreeMap::new());
+        let (known, buried) = (SortedMap::new(), SortedMap::new());
         let mut node = Self { id, config: *config, known, buried, is_new: true };
         for Record(key, entry) in journal {
             node.learn(id, key.clone(), entry.clone(), ctx.now());
@@ -233,7 +232,7 @@ impl Protocol for Node {
 
 impl Node {
     /// What it knows of each origin.
-    pub fn known(&self) -> &BTreeMap<NodeId, Known> {
+    pub fn known(&self) -> &SortedMap<NodeId, Known> {
         &self.known
     }
 
@@ -242,13 +241,13 @@ impl Node {
         self.is_new
     }
 
-    fn digest(&self) -> BTreeMap<NodeId, Extent> {
+    fn digest(&self) -> SortedMap<NodeId, Extent> {
         let extent = |known: &Known| Extent { forgotten: known.forgotten, latest: known.latest };
         self.known.iter().map(|(origin, known)| (*origin, extent(known))).collect()
     }
 
     /// What somebody lacks who knows so much.
-    fn deltas(&self, extents: &BTreeMap<NodeId, Extent>) -> BTreeMap<NodeId, Delta> {
+    fn deltas(&self, extents: &SortedMap<NodeId, Extent>) -> SortedMap<NodeId, Delta> {
         let lacks = |(origin, known): (&NodeId, &Known)| {
             let extent = extents.get(origin).copied().unwrap_or_default();
             Some((*origin, delta(known, extent)?))

@@ -58,8 +58,7 @@ mod leading;
 
 use crate::kv::Text;
 use leading::Leading;
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap};
 
 pub use crate::total_order::home_of;
 pub use invariants::{Invariants, invariants};
@@ -199,7 +198,7 @@ pub struct Sequenced {
     /// The latest epoch in which it takes part.
     epoch: Epoch,
     /// What is written down under each number, and in which epoch.
-    slots: BTreeMap<usize, (Epoch, Slot)>,
+    slots: SortedMap<usize, (Epoch, Slot)>,
     /// So many numbers are known to be stable in this epoch.
     stable: usize,
     /// So many numbers are delivered.
@@ -228,7 +227,7 @@ impl Protocol for Sequenced {
             nodes: ctx.nodes(),
             config: *config,
             epoch: 0,
-            slots: BTreeMap::new(),
+            slots: SortedMap::new(),
             stable: 0,
             next: 0,
             delivered: Vec::new(),
@@ -444,7 +443,7 @@ impl Sequenced {
     }
 
     /// What it has written down under each number, and in which epoch.
-    pub fn slots(&self) -> &BTreeMap<usize, (Epoch, Slot)> {
+    pub fn slots(&self) -> &SortedMap<usize, (Epoch, Slot)> {
         &self.slots
     }
 

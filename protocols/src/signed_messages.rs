@@ -44,9 +44,9 @@
 
 use crate::oral_messages::{Battle, Order, Path};
 use seedfall_sim::{
-    Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, Strategy, Time,
+    Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, SortedMap, SortedSet,
+    Strategy, Time,
 };
-use std::collections::{BTreeMap, BTreeSet};
 
 mod strategies;
 
@@ -81,16 +81,16 @@ pub struct Council {
     /// Which.
     pub battle: Battle,
     /// All that it was told in time, and by whom it was signed.
-    pub heard: BTreeSet<(Path, Order)>,
+    pub heard: SortedSet<(Path, Order)>,
     /// `V_i`: the orders that it knows the commander to have given, each with who had signed it
     /// when it was told first; the commander's own has nobody.
-    pub orders: BTreeMap<Order, Path>,
+    pub orders: SortedMap<Order, Path>,
     /// Which of them it has told on.
-    pub told_on: BTreeSet<Order>,
+    pub told_on: SortedSet<Order>,
     /// What the general did, once the last round was over.
     pub decision: Option<Order>,
     /// The signatures under which an order was told first.
-    signed: BTreeMap<Order, Vec<Signed<Statement>>>,
+    signed: SortedMap<Order, Vec<Signed<Statement>>>,
     /// The client that asked for the order.
     asked: Option<RequestId>,
 }
@@ -100,7 +100,7 @@ pub struct Council {
 pub struct General {
     id: NodeId,
     config: Config,
-    open: BTreeMap<Battle, Council>,
+    open: SortedMap<Battle, Council>,
     over: Vec<Council>,
 }
 
@@ -116,7 +116,7 @@ impl Protocol for General {
 
     fn start(id: NodeId, config: &Config, _: &[()], _: &mut Context<'_, Self>) -> Self {
         assert!(config.round > Duration::ZERO, "a round takes time");
-        Self { id, config: *config, open: BTreeMap::new(), over: Vec::new() }
+        Self { id, config: *config, open: SortedMap::new(), over: Vec::new() }
     }
 
     fn waits(&self) -> String {
@@ -278,11 +278,11 @@ impl Council {
     pub const fn new(battle: Battle) -> Self {
         Self {
             battle,
-            heard: BTreeSet::new(),
-            orders: BTreeMap::new(),
-            told_on: BTreeSet::new(),
+            heard: SortedSet::new(),
+            orders: SortedMap::new(),
+            told_on: SortedSet::new(),
             decision: None,
-            signed: BTreeMap::new(),
+            signed: SortedMap::new(),
             asked: None,
         }
     }

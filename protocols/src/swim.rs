@@ -73,8 +73,7 @@ mod claims;
 mod invariants;
 mod probing;
 
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap, SortedSet, Time};
 
 pub use claims::{Claim, Incarnation, Rumor, Rumors, Status, Update};
 pub use invariants::{Invariants, invariants};
@@ -155,7 +154,7 @@ pub struct Request;
 /// What it is told: all that are not dead.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Response(pub BTreeSet<NodeId>);
+pub struct Response(pub SortedSet<NodeId>);
 
 /// A ping that a member waits for the answer to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -164,7 +163,7 @@ struct Probe {
     target: NodeId,
     answered: bool,
     /// Who was asked to help, and has said nothing yet.
-    helpers: BTreeSet<NodeId>,
+    helpers: SortedSet<NodeId>,
 }
 
 /// A ping for somebody else.
@@ -179,7 +178,7 @@ struct Errand {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Suspicion {
     since: Time,
-    by: BTreeSet<NodeId>,
+    by: SortedSet<NodeId>,
 }
 
 /// One member.
@@ -190,13 +189,13 @@ pub struct Member {
     /// The incarnation with which this life began.
     born: Incarnation,
     incarnation: Incarnation,
-    others: BTreeMap<NodeId, Claim>,
-    suspicions: BTreeMap<NodeId, Suspicion>,
+    others: SortedMap<NodeId, Claim>,
+    suspicions: SortedMap<NodeId, Suspicion>,
     rumors: Rumors,
     /// Who is to be pinged, the next last, before the order is drawn anew.
     order: Vec<NodeId>,
     probe: Option<Probe>,
-    errands: BTreeMap<u64, Errand>,
+    errands: SortedMap<u64, Errand>,
     /// Numbers pings.
     pings: u64,
     periods: u32,
@@ -224,11 +223,11 @@ impl Protocol for Member {
             born,
             incarnation: born,
             others: others.map(|other| (other, alive)).collect(),
-            suspicions: BTreeMap::new(),
+            suspicions: SortedMap::new(),
             rumors: Rumors::new(config.lambda, ctx.nodes()),
             order: Vec::new(),
             probe: None,
-            errands: BTreeMap::new(),
+            errands: SortedMap::new(),
             // No answer to a life before is taken for one to this.
             pings: born << 32,
             periods: 0,
@@ -293,7 +292,7 @@ impl Member {
     }
 
     /// What it knows of the others.
-    pub fn others(&self) -> &BTreeMap<NodeId, Claim> {
+    pub fn others(&self) -> &SortedMap<NodeId, Claim> {
         &self.others
     }
 
@@ -348,7 +347,7 @@ impl Member {
         *known = claim;
         self.rumors.spread(update);
         if claim.status == Status::Suspect {
-            let suspicion = Suspicion { since: ctx.now(), by: BTreeSet::from([by]) };
+            let suspicion = Suspicion { since: ctx.now(), by: SortedSet::from([by]) };
             self.suspicions.insert(member, suspicion);
             ctx.set_timer(Timer::Suspicion(member), self.suspicion_lasts(1));
         } else if self.suspicions.remove(&member).is_some() {

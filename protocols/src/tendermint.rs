@@ -69,9 +69,9 @@ mod strategies;
 use crate::kv::{Answer, Command};
 use crate::pbft::{Ask, Machine};
 use seedfall_sim::{
-    ClientId, Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, Strategy,
+    ClientId, Context, Draw, Duration, NodeId, Protocol, RequestId, Signed, Signer, SortedMap,
+    SortedSet, Strategy,
 };
-use std::collections::{BTreeMap, BTreeSet};
 
 pub use invariants::{Invariants, invariants};
 pub use statements::{Decision, Kind, Message, Proposal, Record, Vote};
@@ -150,18 +150,18 @@ pub struct Validator {
     /// Whether this height has begun for it.
     running: bool,
     /// The proposals of this height: of a correct proposer one a round.
-    proposals: BTreeMap<Round, Vec<Signed<Proposal>>>,
+    proposals: SortedMap<Round, Vec<Signed<Proposal>>>,
     /// The votes of this height: of a correct validator one of each kind in a round.
-    votes: BTreeMap<(Round, Kind, NodeId, Option<Id>), Signed<Vote>>,
+    votes: SortedMap<(Round, Kind, NodeId, Option<Id>), Signed<Vote>>,
     decisions: Vec<Decision>,
     machine: Machine,
     /// The timers that were set at this height, once each.
-    waited: BTreeSet<Timer>,
+    waited: SortedSet<Timer>,
     /// Requests that are not executed yet, the last of each client.
-    pending: BTreeMap<ClientId, Ask>,
+    pending: SortedMap<ClientId, Ask>,
     /// Its own votes of this height. Nothing depends on this and the next three: whoever watches
     /// may ask.
-    own: BTreeMap<(Round, Kind), Option<Id>>,
+    own: SortedMap<(Round, Kind), Option<Id>>,
     /// In which round two of them contradict each other.
     contradicted: Option<(Round, Kind)>,
     /// The last value that it has precommitted at this height.
@@ -197,13 +197,13 @@ impl Protocol for Validator {
             config: config.clone(),
             state: State::default(),
             running: false,
-            proposals: BTreeMap::new(),
-            votes: BTreeMap::new(),
+            proposals: SortedMap::new(),
+            votes: SortedMap::new(),
             decisions: Vec::new(),
             machine: Machine::default(),
-            waited: BTreeSet::new(),
-            pending: BTreeMap::new(),
-            own: BTreeMap::new(),
+            waited: SortedSet::new(),
+            pending: SortedMap::new(),
+            own: SortedMap::new(),
             contradicted: None,
             precommitted: None,
             prevoted: None,
@@ -275,7 +275,7 @@ impl Validator {
 
     /// The values that have a polka at this height, by round.
     pub fn polkas(&self) -> impl Iterator<Item = (Round, Id)> {
-        let rounds: BTreeSet<Round> = self.votes.keys().map(|(round, ..)| *round).collect();
+        let rounds: SortedSet<Round> = self.votes.keys().map(|(round, ..)| *round).collect();
         rounds.into_iter().filter_map(|round| {
             let id = self.quorum_for(round, Kind::Prevote)?;
             Some((round, id?))
@@ -310,7 +310,7 @@ impl Validator {
 
     /// What `2f + 1` have voted for in a round.
     fn quorum_for(&self, round: Round, kind: Kind) -> Option<Option<Id>> {
-        let mut counts: BTreeMap<Option<Id>, usize> = BTreeMap::new();
+        let mut counts: SortedMap<Option<Id>, usize> = SortedMap::new();
         for vote in self.votes_of(round, kind) {
             *counts.entry(vote.value().id).or_default() += 1;
         }
@@ -319,7 +319,7 @@ impl Validator {
 
     /// How many have voted in a round, whatever for.
     fn voters(&self, round: Round, kind: Kind) -> usize {
-        self.votes_of(round, kind).map(Signed::by).collect::<BTreeSet<_>>().len()
+        self.votes_of(round, kind).map(Signed::by).collect::<SortedSet<_>>().len()
     }
 
     /// The proposal of a round that has this value.

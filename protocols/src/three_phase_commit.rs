@@ -67,8 +67,7 @@
 mod invariants;
 mod termination;
 
-use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::BTreeMap;
+use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId, SortedMap};
 
 pub use invariants::{Invariants, invariants};
 
@@ -212,7 +211,7 @@ enum Round {
     /// For the votes; who has voted yes.
     Votes(Vec<NodeId>),
     /// For the states; who is where.
-    States(BTreeMap<NodeId, State>),
+    States(SortedMap<NodeId, State>),
     /// For sites to be in this state; who is.
     Acks(State, Vec<NodeId>),
 }
@@ -231,7 +230,7 @@ pub struct Site {
     id: NodeId,
     sites: usize,
     config: Config,
-    transactions: BTreeMap<TransactionId, Transaction>,
+    transactions: SortedMap<TransactionId, Transaction>,
 }
 
 impl Protocol for Site {
@@ -247,7 +246,7 @@ impl Protocol for Site {
             Duration::ZERO < config.delay_max,
             "3PC cannot start: delay_max must be above zero"
         );
-        let (sites, mut transactions) = (ctx.nodes(), BTreeMap::new());
+        let (sites, mut transactions) = (ctx.nodes(), SortedMap::new());
         for Record { transaction, state } in journal {
             transactions.insert(*transaction, Transaction { state: *state, round: None });
         }

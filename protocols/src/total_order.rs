@@ -49,8 +49,7 @@
 mod invariants;
 
 use crate::kv::Text;
-use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::BTreeMap;
+use seedfall_sim::{ClientId, Context, Duration, NodeId, Protocol, RequestId, SortedMap};
 
 pub use invariants::{Invariants, invariants};
 
@@ -161,7 +160,7 @@ struct Pending {
 struct Outgoing {
     text: Text,
     /// The tentative timestamps of those who have answered.
-    tentative: BTreeMap<NodeId, u32>,
+    tentative: SortedMap<NodeId, u32>,
     /// Who knows the final one.
     acked: Vec<NodeId>,
 }
@@ -185,8 +184,8 @@ pub struct Broadcast {
     config: Config,
     /// The highest timestamp that it has seen.
     clock: u32,
-    pending: BTreeMap<MessageId, Pending>,
-    outgoing: BTreeMap<MessageId, Outgoing>,
+    pending: SortedMap<MessageId, Pending>,
+    outgoing: SortedMap<MessageId, Outgoing>,
     delivered: Vec<Delivered>,
 }
 
@@ -205,8 +204,8 @@ impl Protocol for Broadcast {
             nodes: ctx.nodes(),
             config: *config,
             clock: 0,
-            pending: BTreeMap::new(),
-            outgoing: BTreeMap::new(),
+            pending: SortedMap::new(),
+            outgoing: SortedMap::new(),
             delivered: Vec::new(),
         };
         for record in journal.iter().cloned() {
@@ -325,7 +324,7 @@ impl Broadcast {
         let done = delivered.map(|one| (one.id, one.text.clone(), one.at, true));
         for (id, text, at, is_final) in open.chain(done).collect::<Vec<_>>() {
             ctx.reach("recovery: a message of its own is told again");
-            let (mut tentative, mut acked) = (BTreeMap::from([(self.id, at)]), Vec::new());
+            let (mut tentative, mut acked) = (SortedMap::from([(self.id, at)]), Vec::new());
             if is_final {
                 tentative = NodeId::all(self.nodes).map(|node| (node, at)).collect();
                 acked.push(self.id);

@@ -57,8 +57,7 @@ mod coordinator;
 mod invariants;
 
 use coordinator::Booking;
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap};
 
 pub use invariants::{Invariants, invariants};
 
@@ -206,11 +205,11 @@ pub struct Node {
     id: NodeId,
     config: Config,
     /// Of a coordinator: every booking.
-    bookings: BTreeMap<BookingId, Booking>,
+    bookings: SortedMap<BookingId, Booking>,
     /// Of a resource: how many units nobody has.
     available: u32,
     /// Of a resource: every booking that it has heard of, with its units.
-    held: BTreeMap<BookingId, (u32, State)>,
+    held: SortedMap<BookingId, (u32, State)>,
 }
 
 impl Protocol for Node {
@@ -224,7 +223,7 @@ impl Protocol for Node {
     fn start(id: NodeId, config: &Config, journal: &[Record], ctx: &mut Context<'_, Self>) -> Self {
         assert!(Duration::ZERO < config.retry_interval, "retry_interval must be above zero");
         assert!(0 < config.attempts, "attempts must be at least one");
-        let (bookings, available, held) = (BTreeMap::new(), config.stock, BTreeMap::new());
+        let (bookings, available, held) = (SortedMap::new(), config.stock, SortedMap::new());
         let mut node = Self { id, config: *config, bookings, available, held };
         for record in journal.iter().cloned() {
             match record {

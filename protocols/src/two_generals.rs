@@ -30,8 +30,9 @@
 //!
 //! *Deviations.* Attacks repeat, each its own [`Plan`] with its own `k`, which the client chooses.
 
-use seedfall_sim::{Context, Duration, Monitor, NodeId, Protocol, RequestId, Time, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{
+    Context, Duration, Monitor, NodeId, Protocol, RequestId, SortedMap, SortedSet, Time, Violation,
+};
 
 /// The parameters, equal on both nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,8 +86,8 @@ pub struct General {
     id: NodeId,
     config: Config,
     /// The last message of each plan that came; zero: it is its own proposal.
-    heard: BTreeMap<Plan, u32>,
-    attacked: BTreeSet<Plan>,
+    heard: SortedMap<Plan, u32>,
+    attacked: SortedSet<Plan>,
     /// Its own proposals for which dawn has broken, in order.
     over: Vec<Plan>,
 }
@@ -102,7 +103,7 @@ impl Protocol for General {
 
     fn start(id: NodeId, config: &Config, _: &[()], ctx: &mut Context<'_, Self>) -> Self {
         assert_eq!(ctx.nodes(), 2, "two generals");
-        let (heard, attacked) = (BTreeMap::new(), BTreeSet::new());
+        let (heard, attacked) = (SortedMap::new(), SortedSet::new());
         Self { id, config: *config, heard, attacked, over: Vec::new() }
     }
 
@@ -172,7 +173,7 @@ impl Plan {
 /// What [`invariants`] saw of the two.
 #[derive(Debug, Default)]
 struct BothOrNeither {
-    attacked: [BTreeSet<Plan>; 2],
+    attacked: [SortedSet<Plan>; 2],
     judged: [usize; 2],
 }
 

@@ -15,8 +15,7 @@ use seedfall::scenario::{
 use seedfall::{Property, Swarm};
 use seedfall_net::Delay;
 use seedfall_protocols::broadcast::{self, Broadcaster, Config, Kind, Request, Response, home_of};
-use seedfall_sim::{Choices, ClientId, Duration, NodeId, Nodes, SystemModel};
-use std::collections::BTreeSet;
+use seedfall_sim::{Choices, ClientId, Duration, NodeId, Nodes, SortedSet, SystemModel};
 
 /// What a client asks: a text to be broadcast.
 pub type Input = String;
@@ -129,11 +128,11 @@ pub(super) fn all_agree(nodes: &[Option<&Broadcaster>]) -> Result<(), String> {
 /// A node that lacks something that another has.
 fn divided(nodes: &[Option<&Broadcaster>]) -> Option<(NodeId, String)> {
     let up = || NodeId::all(nodes.len()).zip(nodes).filter_map(|(id, node)| Some((id, (*node)?)));
-    let all: BTreeSet<_> =
+    let all: SortedSet<_> =
         up().flat_map(|(_, node)| node.delivered().iter().map(|item| item.id)).collect();
     let own = |client: ClientId| home_of(client, nodes.len());
     up().find_map(|(id, node)| {
-        let has: BTreeSet<_> = node.delivered().iter().map(|item| item.id).collect();
+        let has: SortedSet<_> = node.delivered().iter().map(|item| item.id).collect();
         let lacks = all.difference(&has).next()?;
         Some((id, format!("{lacks} of {}", own(lacks.client))))
     })

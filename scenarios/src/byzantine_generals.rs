@@ -21,8 +21,9 @@ use seedfall::scenario::{Cluster, Expect, Horizon, Reply, Scenario, Workload};
 use seedfall::{Property, Swarm};
 use seedfall_checkers::workloads::{Process, byzantine};
 use seedfall_protocols::oral_messages::{Battle, Config, Council, General, Order};
-use seedfall_sim::{Duration, Links, Monitor, NodeId, Nodes, SystemModel, Timing, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{
+    Duration, Links, Monitor, NodeId, Nodes, SortedMap, SortedSet, SystemModel, Timing, Violation,
+};
 
 /// Four generals, one of them a traitor.
 pub fn four() -> Scenario<General, Order, Order> {
@@ -107,14 +108,14 @@ struct Campaign {
     nodes: usize,
     /// How many of them are traitors, at most.
     most: usize,
-    councils: BTreeMap<Battle, BTreeMap<NodeId, Council>>,
+    councils: SortedMap<Battle, SortedMap<NodeId, Council>>,
     /// How many of the battles that are over for a node were looked at.
-    seen: BTreeMap<NodeId, usize>,
+    seen: SortedMap<NodeId, usize>,
 }
 
 impl Campaign {
     fn of(nodes: usize, most: usize) -> Self {
-        Self { nodes, most, councils: BTreeMap::new(), seen: BTreeMap::new() }
+        Self { nodes, most, councils: SortedMap::new(), seen: SortedMap::new() }
     }
 }
 
@@ -138,7 +139,7 @@ impl Monitor<General> for Campaign {
 /// IC1 and IC2 in one battle, for those who were loyal in it.
 fn judge(
     battle: Battle,
-    councils: &BTreeMap<NodeId, Council>,
+    councils: &SortedMap<NodeId, Council>,
     most: usize,
 ) -> Result<(), Violation> {
     let traitors = traitors(councils, most);
@@ -170,8 +171,8 @@ fn judge(
 }
 
 /// Who said something else than it had been told, to anybody.
-fn traitors(councils: &BTreeMap<NodeId, Council>, most: usize) -> BTreeSet<NodeId> {
-    let mut found = BTreeSet::new();
+fn traitors(councils: &SortedMap<NodeId, Council>, most: usize) -> SortedSet<NodeId> {
+    let mut found = SortedSet::new();
     for (listener, council) in councils {
         // What it was told, ...
         for (path, order) in &council.heard {
@@ -197,7 +198,7 @@ fn traitors(councils: &BTreeMap<NodeId, Council>, most: usize) -> BTreeSet<NodeI
 
 /// L1. A battle that its commander keeps to itself is not decided by the others, who cannot know.
 fn all_decided(nodes: &[Option<&General>]) -> Result<(), String> {
-    let mut decided: BTreeMap<Battle, Vec<NodeId>> = BTreeMap::new();
+    let mut decided: SortedMap<Battle, Vec<NodeId>> = SortedMap::new();
     for (id, node) in NodeId::all(nodes.len()).zip(nodes) {
         let node = node.ok_or_else(|| format!("{id} is down"))?;
         if let Some(council) = node.open().next() {
@@ -224,7 +225,7 @@ mod tests {
     type Told<'a> = &'a [(&'a [u16], Order)];
 
     /// The councils of a battle of n1, by what each was told on each path, and did.
-    fn councils(rows: &[(Told<'_>, Order)]) -> BTreeMap<NodeId, Council> {
+    fn councils(rows: &[(Told<'_>, Order)]) -> SortedMap<NodeId, Council> {
         let battle = Battle { commander: NodeId::new(0), begins: seedfall_sim::Time::ZERO };
         let path = |path: &[u16]| path.iter().map(|id| NodeId::new(*id)).collect();
         let council = |(id, (heard, did)): (NodeId, &(Told<'_>, Order))| {

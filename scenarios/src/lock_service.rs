@@ -21,8 +21,7 @@ use seedfall_checkers::models::{Counter, CounterInput, CounterOutput};
 use seedfall_checkers::workloads::{Hold, ResourceWrite, fencing};
 use seedfall_net::Delay;
 use seedfall_protocols::lock_service::{self, Config, Held, Node, Request, Response};
-use seedfall_sim::{Choices, Duration, NodeId, SystemModel};
-use std::collections::BTreeMap;
+use seedfall_sim::{Choices, Duration, NodeId, SortedMap, SystemModel};
 
 /// A lock server, a resource and three workers whose clocks are right.
 pub fn leases() -> Scenario<Node, CounterInput, CounterOutput> {
@@ -107,7 +106,7 @@ fn properties(judge: lock_service::Judge) -> Vec<Property<Node, CounterInput, Co
 }
 
 fn judge(
-    grants: &BTreeMap<(NodeId, u64), Held>,
+    grants: &SortedMap<(NodeId, u64), Held>,
     accesses: &[(NodeId, u64, bool)],
     is_exclusive: bool,
 ) -> Result<(), (&'static str, String)> {

@@ -20,8 +20,7 @@ use seedfall_net::Delay;
 use seedfall_protocols::kv::Text;
 use seedfall_protocols::multi_primary::{self, Config, Replica, Request, Response, Rule};
 use seedfall_protocols::quorum_kv::{VersionVector, Versions};
-use seedfall_sim::{Choices, Duration, SystemModel, Timing};
-use std::collections::BTreeMap;
+use seedfall_sim::{Choices, Duration, SortedMap, SystemModel, Timing};
 
 /// Four replicas that keep siblings.
 pub fn siblings() -> Scenario<Replica, Request, Versions> {
@@ -107,7 +106,7 @@ fn reply(response: Response) -> Reply<Versions> {
 
 /// From the answers alone: what a version says to replace is what its client handed over.
 fn a_write_replaces_what_was_shown(history: &History<Request, Versions>) -> Judgement {
-    let mut handed_over: BTreeMap<&str, (&VersionVector, usize)> = BTreeMap::new();
+    let mut handed_over: SortedMap<&str, (&VersionVector, usize)> = SortedMap::new();
     for (index, operation) in history.operations.iter().enumerate() {
         if let Request::Put { value, shown, .. } = &operation.input {
             handed_over.insert(value, (shown, index));

@@ -4,7 +4,7 @@ use seedfall::property::Judgement;
 use seedfall_checkers::models::{KvInput, KvOutput};
 use seedfall_checkers::weak::{self, Access, RegisterHistory};
 use seedfall_checkers::{History, Operation, Outcome};
-use std::collections::BTreeMap;
+use seedfall_sim::SortedMap;
 
 /// What a client asks: a get or a put, whose value no other put has.
 pub(super) type Input = KvInput<&'static str, String>;
@@ -19,11 +19,11 @@ pub(super) fn regular(history: &History<Input, Output>) -> Judgement {
 
 /// The history with its keys and values as numbers. An operation keeps its index.
 pub(super) fn accesses(history: &History<Input, Output>) -> RegisterHistory {
-    fn number<T: Ord + Clone>(numbers: &mut BTreeMap<T, u64>, of: &T) -> u64 {
+    fn number<T: Ord + Clone>(numbers: &mut SortedMap<T, u64>, of: &T) -> u64 {
         let next = numbers.len() as u64;
         *numbers.entry(of.clone()).or_insert(next)
     }
-    let (mut keys, mut values) = (BTreeMap::new(), BTreeMap::new());
+    let (mut keys, mut values) = (SortedMap::new(), SortedMap::new());
     let operations = history.operations.iter().map(|operation| {
         let key = number(&mut keys, operation.input.key());
         let input = match &operation.input {

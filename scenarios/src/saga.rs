@@ -25,8 +25,7 @@ use seedfall_protocols::saga::choreographed::Service;
 use seedfall_protocols::saga::ledger::Entry;
 use seedfall_protocols::saga::orchestrated::{Node, Request, Response};
 use seedfall_protocols::saga::{self, Books, Config, Isolation, Kind, Plan, SagaId, Step};
-use seedfall_sim::{Choices, Duration, NodeId, Protocol, SystemModel};
-use std::collections::BTreeMap;
+use seedfall_sim::{Choices, Duration, NodeId, Protocol, SortedMap, SystemModel};
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -238,7 +237,7 @@ fn reply(response: Response) -> Reply<Output> {
 /// Eventually: nothing is left to do, every saga of which anything landed is whole or compensated
 /// (Garcia-Molina and Salem, section 2), and all that stands adds up to nothing.
 fn all_ended<P: Books>(nodes: &[Option<&P>]) -> Result<(), String> {
-    let mut runs: BTreeMap<SagaId, SagaRun> = BTreeMap::new();
+    let mut runs: SortedMap<SagaId, SagaRun> = SortedMap::new();
     let mut change = 0;
     for (id, node) in NodeId::all(nodes.len()).zip(nodes) {
         let node = node.ok_or_else(|| format!("{id} is down"))?;
@@ -288,7 +287,7 @@ fn unknown() -> SagaRun {
 
 /// Always: no reader sees an effect of a saga that ends compensated (G1a, a dirty read).
 fn no_dirty_read(history: &History<Input, Output>) -> Judgement {
-    let mut compensated = BTreeMap::new();
+    let mut compensated = SortedMap::new();
     for (place, operation) in history.operations.iter().enumerate() {
         let ended = operation.outcome.output();
         if let (Input::Pay { sequence, .. }, Some(Output::Ended(saga::Outcome::Compensated))) =

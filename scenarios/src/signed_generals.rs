@@ -19,8 +19,9 @@ use seedfall::{Property, Swarm};
 use seedfall_checkers::workloads::{Process, byzantine};
 use seedfall_protocols::oral_messages::{Battle, Order};
 use seedfall_protocols::signed_messages::{Config, Council, General};
-use seedfall_sim::{Duration, Links, Monitor, NodeId, Nodes, SystemModel, Timing, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{
+    Duration, Links, Monitor, NodeId, Nodes, SortedMap, SortedSet, SystemModel, Timing, Violation,
+};
 
 /// Three generals, one of them a traitor.
 pub fn three() -> Scenario<General, Order, Order> {
@@ -95,9 +96,9 @@ fn properties(nodes: usize) -> Vec<Property<General, Order, Order>> {
     vec![
         invariants("IC1 and IC2", move || Campaign {
             nodes,
-            known: BTreeSet::new(),
-            councils: BTreeMap::new(),
-            seen: BTreeMap::new(),
+            known: SortedSet::new(),
+            councils: SortedMap::new(),
+            seen: SortedMap::new(),
         }),
         eventually("L1: a battle that a general heard of is decided", all_decided),
         every_operation_completes(),
@@ -108,10 +109,10 @@ fn properties(nodes: usize) -> Vec<Property<General, Order, Order>> {
 struct Campaign {
     nodes: usize,
     /// Who has heard of which battle.
-    known: BTreeSet<(NodeId, Battle)>,
-    councils: BTreeMap<Battle, BTreeMap<NodeId, Council>>,
+    known: SortedSet<(NodeId, Battle)>,
+    councils: SortedMap<Battle, SortedMap<NodeId, Council>>,
     /// How many of the battles that are over for a node were looked at.
-    seen: BTreeMap<NodeId, usize>,
+    seen: SortedMap<NodeId, usize>,
 }
 
 impl Monitor<General> for Campaign {
@@ -144,7 +145,7 @@ impl Monitor<General> for Campaign {
 }
 
 /// IC1 and IC2 in one battle, for those who were loyal in it.
-fn judge(battle: Battle, councils: &BTreeMap<NodeId, Council>) -> Result<(), Violation> {
+fn judge(battle: Battle, councils: &SortedMap<NodeId, Council>) -> Result<(), Violation> {
     let traitors = traitors(councils);
     let process = |(id, council): (&NodeId, &Council)| Process {
         process: id.index() as u32 + 1,
@@ -170,8 +171,8 @@ fn judge(battle: Battle, councils: &BTreeMap<NodeId, Council>) -> Result<(), Vio
 
 /// Who did not tell all others what it was told first, or has told what it was not: signatures say
 /// who.
-fn traitors(councils: &BTreeMap<NodeId, Council>) -> BTreeSet<NodeId> {
-    let mut found = BTreeSet::new();
+fn traitors(councils: &SortedMap<NodeId, Council>) -> SortedSet<NodeId> {
+    let mut found = SortedSet::new();
     for (listener, council) in councils {
         // What it was told, and its signers had not been told, ...
         for (path, order) in &council.heard {

@@ -2,6 +2,7 @@
 //! but for the names of nodes that are alike.
 
 use crate::id::NodeId;
+use crate::sorted::SortedMap;
 use std::collections::BTreeMap;
 
 /// Which node becomes which: a permutation.
@@ -79,6 +80,12 @@ impl<K: Renamed + Ord, V: Renamed> Renamed for BTreeMap<K, V> {
     }
 }
 
+impl<K: Renamed + Ord, V: Renamed> Renamed for SortedMap<K, V> {
+    fn renamed(&self, names: &Renaming) -> Self {
+        self.iter().map(|(key, value)| (key.renamed(names), value.renamed(names))).collect()
+    }
+}
+
 impl<A: Renamed, B: Renamed> Renamed for (A, B) {
     fn renamed(&self, names: &Renaming) -> Self {
         (self.0.renamed(names), self.1.renamed(names))
@@ -110,7 +117,7 @@ mod tests {
         assert_eq!(value.renamed(&all[0]), value);
         let swap = Renaming::of(4, &[node(1), node(3)], &[node(3), node(1)]);
         assert_eq!(value.renamed(&swap), [(node(0), Some(node(3))), (node(1), None)]);
-        let map = BTreeMap::from([(node(1), 7_u8), (node(3), 9)]);
-        assert_eq!(map.renamed(&swap), BTreeMap::from([(node(1), 9), (node(3), 7)]));
+        let map = SortedMap::from([(node(1), 7_u8), (node(3), 9)]);
+        assert_eq!(map.renamed(&swap), SortedMap::from([(node(1), 9), (node(3), 7)]));
     }
 }

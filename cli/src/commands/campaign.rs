@@ -15,6 +15,8 @@ mod fate;
 mod known;
 mod manifest;
 mod merge;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod outcome;
 mod pace;
 mod queue;
@@ -27,7 +29,7 @@ mod state;
 mod store;
 mod submit;
 
-use super::{Problem, finish, mutants};
+use super::{Problem, finish};
 use crate::clean::Row;
 use clap::{Args, Parser, Subcommand};
 use seedfall::run::Runnable;
@@ -218,8 +220,60 @@ enum Cargo {
 enum OverTests {
     #[command(flatten)]
     Campaign(Campaign),
-    /// Makes small changes to the code, one by one, and counts those that the tests notice.
-    Mutants(mutants::MutantsArgs),
+    /// Makes small changes to the code, one by one, and counts those that the scenarios notice.
+    Mutants(MutantsArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+All changes are built at once, in a copy under target/seedfall/mutants, and each is made in turn: a
+statement is left out, a condition is always or never fulfilled, a comparison is the next one, `&&`
+is `||`, a `+ 1` is missing. A change that no scenario notices is missed: no property is about it,
+or the runs are too few. Code that no run comes by is told apart. Scenarios that expect a property
+to break are not asked; programs in the simulated Linux are none of those that can be changed.
+
+Exit codes: 0 every mutant that some run comes by was noticed, 2 bad usage or input, 4 some were
+missed.
+
+Examples:
+  cargo seedfall mutants --release --file src/raft
+  cargo seedfall mutants --release --sample 200 --seeds 5000
+  cargo seedfall mutants --list")]
+struct MutantsArgs {
+    /// Only files whose path has this (may be repeated).
+    #[arg(long, value_name = "PART")]
+    file: Vec<String>,
+    /// Only this scenario judges (may be repeated); without it, all that should hold.
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<String>,
+    /// The scenarios are those of this program, by `seedfall_cli::main`, not those of tests.
+    #[arg(long, value_name = "NAME")]
+    bin: Option<String>,
+    /// How many seeds of each scenario, at most.
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    seeds: u64,
+    /// Only so many mutants, spread evenly.
+    #[arg(long, value_name = "N")]
+    sample: Option<NonZeroUsize>,
+    /// How many are tried at a time; without it, one a core.
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Only say which mutants there are.
+    #[arg(long)]
+    list: bool,
+    /// Print JSON, for machines.
+    #[arg(long)]
+    json: bool,
+}
+
+#[cfg(not(feature = "mutants"))]
+mod mutants {
+    use super::{CargoArgs, MutantsArgs, Problem};
+
+    pub(super) fn mutants(_: &CargoArgs, _: &MutantsArgs) -> Result<u8, Problem> {
+        let expected = "cargo install seedfall-cli --features mutants";
+        Err(Problem(format!("this build of cargo-seedfall has no mutants; expected `{expected}`")))
+    }
 }
 
 /// `cargo seedfall`: campaigns over the scenarios in the tests of any crate.
@@ -227,7 +281,7 @@ pub fn cargo_main() -> ExitCode {
     let Cargo::Seedfall { command, cargo } = Cargo::parse();
     finish(super::quietly(|| match &command {
         OverTests::Campaign(command) => campaign(Source::Cargo(&cargo), command, false),
-        OverTests::Mutants(args) => mutants::mutants(args),
+        OverTests::Mutants(args) => mutants::mutants(&cargo, args),
     }))
 }
 

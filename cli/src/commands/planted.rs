@@ -10,6 +10,8 @@ use anstyle::Style;
 use clap::Args;
 use comfy_table::Cell;
 use indicatif::{ProgressBar, ProgressStyle};
+#[cfg(feature = "mutants")]
+pub(super) use scratch::mirror;
 use scratch::{Scratch, answer};
 use seedfall::faults::Class;
 use seedfall::run::Runnable;

@@ -5,16 +5,15 @@
 
 use super::{Abd, Tag, Tagged};
 use crate::kv::Text;
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// What each node was last seen to hold.
-    held: Vec<BTreeMap<Text, Tagged>>,
+    held: Vec<SortedMap<Text, Tagged>>,
     /// What was seen under each tag, and on which node first.
-    values: BTreeMap<(Text, Tag), (Option<Text>, NodeId)>,
+    values: SortedMap<(Text, Tag), (Option<Text>, NodeId)>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -25,7 +24,7 @@ pub fn invariants() -> Invariants {
 impl Monitor<Abd> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Abd) -> Result<(), Violation> {
         if self.held.len() <= node.index() {
-            self.held.resize_with(node.index() + 1, BTreeMap::new);
+            self.held.resize_with(node.index() + 1, SortedMap::new);
         }
         let seen = &mut self.held[node.index()];
         for (key, before) in seen.iter() {

@@ -1,8 +1,7 @@
 //! What is promised of broadcasts as they are delivered, watched from outside while a run goes on.
 
 use super::{Broadcaster, Item};
-use seedfall_sim::{Monitor, NodeId, RequestId, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Monitor, NodeId, RequestId, SortedMap, SortedSet, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug)]
@@ -10,10 +9,10 @@ pub struct Invariants {
     is_uniform: bool,
     is_fifo: bool,
     /// Who has each message, and how many nodes there are.
-    has: BTreeMap<RequestId, BTreeSet<NodeId>>,
+    has: SortedMap<RequestId, SortedSet<NodeId>>,
     nodes: usize,
     /// What was broadcast.
-    items: BTreeMap<RequestId, Item>,
+    items: SortedMap<RequestId, Item>,
     /// Of each node when it was last seen: how many messages it had, and had delivered.
     seen: Vec<(usize, usize)>,
 }
@@ -24,9 +23,9 @@ pub fn invariants(is_uniform: bool, is_fifo: bool) -> Invariants {
     Invariants {
         is_uniform,
         is_fifo,
-        has: BTreeMap::new(),
+        has: SortedMap::new(),
         nodes: 0,
-        items: BTreeMap::new(),
+        items: SortedMap::new(),
         seen: Vec::new(),
     }
 }
@@ -69,7 +68,7 @@ impl Invariants {
         if self.items.get(&item.id).is_some_and(|other| other != item) {
             return broken("B3: no creation", "which is not what was broadcast");
         }
-        let has = self.has.get(&item.id).map_or(0, BTreeSet::len);
+        let has = self.has.get(&item.id).map_or(0, SortedSet::len);
         if self.is_uniform && has <= self.nodes / 2 {
             return broken("U1: uniformity", "which no majority has");
         }

@@ -5,18 +5,17 @@
 
 use super::{Kind, Server, Tag};
 use crate::kv::Text;
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the servers of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// What was written under each tag.
-    values: BTreeMap<(Text, Tag), Text>,
+    values: SortedMap<(Text, Tag), Text>,
     /// The newest that each server was seen to hold.
-    held: BTreeMap<(NodeId, Text), Tag>,
+    held: SortedMap<(NodeId, Text), Tag>,
     /// What was seen to be returned by the last read of each server.
-    returned: BTreeMap<(NodeId, Text), Tag>,
+    returned: SortedMap<(NodeId, Text), Tag>,
 }
 
 /// A watcher that has seen nothing yet.

@@ -4,8 +4,7 @@
 //! clock that it carries.
 
 use super::{Clock, Memory, Write};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
@@ -13,7 +12,7 @@ pub struct Invariants {
     /// How much of what each node has applied was seen, and how many writes of each that was.
     seen: Vec<(usize, Clock)>,
     /// For each write whose writer was seen to make it: what the writer had applied before.
-    causes: BTreeMap<(NodeId, u32), Clock>,
+    causes: SortedMap<(NodeId, u32), Clock>,
 }
 
 /// A watcher that has seen nothing yet.

@@ -4,18 +4,17 @@
 
 use super::{Dot, Operation, Place, Replica, Shown, Update, Vector};
 use crate::kv::Text;
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
 /// Watches the replicas of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// Every update of the run.
-    updates: BTreeMap<Dot, Update>,
+    updates: SortedMap<Dot, Update>,
     /// What was shown by whoever had received so much first.
-    shown: BTreeMap<Vector, (Shown, NodeId)>,
+    shown: SortedMap<Vector, (Shown, NodeId)>,
     /// What each replica had received when it was last looked at.
-    seen: BTreeMap<NodeId, Vector>,
+    seen: SortedMap<NodeId, Vector>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -89,7 +88,7 @@ fn sum(received: &[&Update]) -> i64 {
 }
 
 /// Additions win: an insertion counts unless a removal had seen it.
-fn elements(received: &[&Update]) -> BTreeSet<Text> {
+fn elements(received: &[&Update]) -> SortedSet<Text> {
     let removed = |element: &Text, dot| {
         received.iter().any(|other| {
             matches!(&other.operation, Operation::Remove(same) if same == element)
@@ -112,7 +111,7 @@ fn last(received: &[&Update]) -> Option<Text> {
 }
 
 /// What no later write has seen.
-fn values(received: &[&Update]) -> BTreeSet<Text> {
+fn values(received: &[&Update]) -> SortedSet<Text> {
     let written = received.iter().filter_map(|update| match &update.operation {
         Operation::Write(value) => Some((update, value)),
         _ => None,
@@ -125,7 +124,7 @@ fn values(received: &[&Update]) -> BTreeSet<Text> {
 
 /// What was typed and not erased, in the order of the alphabet.
 fn characters(received: &[&Update]) -> Vec<char> {
-    let erased: BTreeSet<Place> = received
+    let erased: SortedSet<Place> = received
         .iter()
         .filter_map(|update| match update.operation {
             Operation::Erase(place) => Some(place),

@@ -3,13 +3,12 @@
 use super::Dotted;
 use super::state::{Dot, Vector};
 use crate::kv::Text;
-use seedfall_sim::NodeId;
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{NodeId, SortedMap, SortedSet};
 
 /// A PN-counter: what each replica has added and taken away. Each is known best by itself, and only
 /// grows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Counter(BTreeMap<NodeId, (u64, u64)>);
+pub struct Counter(SortedMap<NodeId, (u64, u64)>);
 
 impl Counter {
     /// A replica adds an amount, which may be negative.
@@ -71,7 +70,7 @@ impl Alive {
     }
 
     /// What is there.
-    pub fn values(&self) -> BTreeSet<Text> {
+    pub fn values(&self) -> SortedSet<Text> {
         self.0.keys().cloned().collect()
     }
 
@@ -105,8 +104,8 @@ impl Alive {
     /// The join. What one of the two has and the other has not is new to it, if its context does
     /// not have that dot; else it was there, and was taken away. `known` are dots that the other
     /// has, and did not send.
-    pub fn merge(&mut self, own: &Vector, other: &Self, context: &Vector, known: &BTreeSet<Dot>) {
-        let there: BTreeSet<Dot> = other.dots().collect();
+    pub fn merge(&mut self, own: &Vector, other: &Self, context: &Vector, known: &SortedSet<Dot>) {
+        let there: SortedSet<Dot> = other.dots().collect();
         self.keep(|dot| there.contains(&dot) || known.contains(&dot) || !context.has(dot));
         for (value, dots) in &other.0 {
             let new: Vec<Dot> = dots.iter().filter(|dot| !own.has(**dot)).copied().collect();

@@ -5,8 +5,7 @@ use super::objects::{Alive, Counter, Last};
 use super::text::Array;
 use super::{Operation, Place, Update};
 use crate::kv::Text;
-use seedfall_sim::NodeId;
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{NodeId, SortedMap, SortedSet};
 
 /// The name of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +18,7 @@ pub struct Dot {
 
 /// Updates of each replica: those up to a number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Vector(BTreeMap<NodeId, u64>);
+pub struct Vector(SortedMap<NodeId, u64>);
 
 impl Vector {
     /// Up to which of a replica's.
@@ -63,11 +62,11 @@ pub struct Shown {
     /// The counter.
     pub counter: i64,
     /// The elements of the set.
-    pub set: BTreeSet<Text>,
+    pub set: SortedSet<Text>,
     /// What the last writer wrote.
     pub last: Option<Text>,
     /// What no later write has seen.
-    pub values: BTreeSet<Text>,
+    pub values: SortedSet<Text>,
     /// The text.
     pub text: String,
 }
@@ -91,7 +90,7 @@ pub struct Delta {
     /// The state, without what that context has.
     state: State,
     /// Which of the dots that it has are still there.
-    known: BTreeSet<Dot>,
+    known: SortedSet<Dot>,
 }
 
 impl Delta {

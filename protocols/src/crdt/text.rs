@@ -7,11 +7,11 @@
 
 use super::Place;
 use super::state::{Dot, Vector};
-use std::collections::BTreeMap;
+use seedfall_sim::SortedMap;
 
 /// The characters, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Array(BTreeMap<Place, Char>);
+pub struct Array(SortedMap<Place, Char>);
 
 /// One character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +40,7 @@ impl Array {
 
     /// What shows, in its order.
     pub fn shown(&self) -> Vec<(Place, char)> {
-        let mut below: BTreeMap<Option<Place>, Vec<Place>> = BTreeMap::new();
+        let mut below: SortedMap<Option<Place>, Vec<Place>> = SortedMap::new();
         for (place, char) in &self.0 {
             below.entry(char.behind).or_default().push(*place);
         }

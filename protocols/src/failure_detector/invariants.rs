@@ -4,8 +4,7 @@
 //! suspected was up when it was: nodes that stop, stop for ever.
 
 use super::{Detector, Kind};
-use seedfall_sim::{Duration, Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Duration, Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
@@ -13,9 +12,9 @@ pub struct Invariants {
     /// Whether nobody may be suspected that is up.
     accurate: bool,
     /// Who is suspected, and by whom first.
-    suspected: BTreeMap<NodeId, NodeId>,
+    suspected: SortedMap<NodeId, NodeId>,
     /// How long each is waited for, and how often that was a mistake.
-    patience: BTreeMap<(NodeId, NodeId), (Duration, u32)>,
+    patience: SortedMap<(NodeId, NodeId), (Duration, u32)>,
 }
 
 /// A watcher that has seen nothing yet; of strong accuracy too, if that is claimed.

@@ -1,8 +1,7 @@
 //! What is known stays known, and soon by all; watched from outside while a run goes on.
 
 use super::{Name, Node, Rumor};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
@@ -11,9 +10,9 @@ pub struct Invariants {
     bound: Option<u64>,
     /// All rumors that were seen anywhere, as they were seen first. (A client that asks two nodes
     /// begins its rumor twice.)
-    rumors: BTreeMap<Name, Rumor>,
+    rumors: SortedMap<Name, Rumor>,
     /// What the clients of each have told it.
-    told: BTreeMap<NodeId, BTreeSet<Name>>,
+    told: SortedMap<NodeId, SortedSet<Name>>,
 }
 
 /// A watcher that has seen nothing yet; all know a rumor within so many rounds, if that is claimed.

@@ -3,22 +3,21 @@
 //! Byzantine replicas run the protocol as they should inside, so what every replica knows is true.
 
 use super::{Block, Hash, Replica, View};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the replicas of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// The block that was seen certified in each view, and where first.
-    certified: BTreeMap<View, (Hash, NodeId)>,
+    certified: SortedMap<View, (Hash, NodeId)>,
     /// Every block that was decided or certified, as far as replicas have it.
-    blocks: BTreeMap<Hash, Block>,
+    blocks: SortedMap<Hash, Block>,
     /// What is decided, in order.
     decided: Vec<(Hash, NodeId)>,
     /// What was last looked at of each replica: certificates, and how much is decided.
-    seen: BTreeMap<NodeId, ([View; 2], usize)>,
+    seen: SortedMap<NodeId, ([View; 2], usize)>,
     /// The block that each replica was last seen to have voted for.
-    votes: BTreeMap<NodeId, Hash>,
+    votes: SortedMap<NodeId, Hash>,
 }
 
 /// A watcher that has seen nothing yet.

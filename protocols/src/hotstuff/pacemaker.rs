@@ -4,8 +4,7 @@ use super::blocks::{Block, Certificate, Message, View, Vote};
 use super::{Replica, Response, Timer};
 use crate::pbft::Ask;
 use crate::twins::Rounds;
-use seedfall_sim::{Context, Duration, NodeId, Signed};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, Duration, NodeId, Signed, SortedMap};
 
 /// How often the patience grows by half, at most.
 const LONGER: u32 = 6;
@@ -146,7 +145,7 @@ impl Replica {
             return ctx.ignore("vote: this replica has voted before");
         }
         self.votes.insert(vote.by(), vote);
-        let mut same: BTreeMap<_, Vec<Signed<Vote>>> = BTreeMap::new();
+        let mut same: SortedMap<_, Vec<Signed<Vote>>> = SortedMap::new();
         for vote in self.votes.values().filter(|vote| vote.value().view == view) {
             same.entry(vote.value().block).or_default().push(*vote);
         }

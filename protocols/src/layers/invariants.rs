@@ -2,14 +2,13 @@
 
 use super::{Layer, Perfect};
 use crate::links::Delivered;
-use seedfall_sim::{Monitor, NodeId, Protocol, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, Protocol, SortedMap, Violation};
 
 /// Watches the ends of the links of one run.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// What was handed up, at whom, of whom.
-    handed_up: BTreeMap<(NodeId, NodeId), (usize, Delivered)>,
+    handed_up: SortedMap<(NodeId, NodeId), (usize, Delivered)>,
 }
 
 /// A watcher that has seen nothing yet.

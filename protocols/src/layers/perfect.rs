@@ -2,8 +2,9 @@
 
 use super::Layer;
 use crate::links::{Delivered, Order};
-use seedfall_sim::{Context, Draw, Duration, Effect, NodeId, Protocol, RequestId, Signer};
-use std::collections::BTreeMap;
+use seedfall_sim::{
+    Context, Draw, Duration, Effect, NodeId, Protocol, RequestId, Signer, SortedMap,
+};
 
 /// The parameters, equal on all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,14 +51,14 @@ pub struct Perfect<P: Protocol> {
     order: Order,
     retransmit_after: Duration,
     /// How many messages it has sent to each node.
-    sent: BTreeMap<NodeId, u32>,
-    unacknowledged: BTreeMap<(NodeId, u32), P::Message>,
+    sent: SortedMap<NodeId, u32>,
+    unacknowledged: SortedMap<(NodeId, u32), P::Message>,
     /// Of each node: which numbers were handed up ...
-    received: BTreeMap<NodeId, Delivered>,
+    received: SortedMap<NodeId, Delivered>,
     /// ... and in which order.
-    handed_up: BTreeMap<NodeId, Vec<u32>>,
+    handed_up: SortedMap<NodeId, Vec<u32>>,
     /// What came too early.
-    early: BTreeMap<(NodeId, u32), P::Message>,
+    early: SortedMap<(NodeId, u32), P::Message>,
 }
 
 impl<P: Protocol> Protocol for Perfect<P> {
@@ -81,11 +82,11 @@ impl<P: Protocol> Protocol for Perfect<P> {
             above,
             order: config.order,
             retransmit_after: config.retransmit_after,
-            sent: BTreeMap::new(),
-            unacknowledged: BTreeMap::new(),
-            received: BTreeMap::new(),
-            handed_up: BTreeMap::new(),
-            early: BTreeMap::new(),
+            sent: SortedMap::new(),
+            unacknowledged: SortedMap::new(),
+            received: SortedMap::new(),
+            handed_up: SortedMap::new(),
+            early: SortedMap::new(),
         };
         node.perform(effects, ctx);
         node
@@ -231,7 +232,7 @@ impl<P: Protocol> Perfect<P> {
     }
 
     /// What was handed up of each node, by number, in order.
-    pub fn handed_up(&self) -> &BTreeMap<NodeId, Vec<u32>> {
+    pub fn handed_up(&self) -> &SortedMap<NodeId, Vec<u32>> {
         &self.handed_up
     }
 

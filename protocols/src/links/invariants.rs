@@ -2,18 +2,17 @@
 
 use super::Links;
 use crate::kv::Text;
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// What was sent, from whom, to whom, under which number.
-    sent: BTreeMap<(NodeId, NodeId, u32), Text>,
+    sent: SortedMap<(NodeId, NodeId, u32), Text>,
     /// How much each node had sent and delivered when it was last seen.
-    seen: BTreeMap<NodeId, (usize, usize)>,
+    seen: SortedMap<NodeId, (usize, usize)>,
     /// What was delivered, from whom, to whom.
-    delivered: BTreeMap<(NodeId, NodeId), BTreeSet<u32>>,
+    delivered: SortedMap<(NodeId, NodeId), SortedSet<u32>>,
 }
 
 /// A watcher that has seen nothing yet.

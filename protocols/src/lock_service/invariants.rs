@@ -2,13 +2,12 @@
 //! judges it, which is the caller's.
 
 use super::{Held, Node};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
 /// Judges all grants, by worker and token, and all accesses to the resource, in its order: what is
 /// broken, and how.
 pub type Judge = fn(
-    &BTreeMap<(NodeId, u64), Held>,
+    &SortedMap<(NodeId, u64), Held>,
     &[(NodeId, u64, bool)],
 ) -> Result<(), (&'static str, String)>;
 
@@ -16,11 +15,11 @@ pub type Judge = fn(
 #[derive(Clone, Debug)]
 pub struct Invariants {
     judge: Judge,
-    grants: BTreeMap<(NodeId, u64), Held>,
+    grants: SortedMap<(NodeId, u64), Held>,
     accesses: Vec<(NodeId, u64, bool)>,
     /// What the server lent, and to whom: a worker that crashes in the handler in which it hears of
     /// a grant, and uses it, is not seen with it.
-    lent: BTreeSet<(NodeId, u64)>,
+    lent: SortedSet<(NodeId, u64)>,
     /// How many accesses of the resource's present life were looked at.
     seen: usize,
 }

@@ -1,8 +1,8 @@
 //! The server: sessions, a queue, and one holder at a time.
 
 use super::{Config, Message, Node, Record, Timer};
-use seedfall_sim::{Context, Duration, NodeId, Time};
-use std::collections::{BTreeMap, VecDeque};
+use seedfall_sim::{Context, Duration, NodeId, SortedMap, Time};
+use std::collections::VecDeque;
 
 /// Grants the lock.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct Server {
     grace: Option<Time>,
     holder: Option<Grant>,
     /// Of each worker that was heard: its request, when it said so, and until when that counts.
-    sessions: BTreeMap<NodeId, Session>,
+    sessions: SortedMap<NodeId, Session>,
     queue: VecDeque<NodeId>,
 }
 
@@ -44,7 +44,7 @@ impl Server {
             token,
             grace: None,
             holder: None,
-            sessions: BTreeMap::new(),
+            sessions: SortedMap::new(),
             queue: VecDeque::new(),
         };
         if 0 < token {

@@ -3,8 +3,7 @@
 use super::{Ballot, MultiPaxos, Value};
 use crate::chosen::{Chosen, Wrong};
 use crate::machine::Committed;
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +20,7 @@ struct Seen {
     /// How much it had written down.
     written: usize,
     /// What was compared: which slots, under which numbers.
-    known: BTreeMap<usize, Ballot>,
+    known: SortedMap<usize, Ballot>,
 }
 
 /// A watcher that has seen nothing yet.

@@ -2,8 +2,7 @@
 
 use super::{Ballot, Message, MultiPaxos, Timer, Value};
 use crate::machine::Update;
-use seedfall_sim::{Context, NodeId, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Context, NodeId, SortedMap, SortedSet, Time};
 use std::fmt;
 
 /// What a node is.
@@ -12,7 +11,7 @@ pub(super) enum Role {
     /// It follows whoever leads.
     Follower,
     /// It is in phase 1: what those have accepted who have promised.
-    Candidate(BTreeMap<NodeId, Vec<(usize, Ballot, Value)>>),
+    Candidate(SortedMap<NodeId, Vec<(usize, Ballot, Value)>>),
     /// It is past it.
     Leader(Leader),
 }
@@ -25,7 +24,7 @@ pub(super) struct Leader {
     /// The first slot that was free when it began: all before may have been chosen by others.
     first: usize,
     /// Of the slots that are not chosen: what it proposes, and who has accepted that.
-    open: BTreeMap<usize, (Value, BTreeSet<NodeId>)>,
+    open: SortedMap<usize, (Value, SortedSet<NodeId>)>,
     /// When each node was asked, at the latest, to hold its promises, and said that it does.
     held: Vec<Option<Time>>,
 }
@@ -40,7 +39,7 @@ impl MultiPaxos {
         let ballot = Ballot { round: self.promised.round + 1, node: self.id.index() as u16 };
         self.promise(ballot, ctx);
         let own = self.accepted_from(self.log.len());
-        self.role = Role::Candidate(BTreeMap::from([(self.id, own)]));
+        self.role = Role::Candidate(SortedMap::from([(self.id, own)]));
         ctx.broadcast(Message::Prepare { ballot, from: self.log.len() });
         self.elect_later(ctx);
     }
@@ -72,7 +71,7 @@ impl MultiPaxos {
         accepted: impl Iterator<Item = (usize, Ballot, Value)>,
         ctx: &mut Context<'_, Self>,
     ) {
-        let mut highest: BTreeMap<usize, (Ballot, Value)> = BTreeMap::new();
+        let mut highest: SortedMap<usize, (Ballot, Value)> = SortedMap::new();
         for (slot, ballot, value) in accepted {
             match highest.get(&slot) {
                 Some((other, _)) if ballot <= *other => {}
@@ -84,7 +83,7 @@ impl MultiPaxos {
         self.role = Role::Leader(Leader {
             next: end,
             first: end,
-            open: BTreeMap::new(),
+            open: SortedMap::new(),
             held: vec![None; self.nodes],
         });
         ctx.cancel_timer(Timer::Elect);
@@ -117,7 +116,7 @@ impl MultiPaxos {
         let ballot = self.promised;
         self.accept(ballot, slot, value.clone(), ctx);
         if let Role::Leader(leader) = &mut self.role {
-            leader.open.insert(slot, (value.clone(), BTreeSet::new()));
+            leader.open.insert(slot, (value.clone(), SortedSet::new()));
         }
         ctx.broadcast(Message::Accept { ballot, slot, value });
         self.on_accepted(self.id, ballot, slot, ctx);

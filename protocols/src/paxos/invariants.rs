@@ -2,8 +2,7 @@
 
 use super::{Number, Paxos, Proposal};
 use crate::kv::Text;
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
@@ -11,7 +10,7 @@ pub struct Invariants {
     /// What each node had promised and accepted when it was last seen.
     pub(super) seen: Vec<(Option<Number>, Option<Proposal>)>,
     /// For each proposal that anybody ever accepted: its value, and who accepted it.
-    pub(super) accepted: BTreeMap<Number, (Text, Vec<NodeId>)>,
+    pub(super) accepted: SortedMap<Number, (Text, Vec<NodeId>)>,
     /// The lowest-numbered proposal that a quorum has accepted.
     pub(super) chosen: Option<Proposal>,
     /// The value that somebody knows to be chosen.

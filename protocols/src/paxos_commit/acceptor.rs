@@ -2,8 +2,7 @@
 //! them.
 
 use super::{Ballot, Message, Node, Record, State, TransactionId, Vote};
-use seedfall_sim::{Context, NodeId};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, NodeId, SortedMap};
 
 /// What an acceptor may not forget of a transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -11,7 +10,7 @@ pub(super) struct Acceptor {
     /// It accepts nothing below this ballot. At a leader: nor does it lead any up to it anew.
     pub(super) promised: Ballot,
     /// What it has accepted last in the instance of each RM.
-    pub(super) accepted: BTreeMap<NodeId, (Ballot, Vote)>,
+    pub(super) accepted: SortedMap<NodeId, (Ballot, Vote)>,
 }
 
 impl Acceptor {

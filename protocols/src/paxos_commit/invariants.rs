@@ -2,18 +2,17 @@
 
 use super::{Ballot, Node, State, Transaction, TransactionId, Vote};
 use crate::chosen::{Chosen, Wrong};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// How much each node had written when it was last seen, and its transactions.
-    seen: Vec<(usize, BTreeMap<TransactionId, Transaction>)>,
+    seen: Vec<(usize, SortedMap<TransactionId, Transaction>)>,
     /// The first decision about each transaction, and whose it was.
-    decided: BTreeMap<TransactionId, (State, NodeId)>,
+    decided: SortedMap<TransactionId, (State, NodeId)>,
     /// The instances, numbered as they are seen.
-    instances: BTreeMap<(TransactionId, NodeId), usize>,
+    instances: SortedMap<(TransactionId, NodeId), usize>,
     accepted: Chosen<Ballot, Vote>,
 }
 

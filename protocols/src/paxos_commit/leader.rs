@@ -2,8 +2,7 @@
 //! in the place of RMs that nobody hears.
 
 use super::{Ballot, Message, Node, State, TransactionId, Vote};
-use seedfall_sim::{Context, NodeId};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Context, NodeId, SortedMap, SortedSet};
 use std::fmt;
 
 /// A ballot that a node leads.
@@ -17,9 +16,9 @@ pub(super) struct Leading {
 enum Phase {
     /// It waits for promises: who has promised, and the vote of the highest ballot that they
     /// report in each instance.
-    Promises(BTreeSet<NodeId>, BTreeMap<NodeId, (Ballot, Vote)>),
+    Promises(SortedSet<NodeId>, SortedMap<NodeId, (Ballot, Vote)>),
     /// It waits for acceptances: the vote of each instance, and who has accepted it.
-    Acceptances(BTreeMap<NodeId, (Vote, BTreeSet<NodeId>)>),
+    Acceptances(SortedMap<NodeId, (Vote, SortedSet<NodeId>)>),
 }
 
 impl Node {
@@ -30,7 +29,7 @@ impl Node {
         refused_by: Option<NodeId>,
         ctx: &mut Context<'_, Self>,
     ) {
-        let (ballot, phase) = (Ballot::default(), Phase::Acceptances(BTreeMap::new()));
+        let (ballot, phase) = (Ballot::default(), Phase::Acceptances(SortedMap::new()));
         self.transaction(id).leading = Some(Leading { ballot, phase });
         for rm in NodeId::all(self.nodes) {
             self.send(rm, id, Message::Prepare { refused_by }, ctx);
@@ -44,7 +43,7 @@ impl Node {
         let transaction = self.transaction(id);
         assert_eq!(transaction.state, Some(State::Prepared), "who has decided waits no more");
         let ballot = Ballot { round: transaction.acceptor.promised.round + 1, node };
-        let phase = Phase::Promises(BTreeSet::new(), BTreeMap::new());
+        let phase = Phase::Promises(SortedSet::new(), SortedMap::new());
         transaction.leading = Some(Leading { ballot, phase });
         ctx.reach("leader: takes a ballot");
         self.promise(id, ballot, ctx);
@@ -85,7 +84,7 @@ impl Node {
             false if highest.len() < nodes => "leader: aborts for an RM that is silent",
             false => "leader: finds a refusal",
         });
-        *phase = Phase::Acceptances(BTreeMap::new());
+        *phase = Phase::Acceptances(SortedMap::new());
         self.send_acceptors(id, &Message::Phase2a { ballot, votes, leader: here }, ctx);
     }
 
@@ -107,7 +106,7 @@ impl Node {
             return ctx.ignore("phase 2b: nothing is proposed yet");
         };
         for (rm, vote) in votes {
-            accepted.entry(*rm).or_insert_with(|| (*vote, BTreeSet::new())).1.insert(from);
+            accepted.entry(*rm).or_insert_with(|| (*vote, SortedSet::new())).1.insert(from);
         }
         let chosen = accepted.values().filter(|(_, acceptors)| quorum <= acceptors.len());
         let chosen: Vec<Vote> = chosen.map(|(vote, _)| *vote).collect();

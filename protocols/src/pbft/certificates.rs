@@ -2,8 +2,7 @@
 
 use super::statements::{Certificate, ChangeView, NewView, Proposal, Stable, Vote};
 use super::{Ask, Digest, Replica, Seq, View, digest};
-use seedfall_sim::{Signed, StableHasher};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Signed, SortedMap, SortedSet, StableHasher};
 
 /// What a new view begins with: the stable checkpoint, and the requests after it, by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,14 +10,14 @@ pub(super) struct Beginning {
     /// `min-s`.
     pub(super) stable: Seq,
     /// For each number up to `max-s`, the request; none: a null request.
-    pub(super) requests: BTreeMap<Seq, Option<Ask>>,
+    pub(super) requests: SortedMap<Seq, Option<Ask>>,
 }
 
 impl Replica {
     /// Whether these votes prove a checkpoint; the digest of its state. The beginning needs none.
     pub(super) fn proves(&self, seq: Seq, proof: &[Signed<Vote>]) -> Option<Digest> {
         let first = proof.first()?.value();
-        let voters: BTreeSet<_> = proof.iter().map(Signed::by).collect();
+        let voters: SortedSet<_> = proof.iter().map(Signed::by).collect();
         let agree = proof.iter().all(|vote| vote.value() == first);
         (first.seq == seq && agree && self.quorum() <= voters.len()).then_some(first.digest)
     }
@@ -42,7 +41,7 @@ impl Replica {
             (view, seq, digest) == (said.view, said.seq, said.digest)
                 && prepare.by() != self.primary(view)
         };
-        let backups: BTreeSet<_> =
+        let backups: SortedSet<_> =
             certificate.prepares.iter().filter(matches).map(Signed::by).collect();
         self.is_proposal(&certificate.proposal) && 2 * self.config.faulty <= backups.len()
     }
@@ -64,12 +63,12 @@ impl Replica {
     /// 4.4: what follows from these view changes, for the new primary and for everybody else;
     /// nothing if they are too few.
     pub(super) fn beginning(&self, changes: &[Signed<ChangeView>]) -> Option<Beginning> {
-        let from: BTreeSet<_> = changes.iter().map(Signed::by).collect();
+        let from: SortedSet<_> = changes.iter().map(Signed::by).collect();
         let stable = changes.iter().map(|change| change.value().stable).max()?;
         if from.len() < self.quorum() {
             return None;
         }
-        let mut highest: BTreeMap<Seq, (View, &Option<Ask>)> = BTreeMap::new();
+        let mut highest: SortedMap<Seq, (View, &Option<Ask>)> = SortedMap::new();
         for certificate in changes.iter().flat_map(|change| &change.value().prepared) {
             let said = certificate.proposal.pre.value();
             let best = highest.entry(said.seq).or_insert((said.view, &certificate.proposal.ask));
@@ -88,7 +87,7 @@ impl Replica {
         let asked = |change: &Signed<ChangeView>| {
             change.value().view == *view && self.is_view_change(change.value())
         };
-        let from: BTreeSet<_> = changes.iter().map(Signed::by).collect();
+        let from: SortedSet<_> = changes.iter().map(Signed::by).collect();
         if new_view.by() != self.primary(*view)
             || from.len() < changes.len()
             || !changes.iter().all(asked)

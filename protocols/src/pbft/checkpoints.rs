@@ -3,8 +3,7 @@
 
 use super::statements::{Message, Record, Stable, Vote};
 use super::{Replica, Seq, Timer, View};
-use seedfall_sim::{Context, NodeId, Signed, StableHasher};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, NodeId, Signed, SortedMap, StableHasher};
 
 impl Replica {
     /// Takes a checkpoint, and tells all.
@@ -35,7 +34,7 @@ impl Replica {
 
     /// A checkpoint is stable once a quorum has it.
     fn check_stable(&mut self, seq: Seq, ctx: &mut Context<'_, Self>) {
-        let mut agree: BTreeMap<u64, Vec<Signed<Vote>>> = BTreeMap::new();
+        let mut agree: SortedMap<u64, Vec<Signed<Vote>>> = SortedMap::new();
         for vote in self.votes[&seq].values() {
             agree.entry(vote.value().digest).or_default().push(*vote);
         }
@@ -131,7 +130,7 @@ impl Replica {
                 ctx.send(from, Message::Checkpoint(*vote));
             }
         }
-        let own = |votes: &BTreeMap<NodeId, Signed<Vote>>| votes.get(&self.id).copied();
+        let own = |votes: &SortedMap<NodeId, Signed<Vote>>| votes.get(&self.id).copied();
         for vote in self.votes.range(stable + 1..).filter_map(|(_, votes)| own(votes)) {
             ctx.send(from, Message::Checkpoint(vote));
         }

@@ -4,28 +4,27 @@
 //! and what they know came from quorums with a correct member.
 
 use super::{Digest, Replica, Seq, View, digest};
-use seedfall_sim::{Monitor, NodeId, StableHasher, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, StableHasher, Violation};
 
 /// Watches the replicas of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// What was seen prepared, and where first.
-    prepared: BTreeMap<(Seq, View), (Digest, NodeId)>,
+    prepared: SortedMap<(Seq, View), (Digest, NodeId)>,
     /// What was seen committed, in which view, and where first.
-    decided: BTreeMap<Seq, (Digest, View, NodeId)>,
+    decided: SortedMap<Seq, (Digest, View, NodeId)>,
     /// The state after each number, and where it was seen first.
-    states: BTreeMap<Seq, (u64, NodeId)>,
+    states: SortedMap<Seq, (u64, NodeId)>,
     /// What was last looked at of each replica.
-    seen: BTreeMap<NodeId, Seen>,
+    seen: SortedMap<NodeId, Seen>,
 }
 
 /// What was last looked at of a replica.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     executed: Seq,
-    certified: BTreeMap<Seq, View>,
-    decided: BTreeMap<Seq, Digest>,
+    certified: SortedMap<Seq, View>,
+    decided: SortedMap<Seq, Digest>,
 }
 
 /// A watcher that has seen nothing yet.

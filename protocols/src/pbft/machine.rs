@@ -2,14 +2,13 @@
 
 use super::Ask;
 use crate::kv::{Answer, Store};
-use seedfall_sim::{ClientId, RequestId};
-use std::collections::BTreeMap;
+use seedfall_sim::{ClientId, RequestId, SortedMap};
 
 /// The store, and for each client its last request with the answer to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Machine {
     store: Store,
-    answers: BTreeMap<ClientId, (u32, Answer)>,
+    answers: SortedMap<ClientId, (u32, Answer)>,
 }
 
 impl Machine {

@@ -2,14 +2,13 @@
 
 use super::{Entry, Epoch, Node};
 use crate::machine::{Committed, Update};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// What was appended at each place, in each epoch.
-    appended: BTreeMap<(usize, Epoch), Update>,
+    appended: SortedMap<(usize, Epoch), Update>,
     committed: Committed<Entry>,
     /// For each entry that is committed, in order, the earliest epoch in which it was seen so.
     epochs: Vec<Epoch>,

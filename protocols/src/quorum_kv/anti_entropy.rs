@@ -104,9 +104,9 @@ impl QuorumKv {
 mod tests {
     use super::super::{Dot, Version, VersionVector};
     use super::*;
-    use std::collections::BTreeMap;
+    use seedfall_sim::SortedMap;
 
-    fn keys(count: u64) -> BTreeMap<Text, Versions> {
+    fn keys(count: u64) -> SortedMap<Text, Versions> {
         let version = |counter| Version {
             dot: Dot { node: NodeId::new(0), counter },
             past: VersionVector::default(),
@@ -133,6 +133,6 @@ mod tests {
 
     #[test]
     fn an_empty_store_has_an_empty_tree() {
-        assert_eq!(tree(BTreeMap::new().iter()), [0; 2 * LEAVES]);
+        assert_eq!(tree(SortedMap::new().iter()), [0; 2 * LEAVES]);
     }
 }

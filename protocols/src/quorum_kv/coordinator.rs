@@ -5,8 +5,7 @@ use super::{
     Versions,
 };
 use crate::kv::Text;
-use seedfall_sim::{Context, NodeId, RequestId};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, NodeId, RequestId, SortedMap};
 
 /// An operation that is under way at its coordinator.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,7 +61,7 @@ pub(super) struct Session {
     /// The client's latest operation here, with its answer, once it had one.
     latest: Option<(u32, Option<Response>)>,
     /// What the client was shown last of each key.
-    contexts: BTreeMap<Text, VersionVector>,
+    contexts: SortedMap<Text, VersionVector>,
 }
 
 impl Operation {

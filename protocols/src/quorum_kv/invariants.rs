@@ -9,15 +9,14 @@
 use super::versions::is_replaced;
 use super::{Dot, QuorumKv, VersionVector, Versions};
 use crate::kv::Text;
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     nodes: Vec<Seen>,
     /// What tombstones were ever seen to replace.
-    deleted: BTreeMap<Text, VersionVector>,
+    deleted: SortedMap<Text, VersionVector>,
     /// Versions whose hint is gone, until their home is seen to hold them.
     homeward: Vec<(NodeId, Text, Dot)>,
 }
@@ -27,11 +26,11 @@ pub struct Invariants {
 struct Seen {
     changes: Option<u64>,
     epoch: u64,
-    store: BTreeMap<Text, Versions>,
-    hints: BTreeMap<(NodeId, Text), Versions>,
-    graves: BTreeMap<Text, Versions>,
+    store: SortedMap<Text, Versions>,
+    hints: SortedMap<(NodeId, Text), Versions>,
+    graves: SortedMap<Text, Versions>,
     /// What was ever replaced here.
-    replaced: BTreeMap<Text, VersionVector>,
+    replaced: SortedMap<Text, VersionVector>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -154,8 +153,8 @@ impl Invariants {
 /// Whether everything that was covered is covered now.
 fn covers_no_less(
     node: NodeId,
-    before: &BTreeMap<Text, Versions>,
-    now: &BTreeMap<Text, Versions>,
+    before: &SortedMap<Text, Versions>,
+    now: &SortedMap<Text, Versions>,
 ) -> Result<(), Violation> {
     for (key, before) in before {
         let now = now.get(key);
@@ -174,7 +173,7 @@ fn covers_no_less(
 /// # Errors
 /// The first difference.
 pub fn converged(nodes: &[Option<&QuorumKv>]) -> Result<(), String> {
-    let mut keys = BTreeSet::new();
+    let mut keys = SortedSet::new();
     for (index, node) in nodes.iter().enumerate() {
         let id = NodeId::new(index as u16);
         let node = node.ok_or_else(|| format!("{id} is down"))?;

@@ -2,8 +2,7 @@
 
 use super::{Dot, Message, OperationId, QuorumKv, Record, Ticket, Timer, Versions};
 use crate::kv::Text;
-use seedfall_sim::{Context, NodeId, StableHasher};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, NodeId, SortedMap, StableHasher};
 
 /// Survives a crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -11,14 +10,14 @@ pub(super) struct Durable {
     /// How often the node has started.
     pub(super) life: u32,
     /// What it holds as a home.
-    pub(super) store: BTreeMap<Text, Versions>,
+    pub(super) store: SortedMap<Text, Versions>,
     /// What it keeps for homes that did not answer.
-    pub(super) hints: BTreeMap<(NodeId, Text), Versions>,
+    pub(super) hints: SortedMap<(NodeId, Text), Versions>,
     /// Tombstones of keys of which it is no home, until they are forgotten everywhere.
-    pub(super) graves: BTreeMap<Text, Versions>,
+    pub(super) graves: SortedMap<Text, Versions>,
     /// The last dot that it gave to a version of each key. Never forgotten: a name used twice would
     /// be taken for one that was replaced long ago.
-    pub(super) counters: BTreeMap<Text, u64>,
+    pub(super) counters: SortedMap<Text, u64>,
     /// How often it has come to cover less of a key.
     pub(super) epoch: u64,
     /// How often any of this has changed.

@@ -49,7 +49,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use seedfall_sim::SortedMap;
 
     #[test]
     fn a_preference_list_names_every_node_once() {
@@ -66,7 +66,7 @@ mod tests {
     fn virtual_nodes_even_out_the_load() {
         let spread = |virtual_nodes| {
             let ring = Ring::new(5, virtual_nodes);
-            let mut load = BTreeMap::<NodeId, u32>::new();
+            let mut load = SortedMap::<NodeId, u32>::new();
             for key in 0..5_000 {
                 *load.entry(ring.preference_list(&format!("{key}").into())[0]).or_default() += 1;
             }

@@ -15,15 +15,14 @@
 use super::log::{Entry, LogIndex, Term};
 use super::membership::NodeSet;
 use super::{Log, Raft};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the servers of one run.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     servers: Vec<Seen>,
     /// Who was seen to lead which term.
-    leaders: BTreeMap<Term, NodeId>,
+    leaders: SortedMap<Term, NodeId>,
     entries: Entries,
     /// Everything ever seen committed, from the first entry on.
     committed: Vec<Committed>,
@@ -63,7 +62,7 @@ struct Committed {
 struct Entries {
     /// By index, for the term first seen there; nearly always the only one.
     first: Vec<(Term, u64)>,
-    others: BTreeMap<(LogIndex, Term), u64>,
+    others: SortedMap<(LogIndex, Term), u64>,
 }
 
 impl Monitor<Raft> for Invariants {

@@ -4,18 +4,17 @@
 
 use super::{Name, Node};
 use crate::kv::Text;
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
-    ready: BTreeMap<Name, (Text, NodeId)>,
-    delivered: BTreeMap<Name, (Text, NodeId)>,
+    ready: SortedMap<Name, (Text, NodeId)>,
+    delivered: SortedMap<Name, (Text, NodeId)>,
     /// What the sender meant, and whether it has told anybody something else.
-    meant: BTreeMap<Name, (Text, bool)>,
+    meant: SortedMap<Name, (Text, bool)>,
     /// What was looked at of each node's broadcasts: told, ready, delivered.
-    seen: BTreeMap<(NodeId, Name), [bool; 3]>,
+    seen: SortedMap<(NodeId, Name), [bool; 3]>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -65,7 +64,7 @@ impl Invariants {
 
 fn agree(
     property: &'static str,
-    all: &mut BTreeMap<Name, (Text, NodeId)>,
+    all: &mut SortedMap<Name, (Text, NodeId)>,
     name: Name,
     text: &Text,
     node: NodeId,

@@ -28,8 +28,8 @@
 use super::ledger::{Entry, Fate, Ledger, Verdict};
 use super::{Books, Config, Isolation, Kind, Outcome, Plan, SagaId, StepIndex};
 use crate::kv::Text;
-use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap, SortedSet};
+use std::collections::VecDeque;
 
 pub use super::orchestrated::{Request, Response};
 
@@ -123,13 +123,13 @@ pub struct Service {
     /// Durable: the accounts.
     ledger: Ledger,
     /// Durable: every event that it ever had to send.
-    events: BTreeSet<EventId>,
+    events: SortedSet<EventId>,
     /// Durable: those that are not acknowledged, and how often they were sent in this life.
-    outbox: BTreeMap<EventId, (Plan, u32)>,
+    outbox: SortedMap<EventId, (Plan, u32)>,
     /// Durable: the sagas that it began, and how they ended.
-    initiated: BTreeMap<SagaId, (Plan, Option<Outcome>)>,
+    initiated: SortedMap<SagaId, (Plan, Option<Outcome>)>,
     /// Who waits for the end of which saga.
-    clients: BTreeMap<SagaId, RequestId>,
+    clients: SortedMap<SagaId, RequestId>,
     /// What the service tells itself; empty between two handlers.
     to_self: VecDeque<Message>,
 }
@@ -152,10 +152,10 @@ impl Protocol for Service {
             nodes: ctx.nodes(),
             config: config.clone(),
             ledger: Ledger::default(),
-            events: BTreeSet::new(),
-            outbox: BTreeMap::new(),
-            initiated: BTreeMap::new(),
-            clients: BTreeMap::new(),
+            events: SortedSet::new(),
+            outbox: SortedMap::new(),
+            initiated: SortedMap::new(),
+            clients: SortedMap::new(),
             to_self: VecDeque::new(),
         };
         journal.iter().for_each(|record| service.replay(record.clone()));

@@ -6,15 +6,14 @@
 
 use super::ledger::{Entry, Fate};
 use super::{Books, Kind, Outcome, Plan, SagaId, StepIndex};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     nodes: Vec<Seen>,
-    fates: BTreeMap<(SagaId, StepIndex), Fate>,
-    sagas: BTreeMap<SagaId, Known>,
+    fates: SortedMap<(SagaId, StepIndex), Fate>,
+    sagas: SortedMap<SagaId, Known>,
     /// Steps that do not look as the end of their saga asks, and whose node was not seen since.
     owed: Vec<(SagaId, StepIndex, NodeId)>,
 }

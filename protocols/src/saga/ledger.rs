@@ -7,7 +7,7 @@
 
 use super::{Config, Isolation, Kind, SagaId, Step, StepIndex};
 use crate::kv::Text;
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{SortedMap, SortedSet};
 
 /// One line of the book.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,10 +61,10 @@ pub enum Fate {
 pub struct Ledger {
     book: Vec<Entry>,
     /// What was added to each account since the beginning.
-    changes: BTreeMap<Text, i64>,
-    fates: BTreeMap<(SagaId, StepIndex), Fate>,
+    changes: SortedMap<Text, i64>,
+    fates: SortedMap<(SagaId, StepIndex), Fate>,
     /// Accounts with an effect that may still be compensated, and whose.
-    pending: BTreeSet<(Text, SagaId, StepIndex)>,
+    pending: SortedSet<(Text, SagaId, StepIndex)>,
 }
 
 impl Ledger {

@@ -2,17 +2,16 @@
 
 use super::{Entry, Extent, Node, Version};
 use crate::kv::Text;
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 use std::ops::Bound::{Excluded, Included};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// What each origin said of a key, by version.
-    said: BTreeMap<(NodeId, Text), BTreeMap<Version, Option<Text>>>,
+    said: SortedMap<(NodeId, Text), SortedMap<Version, Option<Text>>>,
     /// How much each node was seen to know of each origin, in its present life.
-    extents: BTreeMap<(NodeId, NodeId), Extent>,
+    extents: SortedMap<(NodeId, NodeId), Extent>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -53,7 +52,7 @@ fn check(
     node: NodeId,
     origin: NodeId,
     (key, entry): (&Text, &Entry),
-    (said, latest): (&BTreeMap<Version, Option<Text>>, Version),
+    (said, latest): (&SortedMap<Version, Option<Text>>, Version),
 ) -> Result<(), Violation> {
     let broken = |property, explanation| Err(Violation { property, explanation });
     if said.get(&entry.version) != Some(&entry.value) {

@@ -3,8 +3,7 @@
 use super::{Epoch, Item, Sequenced, Slot};
 use crate::chosen::{Chosen, Wrong};
 use crate::machine::Committed;
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +22,7 @@ struct Seen {
     /// How much it had written down.
     written: usize,
     /// What was compared: which numbers, in which epochs.
-    known: BTreeMap<usize, Epoch>,
+    known: SortedMap<usize, Epoch>,
 }
 
 /// A watcher that has seen nothing yet.

@@ -1,19 +1,18 @@
 //! The sequencer of an epoch: how it begins, and how it gives numbers.
 
 use super::{Epoch, Item, Message, Sequenced, Slot, Timer};
-use seedfall_sim::{Context, NodeId};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Context, NodeId, SortedMap, SortedSet};
 
 /// What a sequencer knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Leading {
     /// Who has told what is ordered, while the epoch has not begun.
-    collected: BTreeMap<NodeId, Vec<(usize, Epoch, Slot)>>,
+    collected: SortedMap<NodeId, Vec<(usize, Epoch, Slot)>>,
     has_begun: bool,
     /// How many numbers are given.
     given: usize,
     /// Who has written down each number that is not stable.
-    written: BTreeMap<usize, BTreeSet<NodeId>>,
+    written: SortedMap<usize, SortedSet<NodeId>>,
 }
 
 /// How many numbers are repeated at a time.
@@ -24,7 +23,7 @@ impl Sequenced {
     pub(super) fn collect(&mut self, epoch: Epoch, ctx: &mut Context<'_, Self>) {
         self.enter(epoch, ctx);
         let own = self.all_slots();
-        let collected = BTreeMap::from([(self.id, own)]);
+        let collected = SortedMap::from([(self.id, own)]);
         self.leading = Some(Leading { collected, ..Leading::default() });
         ctx.broadcast(Message::Collect { epoch });
         self.suspect_later(ctx);
@@ -62,7 +61,7 @@ impl Sequenced {
         }
         leading.has_begun = true;
         ctx.cancel_timer(Timer::Suspect);
-        let mut known: BTreeMap<usize, (Epoch, Slot)> = BTreeMap::new();
+        let mut known: SortedMap<usize, (Epoch, Slot)> = SortedMap::new();
         for (number, epoch, slot) in std::mem::take(&mut leading.collected).into_values().flatten()
         {
             match known.get(&number) {

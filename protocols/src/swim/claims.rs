@@ -1,7 +1,6 @@
 //! What members say of each other, what outweighs what, and how often it is said.
 
-use seedfall_sim::NodeId;
-use std::collections::BTreeMap;
+use seedfall_sim::{NodeId, SortedMap};
 
 /// How often a member has refuted what was said of it, and come back.
 pub type Incarnation = u64;
@@ -55,13 +54,13 @@ pub struct Rumor {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rumors {
     most: u32,
-    rumors: BTreeMap<NodeId, Rumor>,
+    rumors: SortedMap<NodeId, Rumor>,
 }
 
 impl Rumors {
     pub(super) fn new(lambda: u32, members: usize) -> Self {
         let logarithm = members.next_power_of_two().ilog2().max(1);
-        Self { most: lambda * logarithm, rumors: BTreeMap::new() }
+        Self { most: lambda * logarithm, rumors: SortedMap::new() }
     }
 
     /// How often a claim is sent, at most.

@@ -3,8 +3,7 @@
 
 use super::Member;
 use super::claims::{Claim, Incarnation, Rumor, Status};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
 /// Watches the members of one run.
 #[derive(Clone, Debug, Default)]
@@ -12,15 +11,15 @@ pub struct Invariants {
     /// Whether nobody may be declared dead that is up.
     accurate: bool,
     /// The highest incarnation that each member has had.
-    own: BTreeMap<NodeId, Incarnation>,
+    own: SortedMap<NodeId, Incarnation>,
     /// What each member knows of each other, in its present life.
-    known: BTreeMap<(NodeId, NodeId), (Incarnation, Claim)>,
+    known: SortedMap<(NodeId, NodeId), (Incarnation, Claim)>,
     /// Who was suspected in which incarnation.
-    suspected: BTreeSet<(NodeId, Incarnation)>,
+    suspected: SortedSet<(NodeId, Incarnation)>,
     /// What each member has spread last about each, and how often, in each of its lives.
-    spread: BTreeMap<(NodeId, Incarnation, NodeId), Rumor>,
+    spread: SortedMap<(NodeId, Incarnation, NodeId), Rumor>,
     /// Who was declared dead in which incarnation, and by whom first.
-    dead: BTreeMap<(NodeId, Incarnation), NodeId>,
+    dead: SortedMap<(NodeId, Incarnation), NodeId>,
 }
 
 /// A watcher that has seen nothing yet; of accuracy too, if that is claimed.

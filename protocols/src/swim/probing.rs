@@ -2,8 +2,7 @@
 
 use super::claims::{Claim, Status, Update};
 use super::{Body, Errand, Member, Probe, Timer};
-use seedfall_sim::{Context, Duration, NodeId};
-use std::collections::BTreeSet;
+use seedfall_sim::{Context, Duration, NodeId, SortedSet};
 
 /// The worst local health (the paper's *S*).
 const UNWELL: u32 = 8;
@@ -25,7 +24,7 @@ impl Member {
         if let Some(target) = self.next_target(ctx) {
             self.pings += 1;
             let number = self.pings;
-            let helpers = BTreeSet::new();
+            let helpers = SortedSet::new();
             self.probe = Some(Probe { number, target, answered: false, helpers });
             self.send(target, Body::Ping(number), ctx);
             ctx.set_timer(Timer::Late(number), self.unhurried(self.config.round_trip));

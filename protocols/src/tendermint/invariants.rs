@@ -4,20 +4,19 @@
 //! Byzantine validators run the protocol as they should inside, so what each knows is true.
 
 use super::{Decision, Height, Id, Kind, Prevoted, Round, Validator, Vote};
-use seedfall_sim::{Monitor, NodeId, Signed, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Monitor, NodeId, Signed, SortedMap, SortedSet, Violation};
 
 /// Watches the validators of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// The value that has a polka, by height and round, and where it was seen first.
-    polkas: BTreeMap<(Height, Round), (Id, NodeId)>,
+    polkas: SortedMap<(Height, Round), (Id, NodeId)>,
     /// What is decided, in which round, and where that was seen first.
-    decided: BTreeMap<Height, (Id, Round, NodeId)>,
+    decided: SortedMap<Height, (Id, Round, NodeId)>,
     /// How much of each validator was looked at.
-    seen: BTreeMap<NodeId, usize>,
+    seen: SortedMap<NodeId, usize>,
     /// The last prevote of each validator that was looked at.
-    prevoted: BTreeMap<NodeId, (Height, Prevoted)>,
+    prevoted: SortedMap<NodeId, (Height, Prevoted)>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -108,5 +107,5 @@ fn is_proved(decision: &Decision, height: Height, quorum: usize) -> bool {
     let (round, id) = (decision.proposal.value().round, Some(decision.proposal.value().id()));
     let expected = Vote { height, round, kind: Kind::Precommit, id };
     let votes = decision.precommits.iter().filter(|vote| *vote.value() == expected);
-    quorum <= votes.map(Signed::by).collect::<BTreeSet<_>>().len()
+    quorum <= votes.map(Signed::by).collect::<SortedSet<_>>().len()
 }

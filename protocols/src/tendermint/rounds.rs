@@ -4,8 +4,7 @@
 use super::statements::{Decision, Kind, Message, Proposal, Record, Vote};
 use super::{Height, Id, Prevoted, Response, Round, State, Step, Timer, Validator};
 use crate::pbft::Ask;
-use seedfall_sim::{Context, Duration, NodeId, Signed};
-use std::collections::BTreeSet;
+use seedfall_sim::{Context, Duration, NodeId, Signed, SortedSet};
 
 impl Validator {
     /// A request, from its client or from who was asked.
@@ -264,7 +263,7 @@ impl Validator {
         let expected =
             Vote { height, round, kind: Kind::Precommit, id: Some(decision.proposal.value().id()) };
         let votes = decision.precommits.iter().filter(|vote| *vote.value() == expected);
-        let by: BTreeSet<NodeId> = votes.map(Signed::by).collect();
+        let by: SortedSet<NodeId> = votes.map(Signed::by).collect();
         if decision.proposal.by() != self.proposer(round) || by.len() < self.quorum() {
             return ctx.ignore("decided: not proved");
         }
@@ -312,7 +311,7 @@ impl Validator {
         let proposed = self.proposals.keys().filter(|round| now < **round);
         rounds.extend(proposed.map(|round| (*round, self.proposer(*round))));
         rounds.sort_unstable_by(|a, b| b.cmp(a));
-        let mut ahead = BTreeSet::new();
+        let mut ahead = SortedSet::new();
         for (round, by) in rounds {
             ahead.insert(by);
             if self.config.faulty < ahead.len() {
@@ -363,7 +362,7 @@ impl Validator {
         }
         let State { round, locked, .. } = self.state;
         // What was decided on in earlier rounds, as far as locks and proposals refer to it.
-        let mut polkas = BTreeSet::new();
+        let mut polkas = SortedSet::new();
         polkas.extend(locked.map(|(round, _)| round));
         polkas.extend(self.state.valid.as_ref().map(|(round, _)| *round));
         let now = self.proposals.get(&round).into_iter().flatten();

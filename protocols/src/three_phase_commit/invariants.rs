@@ -1,16 +1,15 @@
 //! AC1 to AC3 and P1 of three-phase commit, watched from outside while a run goes on.
 
 use super::{Site, State, TransactionId};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the sites of one run.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// Where each site was in each transaction when it was last seen.
-    seen: Vec<BTreeMap<TransactionId, State>>,
+    seen: Vec<SortedMap<TransactionId, State>>,
     /// The first decision about each transaction, and whose it was.
-    decided: BTreeMap<TransactionId, (State, NodeId)>,
+    decided: SortedMap<TransactionId, (State, NodeId)>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -21,7 +20,7 @@ pub fn invariants() -> Invariants {
 impl Monitor<Site> for Invariants {
     fn observe(&mut self, node: NodeId, site: &Site) -> Result<(), Violation> {
         if self.seen.len() <= node.index() {
-            self.seen.resize_with(node.index() + 1, BTreeMap::new);
+            self.seen.resize_with(node.index() + 1, SortedMap::new);
         }
         for (id, now) in site.states() {
             let before = self.seen[node.index()].insert(id, now);

@@ -1,8 +1,7 @@
 //! The termination protocol (BHG 7.5; QBC): what sites do when their coordinator is silent.
 
 use super::{Message, Round, Site, State, Termination, Timer, TransactionId, coordinator_of};
-use seedfall_sim::{Context, Duration, NodeId};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, Duration, NodeId, SortedMap};
 
 /// A coordinator has had its time after so many delays: to ask for votes or states, to prepare, and
 /// to tell the decision. One more, by which the clocks of those in turn may have begun apart.
@@ -28,7 +27,7 @@ impl Site {
         let all_turns = self.config.delay_max.scale(TURN * self.sites as u64, 1);
         ctx.set_timer(Timer::Turn(id), all_turns);
         ctx.broadcast(Message::StateRequest { transaction: id });
-        self.begin(id, Round::States(BTreeMap::from([(self.id, state)])), ctx);
+        self.begin(id, Round::States(SortedMap::from([(self.id, state)])), ctx);
     }
 
     /// Who has not voted will not vote yes any more.

@@ -1,8 +1,7 @@
 //! TO1 to TO3 of total-order broadcast, watched from outside while a run goes on.
 
 use super::{Broadcast, Delivered, MessageId};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeSet;
+use seedfall_sim::{Monitor, NodeId, SortedSet, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
@@ -10,7 +9,7 @@ pub struct Invariants {
     /// What anybody has delivered, in order.
     order: Vec<Delivered>,
     /// All of it.
-    names: BTreeSet<MessageId>,
+    names: SortedSet<MessageId>,
     /// How much each node had delivered when it was last seen.
     seen: Vec<usize>,
 }

@@ -1,16 +1,15 @@
 //! S1 to S3 of try, confirm, cancel, watched from outside while a run goes on.
 
 use super::{BookingId, COORDINATOR, Node, State};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// Where each resource was with each booking when it was last seen.
-    seen: BTreeMap<(NodeId, BookingId), State>,
+    seen: SortedMap<(NodeId, BookingId), State>,
     /// The first end of each booking, and at which resource.
-    ends: BTreeMap<BookingId, (State, NodeId)>,
+    ends: SortedMap<BookingId, (State, NodeId)>,
 }
 
 /// A watcher that has seen nothing yet.

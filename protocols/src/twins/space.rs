@@ -6,7 +6,7 @@
 //! is found round by round: what the renamings leave as it is after the first round is a group
 //! again, by which the rest is counted in the same way.
 
-use std::collections::BTreeMap;
+use seedfall_sim::SortedMap;
 use std::fmt;
 
 /// What is gone through.
@@ -102,7 +102,7 @@ impl Space {
 
     /// Every renaming that changes nothing, as what it makes of the pairs.
     fn renamings(&self, pairs: &[Round]) -> Vec<Renaming> {
-        let places: BTreeMap<&Round, usize> =
+        let places: SortedMap<&Round, usize> =
             pairs.iter().enumerate().map(|(place, pair)| (pair, place)).collect();
         let single: Vec<usize> = (self.twins..self.replicas).collect();
         let single = permutations(&single);

@@ -5,8 +5,7 @@ use super::journal::{Notice, Record};
 use super::{Decision, Life, Message, Presumption, Timer, TransactionId, Vote};
 use super::{Request, Response, Site, coordinator_of, shard_of};
 use crate::kv;
-use seedfall_sim::{ClientId, Context, NodeId, RequestId};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{ClientId, Context, NodeId, RequestId, SortedMap, SortedSet};
 
 /// What a site knows as coordinator.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,11 +13,11 @@ pub(super) struct Coordinator {
     /// How many transactions it has begun in this life.
     begun: u32,
     /// The latest request of each client: durable as soon as it is answered.
-    pub(super) sessions: BTreeMap<ClientId, Session>,
+    pub(super) sessions: SortedMap<ClientId, Session>,
     /// Transactions that are not decided; a crash aborts them.
-    undecided: BTreeMap<TransactionId, Undecided>,
+    undecided: SortedMap<TransactionId, Undecided>,
     /// Decisions that are not acknowledged: durable, as the presumption has it.
-    notices: BTreeMap<TransactionId, Notice>,
+    notices: SortedMap<TransactionId, Notice>,
 }
 
 /// The latest request of a client.
@@ -63,7 +62,7 @@ struct Undecided {
     sequence: u64,
     /// How many commands it has in all.
     commands: usize,
-    shares: BTreeMap<NodeId, Share>,
+    shares: SortedMap<NodeId, Share>,
     phase: Phase,
     /// How often it asked in this phase.
     asked: u32,
@@ -294,7 +293,7 @@ impl Site {
         from: Vec<NodeId>,
         ctx: &mut Context<'_, Self>,
     ) {
-        let missing: BTreeSet<NodeId> = from.into_iter().collect();
+        let missing: SortedSet<NodeId> = from.into_iter().collect();
         self.coordinator.notices.insert(transaction, Notice { decision, missing });
         ctx.set_timer(Timer::Progress(transaction), self.config.retry_interval);
         self.end_if_acknowledged(transaction, ctx);
@@ -390,7 +389,7 @@ impl Site {
     /// After a crash: what had to be told is told again.
     pub(super) fn resume_notices(
         &mut self,
-        notices: BTreeMap<TransactionId, Notice>,
+        notices: SortedMap<TransactionId, Notice>,
         ctx: &mut Context<'_, Self>,
     ) {
         for (transaction, Notice { decision, missing }) in notices {
@@ -419,8 +418,8 @@ impl Site {
 }
 
 impl Coordinator {
-    pub(super) fn new(sessions: BTreeMap<ClientId, Session>) -> Self {
-        Self { begun: 0, sessions, undecided: BTreeMap::new(), notices: BTreeMap::new() }
+    pub(super) fn new(sessions: SortedMap<ClientId, Session>) -> Self {
+        Self { begun: 0, sessions, undecided: SortedMap::new(), notices: SortedMap::new() }
     }
 
     pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
@@ -458,7 +457,7 @@ impl Outcome {
 impl Undecided {
     fn new(request: RequestId, sequence: u64, commands: Vec<kv::Command>, sites: usize) -> Self {
         let count = commands.len();
-        let mut shares: BTreeMap<NodeId, Share> = BTreeMap::new();
+        let mut shares: SortedMap<NodeId, Share> = SortedMap::new();
         for (place, command) in commands.into_iter().enumerate() {
             let share = shares.entry(shard_of(command.key(), sites)).or_default();
             share.commands.push((place, command));

@@ -6,14 +6,13 @@
 //! and a no need not have.
 
 use super::{Decision, Life, Outcome, Reason, Session, Site, TransactionId, Vote};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
 /// Watches the sites of one run.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     sites: Vec<Seen>,
-    transactions: BTreeMap<TransactionId, Known>,
+    transactions: SortedMap<TransactionId, Known>,
     /// Votes that a decision rests on and that were not seen.
     owed: Vec<Owed>,
     /// How many restarts were seen.
@@ -45,8 +44,8 @@ struct Known {
     decision: Option<(Decision, NodeId)>,
     /// Who voted what. One site may do both: refuse to execute in one life, execute and vote yes
     /// in the next.
-    yes: BTreeSet<NodeId>,
-    no: BTreeSet<NodeId>,
+    yes: SortedSet<NodeId>,
+    no: SortedSet<NodeId>,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -89,7 +88,7 @@ impl Invariants {
     /// A yes gives up the right to abort, for ever: AC3 would mean little if it could be forgotten.
     fn observe_restart(&mut self, node: NodeId, state: &Site) -> Result<(), Violation> {
         let yes = state.votes().filter(|(_, vote)| *vote == Vote::Yes);
-        let kept: BTreeSet<TransactionId> = yes.map(|(transaction, _)| transaction).collect();
+        let kept: SortedSet<TransactionId> = yes.map(|(transaction, _)| transaction).collect();
         for (transaction, known) in &self.transactions {
             if known.yes.contains(&node) && !kept.contains(transaction) {
                 return violated("AC3", format!("{node} voted yes on {transaction} and forgot it"));
@@ -193,8 +192,8 @@ impl Invariants {
         self.transactions.entry(transaction).or_insert(Known {
             restarts: self.restarts,
             decision: None,
-            yes: BTreeSet::new(),
-            no: BTreeSet::new(),
+            yes: SortedSet::new(),
+            no: SortedSet::new(),
         })
     }
 }

@@ -3,8 +3,7 @@
 use super::coordinator::{Outcome, Reason, Session};
 use super::{Decision, Life, Presumption, TransactionId};
 use crate::kv::{self, Text};
-use seedfall_sim::{ClientId, NodeId};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{ClientId, NodeId, SortedMap, SortedSet};
 
 /// A record of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,18 +85,18 @@ pub(super) struct Notice {
     /// What.
     pub(super) decision: Decision,
     /// Who has not acknowledged it.
-    pub(super) missing: BTreeSet<NodeId>,
+    pub(super) missing: SortedSet<NodeId>,
 }
 
 /// Everything that a site knows when it comes back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Recovered {
     pub(super) life: Life,
-    pub(super) sessions: BTreeMap<ClientId, Session>,
-    pub(super) notices: BTreeMap<TransactionId, Notice>,
+    pub(super) sessions: SortedMap<ClientId, Session>,
+    pub(super) notices: SortedMap<TransactionId, Notice>,
     pub(super) store: kv::Store,
-    pub(super) prepared: BTreeMap<TransactionId, Prepared>,
-    pub(super) decided: BTreeMap<TransactionId, Decision>,
+    pub(super) prepared: SortedMap<TransactionId, Prepared>,
+    pub(super) decided: SortedMap<TransactionId, Decision>,
 }
 
 impl Recovered {

@@ -9,7 +9,8 @@
 
 use super::TransactionId;
 use crate::kv::Text;
-use std::collections::{BTreeMap, VecDeque};
+use seedfall_sim::SortedMap;
+use std::collections::VecDeque;
 
 /// How a key is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +35,7 @@ pub enum Grant {
 /// The locks of a shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Locks {
-    keys: BTreeMap<Text, Lock>,
+    keys: SortedMap<Text, Lock>,
 }
 
 /// One key's lock; there is none without a holder.

@@ -5,8 +5,7 @@ use super::journal::{Prepared, Record, Writes, install};
 use super::locks::{Grant, Locks, Mode};
 use super::{Decision, Life, Message, Site, Timer, TransactionId, Vote};
 use crate::kv::{Answer, Command, Store, Text};
-use seedfall_sim::{Context, NodeId};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, NodeId, SortedMap};
 
 /// What a site knows as participant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,14 +13,14 @@ pub(super) struct Participant {
     /// Durable: the committed state.
     store: Store,
     /// Durable: votes of yes that are not decided.
-    prepared: BTreeMap<TransactionId, Prepared>,
+    prepared: SortedMap<TransactionId, Prepared>,
     /// Durable, if it is acknowledged: what was decided after a yes.
-    decided: BTreeMap<TransactionId, Decision>,
+    decided: SortedMap<TransactionId, Decision>,
     /// What was refused or let go without a yes in this life, and need not be remembered in the
     /// next: another life votes no.
-    settled: BTreeMap<TransactionId, Vote>,
+    settled: SortedMap<TransactionId, Vote>,
     /// What is executed, or waits for a lock.
-    active: BTreeMap<TransactionId, Active>,
+    active: SortedMap<TransactionId, Active>,
     locks: Locks,
 }
 
@@ -259,7 +258,7 @@ impl Site {
     /// After a crash: whatever was prepared is locked again before anything else is, and in doubt.
     pub(super) fn resume_in_doubt(
         &mut self,
-        prepared: BTreeMap<TransactionId, Prepared>,
+        prepared: SortedMap<TransactionId, Prepared>,
         ctx: &mut Context<'_, Self>,
     ) {
         for (transaction, prepared) in prepared {
@@ -275,13 +274,13 @@ impl Site {
 }
 
 impl Participant {
-    pub(super) fn new(store: Store, decided: BTreeMap<TransactionId, Decision>) -> Self {
+    pub(super) fn new(store: Store, decided: SortedMap<TransactionId, Decision>) -> Self {
         Self {
             store,
-            prepared: BTreeMap::new(),
+            prepared: SortedMap::new(),
             decided,
-            settled: BTreeMap::new(),
-            active: BTreeMap::new(),
+            settled: SortedMap::new(),
+            active: SortedMap::new(),
             locks: Locks::default(),
         }
     }
@@ -325,7 +324,7 @@ impl Participant {
 
 /// The strongest lock that the commands need on each key; the first key last.
 fn wanted_locks(commands: &[Command]) -> Vec<(Text, Mode)> {
-    let mut wants: BTreeMap<Text, Mode> = BTreeMap::new();
+    let mut wants: SortedMap<Text, Mode> = SortedMap::new();
     for command in commands {
         let mode = if command.is_read() { Mode::Shared } else { Mode::Exclusive };
         let strongest = wants.entry(command.key().clone()).or_insert(mode);

@@ -6,14 +6,13 @@
 //! leaves nothing behind, and may run again.
 
 use super::{Outcome, Site};
-use seedfall_sim::{ClientId, Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{ClientId, Monitor, NodeId, SortedMap, Violation};
 
 /// Watches what coordinators tell clients in one run.
 #[derive(Clone, Debug, Default)]
 pub struct Promises {
     /// By coordinator and client: the request that was concluded last, and whether it committed.
-    told: Vec<BTreeMap<ClientId, (u64, bool)>>,
+    told: Vec<SortedMap<ClientId, (u64, bool)>>,
 }
 
 /// A watcher that has seen nothing concluded yet.
@@ -24,7 +23,7 @@ pub fn promises() -> Promises {
 impl Monitor<Site> for Promises {
     fn observe(&mut self, node: NodeId, state: &Site) -> Result<(), Violation> {
         if self.told.len() <= node.index() {
-            self.told.resize_with(node.index() + 1, BTreeMap::new);
+            self.told.resize_with(node.index() + 1, SortedMap::new);
         }
         let told = &mut self.told[node.index()];
         let mut seen = 0;
@@ -59,7 +58,7 @@ impl Monitor<Site> for Promises {
 fn keeps(
     node: NodeId,
     client: ClientId,
-    told: &BTreeMap<ClientId, (u64, bool)>,
+    told: &SortedMap<ClientId, (u64, bool)>,
     sequence: u64,
     concluded: Option<bool>,
 ) -> Result<(), Violation> {
@@ -82,12 +81,12 @@ fn violated(explanation: String) -> Result<(), Violation> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BTreeMap, ClientId, NodeId, keeps};
+    use super::{ClientId, NodeId, SortedMap, keeps};
 
     #[test]
     fn an_outcome_is_kept_until_the_client_asks_for_something_else() {
         let (node, client) = (NodeId::new(0), ClientId::new(0));
-        let told = BTreeMap::from([(client, (4, false))]);
+        let told = SortedMap::from([(client, (4, false))]);
         let looked = |sequence, concluded| keeps(node, client, &told, sequence, concluded).is_ok();
         assert!(looked(4, Some(false)) && looked(5, None) && looked(5, Some(true)));
         assert!(!looked(4, None), "it runs again");

@@ -3,8 +3,7 @@
 use super::reconfiguration::{Configuration, Epoch, Member};
 use super::{Replica, Status, View};
 use crate::machine::{Committed, Update};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 use std::fmt;
 
 /// A view, of an epoch: where nobody reconfigures, there is one.
@@ -21,12 +20,12 @@ pub struct Invariants {
     /// For each operation that is committed, in order, the earliest view in which it was seen so.
     views: Vec<Reign>,
     /// The longest log that was seen of each view.
-    logs: BTreeMap<Reign, Vec<Update>>,
+    logs: SortedMap<Reign, Vec<Update>>,
     /// Of each replica as it was when it was last seen: its latest normal view, how much of its log
     /// was compared, and how much of it was committed.
     seen: Vec<Option<(Reign, usize, usize)>>,
     /// How much of the log of each view each replica was seen to have; `None`: nobody looks.
-    has: Option<BTreeMap<Reign, Vec<usize>>>,
+    has: Option<SortedMap<Reign, Vec<usize>>>,
 }
 
 /// A watcher of V1 to V3 that has seen nothing yet.
@@ -37,7 +36,7 @@ pub fn invariants() -> Invariants {
 /// A watcher of V4 too, where replicas do not crash: one that crashes as it has said what it has
 /// prepared is not seen to have it.
 pub fn invariants_without_crashes() -> Invariants {
-    Invariants { has: Some(BTreeMap::new()), ..Invariants::default() }
+    Invariants { has: Some(SortedMap::new()), ..Invariants::default() }
 }
 
 impl Monitor<Replica> for Invariants {
@@ -175,12 +174,12 @@ impl Invariants {
 pub struct AcrossEpochs {
     views: Invariants,
     /// What is known of each epoch that has begun.
-    epochs: BTreeMap<Epoch, Configuration>,
+    epochs: SortedMap<Epoch, Configuration>,
 }
 
 /// A watcher of V1 to V4 and E1 to E3 that has seen nothing yet, where members do not crash.
 pub(super) fn across_epochs() -> AcrossEpochs {
-    AcrossEpochs { views: invariants_without_crashes(), epochs: BTreeMap::new() }
+    AcrossEpochs { views: invariants_without_crashes(), epochs: SortedMap::new() }
 }
 
 impl Monitor<Member> for AcrossEpochs {

@@ -62,8 +62,7 @@
 use super::{Replica, Timer};
 use crate::kv::{Answer, Command, Text};
 use crate::machine::{Known, Update};
-use seedfall_sim::{Context, Effect, NodeId, Protocol, RequestId};
-use std::collections::BTreeSet;
+use seedfall_sim::{Context, Effect, NodeId, Protocol, RequestId, SortedSet};
 
 pub use super::invariants::AcrossEpochs;
 
@@ -181,7 +180,7 @@ pub struct Member {
     /// Of one that is replaced and has not shut down: the log with which the epoch began.
     kept: Option<Vec<Update>>,
     /// Who has the state of those by whom it is replaced.
-    started: BTreeSet<NodeId>,
+    started: SortedSet<NodeId>,
     /// A later epoch, of which it needs the state.
     told: Option<Configuration>,
     /// In which view this replica was asked for the group that its log ends with.
@@ -217,7 +216,7 @@ impl Protocol for Member {
             now,
             replica: None,
             kept: None,
-            started: BTreeSet::new(),
+            started: SortedSet::new(),
             told: None,
             asked_in: None,
         };
@@ -404,7 +403,7 @@ impl Member {
     /// From whoever may have it.
     fn fetch(&self, ctx: &mut Context<'_, Self>) {
         let Some(told) = &self.told else { return };
-        let all: BTreeSet<NodeId> = told.old.iter().chain(&told.group).copied().collect();
+        let all: SortedSet<NodeId> = told.old.iter().chain(&told.group).copied().collect();
         for node in all.into_iter().filter(|node| *node != self.id) {
             ctx.send(node, Message::GetState { epoch: told.epoch });
         }

@@ -2,8 +2,7 @@
 
 use super::{Message, Replica, Status, View};
 use crate::machine::Update;
-use seedfall_sim::{Context, NodeId, Protocol as _};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, NodeId, Protocol as _, SortedMap};
 use std::fmt;
 
 /// What a replica that was down has learned.
@@ -12,7 +11,7 @@ pub(super) struct Missed {
     /// Counts its lives: answers to another are too old.
     nonce: u32,
     /// What the others have answered: their view, and the state, if they are its primary.
-    answers: BTreeMap<NodeId, (View, Option<State>)>,
+    answers: SortedMap<NodeId, (View, Option<State>)>,
 }
 
 /// A log, and how much of it is committed.

@@ -2,8 +2,7 @@
 
 use super::{Message, Record, Replica, Status, Timer, View};
 use crate::machine::Update;
-use seedfall_sim::{Context, NodeId, Protocol as _};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, NodeId, Protocol as _, SortedMap};
 use std::fmt;
 
 /// What a replica knows of the view that it waits for.
@@ -14,7 +13,7 @@ pub(super) struct Change {
     /// Whether `f + 1` have, so that its primary was sent the log.
     is_agreed: bool,
     /// Of its primary: what it was sent.
-    logs: BTreeMap<NodeId, Offer>,
+    logs: SortedMap<NodeId, Offer>,
 }
 
 /// A log: that of the latest view is the best, and of those the longest; the last is how much of it

@@ -1,7 +1,8 @@
 //! First-in-first-out channels from a leader to its followers, which Zab takes for granted
 //! (section 2: TCP): numbered messages, kept until they are acknowledged.
 
-use std::collections::{BTreeMap, VecDeque};
+use seedfall_sim::SortedMap;
+use std::collections::VecDeque;
 
 /// A connection: between one attempt to follow and one reign of a leader. A message that comes late
 /// may be of another of either.
@@ -29,7 +30,7 @@ pub(super) struct Inbox<T> {
     /// The number of the next message.
     pub(super) next: u32,
     /// Later ones that have arrived.
-    early: BTreeMap<u32, T>,
+    early: SortedMap<u32, T>,
 }
 
 impl<T: Clone> Outbox<T> {
@@ -58,7 +59,7 @@ impl<T: Clone> Outbox<T> {
 
 impl<T> Inbox<T> {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, next: 0, early: BTreeMap::new() }
+        Self { connection, next: 0, early: SortedMap::new() }
     }
 
     /// A message has arrived.

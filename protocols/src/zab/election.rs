@@ -2,8 +2,7 @@
 
 use super::history::{Epoch, Zxid};
 use super::{Message, Role, Server, Timer};
-use seedfall_sim::{Context, NodeId};
-use std::collections::BTreeMap;
+use seedfall_sim::{Context, NodeId, SortedMap};
 use std::fmt;
 
 /// Who should lead: the best is the one whose last leader was the latest, then whose history is the
@@ -36,9 +35,9 @@ pub enum Standing {
 pub(super) struct Election {
     vote: Vote,
     /// The votes of this round.
-    votes: BTreeMap<NodeId, Vote>,
+    votes: SortedMap<NodeId, Vote>,
     /// What those say who have a leader.
-    settled: BTreeMap<NodeId, (Vote, Standing)>,
+    settled: SortedMap<NodeId, (Vote, Standing)>,
     /// Whether a quorum wants the same, and it waits for somebody better.
     decides: bool,
 }
@@ -158,8 +157,8 @@ impl Server {
 impl Election {
     /// An election in which nobody was heard of but the server itself.
     pub(super) fn of(id: NodeId, vote: Vote) -> Self {
-        let votes = BTreeMap::from([(id, vote)]);
-        Self { vote, votes, settled: BTreeMap::new(), decides: false }
+        let votes = SortedMap::from([(id, vote)]);
+        Self { vote, votes, settled: SortedMap::new(), decides: false }
     }
 
     /// How many want what it wants.

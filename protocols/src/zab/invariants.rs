@@ -1,18 +1,17 @@
 //! Z1 to Z4 of Zab, watched from outside while a run goes on.
 
 use super::{Epoch, Server, Txn, Zxid};
-use seedfall_sim::{Monitor, NodeId, Violation};
-use std::collections::BTreeMap;
+use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the servers of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// For each transaction that anybody has accepted: what it is, and which comes before it.
-    accepted: BTreeMap<Zxid, (Txn, Zxid)>,
+    accepted: SortedMap<Zxid, (Txn, Zxid)>,
     /// What was delivered after so many transactions: the last, and a digest of all.
-    delivered: BTreeMap<u64, (Zxid, u64)>,
+    delivered: SortedMap<u64, (Zxid, u64)>,
     /// Who broadcasts in which epoch.
-    leaders: BTreeMap<Epoch, NodeId>,
+    leaders: SortedMap<Epoch, NodeId>,
     seen: Vec<Seen>,
 }
 

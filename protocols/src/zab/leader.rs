@@ -4,8 +4,7 @@ use super::channel::{Connection, Outbox};
 use super::history::{Epoch, Txn, Zxid};
 use super::tree::{Answer, Delta, Operation, Tree};
 use super::{Message, Payload, Record, Response, Role, Server, Timer};
-use seedfall_sim::{ClientId, Context, NodeId, RequestId, Time};
-use std::collections::BTreeMap;
+use seedfall_sim::{ClientId, Context, NodeId, RequestId, SortedMap, Time};
 use std::fmt;
 
 /// What a leader knows.
@@ -21,13 +20,13 @@ pub(super) struct Leader {
     is_agreed: bool,
     /// Whether a quorum has its history, so that it broadcasts.
     is_established: bool,
-    links: BTreeMap<NodeId, Link>,
+    links: SortedMap<NodeId, Link>,
     /// What all that it has proposed comes to.
     planned: Tree,
     /// How many transactions it has proposed.
     counter: u32,
     /// When each client was heard of last, by anybody.
-    heard: BTreeMap<ClientId, Time>,
+    heard: SortedMap<ClientId, Time>,
 }
 
 /// What it knows of a follower.
@@ -68,10 +67,10 @@ impl Server {
             agreed: Vec::new(),
             is_agreed: false,
             is_established: false,
-            links: BTreeMap::new(),
+            links: SortedMap::new(),
             planned: Tree::default(),
             counter: 0,
-            heard: BTreeMap::new(),
+            heard: SortedMap::new(),
         });
         ctx.set_timer(Timer::Timeout, self.config.timeout);
     }

@@ -8,8 +8,7 @@
 
 use super::history::{Txn, Zxid};
 use crate::kv::Text;
-use seedfall_sim::{ClientId, RequestId, StableHasher};
-use std::collections::BTreeMap;
+use seedfall_sim::{ClientId, RequestId, SortedMap, StableHasher};
 
 /// What a client asks of the store. All but the last two change it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -108,9 +107,9 @@ pub enum Delta {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tree {
-    znodes: BTreeMap<Text, Znode>,
+    znodes: SortedMap<Text, Znode>,
     /// When each path changed last, whether something is there or not.
-    changed: BTreeMap<Text, Zxid>,
+    changed: SortedMap<Text, Zxid>,
     /// By the number of the client: its latest request, and the answer with its transaction.
     clients: Vec<Option<(u32, Answer, Zxid)>>,
     /// The last transaction that it has.

@@ -9,7 +9,7 @@ use super::{Input, Output, PATIENCE};
 use seedfall::property::Judgement;
 use seedfall_checkers::{History, Operation, Outcome};
 use seedfall_protocols::quorum_kv::{Dot, VersionVector, Versions};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{SortedMap, SortedSet};
 
 type Op = Operation<Input, Output>;
 
@@ -37,7 +37,7 @@ struct Key<'h> {
     /// What deletions that somebody was told of have replaced.
     deleted: VersionVector,
     /// These deletions. No vector: it would mean all that their coordinators wrote before as well.
-    tombstones: BTreeSet<Dot>,
+    tombstones: SortedSet<Dot>,
     /// When the first deletion was called that may have replaced more than its client was told.
     unknown_deletion: Option<u64>,
     values: Vec<&'h str>,
@@ -90,7 +90,7 @@ pub(super) fn gets_never_go_back(history: &History<Input, Output>) -> Judgement 
 /// messages are doubled.)
 pub(super) fn puts_replace_what_was_shown(history: &History<Input, Output>) -> Judgement {
     // What each client was shown of each key; `None`: not known.
-    let mut shown = BTreeMap::<(u32, &str), Option<VersionVector>>::new();
+    let mut shown = SortedMap::<(u32, &str), Option<VersionVector>>::new();
     for (index, operation) in history.operations.iter().enumerate() {
         let (Input::Get { key } | Input::Put { key, .. } | Input::Delete { key }) = operation.input;
         let known =
@@ -135,8 +135,8 @@ fn violated(reason: &str, operation: usize, others: &[usize]) -> Judgement {
     Judgement::Violated { reason: reason.to_owned(), operation: Some(operation), core }
 }
 
-fn by_key(history: &History<Input, Output>) -> BTreeMap<&'static str, Key<'_>> {
-    let mut keys = BTreeMap::<&'static str, Key<'_>>::new();
+fn by_key(history: &History<Input, Output>) -> SortedMap<&'static str, Key<'_>> {
+    let mut keys = SortedMap::<&'static str, Key<'_>>::new();
     for (index, operation) in history.operations.iter().enumerate() {
         let (Input::Get { key } | Input::Put { key, .. } | Input::Delete { key }) = operation.input;
         keys.entry(key).or_default().add(index, operation);

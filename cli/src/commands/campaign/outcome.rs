@@ -147,7 +147,7 @@ fn broke(one: &One) -> bool {
     !one.runs.expected.is_empty() || (one.canary && !one.runs.groups.is_empty())
 }
 
-fn verdict(about: &About, canary: bool, runs: &Runs) -> Verdict {
+pub(super) fn verdict(about: &About, canary: bool, runs: &Runs) -> Verdict {
     let vacuous = |why: String| Verdict::Vacuous(why);
     if runs.runs() == 0 {
         return Verdict::NotRun;

@@ -43,6 +43,9 @@ pub(crate) struct CargoArgs {
     /// Build with optimizations: an order of magnitude more seeds.
     #[arg(long, short, global = true)]
     release: bool,
+    /// Where cargo builds, if not where it would.
+    #[arg(skip)]
+    build: Option<PathBuf>,
 }
 
 /// Where scenarios come from.
@@ -120,7 +123,7 @@ fn builtin(scenarios: &[Box<dyn Runnable>]) -> Result<Vec<Target>, Problem> {
 }
 
 impl CargoArgs {
-    fn targets(&self) -> Result<Vec<Target>, Problem> {
+    pub(super) fn targets(&self) -> Result<Vec<Target>, Problem> {
         let binaries = self.built()?;
         let mut targets: Vec<Target> = Vec::new();
         for binary in binaries.iter().filter(|binary| has_mark(&binary.path)) {
@@ -138,6 +141,80 @@ impl CargoArgs {
             }
         }
         Ok(targets)
+    }
+
+    /// The same, for a copy of a project, which is built elsewhere.
+    #[cfg(feature = "mutants")]
+    pub(super) fn in_copy(&self, root: &Path, copy: &Path, build: &Path) -> Self {
+        let manifest = self.manifest_path.clone().unwrap_or_else(|| "Cargo.toml".into());
+        let manifest = fs::canonicalize(&manifest).unwrap_or(manifest);
+        let within = manifest.strip_prefix(root).unwrap_or(Path::new("Cargo.toml"));
+        Self {
+            manifest_path: Some(copy.join(within)),
+            build: Some(build.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(super) fn manifest(&self) -> Option<&Path> {
+        self.manifest_path.as_deref()
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(super) fn packages(&self) -> &[String] {
+        &self.package
+    }
+
+    /// What cargo is told of features.
+    #[cfg(feature = "mutants")]
+    pub(super) fn features(&self) -> Vec<String> {
+        self.features.iter().flat_map(|all| ["--features".to_owned(), all.clone()]).collect()
+    }
+
+    /// Has cargo build a program; the scenarios that it has, as `seedfall_cli::main` gives them to
+    /// it.
+    #[cfg(feature = "mutants")]
+    pub(super) fn program(&self, name: &str) -> Result<Vec<Target>, Problem> {
+        let mut command = Command::new("cargo");
+        command.args(["build", "--message-format=json-render-diagnostics", "--bin", name]);
+        if let Some(path) = &self.manifest_path {
+            command.arg("--manifest-path").arg(path);
+        }
+        if self.release {
+            command.arg("--release");
+        }
+        if let Some(build) = &self.build {
+            command.env("CARGO_TARGET_DIR", build);
+        }
+        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut paths = messages.filter_map(|message| {
+            let is_it = message["target"]["name"] == name;
+            message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
+        });
+        let program = paths.next().filter(|_| output.status.success());
+        let program = program.ok_or_else(|| {
+            Problem(format!("--bin {name}: it does not build; cargo says why above"))
+        })?;
+        let listed = Command::new(&program).args(["campaign", "list", "--json"]).output()?;
+        let text = String::from_utf8_lossy(&listed.stdout);
+        let expected = "expected a program with scenarios, by `seedfall_cli::main`";
+        let about = |line: &str| -> Result<About, Problem> {
+            serde_json::from_str(line)
+                .map_err(|error| Problem(format!("--bin {name}: {expected}: {error}")))
+        };
+        let folder = program.parent().unwrap_or(Path::new(".")).to_owned();
+        let target = |about: About| Target {
+            arguments: ["campaign", "worker", &about.scenario].map(str::to_owned).into(),
+            about,
+            of: String::new(),
+            program: program.clone(),
+            folder: folder.clone(),
+            build: None,
+        };
+        text.lines().map(|line| about(line).map(target)).collect()
     }
 
     /// Has cargo build the tests; says which binaries there are.
@@ -162,6 +239,9 @@ impl CargoArgs {
         }
         if self.release {
             command.arg("--release");
+        }
+        if let Some(build) = &self.build {
+            command.env("CARGO_TARGET_DIR", build);
         }
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.map_err(|error| Problem(format!("cargo does not run: {error}")))?;

@@ -175,7 +175,7 @@ fn digest(folder: &Path, hasher: &mut StableHasher) -> Result<(), Problem> {
 }
 
 /// Makes a folder of the copy equal to that of the project, whose root is `root`.
-fn mirror(root: &Path, from: &Path, to: &Path) -> Result<(), Problem> {
+pub(in crate::commands) fn mirror(root: &Path, from: &Path, to: &Path) -> Result<(), Problem> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -7,8 +7,7 @@
 //! certificate is shown when the view is given up.
 
 use crate::hotstuff::{Block, Certificate, Hash, Message, Replica, View, Vote};
-use seedfall_sim::{Draw, NodeId, Signed, Signer, Strategy};
-use std::collections::BTreeMap;
+use seedfall_sim::{Draw, NodeId, Signed, Signer, SortedMap, Strategy};
 
 pub(super) const STRATEGY: Strategy<Replica> = Strategy {
     name: "has another branch certified",
@@ -47,7 +46,7 @@ fn beside(own: &Replica, block: &Block) -> Option<Block> {
 
 /// A certificate of what others have voted for, and this one as well now.
 fn certified(own: &Replica, me: Signer) -> Option<Certificate> {
-    let mut votes: BTreeMap<(View, Hash), Vec<Signed<Vote>>> = BTreeMap::new();
+    let mut votes: SortedMap<(View, Hash), Vec<Signed<Vote>>> = SortedMap::new();
     for vote in own.votes.values().filter(|vote| vote.by() != me.id()) {
         votes.entry((vote.value().view, vote.value().block)).or_default().push(*vote);
     }

@@ -2,8 +2,7 @@
 
 use super::super::{Config, Isolation, Kind, Outcome, Plan, SagaId, Step, StepIndex};
 use super::{Message, Node, Record, Response, Timer, service_of};
-use seedfall_sim::{Context, NodeId, RequestId};
-use std::collections::{BTreeMap, BTreeSet};
+use seedfall_sim::{Context, NodeId, RequestId, SortedMap, SortedSet};
 
 /// The node that keeps the plans.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -11,9 +10,9 @@ pub struct Orchestrator {
     nodes: usize,
     config: Config,
     /// Durable, but for what it knows of steps.
-    running: BTreeMap<SagaId, Running>,
+    running: SortedMap<SagaId, Running>,
     /// Durable: the sagas that have ended, and how.
-    ended: BTreeMap<SagaId, (Plan, Outcome)>,
+    ended: SortedMap<SagaId, (Plan, Outcome)>,
 }
 
 /// A saga that is not over.
@@ -24,11 +23,11 @@ struct Running {
     /// Who waits for its end, if anybody asked in this life.
     request: Option<RequestId>,
     /// The steps that are known to have taken place.
-    done: BTreeSet<StepIndex>,
+    done: SortedSet<StepIndex>,
     /// The steps of which nothing stands nor ever will.
-    undone: BTreeSet<StepIndex>,
+    undone: SortedSet<StepIndex>,
     /// The services that know of the end.
-    settled: BTreeSet<NodeId>,
+    settled: SortedSet<NodeId>,
     /// How often it asked since something changed.
     asked: u32,
 }
@@ -274,7 +273,7 @@ impl Orchestrator {
     /// What the journal says. That a step of the stage under way is done may be missing: it will be
     /// asked for again.
     pub(super) fn recover(journal: &[Record], nodes: usize, config: &Config) -> Self {
-        let (mut running, mut ended) = (BTreeMap::<SagaId, Running>::new(), BTreeMap::new());
+        let (mut running, mut ended) = (SortedMap::<SagaId, Running>::new(), SortedMap::new());
         let known = "a saga begins before anything happens to it";
         for record in journal {
             match record {
@@ -363,9 +362,9 @@ impl Running {
             plan,
             phase: Phase::Forward(0),
             request: None,
-            done: BTreeSet::new(),
-            undone: BTreeSet::new(),
-            settled: BTreeSet::new(),
+            done: SortedSet::new(),
+            undone: SortedSet::new(),
+            settled: SortedSet::new(),
             asked: 0,
         }
     }
@@ -386,12 +385,12 @@ impl Running {
     }
 
     /// The services that do not know that the saga is completed, if it is.
-    fn unsettled(&self, nodes: usize) -> BTreeSet<NodeId> {
+    fn unsettled(&self, nodes: usize) -> SortedSet<NodeId> {
         if self.phase != Phase::Settling {
-            return BTreeSet::new();
+            return SortedSet::new();
         }
         let steps = self.plan.steps().filter(|(_, _, step)| step.kind == Kind::Compensatable);
-        let services: BTreeSet<_> =
+        let services: SortedSet<_> =
             steps.map(|(_, _, step)| service_of(&step.account, nodes)).collect();
         &services - &self.settled
     }

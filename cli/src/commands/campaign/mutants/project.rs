@@ -1,0 +1,262 @@
+//! A copy of a project, in which every mutant is built at once.
+
+use super::super::super::Problem;
+use super::super::super::planted::mirror;
+use super::super::show;
+use super::super::source::CargoArgs;
+use super::schema::{CHOOSER, Site, sites, written};
+use serde_json::Value;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How often changes that do not build are taken out and the rest is built again: the compiler
+/// tells of errors in several passes.
+const ROUNDS: usize = 12;
+
+/// What stands before a crate root: choices make code that would be warned of.
+const QUIET: &str = "#![allow(warnings, clippy::all)] ";
+
+/// A file that is changed.
+#[derive(Debug)]
+struct File {
+    /// From the root of the workspace.
+    path: PathBuf,
+    text: String,
+    /// Whether it is the root of a crate.
+    is_root: bool,
+    sites: Vec<Site>,
+    /// The number of the first of them.
+    first: usize,
+    /// Where each choice stands in what was written, with its number.
+    choices: Vec<(Range<usize>, usize)>,
+}
+
+/// A copy of a project, in which every mutant is built at once.
+#[derive(Debug)]
+pub(super) struct Project {
+    root: PathBuf,
+    copy: PathBuf,
+    build: PathBuf,
+    packages: Vec<String>,
+    files: Vec<File>,
+    /// Whether each mutant builds.
+    pub(super) builds: Vec<bool>,
+}
+
+impl Project {
+    /// The project that cargo would test; of its files those whose path has one of `only`.
+    pub(super) fn find(cargo: &CargoArgs, only: &[String]) -> Result<Self, Problem> {
+        let metadata = metadata(cargo)?;
+        let at = |key: &str| metadata[key].as_str().map(PathBuf::from).unwrap_or_default();
+        let (root, target) = (at("workspace_root"), at("target_directory"));
+        let root = fs::canonicalize(&root)
+            .map_err(|error| Problem(format!("{}: {error}", root.display())))?;
+        let folder = target.join("seedfall/mutants");
+        let (mut files, mut packages) = (Vec::new(), Vec::new());
+        for package in chosen(&metadata, cargo)? {
+            let Some(source) = crate_root(package) else { continue };
+            packages.push(package["name"].as_str().unwrap_or_default().to_owned());
+            let source = fs::canonicalize(&source)
+                .map_err(|error| Problem(format!("{}: {error}", source.display())))?;
+            let mut paths = Vec::new();
+            rust_files(source.parent().unwrap_or(&root), &mut paths)?;
+            for path in paths {
+                let text = fs::read_to_string(&path)
+                    .map_err(|error| Problem(format!("{}: {error}", path.display())))?;
+                let is_root = path == source;
+                let path = path.strip_prefix(&root).unwrap_or(&path).to_owned();
+                let told = path.to_string_lossy();
+                let is_asked = only.is_empty() || only.iter().any(|part| told.contains(part));
+                // A file that cannot be read is none of the crate's, or does not build anyway.
+                let sites = if is_asked { sites(&text).unwrap_or_default() } else { Vec::new() };
+                files.push(File { path, text, is_root, sites, first: 0, choices: Vec::new() });
+            }
+        }
+        let mut count = 0;
+        for file in &mut files {
+            file.first = count;
+            count += file.sites.len();
+        }
+        if count == 0 {
+            let expected = "expected code of a library or a program that can be changed: give its \
+                            crate by --package, and --file a part of a path";
+            return Err(Problem(format!("{}: {expected}", root.display())));
+        }
+        let (copy, build) = (folder.join("copy"), folder.join("build"));
+        Ok(Self { root, copy, build, packages, files, builds: vec![true; count] })
+    }
+
+    /// Every mutant: its file and what it changes, by number.
+    pub(super) fn mutants(&self) -> impl Iterator<Item = (&Path, &Site)> {
+        self.files.iter().flat_map(|file| file.sites.iter().map(|site| (&*file.path, site)))
+    }
+
+    /// Copies the project and writes all changes into the copy, but those that do not build.
+    pub(super) fn write(&mut self, cargo: &CargoArgs) -> Result<(), Problem> {
+        fs::create_dir_all(&self.copy)?;
+        mirror(&self.root, &self.root, &self.copy)?;
+        for round in 0..ROUNDS {
+            self.write_choices()?;
+            let errors = self.check(cargo)?;
+            if errors.is_empty() {
+                return Ok(());
+            }
+            let before = self.builds.iter().filter(|builds| **builds).count();
+            for (path, span, _) in &errors {
+                self.take_out(path, span);
+            }
+            let after = self.builds.iter().filter(|builds| **builds).count();
+            if before == after {
+                let (path, _, told) = &errors[0];
+                return Err(Problem(format!(
+                    "{}: it does not build, and no change of it is to blame:\n{told}",
+                    path.display()
+                )));
+            }
+            show::note(&format!("round {}: {} do not build", round + 1, before - after));
+        }
+        Err(Problem(format!("after {ROUNDS} rounds there are still changes that do not build")))
+    }
+
+    fn write_choices(&mut self) -> Result<(), Problem> {
+        let chooser = CHOOSER.replace("SEEDFALL_MUTANTS]", &format!("{}]", self.builds.len()));
+        for file in &mut self.files {
+            let numbered = (file.first..).zip(&file.sites);
+            let numbered: Vec<_> = numbered.filter(|(number, _)| self.builds[*number]).collect();
+            let (mut text, at) = written(&file.text, &numbered);
+            let shift = if file.is_root { QUIET.len() } else { 0 };
+            let shifted = at.into_iter().map(|at| at.start + shift..at.end + shift);
+            file.choices = shifted.zip(numbered.iter().map(|(number, _)| *number)).collect();
+            if file.is_root {
+                text = format!("{QUIET}{text}{chooser}");
+            }
+            let path = self.copy.join(&file.path);
+            if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+                continue;
+            }
+            fs::write(&path, text)
+                .map_err(|error| Problem(format!("{}: {error}", path.display())))?;
+        }
+        Ok(())
+    }
+
+    /// Takes out the innermost change that an error is about.
+    fn take_out(&mut self, path: &Path, span: &Range<usize>) {
+        let Some(file) = self.files.iter().find(|file| file.path == path) else { return };
+        let holds = |at: &Range<usize>| at.start <= span.start && span.end <= at.end;
+        let around = file.choices.iter().filter(|(at, _)| holds(at));
+        if let Some((_, number)) = around.min_by_key(|(at, _)| at.end - at.start) {
+            self.builds[*number] = false;
+        }
+    }
+
+    /// The errors of the compiler: file, place, and in words.
+    fn check(&self, cargo: &CargoArgs) -> Result<Vec<(PathBuf, Range<usize>, String)>, Problem> {
+        let mut command = Command::new("cargo");
+        command
+            .args(["check", "--message-format=json", "--quiet"])
+            .env("CARGO_TARGET_DIR", &self.build)
+            .current_dir(&self.copy)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        for package in &self.packages {
+            command.args(["--package", package]);
+        }
+        command.args(cargo.features());
+        let output = command.output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut errors = Vec::new();
+        for line in text.lines() {
+            let message: Value = serde_json::from_str(line).unwrap_or_default();
+            let message = &message["message"];
+            if message["level"] != "error" {
+                continue;
+            }
+            let told = message["rendered"].as_str().unwrap_or_default();
+            let number = |value: &Value| value.as_u64().unwrap_or(0) as usize;
+            for span in message["spans"].as_array().into_iter().flatten() {
+                let path = PathBuf::from(span["file_name"].as_str().unwrap_or_default());
+                let path = path.strip_prefix(&self.copy).map(Path::to_owned).unwrap_or(path);
+                let place = number(&span["byte_start"])..number(&span["byte_end"]);
+                errors.push((path, place, told.to_owned()));
+            }
+        }
+        if errors.is_empty() && !output.status.success() {
+            let told = text.lines().last().unwrap_or_default();
+            return Err(Problem(format!("{}: it does not build: {told}", self.root.display())));
+        }
+        Ok(errors)
+    }
+
+    /// The same cargo arguments, in the copy.
+    pub(super) fn cargo(&self, cargo: &CargoArgs) -> CargoArgs {
+        cargo.in_copy(&self.root, &self.copy, &self.build)
+    }
+
+    /// The folder of the copy.
+    pub(super) fn folder(&self) -> &Path {
+        &self.copy
+    }
+}
+
+fn metadata(cargo: &CargoArgs) -> Result<Value, Problem> {
+    let mut command = Command::new("cargo");
+    command.args(["metadata", "--no-deps", "--format-version=1"]);
+    if let Some(path) = cargo.manifest() {
+        command.arg("--manifest-path").arg(path);
+    }
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Problem(format!("cargo does not run: {error}")))?;
+    if !output.status.success() {
+        return Err(Problem("expected a crate; cargo says why it finds none above".to_owned()));
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The packages that are changed: those that are named, or else those that cargo would test.
+fn chosen<'a>(metadata: &'a Value, cargo: &CargoArgs) -> Result<Vec<&'a Value>, Problem> {
+    let all: Vec<&Value> = metadata["packages"].as_array().into_iter().flatten().collect();
+    let names = cargo.packages();
+    if names.is_empty() {
+        let usual: Vec<&Value> =
+            metadata["workspace_default_members"].as_array().into_iter().flatten().collect();
+        return Ok(all.into_iter().filter(|package| usual.contains(&&package["id"])).collect());
+    }
+    let of = |name: &String| {
+        let found = all.iter().copied().find(|package| package["name"] == name.as_str());
+        found.ok_or_else(|| Problem(format!("--package {name}: expected a crate of the workspace")))
+    };
+    names.iter().map(of).collect()
+}
+
+/// The root of a package's library; if it has none, of its program.
+fn crate_root(package: &Value) -> Option<PathBuf> {
+    let targets = package["targets"].as_array()?;
+    let of_kind = |kind: &str| {
+        let is = |target: &&Value| {
+            target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|one| one == kind))
+        };
+        targets.iter().find(is)
+    };
+    let target = of_kind("lib").or_else(|| of_kind("bin"))?;
+    target["src_path"].as_str().map(PathBuf::from)
+}
+
+/// Every Rust file of a folder, in the order of their names.
+fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            rust_files(&path, files)?;
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
