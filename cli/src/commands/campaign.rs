@@ -243,6 +243,9 @@ struct MutantsArgs {
     /// Only files whose path has this (may be repeated).
     #[arg(long, value_name = "PART")]
     file: Vec<String>,
+    /// No file whose path has this, as those of monitors (may be repeated).
+    #[arg(long, value_name = "PART")]
+    except: Vec<String>,
     /// Only this scenario judges (may be repeated); without it, all that should hold.
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,

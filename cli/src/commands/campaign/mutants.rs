@@ -81,7 +81,7 @@ struct Judge {
 
 /// `mutants`.
 pub(super) fn mutants(cargo: &CargoArgs, args: &MutantsArgs) -> Result<u8, Problem> {
-    let mut project = Project::find(cargo, &args.file)?;
+    let mut project = Project::find(cargo, args)?;
     let chosen = sample(project.builds.len(), args.sample);
     if args.list {
         let all: Vec<_> = project.mutants().collect();

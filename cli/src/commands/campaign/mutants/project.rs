@@ -2,6 +2,7 @@
 
 use super::super::super::Problem;
 use super::super::super::planted::mirror;
+use super::super::MutantsArgs;
 use super::super::show;
 use super::super::source::CargoArgs;
 use super::schema::{CHOOSER, Site, sites, written};
@@ -46,8 +47,8 @@ pub(super) struct Project {
 }
 
 impl Project {
-    /// The project that cargo would test; of its files those whose path has one of `only`.
-    pub(super) fn find(cargo: &CargoArgs, only: &[String]) -> Result<Self, Problem> {
+    /// The project that cargo would test; of its files those that are asked for.
+    pub(super) fn find(cargo: &CargoArgs, args: &MutantsArgs) -> Result<Self, Problem> {
         let metadata = metadata(cargo)?;
         let at = |key: &str| metadata[key].as_str().map(PathBuf::from).unwrap_or_default();
         let (root, target) = (at("workspace_root"), at("target_directory"));
@@ -68,7 +69,8 @@ impl Project {
                 let is_root = path == source;
                 let path = path.strip_prefix(&root).unwrap_or(&path).to_owned();
                 let told = path.to_string_lossy();
-                let is_asked = only.is_empty() || only.iter().any(|part| told.contains(part));
+                let has = |parts: &[String]| parts.iter().any(|part| told.contains(part));
+                let is_asked = (args.file.is_empty() || has(&args.file)) && !has(&args.except);
                 // A file that cannot be read is none of the crate's, or does not build anyway.
                 let sites = if is_asked { sites(&text).unwrap_or_default() } else { Vec::new() };
                 files.push(File { path, text, is_root, sites, first: 0, choices: Vec::new() });
