@@ -224,7 +224,7 @@ enum OverTests {
     Mutants(MutantsArgs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "\
 All changes are built at once, in a copy under target/seedfall/mutants, and each is made in turn: a
 statement is left out, a condition is always or never fulfilled, a comparison is the next one, `&&`

@@ -156,6 +156,12 @@ impl CargoArgs {
         }
     }
 
+    /// Those of the crate of this manifest.
+    #[cfg(all(test, feature = "mutants"))]
+    pub(super) fn at(manifest: PathBuf) -> Self {
+        Self { manifest_path: Some(manifest), ..Self::default() }
+    }
+
     #[cfg(feature = "mutants")]
     pub(super) fn manifest(&self) -> Option<&Path> {
         self.manifest_path.as_deref()

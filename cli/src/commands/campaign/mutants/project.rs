@@ -144,7 +144,8 @@ impl Project {
         Ok(())
     }
 
-    /// Takes out the innermost change that an error is about.
+    /// Takes out the innermost change at a place that an error names. It may name several, of which
+    /// one is to blame.
     fn take_out(&mut self, path: &Path, span: &Range<usize>) {
         let Some(file) = self.files.iter().find(|file| file.path == path) else { return };
         let holds = |at: &Range<usize>| at.start <= span.start && span.end <= at.end;
@@ -261,4 +262,59 @@ fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAIN: &str = "//! A program.
+fn told(count: u8) -> &'static str {
+    let many;
+    many = count > 1;
+    if many { \"many\" } else { \"few\" }
+}
+
+fn main() {
+    print!(\"{} {}\", told(1), told(2));
+}
+";
+
+    /// What the copy prints with this change.
+    fn prints(project: &Project, mutant: usize) -> String {
+        let mut command = Command::new("cargo");
+        command.args(["run", "--quiet"]).current_dir(project.folder());
+        command.env("CARGO_TARGET_DIR", &project.build).env("SEEDFALL_MUTANT", mutant.to_string());
+        let output = command.output().expect("cargo runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    #[test]
+    fn all_changes_are_built_at_once_and_one_is_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifest = folder.path().join("Cargo.toml");
+        fs::create_dir(folder.path().join("src")).expect("a folder");
+        let text = "[package]\nname = \"told\"\nedition = \"2024\"\n[workspace]\n";
+        fs::write(&manifest, text).expect("a file");
+        fs::write(folder.path().join("src/main.rs"), MAIN).expect("a file");
+        let cargo = CargoArgs::at(manifest);
+        let mut project = Project::find(&cargo, &MutantsArgs::default())
+            .unwrap_or_else(|problem| panic!("{}", problem.0));
+        // Not where the tests of this project are built.
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| elsewhere.path().join(name);
+        (project.copy, project.build) = (at("copy"), at("build"));
+        project.write(&cargo).unwrap_or_else(|problem| panic!("{}", problem.0));
+        let changes: Vec<String> = project.mutants().map(|(_, site)| site.change.clone()).collect();
+        let number = |change: &str| {
+            changes.iter().position(|one| one == change).unwrap_or_else(|| panic!("{changes:?}"))
+        };
+        // What is decided there has no value without it, where it is asked for: that does not build.
+        let unviable = [number("without `many = count > 1;`"), number("`many` is false")];
+        let builds: Vec<bool> = (0..changes.len()).map(|one| !unviable.contains(&one)).collect();
+        assert_eq!(project.builds, builds);
+        assert_eq!(prints(&project, usize::MAX), "few many");
+        assert_eq!(prints(&project, number("`>=` for `>` in `count > 1`")), "many many");
+        assert_eq!(prints(&project, number("`many` is true")), "many many");
+    }
 }

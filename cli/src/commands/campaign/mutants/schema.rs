@@ -206,8 +206,8 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_arm(&mut self, arm: &'ast syn::Arm) {
-        if let Some((_, guard)) = &arm.guard {
-            self.condition(guard);
+        if let syn::Pat::Guard(guarded) = &arm.pat {
+            self.condition(&guarded.guard);
         }
         self.visit_expr(&arm.body);
     }
@@ -394,6 +394,14 @@ mod tests {
             format!("if {is}(13) {{  }} else {{ g((if {is}(14) {{ a }} else {{ a - 1 }})); }}");
         assert!(text.contains(&call), "{text}");
         assert_eq!(&text[at[4].clone()], format!("(if {is}(14) {{ a }} else {{ a - 1 }})"));
+    }
+
+    #[test]
+    fn the_guard_of_an_arm_is_a_condition() {
+        assert_eq!(
+            changes("fn f(a: u8) { match a { b if b > 1 => c(), _ => d() } }"),
+            ["f: `b > 1` is true", "f: `b > 1` is false", "f: `>=` for `>` in `b > 1`"]
+        );
     }
 
     #[test]
