@@ -24,6 +24,8 @@
 //! - S2 Update propagation invariant (section 3): what is committed is the same at all servers, in
 //!   the same order;
 //! - S3 Durability: a member of the newest chain that is ready has all that is committed;
+//! - S4 Kept: while it is in a chain, and the next ones without a break, a server has all that it
+//!   had in it (*Hist* only grows, section 2; S2 rests on it);
 //! - L1 with the master and a server that was ready up and connected for a while, operations
 //!   complete.
 //!

@@ -1,4 +1,4 @@
-//! S2 and S3 of chain replication, watched from outside while a run goes on.
+//! S2 to S4 of chain replication, watched from outside while a run goes on.
 
 use super::{Epoch, Node, Update};
 use seedfall_sim::{Monitor, NodeId, Violation};
@@ -10,9 +10,21 @@ pub struct Invariants {
     committed: Vec<Update>,
     /// The newest epoch.
     epoch: Epoch,
-    /// What was last looked at of each server: its epoch, how many updates it had, how many it knew
-    /// to be committed, and how many were.
-    seen: Vec<(Epoch, usize, usize, usize)>,
+    /// What was last looked at of each server.
+    seen: Vec<Seen>,
+}
+
+/// A server, when it was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Seen {
+    epoch: Epoch,
+    /// Since which epoch it was in the chain, if it was.
+    since: Option<Epoch>,
+    /// How many updates it had, and how many it knew to be committed.
+    has: usize,
+    knows: usize,
+    /// How many were committed.
+    committed: usize,
 }
 
 /// A watcher that has seen nothing yet.
@@ -28,11 +40,19 @@ impl Monitor<Node> for Invariants {
             self.seen.resize(node.index() + 1, Default::default());
         }
         let (has, knows) = (server.updates().len(), server.committed());
-        let now = (server.chain().epoch, has, knows, self.committed.len());
-        if self.seen[node.index()] == now {
+        let (epoch, since) = (server.chain().epoch, server.chain().since(node));
+        let now = Seen { epoch, since, has, knows, committed: self.committed.len() };
+        let before = self.seen[node.index()];
+        if before == now {
             return Ok(());
         }
         let broken = |property, explanation| Err(Violation { property, explanation });
+        if since.is_some() && before.since == since && has < before.has {
+            return broken(
+                "S4: kept",
+                format!("{node} has {has} updates, and had {} in the same chain", before.has),
+            );
+        }
         let pairs = self.committed.iter().zip(server.updates().take(knows));
         if let Some((place, (one, other))) = pairs.enumerate().find(|(_, (a, b))| a != b) {
             return broken(
@@ -42,10 +62,10 @@ impl Monitor<Node> for Invariants {
         }
         let news = server.updates().take(knows).skip(self.committed.len()).cloned();
         self.committed.extend(news);
-        if server.is_ready() && server.chain().epoch == self.epoch {
+        if server.is_ready() && epoch == self.epoch {
             let mut pairs = self.committed.iter().zip(server.updates());
             if has < self.committed.len() || pairs.any(|(one, other)| one != other) {
-                let (epoch, count) = (self.epoch, self.committed.len());
+                let count = self.committed.len();
                 return broken(
                     "S3: durability",
                     format!(
@@ -55,7 +75,7 @@ impl Monitor<Node> for Invariants {
                 );
             }
         }
-        self.seen[node.index()] = (server.chain().epoch, has, knows, self.committed.len());
+        self.seen[node.index()] = Seen { committed: self.committed.len(), ..now };
         Ok(())
     }
 }

@@ -49,7 +49,12 @@ impl Server {
         for record in journal.iter().cloned() {
             match record {
                 Record::Chain(chain) => server.chain = chain,
-                Record::Emptied => server.empty(),
+                Record::Emptied => {
+                    server.empty();
+                    // It emptied itself for a chain that it may not have noted any more: until it
+                    // does, it is in none, and not in the one before, where it had more.
+                    server.chain.members.clear();
+                }
                 Record::Update(update) => server.push(update),
                 Record::Ready => server.ready = true,
             }

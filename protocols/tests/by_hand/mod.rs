@@ -131,6 +131,13 @@ impl<P: Protocol, M: Monitor<P>> Bench<P, M> {
         node.forced = node.journal.len();
     }
 
+    /// A crash in the middle of the last handler, which leaves its last records unwritten.
+    pub(crate) fn crash_before(&mut self, id: NodeId, records: usize) {
+        let journal = &mut self.nodes[id.index()].journal;
+        journal.truncate(journal.len() - records);
+        self.crash(id, Image::All);
+    }
+
     /// One handler, and its effects, one after the other.
     fn handle(
         &mut self,

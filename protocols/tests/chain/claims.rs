@@ -148,6 +148,26 @@ fn who_was_out_comes_back_as_the_tail_with_nothing_of_its_own() {
     assert_eq!(bench.answer(request(1, 0)), None, "it never took effect");
 }
 
+/// A crash between the two records of who comes back: it has nothing any more, and has not noted
+/// the chain for which. It must not be taken for a member of the one before, in which it had more.
+#[test]
+fn who_has_emptied_itself_is_in_no_chain_until_it_has_noted_one() {
+    let mut bench = four();
+    bench.ask(N2, request(1, 0), put("a"));
+    bench.settle(&ALL);
+    pass(&mut bench, &[N1, N3, N4], Duration::millis(200));
+    bench.wait(INTERVAL);
+    bench.settle_if(&ALL, |message| !matches!(message, Message::Forward { .. }));
+    assert_eq!(bench.journal(N2).len(), 4, "a chain, an update, emptied, the next chain");
+    bench.crash_before(N2, 1);
+    bench.restart(N2);
+    assert_eq!((count(&bench, N2), bench.at(N2).chain().head()), (0, None));
+    bench.ask(N2, request(2, 0), put("of nobody"));
+    assert_eq!(bench.answer(request(2, 0)), Some(&Response::Elsewhere(None)));
+    pass(&mut bench, &ALL, Duration::millis(100));
+    assert_eq!((count(&bench, N2), bench.at(N2).chain().tail()), (1, Some(N2)));
+}
+
 /// Updates of a chain that was replaced are refused.
 #[test]
 fn a_server_takes_updates_of_its_epoch_alone() {

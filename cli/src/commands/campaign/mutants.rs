@@ -175,6 +175,7 @@ impl Judge {
         args: &MutantsArgs,
     ) -> Result<BTreeMap<usize, Fate>, Problem> {
         let bar = ProgressBar::new(chosen.len() as u64);
+        let told = Mutex::new(Watch::start());
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len}, {eta} left") {
             bar.set_style(style);
         }
@@ -187,6 +188,7 @@ impl Judge {
                         let fate =
                             if builds[*number] { self.one(*number) } else { Ok(Fate::Unviable) };
                         bar.inc(1);
+                        tell_if_hidden(&bar, &told);
                         let mut fates = fates.lock().unwrap_or_else(PoisonError::into_inner);
                         match (&mut *fates, fate) {
                             (Ok(fates), Ok(fate)) => drop(fates.insert(*number, fate)),
@@ -236,6 +238,17 @@ impl Judge {
             }
         }
         Ok(Fate::Missed)
+    }
+}
+
+/// A line now and then, where there is no terminal.
+fn tell_if_hidden(bar: &ProgressBar, told: &Mutex<Watch>) {
+    const EVERY: Duration = Duration::from_secs(10);
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    if bar.is_hidden() && EVERY <= told.elapsed() {
+        *told = Watch::start();
+        let (position, of) = (bar.position(), bar.length().unwrap_or_default());
+        show::note(&format!("{} of {}", show::count(position), counted(of, "mutant")));
     }
 }
 
