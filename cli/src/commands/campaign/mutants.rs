@@ -14,6 +14,7 @@ use super::source::CargoArgs;
 use super::{MutantsArgs, Problem, show};
 use indicatif::{ProgressBar, ProgressStyle};
 use project::Project;
+use schema::Site;
 use seedfall::campaign::{Entry, Runs, decode};
 use seedfall::words::counted;
 use serde_json::{Value, json};
@@ -111,14 +112,19 @@ pub(super) fn mutants(cargo: &CargoArgs, args: &MutantsArgs) -> Result<u8, Probl
         return Err(Problem(format!("{}: {expected}", project.folder().display())));
     }
     let judge = Judge::of(targets, args.seeds, project.builds.len())?;
-    let fates = judge.all(&chosen, &project.builds, args)?;
-    let told: Vec<Told<'_>> = project
-        .mutants()
-        .enumerate()
-        .filter_map(|(number, (path, site))| Some((path, site, fates.get(&number)?)))
-        .collect();
+    let all: Vec<(&Path, &Site)> = project.mutants().collect();
+    // A line each as it is known: what was judged stands there, however it ends.
+    let at_once = |number: usize, fate: &Fate| {
+        if args.json {
+            show::line(&as_json((all[number].0, all[number].1, fate)).to_string());
+        }
+    };
+    let fates = judge.all(&chosen, &project.builds, args.jobs, &at_once)?;
+    let told: Vec<Told<'_>> =
+        fates.iter().map(|(number, fate)| (all[*number].0, all[*number].1, fate)).collect();
     if args.json {
-        show::line(&as_json(&told).to_string());
+        let (noticed, of) = score(&told);
+        show::line(&json!({ "noticed": noticed, "of": of }).to_string());
     } else {
         tell(&told);
     }
@@ -172,14 +178,15 @@ impl Judge {
         &self,
         chosen: &[usize],
         builds: &[bool],
-        args: &MutantsArgs,
+        jobs: Option<NonZeroUsize>,
+        told: &(dyn Fn(usize, &Fate) + Sync),
     ) -> Result<BTreeMap<usize, Fate>, Problem> {
         let bar = ProgressBar::new(chosen.len() as u64);
-        let told = Mutex::new(Watch::start());
+        let paced = Mutex::new(Watch::start());
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len}, {eta} left") {
             bar.set_style(style);
         }
-        let jobs = args.jobs.unwrap_or_else(seedfall::sweep::all_cores).get();
+        let jobs = jobs.unwrap_or_else(seedfall::sweep::all_cores).get();
         let (next, fates) = (AtomicUsize::new(0), Mutex::new(Ok(BTreeMap::new())));
         std::thread::scope(|scope| {
             for _ in 0..jobs {
@@ -188,10 +195,13 @@ impl Judge {
                         let fate =
                             if builds[*number] { self.one(*number) } else { Ok(Fate::Unviable) };
                         bar.inc(1);
-                        tell_if_hidden(&bar, &told);
+                        tell_if_hidden(&bar, &paced);
                         let mut fates = fates.lock().unwrap_or_else(PoisonError::into_inner);
                         match (&mut *fates, fate) {
-                            (Ok(fates), Ok(fate)) => drop(fates.insert(*number, fate)),
+                            (Ok(fates), Ok(fate)) => {
+                                told(*number, &fate);
+                                fates.insert(*number, fate);
+                            }
                             (fates, Err(problem)) => *fates = Err(problem),
                             (Err(_), Ok(_)) => return,
                         }
@@ -264,13 +274,13 @@ fn run(
     command
         .env("SEEDFALL_OUT", folder.path())
         .env("SEEDFALL_WORKER", "mutant")
-        .env("SEEDFALL_JOBS", "1")
         .env("SEEDFALL_SEEDS", format!("{}..{}", seeds.start, seeds.end))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     if let Some(mutant) = mutant {
-        command.env("SEEDFALL_MUTANT", mutant.to_string());
+        // Others are judged beside it.
+        command.env("SEEDFALL_MUTANT", mutant.to_string()).env("SEEDFALL_JOBS", "1");
     }
     if let Some(note) = note {
         command.env("SEEDFALL_MUTANTS_REACHED", note);
@@ -305,7 +315,7 @@ fn run(
 }
 
 /// A mutant as it is told: its file, what it changes, what became of it.
-type Told<'a> = (&'a Path, &'a schema::Site, &'a Fate);
+type Told<'a> = (&'a Path, &'a Site, &'a Fate);
 
 /// How many are of a kind.
 fn of_word<'a>(told: impl IntoIterator<Item = &'a Told<'a>>, word: &str) -> u64 {
@@ -366,24 +376,16 @@ fn tell(told: &[Told<'_>]) {
     }
 }
 
-fn as_json(told: &[Told<'_>]) -> Value {
-    let one = |(path, site, fate): &Told<'_>| {
-        let (scenario, property, runs) = match fate {
-            Fate::Caught(scenario, property, runs) => (Some(scenario), Some(property), Some(runs)),
-            Fate::Vacuous(scenario, why) => (Some(scenario), Some(why), None),
-            Fate::Died(scenario) => (Some(scenario), None, None),
-            Fate::Missed | Fate::Unreached | Fate::Unviable => (None, None, None),
-        };
-        json!({
-            "file": path, "line": site.line, "function": site.function, "change": site.change,
-            "fate": fate.word(), "scenario": scenario, "why": property, "runs": runs,
-        })
+fn as_json((path, site, fate): Told<'_>) -> Value {
+    let (scenario, why, runs) = match fate {
+        Fate::Caught(scenario, property, runs) => (Some(scenario), Some(property), Some(runs)),
+        Fate::Vacuous(scenario, why) => (Some(scenario), Some(why), None),
+        Fate::Died(scenario) => (Some(scenario), None, None),
+        Fate::Missed | Fate::Unreached | Fate::Unviable => (None, None, None),
     };
-    let (noticed, of) = score(told);
     json!({
-        "noticed": noticed, "of": of,
-        "unreached": of_word(told, "unreached"), "unviable": of_word(told, "unviable"),
-        "mutants": told.iter().map(one).collect::<Vec<_>>(),
+        "file": path, "line": site.line, "function": site.function, "change": site.change,
+        "fate": fate.word(), "scenario": scenario, "why": why, "runs": runs,
     })
 }
 
