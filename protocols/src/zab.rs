@@ -26,6 +26,7 @@
 //! - Z3 Primary integrity: whoever begins to broadcast in an epoch has all that was delivered
 //!   before;
 //! - Z4 an epoch has one leader that broadcasts;
+//! - Z5 it begins to once a quorum has accepted its history (phase 2, synchronisation);
 //! - S1 updates are linearizable;
 //! - S2 the reads of a client never go back, and it sees its own updates: reads are sequentially
 //!   consistent (ZK 2.3: linearizable writes, FIFO client order);
@@ -506,6 +507,11 @@ impl Server {
     /// What it has delivered.
     pub fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// The epoch whose history it has (the paper's *f.a*).
+    pub fn current_epoch(&self) -> Epoch {
+        self.current
     }
 
     /// The epoch in which it broadcasts, if it leads.

@@ -111,12 +111,26 @@ struct Campaign {
     councils: SortedMap<Battle, SortedMap<NodeId, Council>>,
     /// How many of the battles that are over for a node were looked at.
     seen: SortedMap<NodeId, usize>,
+    /// Who has lied in any battle.
+    traitors: SortedSet<NodeId>,
 }
 
 impl Campaign {
     fn of(nodes: usize, most: usize) -> Self {
-        Self { nodes, most, councils: SortedMap::new(), seen: SortedMap::new() }
+        let (councils, seen) = (SortedMap::new(), SortedMap::new());
+        Self { nodes, most, councils, seen, traitors: SortedSet::new() }
     }
+}
+
+/// No more generals break their word than are traitors: what a loyal one has been told it tells.
+/// Without this a protocol in which nobody says anything would have none but traitors, who are not
+/// bound.
+pub(crate) fn are_few(traitors: &SortedSet<NodeId>, most: usize) -> Result<(), Violation> {
+    if traitors.len() <= most {
+        return Ok(());
+    }
+    let explanation = format!("{traitors:?} did not tell what they had been told; {most} can lie");
+    Err(Violation { property: "Loyal", explanation })
 }
 
 impl Monitor<General> for Campaign {
@@ -129,6 +143,8 @@ impl Monitor<General> for Campaign {
             councils.insert(node, council.clone());
             if councils.len() == self.nodes {
                 judge(battle, councils, self.most)?;
+                self.traitors.extend(traitors(councils, self.most));
+                are_few(&self.traitors, self.most)?;
                 self.councils.remove(&battle);
             }
         }

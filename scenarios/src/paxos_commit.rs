@@ -12,9 +12,12 @@
 //! (`paxos-commit-disjoint-quorums` must find it).
 
 use crate::three_phase_commit::generate;
-use seedfall::property::{eventually, every_operation_completes, invariants, sometimes};
+use seedfall::property::{
+    eventually, every_operation_completes, invariants, sometimes, sometimes_in,
+};
 use seedfall::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
 use seedfall::{Property, Swarm};
+use seedfall_checkers::History;
 use seedfall_net::Delay;
 use seedfall_protocols::paxos_commit::{self, Config, Node, Request, Response, State};
 use seedfall_sim::{Duration, NodeId, Nodes, SystemModel};
@@ -135,9 +138,17 @@ fn properties<const N: usize>(
         invariants(INVARIANTS, paxos_commit::invariants),
         eventually(NB, all_decided),
         sometimes("leader: takes a ballot"),
+        sometimes_in("a transaction is committed", |history| {
+            has_answer(history, &Response::Committed)
+        }),
+        sometimes_in("a transaction is aborted", |history| has_answer(history, &Response::Aborted)),
     ];
     properties.extend(more);
     properties
+}
+
+fn has_answer(history: &History<Request, Response>, answer: &Response) -> bool {
+    history.operations.iter().any(|one| one.outcome.output() == Some(answer))
 }
 
 fn all_decided(nodes: &[Option<&Node>]) -> Result<(), String> {

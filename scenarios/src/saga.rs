@@ -12,7 +12,7 @@
 //! later, which sagas do not give; [`semantic_lock`] claims the same, and rightly.
 
 use seedfall::property::{Judgement, always, eventually, every_operation_completes};
-use seedfall::property::{invariants, sometimes};
+use seedfall::property::{invariants, sometimes, sometimes_in};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
@@ -21,6 +21,7 @@ use seedfall_checkers::workloads::{self, SagaRun, StepEvent};
 use seedfall_checkers::{History, Outcome};
 use seedfall_net::Delay;
 use seedfall_protocols::kv::Text;
+use seedfall_protocols::saga::Outcome::{Compensated, Completed};
 use seedfall_protocols::saga::choreographed::Service;
 use seedfall_protocols::saga::ledger::Entry;
 use seedfall_protocols::saga::orchestrated::{Node, Request, Response};
@@ -177,7 +178,13 @@ fn properties<P: Protocol + Books + 'static>() -> Vec<Property<P, Input, Output>
         invariants("S1 to S6", saga::invariants),
         eventually("L1 and S7: every saga ends whole or compensated, no money is lost", all_ended),
         every_operation_completes(),
+        sometimes_in("a saga is completed", |history| have_ended(history, Completed)),
+        sometimes_in("a saga is compensated", |history| have_ended(history, Compensated)),
     ]
+}
+
+fn have_ended(history: &History<Input, Output>, how: saga::Outcome) -> bool {
+    history.operations.iter().any(|one| one.outcome.output() == Some(&Output::Ended(how)))
 }
 
 /// Two thirds payments, one third reads.
@@ -248,8 +255,8 @@ fn all_ended<P: Books>(nodes: &[Option<&P>]) -> Result<(), String> {
             let run = runs.entry(saga).or_insert_with(unknown);
             run.steps = plan.len() as u32;
             run.outcome = Some(match outcome {
-                saga::Outcome::Completed => workloads::SagaOutcome::Completed,
-                saga::Outcome::Compensated => workloads::SagaOutcome::Compensated,
+                Completed => workloads::SagaOutcome::Completed,
+                Compensated => workloads::SagaOutcome::Compensated,
             });
         }
         let Some(ledger) = node.ledger() else { continue };
@@ -290,7 +297,7 @@ fn no_dirty_read(history: &History<Input, Output>) -> Judgement {
     let mut compensated = SortedMap::new();
     for (place, operation) in history.operations.iter().enumerate() {
         let ended = operation.outcome.output();
-        if let (Input::Pay { sequence, .. }, Some(Output::Ended(saga::Outcome::Compensated))) =
+        if let (Input::Pay { sequence, .. }, Some(Output::Ended(Compensated))) =
             (&operation.input, ended)
         {
             compensated.insert((operation.client, *sequence), place);

@@ -13,6 +13,7 @@
 //! those who did not tell what they had been told, as they should, are the traitors of a battle,
 //! and not bound.
 
+use crate::byzantine_generals::are_few;
 use seedfall::property::{eventually, every_operation_completes, invariants, sometimes};
 use seedfall::scenario::{Cluster, Expect, Horizon, Reply, Scenario, Workload};
 use seedfall::{Property, Swarm};
@@ -26,7 +27,7 @@ use seedfall_sim::{
 /// Three generals, one of them a traitor.
 pub fn three() -> Scenario<General, Order, Order> {
     let Swarm { loss, reorder, pauses, liars, .. } = Swarm::ALL;
-    let mut properties = properties(3);
+    let mut properties = properties(3, 1);
     properties.extend([
         sometimes("message: the commander has signed two orders"),
         sometimes("message: not in its round"),
@@ -61,7 +62,7 @@ pub fn three() -> Scenario<General, Order, Order> {
 /// Five generals, two of them traitors.
 pub fn five() -> Scenario<General, Order, Order> {
     let three = three();
-    let mut properties = properties(5);
+    let mut properties = properties(5, 2);
     properties.push(sometimes("message: the commander has signed two orders"));
     Scenario {
         name: "signed-generals-5",
@@ -82,7 +83,7 @@ pub fn two_traitors() -> Scenario<General, Order, Order> {
         story: "Four generals who sign and count on one traitor; two are.",
         cluster: Cluster { spare: 2, ..Cluster::lan(4, 3) },
         faults: Swarm { strategies: 2, ..three.faults },
-        properties: properties(4),
+        properties: properties(4, 2),
         expect: Expect::Violates {
             properties: &["IC1 and IC2"],
             because: "what comes in the last round is told to nobody else: m + 1 traitors have \
@@ -92,10 +93,12 @@ pub fn two_traitors() -> Scenario<General, Order, Order> {
     }
 }
 
-fn properties(nodes: usize) -> Vec<Property<General, Order, Order>> {
+fn properties(nodes: usize, most: usize) -> Vec<Property<General, Order, Order>> {
     vec![
         invariants("IC1 and IC2", move || Campaign {
             nodes,
+            most,
+            traitors: SortedSet::new(),
             known: SortedSet::new(),
             councils: SortedMap::new(),
             seen: SortedMap::new(),
@@ -108,6 +111,9 @@ fn properties(nodes: usize) -> Vec<Property<General, Order, Order>> {
 /// The battles that not all have decided yet, with the councils of those who have.
 struct Campaign {
     nodes: usize,
+    /// How many of them are traitors, at most; and who has lied in any battle.
+    most: usize,
+    traitors: SortedSet<NodeId>,
     /// Who has heard of which battle.
     known: SortedSet<(NodeId, Battle)>,
     councils: SortedMap<Battle, SortedMap<NodeId, Council>>,
@@ -138,6 +144,8 @@ impl Monitor<General> for Campaign {
             councils.insert(node, council.clone());
             if councils.len() == self.nodes {
                 judge(battle, councils)?;
+                self.traitors.extend(traitors(councils));
+                are_few(&self.traitors, self.most)?;
             }
         }
         Ok(())

@@ -9,11 +9,14 @@
 //! (`3pc-partition` must find it). With decisions by quorum it holds, and crashed sites come back
 //! (`3pc-quorum`); a site without a quorum waits until it has one.
 
-use seedfall::property::{eventually, every_operation_completes, invariants, sometimes};
+use seedfall::property::{
+    eventually, every_operation_completes, invariants, sometimes, sometimes_in,
+};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
 use seedfall::{Property, Swarm};
+use seedfall_checkers::History;
 use seedfall_net::Delay;
 use seedfall_protocols::three_phase_commit::{
     self, Config, Request, Response, Site, State, Termination,
@@ -111,9 +114,17 @@ fn properties<const N: usize>(
         invariants(INVARIANTS, three_phase_commit::invariants),
         eventually("NB: whoever is up has decided", all_decided),
         sometimes("coordinator: not all have voted in time"),
+        sometimes_in("a transaction is committed", |history| {
+            has_answer(history, &Response::Committed)
+        }),
+        sometimes_in("a transaction is aborted", |history| has_answer(history, &Response::Aborted)),
     ];
     properties.extend(more);
     properties
+}
+
+fn has_answer(history: &History<Request, Response>, answer: &Response) -> bool {
+    history.operations.iter().any(|one| one.outcome.output() == Some(answer))
 }
 
 /// One transaction in five is refused by a site.

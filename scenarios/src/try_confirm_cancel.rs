@@ -6,7 +6,7 @@
 //! no unit is reserved. Guards: S1 to S4 and L1 of the header. Catches: `tests/planted/tcc-*`.
 
 use seedfall::property::{
-    Judgement, always, eventually, every_operation_completes, invariants, sometimes,
+    Judgement, always, eventually, every_operation_completes, invariants, sometimes, sometimes_in,
 };
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
@@ -54,6 +54,12 @@ pub fn scenario() -> Scenario<Node, Request, Response> {
             sometimes("cancel: comes without its try"),
             sometimes("coordinator: gave up trying"),
             sometimes("recovery: cancels what was being tried"),
+            sometimes_in("a booking is confirmed", |history: &History<Request, Response>| {
+                history
+                    .operations
+                    .iter()
+                    .any(|one| one.outcome.output() == Some(&Response::Confirmed))
+            }),
         ],
         expect: Expect::Holds,
     }

@@ -2,7 +2,7 @@
 //!
 //! Story: clients make, set, read, watch and delete a few znodes, some of them ephemeral, and end
 //! their sessions; they read at whichever server they meet. Leaders are cut off and replaced,
-//! followers fall behind and come back with what nobody else has. Guards: Z1 to Z4 of the header
+//! followers fall behind and come back with what nobody else has. Guards: Z1 to Z5 of the header
 //! while the run goes on; that updates are linearizable and reads sequentially consistent, of which
 //! the zxids that clients are told are the witness; that sessions end; that operations complete.
 //! Catches: `tests/planted/zab-*`.

@@ -5,7 +5,7 @@ pub use crate::faults::Swarm;
 pub use crate::plan::FaultPlan;
 pub use crate::property::{
     Judgement, Property, always, eventually, every_operation_completes, invariant, invariants,
-    linearizable, sometimes,
+    linearizable, sometimes, sometimes_in,
 };
 pub use crate::report::Report;
 pub use crate::run::Run;

@@ -21,7 +21,7 @@ pub struct Property<P: Protocol, I, O> {
 impl<P: Protocol, I, O> Property<P, I, O> {
     /// Whether it is about what a sweep must reach, rather than about what must hold.
     pub fn is_sometimes(&self) -> bool {
-        matches!(self.kind, Kind::Sometimes(_))
+        matches!(self.kind, Kind::Sometimes(_) | Kind::Seen(_))
     }
 
     /// Whether it says what a search takes for the state of a node, and nothing that must hold.
@@ -59,6 +59,7 @@ impl<P: Protocol, I, O> fmt::Debug for Property<P, I, O> {
 type MakeMonitor<P> = dyn Fn() -> Box<dyn Monitor<P>> + Send + Sync;
 /// Judges a history.
 pub type JudgeHistory<I, O> = dyn Fn(&History<I, O>) -> Judgement + Send + Sync;
+type SeeHistory<I, O> = dyn Fn(&History<I, O>) -> bool + Send + Sync;
 type JudgeNodes<P> = dyn Fn(&[Option<&P>]) -> Judgement + Send + Sync;
 
 /// A name that was made while the test runs stays as long as the process: reports, failures and
@@ -83,6 +84,8 @@ pub(crate) enum Kind<P: Protocol, I, O> {
     Eventually(Arc<JudgeNodes<P>>),
     /// Reach: over a whole sweep, the protocol says so at least once.
     Sometimes(&'static str),
+    /// Reach: over a whole sweep, this is so of a history at least once.
+    Seen(Arc<SeeHistory<I, O>>),
 }
 
 impl<P: Protocol, I, O> Clone for Kind<P, I, O> {
@@ -94,6 +97,7 @@ impl<P: Protocol, I, O> Clone for Kind<P, I, O> {
             Self::Complete => Self::Complete,
             Self::Eventually(judge) => Self::Eventually(Arc::clone(judge)),
             Self::Sometimes(mark) => Self::Sometimes(mark),
+            Self::Seen(sees) => Self::Seen(Arc::clone(sees)),
         }
     }
 }
@@ -103,7 +107,7 @@ impl<P: Protocol, I, O> Kind<P, I, O> {
         match self {
             Self::Invariant(_) | Self::History(_) => "always",
             Self::Complete | Self::Eventually(_) => "eventually",
-            Self::Sometimes(_) => "sometimes",
+            Self::Sometimes(_) | Self::Seen(_) => "sometimes",
             Self::Abstraction(_) => "abstraction",
         }
     }
@@ -228,4 +232,23 @@ pub fn eventually<P: Protocol, I, O, J: Into<Judgement>>(
 pub fn sometimes<P: Protocol, I, O>(mark: impl Into<Cow<'static, str>>) -> Property<P, I, O> {
     let mark = lasting(mark);
     Property { name: mark, kind: Kind::Sometimes(mark) }
+}
+
+/// Sometimes: over a whole sweep, this is so of the history of a run. Without one, a protocol that
+/// refuses everything keeps most promises.
+///
+/// ```
+/// # use seedfall::property::{Property, sometimes_in};
+/// # use seedfall::sim::Protocol;
+/// fn something_is_sold<P: Protocol>() -> Property<P, u32, bool> {
+///     sometimes_in("something is sold", |history| {
+///         history.operations.iter().any(|one| one.outcome.output() == Some(&true))
+///     })
+/// }
+/// ```
+pub fn sometimes_in<P: Protocol, I, O>(
+    name: impl Into<Cow<'static, str>>,
+    sees: impl Fn(&History<I, O>) -> bool + Send + Sync + 'static,
+) -> Property<P, I, O> {
+    Property { name: lasting(name), kind: Kind::Seen(Arc::new(sees)) }
 }

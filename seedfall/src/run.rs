@@ -166,6 +166,7 @@ where
     fn sometimes(&self) -> Vec<&'static str> {
         let marks = self.properties.iter().filter_map(|property| match property.kind {
             Kind::Sometimes(mark) => Some(mark),
+            Kind::Seen(_) => Some(property.name),
             _ => None,
         });
         marks.collect()

@@ -1,6 +1,7 @@
 //! Malicious strategies of Tendermint validators, one file each.
 
 mod equivocator;
+mod forger;
 mod selective_voter;
 
 use super::Validator;
@@ -8,5 +9,5 @@ use seedfall_sim::Strategy;
 
 /// All of them.
 pub(super) fn all() -> Vec<Strategy<Validator>> {
-    vec![equivocator::STRATEGY, selective_voter::STRATEGY]
+    vec![equivocator::STRATEGY, forger::STRATEGY, selective_voter::STRATEGY]
 }

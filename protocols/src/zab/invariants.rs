@@ -1,4 +1,4 @@
-//! Z1 to Z4 of Zab, watched from outside while a run goes on.
+//! Z1 to Z5 of Zab, watched from outside while a run goes on.
 
 use super::{Epoch, Server, Txn, Zxid};
 use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
@@ -22,6 +22,7 @@ struct Seen {
     last: Zxid,
     count: usize,
     delivered: u64,
+    current: Epoch,
     broadcasts: Option<Epoch>,
 }
 
@@ -41,6 +42,7 @@ impl Monitor<Server> for Invariants {
             last: history.last(),
             count: history.txns().len(),
             delivered: state.tree().delivered().0,
+            current: state.current_epoch(),
             broadcasts: state.broadcasts(),
         };
         let seen = std::mem::replace(&mut self.seen[node.index()], now.clone());
@@ -105,7 +107,8 @@ impl Invariants {
         Err(broken("Z2: agreement", why))
     }
 
-    /// Z3 and Z4: whoever begins to broadcast is alone, and has all that was delivered.
+    /// Z3 to Z5: whoever begins to broadcast is alone, has all that was delivered, and a quorum has
+    /// what it has.
     fn observe_leader(
         &mut self,
         node: NodeId,
@@ -116,6 +119,12 @@ impl Invariants {
         if first != node {
             let why = format!("{first} and {node} broadcast in epoch {epoch}");
             return Err(broken("Z4: one leader", why));
+        }
+        let quorum = self.seen.len() / 2 + 1;
+        let count = self.seen.iter().filter(|server| epoch <= server.current).count();
+        if count < quorum {
+            let why = format!("{node} begins epoch {epoch}, in which are {count}, not {quorum}");
+            return Err(broken("Z5: synchronisation", why));
         }
         let mut delivered = self.delivered.values().map(|(zxid, _)| *zxid);
         match delivered.rfind(|zxid| zxid.epoch < epoch) {

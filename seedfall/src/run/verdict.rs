@@ -23,6 +23,8 @@ use std::sync::Arc;
 struct Findings {
     broken: Vec<Broken>,
     unknown: Vec<Unknown>,
+    /// What was sometimes to be seen in a history, and was.
+    seen: Vec<&'static str>,
 }
 
 impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
@@ -129,6 +131,13 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         let history = world.clients().history();
         let (mut panics, mut held) = (Vec::new(), Vec::new());
         for (place, property) in self.scenario.properties.iter().enumerate() {
+            if let Kind::Seen(sees) = &property.kind {
+                match catch(|| sees(history)) {
+                    Ok(true) => found.seen.push(property.name),
+                    Ok(false) => {}
+                    Err(panic) => panics.push((property.name, panic)),
+                }
+            }
             let Kind::History(judge) = &property.kind else { continue };
             if let Some(pulse) = &self.trial.pulse {
                 pulse.set(Doing::Judge(place));
@@ -201,6 +210,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         let unanswered =
             |operation: &&Operation<I, O>| matches!(operation.outcome, Outcome::Indeterminate);
         let indeterminate = history.operations.iter().filter(unanswered).count() as u64;
+        let seen = found.seen.iter().map(|name| (*name, 1));
         let mut failures: Vec<Failure> =
             found.broken.into_iter().map(|broken| self.failure(&plan, broken)).collect();
         wording::expected_last(&mut failures);
@@ -218,7 +228,7 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
             without: wording::without(world.node_count(), P::strategies().len(), world.counters()),
             completed,
             indeterminate,
-            marks: world.marks().to_vec(),
+            marks: world.marks().iter().copied().chain(seen).collect(),
             declared: Vec::new(),
             plan,
             fired: self.nemesis.fired(world),
