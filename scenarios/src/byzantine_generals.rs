@@ -98,7 +98,9 @@ const TRAITORS: usize = 1;
 fn properties(nodes: usize, most: usize) -> Vec<Property<General, Order, Order>> {
     vec![
         invariants("IC1 and IC2", move || Campaign::of(nodes, most)),
-        eventually("L1: a battle that lieutenants heard of is decided by all", all_decided),
+        eventually("L1: a battle that lieutenants heard of is decided by all", move |nodes| {
+            all_decided(nodes, most)
+        }),
         every_operation_completes(),
     ]
 }
@@ -212,8 +214,9 @@ fn traitors(councils: &SortedMap<NodeId, Council>, most: usize) -> SortedSet<Nod
     found
 }
 
-/// L1. A battle that its commander keeps to itself is not decided by the others, who cannot know.
-fn all_decided(nodes: &[Option<&General>]) -> Result<(), String> {
+/// L1. A battle that its commander keeps to itself is not decided by the others, who cannot know;
+/// only traitors do so.
+fn all_decided(nodes: &[Option<&General>], most: usize) -> Result<(), String> {
     let mut decided: SortedMap<Battle, Vec<NodeId>> = SortedMap::new();
     for (id, node) in NodeId::all(nodes.len()).zip(nodes) {
         let node = node.ok_or_else(|| format!("{id} is down"))?;
@@ -224,10 +227,15 @@ fn all_decided(nodes: &[Option<&General>]) -> Result<(), String> {
             decided.entry(council.battle).or_default().push(id);
         }
     }
-    let kept = |(battle, by): &(&Battle, &Vec<NodeId>)| {
-        by.len() < nodes.len() && **by != [battle.commander]
-    };
-    match decided.iter().find(kept) {
+    let is_kept = |(battle, by): &(&Battle, &Vec<NodeId>)| **by == [battle.commander];
+    let keepers = decided.iter().filter(is_kept).map(|(battle, _)| battle.commander);
+    let keepers: SortedSet<NodeId> = keepers.collect();
+    if most < keepers.len() {
+        return Err(format!("{keepers:?} keep battles to themselves, and {most} can lie"));
+    }
+    let is_open =
+        |battle: &(&Battle, &Vec<NodeId>)| battle.1.len() < nodes.len() && !is_kept(battle);
+    match decided.iter().find(is_open) {
         Some((battle, by)) => Err(format!("only {by:?} decided {battle:?}")),
         None => Ok(()),
     }

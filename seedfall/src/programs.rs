@@ -289,7 +289,8 @@ where
     }
 
     fn sometimes(&self) -> Vec<&'static str> {
-        Vec::new()
+        let owed = self.properties.iter().filter(|property| property.is_sometimes());
+        owed.map(|property| property.name).collect()
     }
 
     fn fault_budget(&self) -> FaultBudget {

@@ -8,6 +8,8 @@
 //! so for tens of thousands of entries in no order a tree is better.
 
 mod map;
+#[cfg(feature = "serde")]
+mod serialized;
 mod set;
 #[cfg(test)]
 mod tests;

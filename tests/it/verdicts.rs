@@ -11,7 +11,7 @@ use seedfall::{
     Aim, COMES_TO_ITS_END, Class, Cluster, Conclusion, Entry, Expect, Failure, FailureKind, Fault,
     FaultPlan, Horizon, NEVER_PANICS, PlanError, Property, Reply, Report, Runnable, Scenario,
     Swarm, Trial, Workload, eventually, every_operation_completes, invariant, linearizable,
-    sometimes,
+    sometimes, sometimes_in,
 };
 
 /// How the one node behaves.
@@ -423,4 +423,20 @@ fn a_sometimes_that_is_never_reached_makes_the_sweep_vacuous() {
     assert_eq!(meaning(10), Meaning::AsExpected, "too few seeds to say");
     let vacuous = Meaning::Vacuous("never reached: never said".to_owned());
     assert_eq!(meaning(COVERAGE_FROM), vacuous);
+}
+
+#[test]
+fn what_no_history_shows_makes_the_sweep_vacuous() {
+    let meaning = |least: usize| {
+        let scenario = with(sometimes_in("so many operations", move |history| {
+            history.operations.len() >= least
+        }));
+        let plan = Sweep { seeds: 0..COVERAGE_FROM, ..Sweep::new(all_cores()) };
+        sweep(&scenario, &plan, &|_| ()).meaning(&scenario)
+    };
+    assert_eq!(meaning(1), Meaning::AsExpected);
+    let vacuous = Meaning::Vacuous("never reached: so many operations".to_owned());
+    assert_eq!(meaning(usize::MAX), vacuous);
+    let panics = failure(&with(sometimes_in("looks", |_| panic!("out of bounds"))));
+    assert!(panics.to_string().contains("looks"), "{panics}");
 }

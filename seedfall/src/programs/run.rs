@@ -339,6 +339,7 @@ where
             }
             failures.extend(self.judge(property, &mut unknown));
         }
+        let seen = self.seen();
         failures.extend(self.record.strange.as_ref().map(|text| {
             let why = format!("an answer cannot be read back: {text}");
             self.failure(FailureKind::Crash, "answers are written as JSON", "answer", why)
@@ -368,7 +369,7 @@ where
             without,
             completed,
             indeterminate: indeterminate as u64,
-            marks: asserted.reached,
+            marks: asserted.reached.into_iter().chain(seen).collect(),
             declared: asserted.declared,
             struck: plan.entries.iter().cloned().map(Some).collect(),
             plan,
@@ -416,14 +417,12 @@ where
                     unknown.push(Unknown { property: words, why });
                     None
                 }
-                Err(panic) => {
-                    let name = property.name;
-                    let panics::Panic { place, message } = panic;
-                    let why = format!("the property `{name}` panicked at {place}: {message}");
-                    let property = format!("the property `{name}` does not panic");
-                    Some(self.failure(FailureKind::Crash, &property, &message, why))
-                }
+                Err(panic) => Some(self.panicked(property.name, panic)),
             },
+            Kind::Seen(sees) => {
+                let panic = panics::catch(|| sees(history)).err()?;
+                Some(self.panicked(property.name, panic))
+            }
             // A run that was cut short owes nothing.
             Kind::Complete if self.outside.ended == Ended::Cut => None,
             Kind::Complete => {
@@ -442,6 +441,23 @@ where
             | Kind::Abstraction(_)
             | Kind::Sometimes(_) => None,
         }
+    }
+
+    fn panicked(&self, name: &str, panics::Panic { place, message }: panics::Panic) -> Failure {
+        let why = format!("the property `{name}` panicked at {place}: {message}");
+        let property = format!("the property `{name}` does not panic");
+        self.failure(FailureKind::Crash, &property, &message, why)
+    }
+
+    /// What was sometimes to be seen in a history, and is in this one.
+    fn seen(&self) -> Vec<(&'static str, u64)> {
+        let history = &self.record.history;
+        let is_seen = |kind: &Kind<Process, I, O>| match kind {
+            Kind::Seen(sees) => panics::catch(|| sees(history)).is_ok_and(|seen| seen),
+            _ => false,
+        };
+        let properties = self.scenario.properties.iter();
+        properties.filter(|one| is_seen(&one.kind)).map(|one| (one.name, 1)).collect()
     }
 
     /// The final operations that were never answered.
