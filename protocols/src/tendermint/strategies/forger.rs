@@ -1,5 +1,5 @@
-//! A validator that answers whoever may be behind with decisions that nobody has made: a proposal of
-//! its own, and its own precommit alone (Buchman, Kwon and Milosevic 2018, lines 49 to 54: it is
+//! A validator that answers whoever may be behind with decisions that nobody has made: a proposal
+//! of its own, and its own precommit alone (Buchman, Kwon and Milosevic 2018, lines 49 to 54: it is
 //! `2f + 1` precommits that decide).
 
 use crate::tendermint::{Decision, Kind, Message, Proposal, Validator, Vote};

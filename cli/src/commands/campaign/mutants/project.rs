@@ -309,7 +309,7 @@ fn main() {
         let number = |change: &str| {
             changes.iter().position(|one| one == change).unwrap_or_else(|| panic!("{changes:?}"))
         };
-        // What is decided there has no value without it, where it is asked for: that does not build.
+        // What is decided there has no value without it where it is asked for: neither builds.
         let unviable = [number("without `many = count > 1;`"), number("`many` is false")];
         let builds: Vec<bool> = (0..changes.len()).map(|one| !unviable.contains(&one)).collect();
         assert_eq!(project.builds, builds);
