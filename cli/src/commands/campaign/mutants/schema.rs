@@ -282,7 +282,9 @@ impl<'ast> Visit<'ast> for Finder<'_> {
 /// Whether an expression is a statement for what it does, not for where it leads.
 fn is_for_its_effect(expression: &Expr) -> bool {
     match expression {
-        Expr::MethodCall(_) | Expr::Call(_) | Expr::Assign(_) => true,
+        // These only say what happened, for coverage and for whoever reads the trace.
+        Expr::MethodCall(call) => !["reach", "ignore"].iter().any(|says| call.method == says),
+        Expr::Call(_) | Expr::Assign(_) => true,
         Expr::Try(tried) => is_for_its_effect(&tried.expr),
         Expr::Binary(both) => matches!(
             both.op,
@@ -357,6 +359,7 @@ mod tests {
             #[cfg(test)] mod tests { fn a() { if b { c(); } } }
             #[test] fn b() { c(); }
             impl D { fn fmt(&self) { c(); } }
+            fn d(ctx: &mut Context) { ctx.reach(\"a rare state\"); }
             fn e() { let a = [0; 1 + 1]; match a { 1 => (), _ => () } }";
         assert_eq!(changes(code), [] as [&str; 0]);
     }
