@@ -25,7 +25,10 @@ mod program;
 fn program() -> PathBuf {
     let own = std::env::current_exe().expect("a test has a path");
     let folder = own.parent().and_then(Path::parent).expect("target/debug/deps");
-    folder.join("examples/campaign")
+    let program = folder.join("examples/campaign");
+    // `cargo test --test campaign` does not build it.
+    assert!(program.is_file(), "no {}: `cargo build --example campaign`", program.display());
+    program
 }
 
 fn command(folder: &Path, words: &[&str]) -> Command {
