@@ -15,7 +15,7 @@ use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall::testing::check_seed;
 use seedfall::{
     Expect, FailureKind, Horizon, Report, Runnable, Swarm, Trial, every_operation_completes,
-    linearizable,
+    linearizable, sometimes_in,
 };
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -134,6 +134,24 @@ fn a_program_keeps_its_properties() {
     assert!(summary.fired.len() > 12, "{:?}", summary.fired);
     assert!(summary.fired.values().all(|(_, fired)| *fired > 0), "{:?}", summary.fired);
     assert!(summary.twice > 4 && summary.completed > 5_000, "{summary:?}");
+}
+
+#[test]
+fn what_histories_of_programs_are_to_show_is_owed_and_noted() {
+    let with = |name, sees: fn(usize) -> bool| {
+        let mut scenario = register("program-register", true);
+        let property = sometimes_in(name, move |history| sees(history.operations.len()));
+        scenario.properties.push(property);
+        (scenario.sometimes(), scenario.run(&Trial::of(Seed(1))))
+    };
+    let (owed, report) = with("operations", |count| count > 0);
+    assert_eq!(owed, ["operations"]);
+    assert!(report.marks.contains(&("operations", 1)), "{:?}", report.marks);
+    let (owed, report) = with("none", |count| count == 0);
+    assert_eq!((owed, report.marks), (vec!["none"], vec![]));
+    let (_, report) = with("looks", |_| panic!("out of bounds"));
+    let failure = report.failure().expect("the property panicked");
+    assert!(failure.to_string().contains("looks"), "{failure}");
 }
 
 #[test]

@@ -144,8 +144,9 @@ impl Monitor<General> for Campaign {
             let councils = self.councils.entry(battle).or_default();
             councils.insert(node, council.clone());
             if councils.len() == self.nodes {
-                judge(battle, councils, self.most)?;
-                self.traitors.extend(traitors(councils, self.most));
+                let liars = traitors(councils, self.most);
+                judge(battle, councils, &liars)?;
+                self.traitors.extend(liars);
                 are_few(&self.traitors, self.most)?;
                 self.councils.remove(&battle);
             }
@@ -158,9 +159,8 @@ impl Monitor<General> for Campaign {
 fn judge(
     battle: Battle,
     councils: &SortedMap<NodeId, Council>,
-    most: usize,
+    traitors: &SortedSet<NodeId>,
 ) -> Result<(), Violation> {
-    let traitors = traitors(councils, most);
     let process = |(id, council): (&NodeId, &Council)| Process {
         process: id.index() as u32 + 1,
         is_correct: !traitors.contains(id),
@@ -264,8 +264,9 @@ mod tests {
     fn verdict(rows: &[(Told<'_>, Order)]) -> (Vec<usize>, Option<&'static str>) {
         let councils = councils(rows);
         let battle = councils[&NodeId::new(0)].battle;
-        let found = traitors(&councils, TRAITORS).iter().map(|id| id.index()).collect();
-        (found, judge(battle, &councils, TRAITORS).err().map(|violation| violation.property))
+        let found = traitors(&councils, TRAITORS);
+        let broken = judge(battle, &councils, &found).err().map(|violation| violation.property);
+        (found.iter().map(|id| id.index()).collect(), broken)
     }
 
     #[test]

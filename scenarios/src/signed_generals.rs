@@ -143,8 +143,9 @@ impl Monitor<General> for Campaign {
             });
             councils.insert(node, council.clone());
             if councils.len() == self.nodes {
-                judge(battle, councils)?;
-                self.traitors.extend(traitors(councils));
+                let liars = traitors(councils);
+                judge(battle, councils, &liars)?;
+                self.traitors.extend(liars);
                 are_few(&self.traitors, self.most)?;
             }
         }
@@ -153,8 +154,11 @@ impl Monitor<General> for Campaign {
 }
 
 /// IC1 and IC2 in one battle, for those who were loyal in it.
-fn judge(battle: Battle, councils: &SortedMap<NodeId, Council>) -> Result<(), Violation> {
-    let traitors = traitors(councils);
+fn judge(
+    battle: Battle,
+    councils: &SortedMap<NodeId, Council>,
+    traitors: &SortedSet<NodeId>,
+) -> Result<(), Violation> {
     let process = |(id, council): (&NodeId, &Council)| Process {
         process: id.index() as u32 + 1,
         is_correct: !traitors.contains(id),

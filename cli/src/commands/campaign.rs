@@ -228,7 +228,7 @@ enum OverTests {
 #[command(after_help = "\
 All changes are built at once, in a copy under target/seedfall/mutants, and each is made in turn: a
 statement is left out, a condition is always or never fulfilled, a comparison is the next one, `&&`
-is `||`, a `+ 1` is missing. A change that no scenario notices is missed: no property is about it,
+is `||`, a `+ 1` is missing (`reach` and `ignore`, which only tell, are left alone). A change that no scenario notices is missed: no property is about it,
 or the runs are too few. Code that no run comes by is told apart. Scenarios that expect a property
 to break are not asked; programs in the simulated Linux are none of those that can be changed.
 
@@ -274,7 +274,7 @@ mod mutants {
     use super::{CargoArgs, MutantsArgs, Problem};
 
     pub(super) fn mutants(_: &CargoArgs, _: &MutantsArgs) -> Result<u8, Problem> {
-        let expected = "cargo install seedfall-cli --features mutants";
+        let expected = "cargo install --bin cargo-seedfall seedfall-cli --features mutants";
         Err(Problem(format!("this build of cargo-seedfall has no mutants; expected `{expected}`")))
     }
 }

@@ -124,3 +124,16 @@ fn of_a_key_that_comes_twice_the_last_value_counts() {
     let map: SortedMap<u8, char> = [(2, 'a'), (1, 'b'), (2, 'c')].into_iter().collect();
     assert!(map.into_iter().eq([(1, 'b'), (2, 'c')]));
 }
+
+#[cfg(feature = "serde")]
+#[test]
+fn they_are_written_as_trees_are_and_read_in_any_order() {
+    let pairs = [(2, 'b'), (1, 'a')];
+    let map = serde_json::to_string(&SortedMap::from(pairs)).expect("JSON");
+    assert_eq!(map, serde_json::to_string(&BTreeMap::from(pairs)).expect("JSON"));
+    let read: SortedMap<u8, char> = serde_json::from_str(r#"{"2":"b","1":"a"}"#).expect("a map");
+    assert!(read.into_iter().eq([(1, 'a'), (2, 'b')]));
+    assert_eq!(serde_json::to_string(&SortedSet::from([3, 1])).expect("JSON"), "[1,3]");
+    let read: SortedSet<u8> = serde_json::from_str("[3,1,3]").expect("a set");
+    assert!(read.into_iter().eq([1, 3]));
+}

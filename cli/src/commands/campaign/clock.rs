@@ -5,6 +5,7 @@
     reason = "a campaign is bounded and dated by the machine's clock; its runs never see it"
 )]
 
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Counts from when it was made, on a clock that nobody sets.
@@ -34,6 +35,24 @@ pub(super) fn unique() -> String {
 
 pub(super) fn sleep(span: Duration) {
     std::thread::sleep(span);
+}
+
+/// Waits until a process has ended, or ends it once it has taken so long; and whether it came to its
+/// end by itself.
+pub(super) fn wait(child: &mut Child, patience: Duration) -> std::io::Result<(ExitStatus, bool)> {
+    const LONGEST: Duration = Duration::from_millis(20);
+    let (started, mut nap) = (Watch::start(), Duration::from_millis(1));
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, true));
+        }
+        if patience <= started.elapsed() {
+            child.kill()?;
+            return Ok((child.wait()?, false));
+        }
+        sleep(nap);
+        nap = LONGEST.min(nap * 2);
+    }
 }
 
 /// The day as a number, 20261128, in universal time.

@@ -2,7 +2,7 @@
 //! of another night, are run once more beside it. They count for no sum; that one fails still is
 //! told, and red.
 
-use super::clock::{self, Watch};
+use super::clock;
 use super::crew::command;
 use super::manifest::{Manifest, Target};
 use super::outcome::Outcome;
@@ -105,14 +105,8 @@ fn one(
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let started = Watch::start();
-    while child.try_wait()?.is_none() {
-        if patience <= started.elapsed() {
-            child.kill()?;
-        }
-        clock::sleep(Duration::from_millis(20));
-    }
-    if !child.wait()?.success() {
+    let (status, _) = clock::wait(&mut child, patience)?;
+    if !status.success() {
         let name = &target.about.scenario;
         show::warning(&format!("{name}: not all seeds that failed earlier were run again"));
     }

@@ -71,12 +71,19 @@ enum Ended {
     Died,
 }
 
+/// A scenario that judges, and what is known of it as it is, without any change.
+struct Asked {
+    target: Target,
+    /// Which mutants its runs come by.
+    reached: BTreeSet<usize>,
+    patience: Duration,
+    /// Its runs prove something; else nothing follows if they do not with a change either.
+    proves: bool,
+}
+
 /// What judges mutants.
 struct Judge {
-    targets: Vec<Target>,
-    /// By scenario, which mutants its runs come by.
-    reached: Vec<BTreeSet<usize>>,
-    patience: Vec<Duration>,
+    asked: Vec<Asked>,
     seeds: u64,
 }
 
@@ -140,22 +147,22 @@ fn sample(all: usize, most: Option<NonZeroUsize>) -> Vec<usize> {
 impl Judge {
     /// Runs every scenario as it is: it must hold; and what its runs come by is noted.
     fn of(targets: Vec<Target>, seeds: u64, mutants: usize) -> Result<Self, Problem> {
-        let (mut reached, mut patience) = (Vec::new(), Vec::new());
-        for target in &targets {
+        let mut asked = Vec::new();
+        for target in targets {
             let folder = tempfile::tempdir()?;
             let note = folder.path().join("reached");
             let watch = Watch::start();
             let name = &target.about.scenario;
-            let ended = run(target, None, 0..seeds, (Some(&note), Duration::MAX))?;
+            let ended = run(&target, None, 0..seeds, (Some(&note), Duration::MAX))?;
             let held = match &ended {
                 Ended::Runs(runs) => verdict(&target.about, false, runs),
                 Ended::Died => Verdict::NotRun,
             };
-            match held {
-                Verdict::Good => {}
-                // Few seeds, or a short file of marks: nothing is concluded from it below either.
+            let proves = match held {
+                Verdict::Good => true,
                 Verdict::Vacuous(why) => {
                     show::warning(&format!("{name}: vacuous without any change: {why}"));
+                    false
                 }
                 Verdict::Failed | Verdict::NotRun => {
                     return Err(Problem(format!(
@@ -164,13 +171,14 @@ impl Judge {
                         counted(seeds, "seed")
                     )));
                 }
-            }
+            };
             let text = fs::read_to_string(&note).unwrap_or_default();
             let numbers = text.lines().filter_map(|line| line.parse().ok());
-            reached.push(numbers.filter(|number| *number < mutants).collect());
-            patience.push(LEAST_PATIENCE.max(watch.elapsed() * 10));
+            let reached = numbers.filter(|number| *number < mutants).collect();
+            let patience = LEAST_PATIENCE.max(watch.elapsed() * 10);
+            asked.push(Asked { target, reached, patience, proves });
         }
-        Ok(Self { targets, reached, patience, seeds })
+        Ok(Self { asked, seeds })
     }
 
     /// Judges these, on all cores.
@@ -215,18 +223,16 @@ impl Judge {
 
     /// Judges one mutant.
     fn one(&self, number: usize) -> Result<Fate, Problem> {
-        let come_by = |at: &usize| self.reached[*at].contains(&number);
-        let targets: Vec<usize> = (0..self.targets.len()).filter(come_by).collect();
-        if targets.is_empty() {
+        let come_by = self.asked.iter().filter(|one| one.reached.contains(&number));
+        let mut asked: Vec<(&Asked, Option<Runs>)> = come_by.map(|one| (one, None)).collect();
+        if asked.is_empty() {
             return Ok(Fate::Unreached);
         }
-        let mut sums: BTreeMap<usize, Runs> = BTreeMap::new();
         let (mut from, mut to) = (0, FIRST_SEEDS.min(self.seeds));
         while from < to {
-            for at in &targets {
-                let target = &self.targets[*at];
+            for (Asked { target, patience, .. }, sum) in &mut asked {
                 let name = &target.about.scenario;
-                let within = (None, self.patience[*at]);
+                let within = (None, *patience);
                 let Ended::Runs(runs) = run(target, Some(number), from..to, within)? else {
                     return Ok(Fate::Died(name.clone()));
                 };
@@ -234,16 +240,15 @@ impl Judge {
                     let (name, property) = (name.clone(), group.property.clone());
                     return Ok(Fate::Caught(name, property, group.seed + 1));
                 }
-                match sums.get_mut(at) {
-                    Some(sum) => sum.add(*runs),
-                    None => drop(sums.insert(*at, *runs)),
-                }
+                add(sum, *runs);
             }
             (from, to) = (to, to.saturating_mul(GROWS).min(self.seeds));
         }
-        for (at, sum) in &sums {
-            let about = &self.targets[*at].about;
-            if let Verdict::Vacuous(why) = verdict(about, false, sum) {
+        for (one, sum) in &asked {
+            let about = &one.target.about;
+            if let Some(sum) = sum.as_ref().filter(|_| one.proves)
+                && let Verdict::Vacuous(why) = verdict(about, false, sum)
+            {
                 return Ok(Fate::Vacuous(about.scenario.clone(), why));
             }
         }
@@ -286,25 +291,13 @@ fn run(
         command.env("SEEDFALL_MUTANTS_REACHED", note);
     }
     let mut child = command.spawn()?;
-    let started = Watch::start();
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if patience <= started.elapsed() {
-            child.kill()?;
-        }
-        clock::sleep(Duration::from_millis(2));
-    };
-    let mut sum: Option<Runs> = None;
+    let (status, _) = clock::wait(&mut child, patience)?;
+    let mut sum = None;
     for entry in fs::read_dir(folder.path())? {
         let text = fs::read_to_string(entry?.path()).unwrap_or_default();
         for line in text.lines() {
             if let Ok(Entry::Runs(runs)) = decode(line) {
-                match &mut sum {
-                    Some(sum) => sum.add(*runs),
-                    None => sum = Some(*runs),
-                }
+                add(&mut sum, *runs);
             }
         }
     }
@@ -312,6 +305,13 @@ fn run(
         Some(runs) if status.success() => Ended::Runs(Box::new(runs)),
         _ => Ended::Died,
     })
+}
+
+fn add(sum: &mut Option<Runs>, runs: Runs) {
+    match sum {
+        Some(sum) => sum.add(runs),
+        None => *sum = Some(runs),
+    }
 }
 
 /// A mutant as it is told: its file, what it changes, what became of it.

@@ -1,7 +1,7 @@
 //! Where the scenarios of a campaign are, and how each is run in a process of its own: built into
 //! this program, or in the tests of a crate, to which nothing links this program.
 
-use super::clock::{self, Watch};
+use super::clock;
 use super::manifest::Target;
 use super::{Problem, show};
 use clap::Args;
@@ -182,18 +182,9 @@ impl CargoArgs {
     /// it.
     #[cfg(feature = "mutants")]
     pub(super) fn program(&self, name: &str) -> Result<Vec<Target>, Problem> {
-        let mut command = Command::new("cargo");
-        command.args(["build", "--message-format=json-render-diagnostics", "--bin", name]);
-        if let Some(path) = &self.manifest_path {
-            command.arg("--manifest-path").arg(path);
-        }
-        if self.release {
-            command.arg("--release");
-        }
-        if let Some(build) = &self.build {
-            command.env("CARGO_TARGET_DIR", build);
-        }
-        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+        let mut command = self.command("build");
+        let output = command.args(["--bin", name]).output();
+        let output = output.map_err(|error| Problem(format!("cargo does not run: {error}")))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let mut paths = messages.filter_map(|message| {
@@ -223,15 +214,30 @@ impl CargoArgs {
         text.lines().map(|line| about(line).map(target)).collect()
     }
 
-    /// Has cargo build the tests; says which binaries there are.
-    fn built(&self) -> Result<Vec<Binary>, Problem> {
+    /// A command of cargo, in JSON on standard output, on the project and in the profile that are
+    /// asked for.
+    fn command(&self, what: &str) -> Command {
         #[expect(clippy::disallowed_methods, reason = "cargo says so to its subcommands")]
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let mut command = Command::new(cargo);
-        command.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
+        command.args([what, "--message-format=json-render-diagnostics"]);
         if let Some(path) = &self.manifest_path {
             command.arg("--manifest-path").arg(path);
         }
+        if self.release {
+            command.arg("--release");
+        }
+        if let Some(build) = &self.build {
+            command.env("CARGO_TARGET_DIR", build);
+        }
+        command.stdin(Stdio::null()).stderr(Stdio::inherit());
+        command
+    }
+
+    /// Has cargo build the tests; says which binaries there are.
+    fn built(&self) -> Result<Vec<Binary>, Problem> {
+        let mut command = self.command("test");
+        command.arg("--no-run");
         for (option, names) in [("--package", &self.package), ("--test", &self.tests)] {
             for name in names {
                 command.args([option, name]);
@@ -243,13 +249,7 @@ impl CargoArgs {
         if self.workspace {
             command.arg("--workspace");
         }
-        if self.release {
-            command.arg("--release");
-        }
-        if let Some(build) = &self.build {
-            command.env("CARGO_TARGET_DIR", build);
-        }
-        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let output = command.output();
         let output = output.map_err(|error| Problem(format!("cargo does not run: {error}")))?;
         if !output.status.success() {
             return Err(Problem("the tests do not build; cargo says why above".to_owned()));
@@ -294,22 +294,14 @@ fn list(binary: &Binary) -> Result<Vec<Target>, Problem> {
         .spawn()
         .map_err(|error| Problem(format!("{}: {error}", binary.path.display())))?;
     let of = format!("{}/{}", binary.package, binary.target);
-    let started = Watch::start();
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if LIST_TIME <= started.elapsed() {
-            child.kill()?;
-            show::warning(&format!(
-                "{of}: its tests take more than {} s; scenarios in a file of their own, such as \
-                 tests/simulation.rs, are listed at once",
-                LIST_TIME.as_secs()
-            ));
-            break child.wait()?;
-        }
-        clock::sleep(Duration::from_millis(20));
-    };
+    let (status, in_time) = clock::wait(&mut child, LIST_TIME)?;
+    if !in_time {
+        show::warning(&format!(
+            "{of}: its tests take more than {} s; scenarios in a file of their own, such as \
+             tests/simulation.rs, are listed at once",
+            LIST_TIME.as_secs()
+        ));
+    }
     if !status.success() {
         let other = "a test that has no scenario failed; this is not told further";
         show::note(&format!("{of}: {other}"));

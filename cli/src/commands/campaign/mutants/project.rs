@@ -57,16 +57,15 @@ impl Project {
         let folder = target.join("seedfall/mutants");
         let (mut files, mut packages) = (Vec::new(), Vec::new());
         for package in chosen(&metadata, cargo)? {
-            let Some(source) = crate_root(package) else { continue };
+            let roots = crate_roots(package)?;
+            let Some(first) = roots.first() else { continue };
             packages.push(package["name"].as_str().unwrap_or_default().to_owned());
-            let source = fs::canonicalize(&source)
-                .map_err(|error| Problem(format!("{}: {error}", source.display())))?;
             let mut paths = Vec::new();
-            rust_files(source.parent().unwrap_or(&root), &mut paths)?;
+            rust_files(first.parent().unwrap_or(&root), &mut paths)?;
             for path in paths {
                 let text = fs::read_to_string(&path)
                     .map_err(|error| Problem(format!("{}: {error}", path.display())))?;
-                let is_root = path == source;
+                let is_root = roots.contains(&path);
                 let path = path.strip_prefix(&root).unwrap_or(&path).to_owned();
                 let told = path.to_string_lossy();
                 let has = |parts: &[String]| parts.iter().any(|part| told.contains(part));
@@ -162,8 +161,7 @@ impl Project {
             .args(["check", "--message-format=json", "--quiet"])
             .env("CARGO_TARGET_DIR", &self.build)
             .current_dir(&self.copy)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null());
+            .stdin(Stdio::null());
         for package in &self.packages {
             command.args(["--package", package]);
         }
@@ -187,8 +185,9 @@ impl Project {
             }
         }
         if errors.is_empty() && !output.status.success() {
-            let told = text.lines().last().unwrap_or_default();
-            return Err(Problem(format!("{}: it does not build: {told}", self.root.display())));
+            let told = String::from_utf8_lossy(&output.stderr);
+            let told = told.trim();
+            return Err(Problem(format!("{}: it does not build:\n{told}", self.root.display())));
         }
         Ok(errors)
     }
@@ -236,17 +235,17 @@ fn chosen<'a>(metadata: &'a Value, cargo: &CargoArgs) -> Result<Vec<&'a Value>, 
     names.iter().map(of).collect()
 }
 
-/// The root of a package's library; if it has none, of its program.
-fn crate_root(package: &Value) -> Option<PathBuf> {
-    let targets = package["targets"].as_array()?;
-    let of_kind = |kind: &str| {
-        let is = |target: &&Value| {
-            target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|one| one == kind))
-        };
-        targets.iter().find(is)
+/// The roots of a package's library and programs, in cargo's order: a library comes first.
+fn crate_roots(package: &Value) -> Result<Vec<PathBuf>, Problem> {
+    const KINDS: [&str; 6] = ["lib", "rlib", "dylib", "cdylib", "staticlib", "bin"];
+    let is_changed = |target: &&Value| {
+        let mut kinds = target["kind"].as_array().into_iter().flatten();
+        kinds.any(|kind| kind.as_str().is_some_and(|kind| KINDS.contains(&kind)))
     };
-    let target = of_kind("lib").or_else(|| of_kind("bin"))?;
-    target["src_path"].as_str().map(PathBuf::from)
+    let targets = package["targets"].as_array().into_iter().flatten().filter(is_changed);
+    let paths = targets.filter_map(|target| target["src_path"].as_str());
+    let there = |path| fs::canonicalize(path).map_err(|error| Problem(format!("{path}: {error}")));
+    paths.map(there).collect()
 }
 
 /// Every Rust file of a folder, in the order of their names.
@@ -297,6 +296,11 @@ fn main() {
         let text = "[package]\nname = \"told\"\nedition = \"2024\"\n[workspace]\n";
         fs::write(&manifest, text).expect("a file");
         fs::write(folder.path().join("src/main.rs"), MAIN).expect("a file");
+        fs::write(
+            folder.path().join("src/lib.rs"),
+            "pub fn f() { if g() { f(); } }\nfn g() -> bool { 1 < 2 }\n",
+        )
+        .expect("a file");
         let cargo = CargoArgs::at(manifest);
         let mut project = Project::find(&cargo, &MutantsArgs::default())
             .unwrap_or_else(|problem| panic!("{}", problem.0));
