@@ -37,8 +37,8 @@ pub(super) fn sleep(span: Duration) {
     std::thread::sleep(span);
 }
 
-/// Waits until a process has ended, or ends it once it has taken so long; and whether it came to its
-/// end by itself.
+/// Waits until a process has ended, or ends it once it has taken so long; how it ended, and whether
+/// it did so by itself.
 pub(super) fn wait(child: &mut Child, patience: Duration) -> std::io::Result<(ExitStatus, bool)> {
     const LONGEST: Duration = Duration::from_millis(20);
     let (started, mut nap) = (Watch::start(), Duration::from_millis(1));
