@@ -228,9 +228,10 @@ enum OverTests {
 #[command(after_help = "\
 All changes are built at once, in a copy under target/seedfall/mutants, and each is made in turn: a
 statement is left out, a condition is always or never fulfilled, a comparison is the next one, `&&`
-is `||`, a `+ 1` is missing (`reach` and `ignore`, which only tell, are left alone). A change that no scenario notices is missed: no property is about it,
-or the runs are too few. Code that no run comes by is told apart. Scenarios that expect a property
-to break are not asked; programs in the simulated Linux are none of those that can be changed.
+is `||`, a `+ 1` is missing. `reach` and `ignore`, which only tell, are left alone. A change that no
+scenario notices is missed: no property is about it, or the runs are too few. Code that no run comes
+by is told apart. Scenarios that expect a property to break are not asked; programs in the simulated
+Linux are none of those that can be changed.
 
 Exit codes: 0 every mutant that some run comes by was noticed, 2 bad usage or input, 4 some were
 missed.
