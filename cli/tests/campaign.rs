@@ -319,6 +319,17 @@ fn a_canary_must_be_found_and_known_failures_are_not_red() {
     assert!(code == 0 && text.contains("known, 0 new"), "{code} {text}");
 }
 
+#[test]
+fn a_filter_is_a_part_of_a_name_or_all_of_it() {
+    let folder = folder();
+    let (code, text) = run(folder.path(), &["stead"]);
+    assert!(code == 0 && text.contains("x 1 scenario"), "{text}");
+    let (code, text) = run(folder.path(), &["stead", "--exact", "--anew"]);
+    assert!(code == 2 && text.contains("no scenario is named `stead`"), "{text}");
+    let (code, text) = run(folder.path(), &["steady", "--exact", "--anew"]);
+    assert!(code == 0 && text.contains("x 1 scenario"), "{text}");
+}
+
 /// A million; where nothing is optimized, fewer, so that nobody has to wait.
 const MANY: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
 

@@ -20,7 +20,8 @@
 //! - `Committed` what is committed under a number is what every later view prepares there (4.4);
 //! - `Agreement` no two replicas execute different requests under one number;
 //! - `State` replicas that have executed as much are in the same state;
-//! - `New view` the primary of a view for which a quorum has asked begins it at once;
+//! - `New view` the primary of a view for which a quorum has asked begins it at once, and as every
+//!   backup finds it must (4.4);
 //! - `Linearizability` (judged on the history of the clients);
 //! - `L1` once the faults are over, whoever asks is answered.
 //!
@@ -301,6 +302,12 @@ impl Replica {
     pub fn holds_up_its_view(&self) -> bool {
         let asked = self.changes.values().filter(|change| change.value().view == self.view);
         !self.active && self.is_primary() && self.quorum() <= asked.count()
+    }
+
+    /// Whether it began its view, as the primary, in a way that no correct backup accepts.
+    pub fn began_wrongly(&self) -> bool {
+        let own = self.new_view.as_ref().filter(|new_view| new_view.by() == self.id);
+        own.is_some_and(|new_view| !self.is_new_view(new_view))
     }
 
     /// The last stable checkpoint.

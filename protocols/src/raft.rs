@@ -32,6 +32,7 @@
 //! - S6 The store is linearizable, each command taking effect once (checked on the history of the
 //!   clients).
 //! - S7 Durability: a server that stores a committed entry keeps it, crash or no crash.
+//! - Figure 2's own: one vote a term ([`promises`]); terms and indices that grow ([`indices`]).
 //! - L1 With a majority up and connected for a while, a leader is elected and requests are
 //!   answered.
 //!
@@ -97,6 +98,7 @@
 mod clients;
 mod config;
 mod election;
+mod indices;
 mod invariants;
 mod lease;
 pub mod log;
@@ -116,6 +118,7 @@ use snapshot::Incoming;
 use state::{Durable, Role};
 
 pub use config::{Config, ConfigError};
+pub use indices::{Indices, indices};
 pub use invariants::{Invariants, invariants};
 pub use message::{Message, Outcome, Record, Request, Response, Submission, Timer};
 pub use promises::{Promises, promises};
@@ -312,6 +315,14 @@ impl Raft {
     #[inline]
     pub fn commit_index(&self) -> LogIndex {
         self.commit
+    }
+
+    /// `nextIndex` and `matchIndex` of every server, in the order of their ids; `None` if it does
+    /// not lead. The leader's own are not used.
+    #[inline]
+    pub fn progress(&self) -> Option<impl Iterator<Item = (LogIndex, LogIndex)>> {
+        let Role::Leader(leader) = &self.role else { return None };
+        Some(leader.progress.iter().map(|progress| (progress.next, progress.matched)))
     }
 
     /// The store and the sessions, after the entries that are applied.

@@ -37,6 +37,12 @@ const FEW: Swarm = Swarm {
 /// The lemma of 5.2, which breaks long before Election Safety does.
 pub(super) const ONE_VOTE: &str = "one vote a term";
 
+/// The rules of Figure 2 for its state, which break long before any theorem does.
+pub(super) const INDICES: &str = "terms and indices grow";
+
+/// Both: servers that lie or lose their disks break them, and that says nothing of the theorems.
+pub(super) const FIGURE_2: [&str; 2] = [ONE_VOTE, INDICES];
+
 /// Five nodes: room for two majorities that share one node only.
 pub fn five() -> Scenario<Raft, Input, Output> {
     Scenario {
@@ -126,6 +132,7 @@ pub(super) fn properties() -> Vec<Property<Raft, Input, Output>> {
     vec![
         invariants("the invariants of Raft", raft::invariants),
         invariants(ONE_VOTE, raft::promises),
+        invariants(INDICES, raft::indices),
         linearizable(Kv::new()),
         every_operation_completes(),
         sometimes("election: a leader was deposed"),

@@ -7,8 +7,6 @@
 //! grant with no greater token), *stale-token* (the resource accepted a token smaller than one
 //! before), *unknown-token* (a token used by somebody it was not given to).
 
-use std::collections::BTreeMap;
-
 use crate::report::Report;
 
 /// One grant of the lock.
@@ -48,11 +46,12 @@ pub fn fencing(holds: &[Hold], writes: &[ResourceWrite], is_exclusive: bool) -> 
         judge_exclusion(holds, &mut report);
     }
     judge_tokens(holds, &mut report);
-    let owner: BTreeMap<(u64, u32), ()> =
-        holds.iter().map(|hold| ((hold.token, hold.client), ())).collect();
+    let mut given: Vec<(u64, u32)> =
+        holds.iter().map(|hold| (hold.token, hold.client)).collect();
+    given.sort_unstable();
     let mut greatest: Option<u64> = None;
     for (index, write) in (0u32..).zip(writes) {
-        if !owner.contains_key(&(write.token, write.client)) {
+        if given.binary_search(&(write.token, write.client)).is_err() {
             report.note("unknown-token", &[index], || {
                 format!("client {} used token {}, never given to it", write.client, write.token)
             });

@@ -98,6 +98,9 @@ pub(super) struct ListArgs {
 pub(super) struct RunArgs {
     /// Scenarios and tests whose name has this; without it, all.
     filter: Option<String>,
+    /// The name is that of one scenario, or test, and no part of it.
+    #[arg(long, requires = "filter")]
+    exact: bool,
     /// How many seeds of each scenario: 500, 10k, 2m.
     #[arg(long, value_parser = parse_count, value_name = "N")]
     seeds: Option<u64>,
@@ -120,7 +123,7 @@ pub(super) struct RunArgs {
     #[arg(long, default_value = "target/seedfall/campaign", value_name = "FOLDER")]
     out: PathBuf,
     /// Go on with the campaign of --out as it was planned there, and build nothing.
-    #[arg(long, conflicts_with_all = ["filter", "seeds", "base", "fresh", "canary"])]
+    #[arg(long, conflicts_with_all = ["filter", "exact", "seeds", "base", "fresh", "canary"])]
     resume: bool,
     /// Start anew: whatever is in --out of a campaign is removed.
     #[arg(long, conflicts_with = "resume")]

@@ -22,6 +22,8 @@ pub struct Invariants {
 /// What was last looked at of a replica.
 #[derive(Clone, Debug, Default)]
 struct Seen {
+    /// The last view that it began.
+    began: View,
     executed: Seq,
     certified: SortedMap<Seq, View>,
     decided: SortedMap<Seq, Digest>,
@@ -39,8 +41,8 @@ impl Monitor<Replica> for Invariants {
             return Err(Violation { property: "New view", explanation });
         }
         let mut seen = self.seen.remove(&node).unwrap_or_default();
-        let looked = self
-            .prepared(node, state, &mut seen)
+        let looked = began(node, state, &mut seen)
+            .and_then(|()| self.prepared(node, state, &mut seen))
             .and_then(|()| self.committed(node, state, &mut seen))
             .and_then(|()| self.executed(node, state, &mut seen));
         self.seen.insert(node, seen);
@@ -50,6 +52,19 @@ impl Monitor<Replica> for Invariants {
 
 fn broken(property: &'static str, explanation: String) -> Result<(), Violation> {
     Err(Violation { property, explanation })
+}
+
+/// 4.4: what a primary begins a view with follows from view changes that are proved.
+fn began(node: NodeId, state: &Replica, seen: &mut Seen) -> Result<(), Violation> {
+    let (view, active) = state.view();
+    if !active || view == seen.began {
+        return Ok(());
+    }
+    seen.began = view;
+    match state.began_wrongly() {
+        true => broken("New view", format!("{node} begins view {view} as no backup accepts it")),
+        false => Ok(()),
+    }
 }
 
 impl Invariants {

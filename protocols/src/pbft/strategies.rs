@@ -3,11 +3,17 @@
 mod equivocator;
 mod lying_new_view;
 mod selective_replier;
+mod unproved_view_change;
 
 use super::Replica;
 use seedfall_sim::Strategy;
 
 /// All of them.
 pub(super) fn all() -> Vec<Strategy<Replica>> {
-    vec![equivocator::STRATEGY, lying_new_view::STRATEGY, selective_replier::STRATEGY]
+    vec![
+        equivocator::STRATEGY,
+        lying_new_view::STRATEGY,
+        selective_replier::STRATEGY,
+        unproved_view_change::STRATEGY,
+    ]
 }

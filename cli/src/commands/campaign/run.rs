@@ -17,8 +17,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Stdio;
 
-/// The scenarios whose name, or whose test's name, has the words of a filter.
-fn filtered(targets: Vec<Target>, filter: Option<&str>) -> Result<Vec<Target>, Problem> {
+/// The scenarios whose name, or whose test's name, has the words of a filter, or is them.
+fn filtered(
+    targets: Vec<Target>,
+    filter: Option<&str>,
+    exact: bool,
+) -> Result<Vec<Target>, Problem> {
     let names: Vec<String> = targets.iter().map(|one| one.about.scenario.clone()).collect();
     let Some(filter) = filter else {
         return match targets.is_empty() {
@@ -30,18 +34,20 @@ fn filtered(targets: Vec<Target>, filter: Option<&str>) -> Result<Vec<Target>, P
             false => Ok(targets),
         };
     };
-    let has = |one: &Target| one.about.scenario.contains(filter) || one.about.test.contains(filter);
+    let fits = |name: &str| if exact { name == filter } else { name.contains(filter) };
+    let has = |one: &Target| fits(&one.about.scenario) || fits(&one.about.test);
     let chosen: Vec<Target> = targets.into_iter().filter(has).collect();
     if chosen.is_empty() {
         let names = names.join(", ");
-        return Err(Problem(format!("no scenario has `{filter}` in its name; there are {names}")));
+        let what = if exact { "is named" } else { "has in its name" };
+        return Err(Problem(format!("no scenario {what} `{filter}`; there are {names}")));
     }
     Ok(chosen)
 }
 
 /// `list`.
 pub(super) fn list(source: Source<'_>, args: &ListArgs, json: bool) -> Result<u8, Problem> {
-    let targets = filtered(source.targets()?, args.filter.as_deref())?;
+    let targets = filtered(source.targets()?, args.filter.as_deref(), false)?;
     if json {
         for target in &targets {
             show::line(&serde_json::to_string(&target.about)?);
@@ -143,7 +149,7 @@ pub(super) fn planned(source: Source<'_>, args: &RunArgs) -> Result<Manifest, Pr
     if args.anew {
         remove(&args.out)?;
     }
-    let targets = filtered(source.targets()?, args.filter.as_deref())?;
+    let targets = filtered(source.targets()?, args.filter.as_deref(), args.exact)?;
     for name in &args.canary {
         if !targets.iter().any(|target| target.about.scenario == *name) {
             let names: Vec<&str> = targets.iter().map(|one| one.about.scenario.as_str()).collect();

@@ -1,0 +1,159 @@
+//! Figure 2's own words on its state, watched: `currentTerm` "increases monotonically",
+//! `commitIndex` and `matchIndex` too, and what a leader sends next lies beyond what it knows to be
+//! stored.
+//!
+//! None of them is a theorem, and a server that breaks one may do no harm for a long time: the
+//! theorems of Figure 3 break much later, if ever. Model checkers of real servers look for just
+//! these (Tang et al., *SandTable*, EuroSys 2024, table 2). As [`super::promises`], it is a watcher
+//! of its own: servers that lie or lose their disks break it.
+
+use super::Raft;
+use super::log::{LogIndex, Term};
+use seedfall_sim::{Monitor, NodeId, Violation};
+
+/// Watches the indices of one run.
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Indices {
+    servers: Vec<Seen>,
+}
+
+/// A watcher that has seen nothing yet.
+pub fn indices() -> Indices {
+    Indices::default()
+}
+
+/// A server as it was when it was looked at last, maybe before a crash.
+#[derive(Clone, Debug, Default, Hash)]
+struct Seen {
+    term: Term,
+    commit: LogIndex,
+    /// `matchIndex` of each server, if it led that term.
+    matched: Vec<LogIndex>,
+}
+
+impl Monitor<Raft> for Indices {
+    #[inline]
+    fn observe(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
+        if self.servers.len() <= node.index() {
+            self.servers.resize_with(node.index() + 1, Seen::default);
+        }
+        let seen = &mut self.servers[node.index()];
+        seen.grows(node, state.term(), state.commit_index(), state.log().base())?;
+        match state.progress() {
+            None => seen.matched.clear(),
+            Some(progress) => {
+                for (slot, (next, matched)) in progress.enumerate() {
+                    let follower = NodeId::new(slot as u16);
+                    if follower != node {
+                        seen.follower(node, follower, next, matched)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    /// The term, for ever, and the commit index, in one life: after a crash it is what a snapshot
+    /// says.
+    #[inline]
+    fn grows(
+        &mut self,
+        node: NodeId,
+        term: Term,
+        commit: LogIndex,
+        base: LogIndex,
+    ) -> Result<(), Violation> {
+        if term < self.term {
+            let explanation = format!("{node} was in {}, and is in {term}", self.term);
+            return violated("Monotonic Term", explanation);
+        }
+        if commit < self.commit && base < commit {
+            let explanation =
+                format!("{node} had committed {} entries, and has {commit}", self.commit);
+            return violated("Monotonic Commit", explanation);
+        }
+        if self.term < term {
+            self.matched.clear();
+        }
+        (self.term, self.commit) = (term, commit);
+        Ok(())
+    }
+
+    /// What a leader knows of one follower.
+    #[inline]
+    fn follower(
+        &mut self,
+        node: NodeId,
+        follower: NodeId,
+        next: LogIndex,
+        matched: LogIndex,
+    ) -> Result<(), Violation> {
+        if next <= matched {
+            let explanation = format!(
+                "{node} leads {} and sends {follower} entry {next} next, which it knows to have \
+                 {matched}",
+                self.term
+            );
+            return violated("Next beyond Match", explanation);
+        }
+        if self.matched.len() <= follower.index() {
+            self.matched.resize(follower.index() + 1, LogIndex::ZERO);
+        }
+        let before = std::mem::replace(&mut self.matched[follower.index()], matched);
+        if matched < before {
+            let explanation = format!(
+                "{node} leads {} and knew that {follower} has {before} entries, and now {matched}",
+                self.term
+            );
+            return violated("Monotonic Match", explanation);
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn violated(property: &'static str, explanation: String) -> Result<(), Violation> {
+    Err(Violation { property, explanation })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const N1: NodeId = NodeId::new(0);
+    const N2: NodeId = NodeId::new(1);
+
+    fn broken(result: Result<(), Violation>) -> &'static str {
+        result.map_or_else(|violation| violation.property, |()| "none")
+    }
+
+    #[test]
+    fn terms_and_commits_grow() {
+        let grows = |seen: &mut Seen, term, commit, base| {
+            broken(seen.grows(N1, Term(term), LogIndex(commit), LogIndex(base)))
+        };
+        let mut seen = Seen::default();
+        assert_eq!(grows(&mut seen, 1, 5, 0), "none");
+        assert_eq!(grows(&mut seen, 2, 0, 0), "none", "it came back, and learns it anew");
+        assert_eq!(grows(&mut seen, 2, 5, 0), "none");
+        assert_eq!(grows(&mut seen, 2, 3, 3), "none", "it came back with a snapshot");
+        assert_eq!(grows(&mut seen, 2, 5, 3), "none");
+        assert_eq!(grows(&mut seen, 2, 4, 3), "Monotonic Commit");
+        assert_eq!(grows(&mut seen, 1, 5, 3), "Monotonic Term");
+    }
+
+    #[test]
+    fn what_is_known_of_a_follower_grows_within_a_term() {
+        let mut seen = Seen::default();
+        let follower = |seen: &mut Seen, next, matched| {
+            broken(seen.follower(N1, N2, LogIndex(next), LogIndex(matched)))
+        };
+        assert_eq!(follower(&mut seen, 4, 3), "none");
+        assert_eq!(follower(&mut seen, 4, 2), "Monotonic Match");
+        assert_eq!(follower(&mut seen, 3, 3), "Next beyond Match");
+        seen.grows(N1, Term(7), LogIndex(0), LogIndex(0)).expect("a later term");
+        assert_eq!(follower(&mut seen, 1, 0), "none", "it knows nothing yet");
+    }
+}
