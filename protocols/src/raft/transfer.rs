@@ -54,6 +54,7 @@ impl Raft {
         }
         // The election would be in the next term, in which this server has not voted.
         let granted = term == self.durable.term && !disturbs && self.is_up_to_date(last);
+        assert!(!granted || !self.is_leader(), "a leader grants nobody an election");
         ctx.send(from, Message::PreVoteReply { term: self.durable.term, granted });
     }
 
