@@ -28,7 +28,7 @@ pub fn liar() -> Control {
         properties: duel
             .properties
             .iter()
-            .filter(|property| !property.is_sometimes() && !raft_kv::FIGURE_2.contains(&property.name))
+            .filter(|one| !one.is_sometimes() && !raft_kv::FIGURE_2.contains(&one.name))
             .cloned()
             .collect(),
         expect: Expect::Violates {

@@ -17,8 +17,8 @@ pub struct Invariants {
     judge: Judge,
     grants: SortedMap<(NodeId, u64), Held>,
     accesses: Vec<(NodeId, u64, bool)>,
-    /// What the server lent to a worker that was not seen with it, and nobody else: one that crashes
-    /// in the handler in which it hears of a grant, and uses it, never is.
+    /// What the server lent to a worker that was not seen with it: one that crashes in the handler
+    /// in which it hears of a grant, and uses it, never is.
     unseen: SortedSet<(NodeId, u64)>,
     /// How many accesses of the resource's present life were looked at.
     seen: usize,
