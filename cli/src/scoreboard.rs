@@ -3,7 +3,7 @@
 //! Nothing on the page is typed: every figure comes from the file of lines.
 
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -117,6 +117,10 @@ pub fn read(path: &Path) -> Result<Vec<Row>, String> {
 /// The strategy that all others are compared with: what a sweep does.
 const PLAIN: &str = "swarm";
 
+/// What is no strategy: every order of a small cluster, as `exhaust` takes them. Its `runs` are
+/// states, and its `events` are the steps of the counterexample.
+pub const EXHAUSTIVE: &str = "exhaustive";
+
 /// The columns, in order.
 const COLUMNS: [&str; 8] =
     ["swarm", "small", "uniform", "pct", "pos", "guided", "branching", "portfolio"];
@@ -150,8 +154,63 @@ impl Cell {
     }
 }
 
-/// The page.
-pub fn page(rows: &[Row]) -> String {
+/// The page. `elsewhere` is what was published of other searches, by the name of the bug.
+pub fn page(rows: &[Row], elsewhere: &BTreeMap<String, String>) -> String {
+    let (exhaustive, rows): (Vec<Row>, Vec<Row>) =
+        rows.iter().cloned().partition(|row| row.strategy == EXHAUSTIVE);
+    strategies(&rows) + &beside(&rows, &exhaustive, elsewhere)
+}
+
+/// Each bug that another search is known to have found, with what it took there and here.
+fn beside(rows: &[Row], exhaustive: &[Row], elsewhere: &BTreeMap<String, String>) -> String {
+    let of = |bug: &str, scenario: &str| -> Vec<&Row> {
+        let is_it = |row: &&Row| {
+            (row.bug.as_str(), row.scenario.as_str(), row.strategy.as_str())
+                == (bug, scenario, PLAIN)
+        };
+        rows.iter().filter(is_it).collect()
+    };
+    let mut text = String::new();
+    for (bug, published) in elsewhere {
+        let scenarios: BTreeSet<&str> =
+            rows.iter().filter(|row| row.bug == *bug).map(|row| row.scenario.as_str()).collect();
+        let cells = scenarios.into_iter().filter_map(|scenario| {
+            let cell = Cell::of(&of(bug, scenario))?;
+            Some(format!("`{scenario}` {}", cell.words()))
+        });
+        let sampled = cells.collect::<Vec<_>>().join("; ");
+        let orders = exhaustive.iter().filter(|row| row.bug == *bug).map(|row| {
+            let Row { scenario, found, runs, events, cpu, .. } = row;
+            match found {
+                true => format!("`{scenario}` {cpu:.2} s, {events}, {runs}"),
+                false => format!("`{scenario}` not in {runs} states, {cpu:.1} s"),
+            }
+        });
+        let orders = orders.collect::<Vec<_>>().join("; ");
+        let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+        let (sampled, orders) = (or_none(sampled), or_none(orders));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| {bug} | {published} | {orders} | {sampled} |");
+    }
+    if text.is_empty() { text } else { format!("{BESIDE}{text}") }
+}
+
+const BESIDE: &str = "
+## Beside a model checker
+
+SandTable (Tang et al., EuroSys 2024, table 2) found these bugs in servers that people run, in
+specifications of them: TLC, breadth first, ten cores; seconds or minutes, events to the bug,
+states. Here the same mistake is planted in this project's Raft. *Every order* is `seedfall
+exhaust`, breadth first as well, on one thread: seconds, steps to the bug, states. *Sampled* is what
+a sweep does, on one thread: runs, in the median and (90 %), and seconds of the median, in the
+scenario that shows the bug best and in `raft-members`, which was made for none of them. The models
+are not the same, and neither are the machines: what can be compared is whether one waits.
+
+| bug | there | every order | sampled |
+|---|---|---|---|
+";
+
+fn strategies(rows: &[Row]) -> String {
     let mut text = String::from(HEAD);
     let caps: Vec<u64> = rows.iter().map(|row| row.cap).collect();
     if let (Some(least), Some(most)) = (caps.iter().min(), caps.iter().max()) {
@@ -229,7 +288,8 @@ portfolio did.
 
 #[cfg(test)]
 mod tests {
-    use super::{Row, page};
+    use super::{EXHAUSTIVE, Row, page};
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_hunt_that_missed_counts_as_what_it_was_given() {
@@ -250,7 +310,7 @@ mod tests {
             row("swarm", 2, false, 90, 9.0),
             row("portfolio", 0, true, 7, 0.5),
         ];
-        let page = page(&rows);
+        let page = page(&rows, &BTreeMap::new());
         assert!(
             page.contains("| bug | here | >90 (100), >9.0 s, 1/3 | 7 (7), 0.5 s | >18.0 |"),
             "{page}"
@@ -278,9 +338,35 @@ mod tests {
             row("won", "swarm", true, 8.0),
             row("won", "portfolio", true, 2.0),
         ];
-        let page = page(&rows);
+        let page = page(&rows, &BTreeMap::new());
         assert!(page.contains(">100 (100), >10.0 s, 0/1 | <0.1 |"), "{page}");
         assert!(page.contains("0/1 | >100 (100), >1.0 s, 0/1 | - |"), "{page}");
         assert!(page.contains("and 0.1 times in the worst case"), "{page}");
+    }
+
+    #[test]
+    fn what_was_published_stands_beside_what_was_measured() {
+        let row = |strategy: &str, found, runs, events| Row {
+            bug: "bug".to_owned(),
+            scenario: "here".to_owned(),
+            strategy: strategy.to_owned(),
+            base: 0,
+            cap: 1_000,
+            found,
+            runs,
+            events,
+            cpu: 0.25,
+        };
+        let elsewhere = |text: &str| BTreeMap::from([("bug".to_owned(), text.to_owned())]);
+        let rows = [row("swarm", true, 7, 900), row(EXHAUSTIVE, true, 3_534, 8)];
+        let text = page(&rows, &elsewhere("Xraft#1: 3 s, 8, 3,534"));
+        let line =
+            "| bug | Xraft#1: 3 s, 8, 3,534 | `here` 0.25 s, 8, 3534 | `here` 7 (7), 0.2 s |";
+        assert!(text.contains(line), "{text}");
+        assert!(!text.contains("| exhaustive |"), "it is no strategy: {text}");
+        let missed = [row(EXHAUSTIVE, false, 60, 0)];
+        let text = page(&missed, &elsewhere("there"));
+        assert!(text.contains("| bug | there | `here` not in 60 states, 0.2 s | - |"), "{text}");
+        assert!(!page(&rows, &BTreeMap::new()).contains("model checker"));
     }
 }

@@ -53,6 +53,21 @@ pub fn all() -> Vec<Search> {
             election,
         ),
         Search::new(
+            "raft-deep",
+            "Three Raft nodes to term 3, two writes, four timers: what bugs of real servers need.",
+            None,
+            || raft(3, 2, Bounds { timers: 4, messages: 4, states: 60_000_000, ..Bounds::NONE }),
+        ),
+        Search::new(
+            "raft-snapshots",
+            "The same, and every server takes a snapshot of each entry.",
+            None,
+            || {
+                let bounds = Bounds { timers: 4, messages: 4, states: 60_000_000, ..Bounds::NONE };
+                raft_of(with_snapshots(), 3, 2, bounds)
+            },
+        ),
+        Search::new(
             "copied-register",
             "Two nodes that copy a register to each other, and answer too early.",
             Some("linearizable"),
@@ -93,11 +108,35 @@ fn transfer(
 }
 
 /// Raft to term 2: who may lead, and what becomes of a write.
-fn election() -> Exhaustive<Raft, raft_kv::Input, raft_kv::Output, raft::Invariants> {
-    let write = KvInput::Put { key: "x", value: "1".to_owned() };
-    Exhaustive::of(&raft_kv::three())
-        .call(0, Some(0), write)
-        .watch(raft::invariants())
-        .within(|_: NodeId, node: &Raft| node.term().0 <= 2)
-        .bounds(Bounds { timers: 2, messages: 4, ..Bounds::NONE })
+fn election() -> RaftSearch {
+    raft(2, 1, Bounds { timers: 2, messages: 4, ..Bounds::NONE })
+}
+
+type RaftSearch =
+    Exhaustive<Raft, raft_kv::Input, raft_kv::Output, (raft::Invariants, raft::Indices)>;
+
+/// Raft to some term, with some writes at one node.
+fn raft(terms: u64, writes: u16, bounds: Bounds) -> RaftSearch {
+    raft_of(raft_kv::three(), terms, writes, bounds)
+}
+
+fn raft_of(
+    scenario: Scenario<Raft, raft_kv::Input, raft_kv::Output>,
+    terms: u64,
+    writes: u16,
+    bounds: Bounds,
+) -> RaftSearch {
+    let write = |number: u16| KvInput::Put { key: "x", value: number.to_string() };
+    let all = Exhaustive::of(&scenario);
+    let all = (0..writes).fold(all, |all, number| all.call(0, Some(0), write(number + 1)));
+    all.watch((raft::invariants(), raft::indices()))
+        .within(move |_: NodeId, node: &Raft| node.term().0 <= terms)
+        .bounds(bounds)
+}
+
+/// Every entry that is applied is replaced by a snapshot.
+fn with_snapshots() -> Scenario<Raft, raft_kv::Input, raft_kv::Output> {
+    let mut scenario = raft_kv::three();
+    scenario.config.snapshot_after = Some(1);
+    scenario
 }

@@ -16,6 +16,15 @@ pub trait Monitor<P> {
     fn observe(&mut self, node: NodeId, state: &P) -> Result<(), Violation>;
 }
 
+/// Two watchers: the second is asked if the first is content.
+impl<P, A: Monitor<P>, B: Monitor<P>> Monitor<P> for (A, B) {
+    #[inline]
+    fn observe(&mut self, node: NodeId, state: &P) -> Result<(), Violation> {
+        self.0.observe(node, state)?;
+        self.1.observe(node, state)
+    }
+}
+
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {

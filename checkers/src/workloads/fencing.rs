@@ -46,8 +46,7 @@ pub fn fencing(holds: &[Hold], writes: &[ResourceWrite], is_exclusive: bool) -> 
         judge_exclusion(holds, &mut report);
     }
     judge_tokens(holds, &mut report);
-    let mut given: Vec<(u64, u32)> =
-        holds.iter().map(|hold| (hold.token, hold.client)).collect();
+    let mut given: Vec<(u64, u32)> = holds.iter().map(|hold| (hold.token, hold.client)).collect();
     given.sort_unstable();
     let mut greatest: Option<u64> = None;
     for (index, write) in (0u32..).zip(writes) {

@@ -2,13 +2,13 @@
 
 use super::{Problem, show};
 use crate::patches::Planted;
-use crate::scoreboard::{Row, page, read};
+use crate::scoreboard::{EXHAUSTIVE, Row, page, read};
 use clap::Args;
 use seedfall::save::save;
 use seedfall::search::STRATEGIES;
 use serde_json::Value;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// All strategies together, as `hunt` has them.
@@ -40,6 +40,9 @@ pub(super) struct ScoreboardArgs {
     /// Only these strategies, with commas between them; `portfolio` is all of them together.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     strategies: Vec<String>,
+    /// Take every order of this search of `exhaust` too, once for each bug, and no base seeds.
+    #[arg(long, value_name = "NAME")]
+    exhaust: Option<String>,
     /// From how many base seeds, a million apart.
     #[arg(long, default_value = "5", value_name = "N")]
     bases: NonZeroU64,
@@ -57,27 +60,64 @@ pub(super) struct ScoreboardArgs {
 /// `scoreboard`.
 pub(super) fn scoreboard(args: &ScoreboardArgs) -> Result<u8, Problem> {
     let mut rows = read(&args.measured).map_err(Problem)?;
+    let patches = Planted::read_all(&args.planted)?;
     if let Some(binary) = &args.binary {
-        let patches = Planted::read_all(&args.planted)?;
         let named = |patch: &&Planted| {
             args.only.is_empty() || args.only.iter().any(|text| patch.name.contains(text))
         };
         for patch in patches.iter().filter(named) {
+            if let Some(search) = &args.exhaust {
+                add(args, &mut rows, exhaust(binary, patch, search)?)?;
+                continue;
+            }
             for strategy in strategies(&args.strategies)? {
                 for base in 0..args.bases.get() {
                     let row = measure(args, binary, patch, &strategy, base * 1_000_000)?;
-                    show::line(&row.to_string());
-                    rows.retain(|other| !other.is_of(&row));
-                    rows.push(row);
+                    add(args, &mut rows, row)?;
                 }
-                let lines: Vec<String> = rows.iter().map(|row| row.to_json().to_string()).collect();
-                save(&args.measured, (lines.join("\n") + "\n").as_bytes())?;
             }
         }
     }
-    save(&args.page, page(&rows).as_bytes())?;
+    let elsewhere = patches.iter().filter_map(|patch| {
+        let said = patch.says("Elsewhere");
+        (!said.is_empty()).then(|| (patch.name.clone(), said.to_owned()))
+    });
+    save(&args.page, page(&rows, &elsewhere.collect()).as_bytes())?;
     show::line(&format!("  page       {}", args.page.display()));
     Ok(0)
+}
+
+/// Adds what was measured to the file, in the place of what was measured before.
+fn add(args: &ScoreboardArgs, rows: &mut Vec<Row>, row: Row) -> Result<(), Problem> {
+    show::line(&row.to_string());
+    rows.retain(|other| !other.is_of(&row));
+    rows.push(row);
+    let lines: Vec<String> = rows.iter().map(|row| row.to_json().to_string()).collect();
+    Ok(save(&args.measured, (lines.join("\n") + "\n").as_bytes())?)
+}
+
+/// Every order, in a process of its own.
+fn exhaust(binary: &Path, patch: &Planted, search: &str) -> Result<Row, Problem> {
+    let mut command = Command::new(binary);
+    command.args(["exhaust", search, "--json"]).env("SEEDFALL_PLANTED", &patch.name);
+    let told = answer(command, binary, search)?;
+    let steps = told["counterexample"].as_array().map_or(0, Vec::len) as u64;
+    let cap = 0;
+    let row = Row::of(&patch.name, search, EXHAUSTIVE, 0, cap, &told);
+    let runs = told["states"].as_u64().unwrap_or_default();
+    let cpu = told["seconds"].as_f64().unwrap_or_default();
+    Ok(Row { found: steps > 0, runs, events: steps, cpu, ..row })
+}
+
+/// The JSON that a command printed.
+fn answer(mut command: Command, binary: &Path, what: &str) -> Result<Value, Problem> {
+    let done = command.output();
+    let done = done.map_err(|error| Problem(format!("{}: {error}", binary.display())))?;
+    let text = String::from_utf8_lossy(&done.stdout);
+    text.lines().find_map(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
+        let why = String::from_utf8_lossy(&done.stderr);
+        Problem(format!("{}, {what}: {}", binary.display(), why.trim()))
+    })
 }
 
 /// The strategies that are asked for.
@@ -94,7 +134,7 @@ fn strategies(asked: &[String]) -> Result<Vec<String>, Problem> {
 /// One hunt, in a process of its own.
 fn measure(
     args: &ScoreboardArgs,
-    binary: &PathBuf,
+    binary: &Path,
     patch: &Planted,
     strategy: &str,
     base: u64,
@@ -106,13 +146,7 @@ fn measure(
     if strategy != PORTFOLIO {
         hunt.args(["--strategies", strategy]);
     }
-    let done = hunt.env("SEEDFALL_PLANTED", &patch.name).output();
-    let done = done.map_err(|error| Problem(format!("{}: {error}", binary.display())))?;
-    let text = String::from_utf8_lossy(&done.stdout);
-    let value: Value =
-        text.lines().find_map(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
-            let why = String::from_utf8_lossy(&done.stderr);
-            Problem(format!("{} hunt {scenario}: {}", binary.display(), why.trim()))
-        })?;
-    Ok(Row::of(&patch.name, &scenario, strategy, base, args.events, &value))
+    hunt.env("SEEDFALL_PLANTED", &patch.name);
+    let told = answer(hunt, binary, &scenario)?;
+    Ok(Row::of(&patch.name, &scenario, strategy, base, args.events, &told))
 }

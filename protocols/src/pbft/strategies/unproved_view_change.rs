@@ -2,9 +2,7 @@
 //! what was prepared, of the latest view before, so that they would win (Castro and Liskov 1999,
 //! section 4.4, on what a replica asks of a view change before it takes it in).
 
-use crate::pbft::statements::{
-    Certificate, ChangeView, Message, PrePrepare, Prepare, Proposal,
-};
+use crate::pbft::statements::{Certificate, ChangeView, Message, PrePrepare, Prepare, Proposal};
 use crate::pbft::{Replica, digest};
 use seedfall_sim::{Draw, NodeId, Signer, Strategy};
 
