@@ -38,6 +38,7 @@ and, where it helps:
                                        for --contrast: classes of faults that it needs, each for
                                        itself; behind `without`, those that would do as well
   Seeds: 20000                         how many seeds looking for it takes, if more than --seeds
+  Elsewhere: TLC: 3 s, 8, 3,534        what another search took, for `scoreboard`
 
   --- a/src/lock.rs
   +++ b/src/lock.rs

@@ -182,7 +182,8 @@ pub(in crate::commands) fn mirror(root: &Path, from: &Path, to: &Path) -> Result
         let name = entry.file_name();
         let (path, copy) = (entry.path(), to.join(&name));
         if path.is_dir() {
-            if name != "target" && name != ".git" {
+            // Wherever cargo builds, the copy is no part of itself.
+            if name != "target" && name != ".git" && !to.starts_with(&path) {
                 mirror(root, &path, &copy)?;
             }
         } else if name == "Cargo.toml" {
@@ -251,5 +252,18 @@ mod tests {
         let copied = fs::read_to_string(copy.join("Cargo.toml")).expect("it is there");
         let absolute = format!("{:?}", library.display().to_string());
         assert_eq!(copied, manifest.replace("\"../library\"", &absolute));
+    }
+
+    #[test]
+    fn a_copy_inside_the_project_is_no_part_of_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = fs::canonicalize(folder.path()).expect("it is there");
+        let copy = project.join("build/planted/copy");
+        for folder in [project.join("src"), copy.clone()] {
+            fs::create_dir_all(folder).expect("a folder");
+        }
+        fs::write(project.join("src/lib.rs"), "").expect("a file");
+        assert!(mirror(&project, &project, &copy).is_ok());
+        assert!(copy.join("src/lib.rs").is_file() && !copy.join("build").exists());
     }
 }
