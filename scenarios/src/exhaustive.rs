@@ -56,15 +56,23 @@ pub fn all() -> Vec<Search> {
             "raft-deep",
             "Three Raft nodes to term 3, two writes, four timers: what bugs of real servers need.",
             None,
-            || raft(3, 2, Bounds { timers: 4, messages: 4, states: 60_000_000, ..Bounds::NONE }),
+            || raft(raft_kv::three(), DEEP).within(to_term(3)),
         ),
         Search::new(
             "raft-snapshots",
             "The same, and every server takes a snapshot of each entry.",
             None,
+            || raft(with_snapshots(), DEEP).within(to_term(3)),
+        ),
+        Search::new(
+            "raft-reads",
+            "The same to term 2, and the second operation is a read, at another node.",
+            None,
             || {
-                let bounds = Bounds { timers: 4, messages: 4, states: 60_000_000, ..Bounds::NONE };
-                raft_of(with_snapshots(), 3, 2, bounds)
+                let write = KvInput::Put { key: "x", value: "1".to_owned() };
+                watched(Exhaustive::of(&raft_kv::three()).call(0, Some(1), write), DEEP)
+                    .call(1, Some(0), KvInput::Get { key: "x" })
+                    .within(to_term(2))
             },
         ),
         Search::new(
@@ -107,31 +115,34 @@ fn transfer(
         .bounds(bounds)
 }
 
+type RaftSearch<M = (raft::Invariants, raft::Indices)> =
+    Exhaustive<Raft, raft_kv::Input, raft_kv::Output, M>;
+
+/// As far as bugs of real servers are away, to less than a gigabyte.
+const DEEP: Bounds = Bounds { timers: 4, messages: 4, states: 20_000_000, ..Bounds::NONE };
+
 /// Raft to term 2: who may lead, and what becomes of a write.
 fn election() -> RaftSearch {
-    raft(2, 1, Bounds { timers: 2, messages: 4, ..Bounds::NONE })
+    let write = KvInput::Put { key: "x", value: "1".to_owned() };
+    let bounds = Bounds { timers: 2, messages: 4, ..Bounds::NONE };
+    let all = Exhaustive::of(&raft_kv::three()).call(0, Some(0), write);
+    watched(all, bounds).within(to_term(2))
 }
 
-type RaftSearch =
-    Exhaustive<Raft, raft_kv::Input, raft_kv::Output, (raft::Invariants, raft::Indices)>;
-
-/// Raft to some term, with some writes at one node.
-fn raft(terms: u64, writes: u16, bounds: Bounds) -> RaftSearch {
-    raft_of(raft_kv::three(), terms, writes, bounds)
+/// Two writes at one node.
+fn raft(scenario: Scenario<Raft, raft_kv::Input, raft_kv::Output>, bounds: Bounds) -> RaftSearch {
+    let write = |value: &str| KvInput::Put { key: "x", value: value.to_owned() };
+    let all = Exhaustive::of(&scenario).call(0, Some(0), write("1")).call(0, Some(0), write("2"));
+    watched(all, bounds)
 }
 
-fn raft_of(
-    scenario: Scenario<Raft, raft_kv::Input, raft_kv::Output>,
-    terms: u64,
-    writes: u16,
-    bounds: Bounds,
-) -> RaftSearch {
-    let write = |number: u16| KvInput::Put { key: "x", value: number.to_string() };
-    let all = Exhaustive::of(&scenario);
-    let all = (0..writes).fold(all, |all, number| all.call(0, Some(0), write(number + 1)));
-    all.watch((raft::invariants(), raft::indices()))
-        .within(move |_: NodeId, node: &Raft| node.term().0 <= terms)
-        .bounds(bounds)
+fn watched<M>(search: RaftSearch<M>, bounds: Bounds) -> RaftSearch {
+    search.watch((raft::invariants(), raft::indices())).bounds(bounds)
+}
+
+/// No further than this term.
+fn to_term(last: u64) -> impl Fn(NodeId, &Raft) -> bool + 'static {
+    move |_, node| node.term().0 <= last
 }
 
 /// Every entry that is applied is replaced by a snapshot.

@@ -1,6 +1,7 @@
 //! Figure 2's own words on its state, watched: `currentTerm` "increases monotonically",
-//! `commitIndex` and `matchIndex` too, and what a leader sends next lies beyond what it knows to be
-//! stored.
+//! `commitIndex` and `matchIndex` too; what a leader sends next lies beyond what it knows to be
+//! stored; and of its own term it commits what a majority stores, all of it (its last rule for
+//! leaders) and nothing else (5.4.2).
 //!
 //! None of them is a theorem, and a server that breaks one may do no harm for a long time: the
 //! theorems of Figure 3 break much later, if ever. Model checkers of real servers look for just
@@ -9,6 +10,7 @@
 
 use super::Raft;
 use super::log::{LogIndex, Term};
+use super::membership::NodeSet;
 use seedfall_sim::{Monitor, NodeId, Violation};
 
 /// Watches the indices of one run.
@@ -38,19 +40,20 @@ impl Monitor<Raft> for Indices {
             self.servers.resize_with(node.index() + 1, Seen::default);
         }
         let seen = &mut self.servers[node.index()];
+        let before = seen.commit;
         seen.grows(node, state.term(), state.commit_index(), state.log().base())?;
-        match state.progress() {
-            None => seen.matched.clear(),
-            Some(progress) => {
-                for (slot, (next, matched)) in progress.enumerate() {
-                    let follower = NodeId::new(slot as u16);
-                    if follower != node {
-                        seen.follower(node, follower, next, matched)?;
-                    }
-                }
+        let Some(progress) = state.progress() else {
+            seen.matched.clear();
+            return Ok(());
+        };
+        let mut is_new = before != seen.commit;
+        for (slot, (next, matched)) in progress.enumerate() {
+            let follower = NodeId::new(slot as u16);
+            if follower != node {
+                is_new |= seen.follower(node, follower, next, matched)?;
             }
         }
-        Ok(())
+        if is_new { seen.commits(node, state, before) } else { Ok(()) }
     }
 }
 
@@ -81,7 +84,32 @@ impl Seen {
         Ok(())
     }
 
-    /// What a leader knows of one follower.
+    /// 5.4.2, and the last rule of Figure 2: a leader commits, by counting, entries of its own term,
+    /// and every one that a majority stores.
+    fn commits(&self, node: NodeId, state: &Raft, before: LogIndex) -> Result<(), Violation> {
+        let (log, commit, term) = (state.log(), self.commit, self.term);
+        if before < commit && log.term_at(commit) != Some(term) {
+            let explanation = format!("{node} leads {term} and commits {commit} entries: {log}");
+            return violated("Commit of its Own Term", explanation);
+        }
+        let holders = |index: LogIndex| {
+            NodeSet::of(self.matched.iter().map(|matched| index <= *matched)).with(node)
+        };
+        let mut index = commit.next();
+        while log.term_at(index).is_some_and(|of| of < term) {
+            index = index.next();
+        }
+        if log.term_at(index) == Some(term) && state.configuration().is_quorum(holders(index)) {
+            let explanation = format!(
+                "{node} leads {term}, has committed {commit}, and knows that a majority stores \
+                 entry {index}"
+            );
+            return violated("Commit of a Majority", explanation);
+        }
+        Ok(())
+    }
+
+    /// What a leader knows of one follower; whether that is new.
     #[inline]
     fn follower(
         &mut self,
@@ -89,14 +117,14 @@ impl Seen {
         follower: NodeId,
         next: LogIndex,
         matched: LogIndex,
-    ) -> Result<(), Violation> {
+    ) -> Result<bool, Violation> {
         if next <= matched {
             let explanation = format!(
                 "{node} leads {} and sends {follower} entry {next} next, which it knows to have \
                  {matched}",
                 self.term
             );
-            return violated("Next beyond Match", explanation);
+            return Err(Violation { property: "Next beyond Match", explanation });
         }
         if self.matched.len() <= follower.index() {
             self.matched.resize(follower.index() + 1, LogIndex::ZERO);
@@ -107,9 +135,9 @@ impl Seen {
                 "{node} leads {} and knew that {follower} has {before} entries, and now {matched}",
                 self.term
             );
-            return violated("Monotonic Match", explanation);
+            return Err(Violation { property: "Monotonic Match", explanation });
         }
-        Ok(())
+        Ok(before < matched)
     }
 }
 
@@ -125,8 +153,8 @@ mod tests {
     const N1: NodeId = NodeId::new(0);
     const N2: NodeId = NodeId::new(1);
 
-    fn broken(result: Result<(), Violation>) -> &'static str {
-        result.map_or_else(|violation| violation.property, |()| "none")
+    fn broken<T>(result: Result<T, Violation>) -> &'static str {
+        result.map_or_else(|violation| violation.property, |_| "none")
     }
 
     #[test]
