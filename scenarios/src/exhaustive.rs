@@ -66,11 +66,12 @@ pub fn all() -> Vec<Search> {
         ),
         Search::new(
             "raft-reads",
-            "The same to term 2, and the second operation is a read, at another node.",
+            "The same to term 2, with two timers, and a read at another node for the second write.",
             None,
             || {
                 let write = KvInput::Put { key: "x", value: "1".to_owned() };
-                watched(Exhaustive::of(&raft_kv::three()).call(0, Some(1), write), DEEP)
+                let bounds = Bounds { timers: 2, ..DEEP };
+                watched(Exhaustive::of(&raft_kv::three()).call(0, Some(1), write), bounds)
                     .call(1, Some(0), KvInput::Get { key: "x" })
                     .within(to_term(2))
             },

@@ -40,8 +40,9 @@ pub(super) struct ScoreboardArgs {
     /// Only these strategies, with commas between them; `portfolio` is all of them together.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     strategies: Vec<String>,
-    /// Take every order of this search of `exhaust` too, once for each bug, and no base seeds.
-    #[arg(long, value_name = "NAME")]
+    /// Take every order, once for each bug, in the place of hunts: the words of `exhaust`, as in
+    /// `raft-deep --messages 8`.
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     exhaust: Option<String>,
     /// From how many base seeds, a million apart.
     #[arg(long, default_value = "5", value_name = "N")]
@@ -99,7 +100,8 @@ fn add(args: &ScoreboardArgs, rows: &mut Vec<Row>, row: Row) -> Result<(), Probl
 /// Every order, in a process of its own.
 fn exhaust(binary: &Path, patch: &Planted, search: &str) -> Result<Row, Problem> {
     let mut command = Command::new(binary);
-    command.args(["exhaust", search, "--json"]).env("SEEDFALL_PLANTED", &patch.name);
+    command.arg("exhaust").args(search.split_whitespace()).arg("--json");
+    command.env("SEEDFALL_PLANTED", &patch.name);
     let told = answer(command, binary, search)?;
     let steps = told["counterexample"].as_array().map_or(0, Vec::len) as u64;
     let cap = 0;
