@@ -2,6 +2,7 @@
 //!
 //! Nothing on the page is typed: every figure comes from the file of lines.
 
+use crate::patches::Planted;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -152,6 +153,12 @@ impl Cell {
         let all = if found == of { String::new() } else { format!(", {found}/{of}") };
         format!("{more}{runs} ({most}), {more}{cpu:.1} s{all}")
     }
+}
+
+/// What the heads of patches say of other searches, by the name of the bug: `Elsewhere: ...`.
+pub fn elsewhere(patches: &[Planted]) -> BTreeMap<String, String> {
+    let said = patches.iter().map(|patch| (patch.name.clone(), patch.says("Elsewhere").to_owned()));
+    said.filter(|(_, said)| !said.is_empty()).collect()
 }
 
 /// The page. `elsewhere` is what was published of other searches, by the name of the bug.

@@ -3,8 +3,9 @@
 use crate::root;
 
 use seedfall::case::{Case, find};
-use seedfall_cli::clean;
 use seedfall_cli::museum::{Exhibit, exhibits, page};
+use seedfall_cli::patches::Planted;
+use seedfall_cli::{clean, scoreboard};
 use std::fs;
 
 const PAGE: &str = "docs/museum.md";
@@ -51,8 +52,10 @@ fn every_patch_has_a_row_and_every_figure_a_patch() {
 
 #[test]
 fn the_scoreboard_is_what_was_measured() {
-    let measured = seedfall_cli::scoreboard::read(&root().join("docs/search.jsonl"));
-    let now = seedfall_cli::scoreboard::page(&measured.unwrap_or_else(|error| panic!("{error}")));
+    let measured = scoreboard::read(&root().join("docs/search.jsonl"));
+    let measured = measured.unwrap_or_else(|error| panic!("{error}"));
+    let patches = Planted::read_all(&root().join("tests/planted")).expect("readable patches");
+    let now = scoreboard::page(&measured, &scoreboard::elsewhere(&patches));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(root().join("docs/search.md"), &now).expect("the page can be written");
     }

@@ -2,7 +2,7 @@
 
 use super::{Problem, show};
 use crate::patches::Planted;
-use crate::scoreboard::{EXHAUSTIVE, Row, page, read};
+use crate::scoreboard::{EXHAUSTIVE, Row, elsewhere, page, read};
 use clap::Args;
 use seedfall::save::save;
 use seedfall::search::STRATEGIES;
@@ -79,11 +79,7 @@ pub(super) fn scoreboard(args: &ScoreboardArgs) -> Result<u8, Problem> {
             }
         }
     }
-    let elsewhere = patches.iter().filter_map(|patch| {
-        let said = patch.says("Elsewhere");
-        (!said.is_empty()).then(|| (patch.name.clone(), said.to_owned()))
-    });
-    save(&args.page, page(&rows, &elsewhere.collect()).as_bytes())?;
+    save(&args.page, page(&rows, &elsewhere(&patches)).as_bytes())?;
     show::line(&format!("  page       {}", args.page.display()));
     Ok(0)
 }

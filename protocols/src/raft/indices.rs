@@ -84,8 +84,8 @@ impl Seen {
         Ok(())
     }
 
-    /// 5.4.2, and the last rule of Figure 2: a leader commits, by counting, entries of its own term,
-    /// and every one that a majority stores.
+    /// 5.4.2, and the last rule of Figure 2: what a leader commits by counting is of its own term,
+    /// and all of that term that a majority stores.
     fn commits(&self, node: NodeId, state: &Raft, before: LogIndex) -> Result<(), Violation> {
         let (log, commit, term) = (state.log(), self.commit, self.term);
         if before < commit && log.term_at(commit) != Some(term) {
