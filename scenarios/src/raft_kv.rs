@@ -38,7 +38,7 @@ const FEW: Swarm = Swarm {
 pub(super) const ONE_VOTE: &str = "one vote a term";
 
 /// The rules of Figure 2 for its state, which break long before any theorem does.
-pub(super) const INDICES: &str = "terms and indices grow";
+pub(super) const INDICES: &str = "the rules of Figure 2";
 
 /// Both: servers that lie or lose their disks break them, and that says nothing of the theorems.
 pub(super) const FIGURE_2: [&str; 2] = [ONE_VOTE, INDICES];
