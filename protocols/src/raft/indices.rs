@@ -5,7 +5,8 @@
 //!
 //! None of them is a theorem, and a server that breaks one may do no harm for a long time: the
 //! theorems of Figure 3 break much later, if ever. Model checkers of real servers look for just
-//! these (Tang et al., *SandTable*, EuroSys 2024, table 2). As [`super::promises`], it is a watcher
+//! these (Tang, Sun, Huang, Wei, Ouyang and Ma, *Scalable Distributed System Model Checking with
+//! Specification-Level State Exploration*, 2024, table 2). As [`super::promises`], it is a watcher
 //! of its own: servers that lie or lose their disks break it.
 
 use super::Raft;
