@@ -22,7 +22,7 @@
 mod format;
 
 pub use format::crc32c;
-use format::{FRAME_BYTES, Frames, Head, PAYLOAD_MAX, SECTOR, Slot, VERSION};
+use format::{FRAME_BYTES, Frames, HEAD_BYTES, Head, PAYLOAD_MAX, SECTOR, SLOT, Slot, VERSION};
 use std::fmt;
 
 /// The name of the file that holds the head.
@@ -329,13 +329,19 @@ impl Wal {
         for stray in names {
             tried("remove", stray, storage.remove(stray))?;
         }
-        let head = Head { generation: 1, counter: 0, epoch: 1, first: 1, durable: 0, next: 1 };
+        // Both slots from the beginning: one that was never written would look torn for ever, once a
+        // head that belonged there was in a cache alone, as its sync had failed.
+        let older = Head { generation: 1, counter: 0, epoch: 1, first: 1, durable: 0, next: 1 };
+        let head = Head { counter: 1, ..older };
+        let mut slots = vec![0; SLOT as usize];
+        slots[..HEAD_BYTES].copy_from_slice(&older.encode());
+        slots.extend_from_slice(&head.encode());
         let file = frames_name(head.generation);
         tried("create", &file, storage.create(&file))?;
         tried("sync", &file, storage.sync(&file))?;
         tried("sync the folder of", &file, storage.sync_dir())?;
         tried("create", HEAD_NEW, storage.create(HEAD_NEW))?;
-        tried("write", HEAD_NEW, storage.write(HEAD_NEW, head.offset(), &head.encode()))?;
+        tried("write", HEAD_NEW, storage.write(HEAD_NEW, 0, &slots))?;
         tried("sync", HEAD_NEW, storage.sync(HEAD_NEW))?;
         tried("rename", HEAD_NEW, storage.rename(HEAD_NEW, HEAD))?;
         tried("sync the folder of", HEAD, storage.sync_dir())?;
@@ -357,7 +363,7 @@ impl Wal {
                 let newest = if first.counter < second.counter { second } else { first };
                 Ok((newest, false))
             }
-            // The first head of all is alone.
+            // The first head of all is alone, in files of before there were two from the beginning.
             [Slot::Good(head), Slot::Empty] if head.counter == 0 => Ok((head, false)),
             [Slot::Good(head), _] | [_, Slot::Good(head)] => Ok((head, true)),
             _ => damaged(HEAD, 0, "a head in one of two slots".into(), "none in either"),

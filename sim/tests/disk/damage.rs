@@ -318,3 +318,24 @@ fn a_name_is_durable_when_its_directory_is() {
     disk.crash(Draw::NOMINAL);
     assert_eq!(disk.read("old").as_deref(), Ok(&b"bytes"[..]));
 }
+
+/// An opening writes a head, and cannot sync it: the cache shows it to the next opening, and the
+/// disk does not have it. Its slot must not count as torn for ever.
+#[test]
+fn a_head_that_was_in_the_cache_alone_is_not_torn() {
+    for number in 0..40 {
+        let mut disk = Disk::default();
+        drop(open(&mut disk).expect("an honest disk"));
+        let fault = DiskFault::SyncFails { after: 0 };
+        disk.begin(&fault, true);
+        let failed = WalError::Storage { doing: "sync", file: HEAD.into(), error: DiskError::Io };
+        assert_eq!(open(&mut disk).err(), Some(failed));
+        disk.end(&fault);
+        let (mut wal, _) = open(&mut disk).expect("nothing is lost");
+        // What comes after is not synced, and a crash leaves some of it.
+        wal.append(&mut disk, &record(number, 700)).expect("an honest disk");
+        disk.crash(draw(number as u32));
+        let (_, found) = open(&mut disk).unwrap_or_else(|error| panic!("draw {number}: {error}"));
+        assert!(found.payloads.len() <= 1);
+    }
+}
