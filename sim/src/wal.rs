@@ -329,8 +329,8 @@ impl Wal {
         for stray in names {
             tried("remove", stray, storage.remove(stray))?;
         }
-        // Both slots from the beginning: one that was never written would look torn for ever, once a
-        // head that belonged there was in a cache alone, as its sync had failed.
+        // Both slots from the beginning: one that was never written would look torn for ever, once
+        // a head that belonged there was in a cache alone, as its sync had failed.
         let older = Head { generation: 1, counter: 0, epoch: 1, first: 1, durable: 0, next: 1 };
         let head = Head { counter: 1, ..older };
         let mut slots = vec![0; SLOT as usize];
@@ -363,7 +363,7 @@ impl Wal {
                 let newest = if first.counter < second.counter { second } else { first };
                 Ok((newest, false))
             }
-            // The first head of all is alone, in files of before there were two from the beginning.
+            // In files of before there were two from the beginning, the first of all is alone.
             [Slot::Good(head), Slot::Empty] if head.counter == 0 => Ok((head, false)),
             [Slot::Good(head), _] | [_, Slot::Good(head)] => Ok((head, true)),
             _ => damaged(HEAD, 0, "a head in one of two slots".into(), "none in either"),
