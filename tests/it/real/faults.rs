@@ -52,7 +52,7 @@ fn a_full_disk_stops_a_node_with_a_reason() {
     run(async {
         let place = tempfile::tempdir().expect("a folder");
         // A new journal takes 4,156.
-        let files = Full(Files::new(place.path()).expect("room"), 4_456);
+        let files = Full(Files::new(place.path()).expect("room"), 4_156 + 150);
         let (journal, opened) = Journal::open(files).expect("an empty journal");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let peers = vec![listener.local_addr().expect("it is bound")];
