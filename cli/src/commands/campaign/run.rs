@@ -39,8 +39,11 @@ fn filtered(
     let chosen: Vec<Target> = targets.into_iter().filter(has).collect();
     if chosen.is_empty() {
         let names = names.join(", ");
-        let what = if exact { "is named" } else { "has in its name" };
-        return Err(Problem(format!("no scenario {what} `{filter}`; there are {names}")));
+        let what = match exact {
+            true => format!("is named `{filter}`"),
+            false => format!("has `{filter}` in its name"),
+        };
+        return Err(Problem(format!("no scenario {what}; there are {names}")));
     }
     Ok(chosen)
 }
