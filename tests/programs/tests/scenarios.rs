@@ -1,51 +1,8 @@
 //! Services of axum and tonic as scenarios: the right ones hold, the bugs of the wrong ones are
 //! found, made small, told and replayed.
 
-use seedfall::explain::Explanation;
-use seedfall::shrink::{Effort, Shrunk, shrink, story};
-use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
-use seedfall::{Runnable, Trial};
 use seedfall_programs::{journal, payments, raft, sqlite};
-use std::ops::Range;
-
-/// Does it in a process of its own.
-fn alone(scenario: impl Runnable, body: impl Fn(&dyn Runnable)) {
-    scenario.alone(&mut || body(&scenario));
-}
-
-fn holds(scenario: &dyn Runnable) {
-    let plan = Sweep { seeds: 0..1_000, keep_going: true, ..Sweep::new(all_cores()) };
-    let summary = sweep(scenario, &plan, &|_| ());
-    assert_eq!(summary.meaning(scenario), Meaning::AsExpected, "{summary:?}");
-    assert_eq!(summary.passed, 1_000);
-    println!("{}: 1,000 seeds in {:?}", scenario.name(), summary.took);
-}
-
-/// The first failure of a scenario, made small.
-fn found(scenario: &dyn Runnable) -> (Shrunk, Vec<String>) {
-    found_in(scenario, 0..1_000)
-}
-
-fn found_in(scenario: &dyn Runnable, seeds: Range<u64>) -> (Shrunk, Vec<String>) {
-    let plan = Sweep { seeds, ..Sweep::new(all_cores()) };
-    let summary = sweep(scenario, &plan, &|_| ());
-    assert_eq!(summary.meaning(scenario), Meaning::AsExpected, "{summary:?}");
-    let (_, failure) = summary.expected.values().next().expect("it is found");
-    let trial = Trial::of(failure.seed);
-    assert_eq!(scenario.run(&trial).hash, failure.hash, "the same run");
-    let small = shrink(scenario, &trial, &Effort::runs(3_000)).expect("it fails");
-    let told = story(&small);
-    println!("{failure}\n{}\n{}", small.summary(), told.join("\n"));
-    assert_eq!(scenario.run(&small.trial).hash, small.report.hash, "the small one, too");
-    let page = Explanation::of(scenario, &small, "replay".to_owned(), None).html();
-    assert!(page.contains(scenario.name()) && page.len() < 4 << 20);
-    (small, told)
-}
-
-/// Whether some line has all of these words.
-fn tells(story: &[String], words: &[&str]) -> bool {
-    story.iter().any(|line| words.iter().all(|word| line.contains(word)))
-}
+use seedfall_trials::{alone, found, found_in, holds, tells};
 
 #[test]
 fn a_service_of_axum_that_keeps_its_keys_holds() {

@@ -1,4 +1,9 @@
 //! Systems of other people, as they are published, on the simulated Linux: each with its faults,
 //! its properties, and what was found.
 
+mod account;
+pub mod gossip;
 pub mod open_raft;
+pub mod pool;
+pub mod quic;
+pub mod redis_server;

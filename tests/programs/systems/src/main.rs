@@ -1,7 +1,7 @@
 //! Every command of Seedfall over these systems, with the feature `commands`:
 //! `cargo run --release -p seedfall-systems --features commands -- sweep openraft`.
 
-use seedfall_systems::open_raft;
+use seedfall_systems::{gossip, open_raft, pool, quic, redis_server};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -10,5 +10,14 @@ fn main() -> ExitCode {
         Box::new(open_raft::as_told()),
         Box::new(open_raft::forgets()),
         Box::new(open_raft::repeats()),
+        Box::new(redis_server::right()),
+        Box::new(redis_server::crashes()),
+        Box::new(pool::right()),
+        Box::new(pool::repeats()),
+        Box::new(quic::right()),
+        Box::new(quic::repeats()),
+        Box::new(gossip::right()),
+        Box::new(gossip::forgets_early()),
+        Box::new(gossip::same_generation()),
     ])
 }
