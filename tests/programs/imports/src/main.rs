@@ -71,8 +71,12 @@ fn imports(path: &str, libc: &Names) -> Result<Names, Box<dyn Error>> {
     let archive = ArchiveFile::parse(&*bytes)?;
     let (mut wanted, mut own) = (Names::new(), Names::new());
     for member in archive.members() {
-        // The library's metadata is a member, too, and no object file.
-        let Ok(file) = object::File::parse(member?.data(&*bytes)?) else { continue };
+        // The metadata of the library is a member, too.
+        let member = member?;
+        if !member.name().ends_with(b".o") {
+            continue;
+        }
+        let file = object::File::parse(member.data(&*bytes)?)?;
         for symbol in file.symbols() {
             let Ok(name) = symbol.name() else { continue };
             if symbol.is_undefined() && libc.contains(name) {

@@ -3,6 +3,7 @@
 
 mod account;
 pub mod gossip;
+pub mod mqtt;
 pub mod open_raft;
 pub mod pool;
 pub mod quic;

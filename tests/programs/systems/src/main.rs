@@ -1,7 +1,7 @@
 //! Every command of Seedfall over these systems, with the feature `commands`:
 //! `cargo run --release -p seedfall-systems --features commands -- sweep openraft`.
 
-use seedfall_systems::{gossip, open_raft, pool, quic, redis_server};
+use seedfall_systems::{gossip, mqtt, open_raft, pool, quic, redis_server};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Box::new(pool::repeats()),
         Box::new(quic::right()),
         Box::new(quic::repeats()),
+        Box::new(mqtt::right()),
         Box::new(gossip::right()),
         Box::new(gossip::forgets_early()),
         Box::new(gossip::same_generation()),
