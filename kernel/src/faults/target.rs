@@ -13,6 +13,7 @@ impl Kernel {
     /// The program of a node is over. `power` is what its machine is from now on.
     fn end_program(&mut self, node: NodeIndex, power: Power) {
         self.nodes[node].power = power;
+        self.end_mappings(node);
         self.drop_threads(node);
         self.close_all(node);
     }
@@ -74,7 +75,11 @@ impl Kernel {
     pub(crate) fn reach_wait(&mut self) {
         let here = self.here();
         let waits = |ambush: &Ambush| ambush.is_at(CrashPoint::Unsynced);
-        if self.nodes[here].ambushes.iter().any(waits) && self.nodes[here].tree.is_unsynced() {
+        if !self.nodes[here].ambushes.iter().any(waits) {
+            return;
+        }
+        self.absorb_all(here);
+        if self.nodes[here].tree.is_unsynced() {
             // A thread that is gone does not come back from its wait.
             let _ = self.reach(CrashPoint::Unsynced);
         }
@@ -199,7 +204,9 @@ impl Target for Kernel {
 
     fn disk_end(&mut self, Place(node): Place, fault: &DiskFault) {
         self.record_fault(node, node, StableHasher::hash(fault));
+        self.absorb_all(node);
         self.nodes[node].tree.end_fault(fault);
+        self.refresh_all(node);
     }
 
     fn kill(&mut self, Place(node): Place) -> bool {

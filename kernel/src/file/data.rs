@@ -2,6 +2,7 @@
 
 use seedfall_sim::StableHasher;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What the page cache writes at once.
 pub(super) const PAGE: usize = 4096;
@@ -59,7 +60,7 @@ pub(super) struct Data {
 }
 
 /// The bytes of a page that a file of this length has.
-fn range(page: usize, length: usize) -> std::ops::Range<usize> {
+fn range(page: usize, length: usize) -> Range<usize> {
     let start = (page * PAGE).min(length);
     start..(page * PAGE + PAGE).min(length)
 }
@@ -92,7 +93,7 @@ enum Change {
 /// What a sector of `new` has that the disk, which holds `old`, has not; `None`: nothing. The disk
 /// writes no sector but those that changed, whatever else was written of their page: no other is
 /// in danger as the power fails.
-fn change(old: &[u8], new: &[u8], sector: std::ops::Range<usize>) -> Option<Change> {
+fn change(old: &[u8], new: &[u8], sector: Range<usize>) -> Option<Change> {
     let held = &old[sector.start.min(old.len())..sector.end.min(old.len())];
     let (same, beyond) = new[sector].split_at(held.len());
     match same != held || beyond.iter().any(|byte| *byte != 0) {
@@ -145,10 +146,14 @@ impl Data {
         !self.before.is_empty() || self.durable_length != self.bytes.len()
     }
 
-    /// Everything is durable, but for the pages of which `fate` says otherwise.
-    pub(super) fn sync(&mut self, mut fate: impl FnMut(usize) -> Written) {
+    /// All of these pages are durable, but for those of which `fate` says otherwise. The length of
+    /// the file is, too, as it is part of what a journal has in any case.
+    pub(super) fn sync(&mut self, pages: Range<usize>, mut fate: impl FnMut(usize) -> Written) {
         self.durable_length = self.bytes.len();
-        for (page, old) in std::mem::take(&mut self.before) {
+        let mut behind = self.before.split_off(&pages.start);
+        let rest = behind.split_off(&pages.end);
+        self.before.extend(rest);
+        for (page, old) in behind {
             let fate = fate(page);
             if fate != Written::Whole {
                 self.unwritten.insert(page, old);

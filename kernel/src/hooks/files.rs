@@ -116,18 +116,6 @@ unsafe fn sent(to: c_int, from: c_int, at: *mut off_t, len: size_t) -> Result<us
     }
 }
 
-/// What would not see the files of a program: the run ends, and says so.
-unsafe fn unmapped() -> Result<usize, Errno> {
-    calls::refuse("mmap of a file")
-}
-
-hooks! {
-    fn mmap(at: *mut c_void, len: size_t, access: c_int, flags: c_int, fd: c_int, from: off_t)
-        -> *mut c_void; fd >= FIRST && inside() => unmapped();
-    fn mmap64(at: *mut c_void, len: size_t, access: c_int, flags: c_int, fd: c_int, from: off_t)
-        -> *mut c_void; fd >= FIRST && inside() => unmapped();
-}
-
 hooks! {
     fn fstat(fd: c_int, to: *mut stat) -> c_int; sim(fd) =>
         put_status(to, call(|k| k.status_of(fd)));

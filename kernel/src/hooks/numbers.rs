@@ -82,6 +82,7 @@ pub(crate) fn serve(number: c_long, words: [usize; 6]) -> i64 {
             return futex(words).unwrap_or_else(|error| -i64::from(error));
         }
         serve_plain(number, words)
+            .or_else(|| serve_map(number, words))
             .or_else(|| serve_name(number, words))
             .or_else(|| serve_file(number, words))
             .or_else(|| serve_descriptor(number, words))
@@ -144,6 +145,28 @@ unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
                 let (entries, time) = (a as *mut pollfd, c as *const timespec);
                 fds::ppoll(entries, b as nfds_t, time, std::ptr::null()).into()
             }
+            _ => return None,
+        }
+    })
+}
+
+/// Serves a call on a file in memory. `None`: it is not one of these, but on other memory.
+unsafe fn serve_map(number: c_long, words: [usize; 6]) -> Option<i64> {
+    use super::maps;
+    let [a, b, c, d, e, f] = words;
+    let (at, third, fd) = (a as *mut c_void, c as c_int, e as c_int);
+    let mapped = || maps::is_mapped(at, b);
+    // SAFETY: the caller vouches for the words.
+    Some(unsafe {
+        match number {
+            SYS_mmap if maps::is_file(fd, d as c_int) => {
+                maps::mmap(at, b, third, d as c_int, fd, f as off_t) as i64
+            }
+            SYS_munmap if mapped() => maps::munmap(at, b).into(),
+            SYS_msync if mapped() => maps::msync(at, b, third).into(),
+            SYS_mprotect if mapped() => maps::mprotect(at, b, third).into(),
+            SYS_madvise if mapped() => maps::madvise(at, b, third).into(),
+            SYS_mremap if mapped() => maps::mremap(at, b, c, d as c_int, e as *mut c_void) as i64,
             _ => return None,
         }
     })

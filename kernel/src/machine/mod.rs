@@ -13,10 +13,12 @@
 
 #![allow(unsafe_code)]
 
+mod maps;
 mod process;
 mod signals;
 mod zygote;
 
+pub(crate) use maps::{Area, MAPS, PAGE, has_areas};
 pub(crate) use process::{
     Bounds, Child, Remains, can_switch, end_process, fix_addresses, forget_exit, fork,
     has_fixed_addresses, is_run, report, split,
