@@ -71,7 +71,9 @@
 //! - Computing takes no virtual time. A thread that calls the kernel thousands of times without
 //!   ever waiting loses a moment now and then, so that polling loops end.
 //! - Statics are shared by the nodes of a run, and survive a crash: what a program keeps in one is
-//!   seen by all. A runtime whose reactor is a static (smol, async-std) serves one node a run.
+//!   seen by all. A runtime whose reactor is a static (smol, async-std) serves one node a run. A lock
+//!   in a static that a thread held as its program was stopped is free for the next life, as in a new
+//!   process; it is taken to have been that program's own. What the lock guards stays as it was.
 //! - The arguments of the process are kept by Rust's own statics: what a node is to have for
 //!   itself, a closure hands to its `main`.
 //! - Signals are not delivered, and processes are not made; `io_uring` is absent, and programs fall

@@ -2,17 +2,22 @@
 
 use super::{Fault, Place, Target, counter};
 use crate::kernel::{Errno, Event, Kernel, NodeIndex};
+use crate::machine;
 use crate::node::{Ambush, Power};
 use crate::trace::Happening;
 use seedfall_net::Disturbance;
 use seedfall_sim::{
     ClockFault, CrashPoint, DiskFault, Duration, EffectKind, Site, StableHasher, Time,
 };
+use std::collections::BTreeSet;
 
 impl Kernel {
     /// The program of a node is over. `power` is what its machine is from now on.
     fn end_program(&mut self, node: NodeIndex, power: Power) {
         self.nodes[node].power = power;
+        if node < self.servers && machine::is_run() {
+            self.nodes[node].left = Some((machine::Statics::look(), BTreeSet::new()));
+        }
         self.end_mappings(node);
         self.drop_threads(node);
         self.close_all(node);

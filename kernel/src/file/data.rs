@@ -26,6 +26,8 @@ pub(crate) struct Promises {
     /// Of a sector that was being written as the power failed, no byte is anything but what it was
     /// or what was written.
     pub(crate) powersafe: bool,
+    /// A sector that was being written as the power failed is what it was, or what was written.
+    pub(crate) atomic: bool,
     /// A file that was growing ends, after a crash, where it ended or with a whole page or with
     /// what was written last.
     pub(crate) journaled: bool,
@@ -189,7 +191,7 @@ impl Data {
     /// the file stays as short as it was cut. How many of the pages count as synced and are lost.
     pub(super) fn crash(
         &mut self,
-        Promises { powersafe, journaled }: Promises,
+        Promises { powersafe, atomic, journaled }: Promises,
         mut left: impl FnMut(usize, usize) -> Left,
         keeps: impl FnOnce() -> bool,
     ) -> usize {
@@ -205,7 +207,12 @@ impl Data {
             for start in place.clone().step_by(SECTOR) {
                 let end = (start + SECTOR).min(place.end);
                 let Some(change) = change(&image, &new, start..end) else { continue };
-                let sector = left(*page, start / SECTOR);
+                let sector = match left(*page, start / SECTOR) {
+                    Left::Garbage(dice) if atomic && dice % 2 == 0 => Left::Old,
+                    Left::Torn(size) if atomic && size % 2 == 0 => Left::Old,
+                    Left::Garbage(_) | Left::Torn(_) if atomic => Left::New,
+                    left => left,
+                };
                 if sector == Left::Old {
                     continue;
                 }

@@ -2,11 +2,11 @@
 
 use super::threads::{
     clock_gettime, clock_nanosleep, getpid, getrandom, gettid, gettimeofday, nanosleep, pause,
-    sched_getaffinity, sched_yield,
+    sched_getaffinity, sched_yield, uname,
 };
 use super::*;
 use crate::calls::{self, Patience, call, is_simulated as sim};
-use crate::machine::{self, outside};
+use crate::machine::{self, enter, outside};
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn syscall(
@@ -47,7 +47,7 @@ unsafe fn futex(words: [usize; 6]) -> Result<i64, Errno> {
         let time = fourth as *const timespec;
         match command {
             FUTEX_WAIT | FUTEX_WAIT_BITSET => {
-                if is() != value as u32 {
+                if is() != value as u32 || time.is_null() && enter(|k| k.free_word(word)) {
                     return Err(EAGAIN);
                 }
                 let patience = match (time.is_null(), command) {
@@ -128,6 +128,7 @@ unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
                 0
             }
             SYS_pause => pause().into(),
+            SYS_uname => uname(a as *mut utsname).into(),
             SYS_sysinfo => sysinfo(a as *mut sysinfo).into(),
             SYS_sched_getaffinity => {
                 sched_getaffinity(0, b, c as *mut cpu_set_t);
@@ -229,7 +230,11 @@ unsafe fn serve_file(number: c_long, words: [usize; 6]) -> Option<i64> {
             SYS_newfstatat if simulated || own(b as *const c_char) => {
                 files::fstatat(fd, b as *const c_char, c as *mut stat, d as c_int).into()
             }
+            SYS_statfs if own(a as *const c_char) => {
+                files::statfs(a as *const c_char, b as *mut statfs).into()
+            }
             _ if !simulated => return None,
+            SYS_fstatfs => files::fstatfs(fd, b as *mut statfs).into(),
             SYS_pread64 => files::pread64(fd, b as *mut c_void, c, d as off_t) as i64,
             SYS_pwrite64 => files::pwrite64(fd, b as *const c_void, c, d as off_t) as i64,
             SYS_readv => fds::readv(fd, b as *const iovec, c as c_int) as i64,

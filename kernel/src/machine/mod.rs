@@ -16,6 +16,7 @@
 mod maps;
 mod process;
 mod signals;
+mod statics;
 mod zygote;
 
 pub(crate) use maps::{Area, MAPS, PAGE, has_areas};
@@ -24,6 +25,7 @@ pub(crate) use process::{
     has_fixed_addresses, is_run, report, split,
 };
 pub(crate) use signals::{arm, bound, door, forget_time, keep_time};
+pub(crate) use statics::{Statics, note_statics};
 pub(crate) use zygote::Zygote;
 
 use crate::kernel::Kernel;
