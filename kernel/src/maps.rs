@@ -319,7 +319,9 @@ impl Kernel {
         if self.maps.has_any() {
             self.absorb_all(node);
             let gone = self.maps.all.extract_if(.., |_, mapping| mapping.node == node);
-            self.maps.dead.extend(gone.map(|(_, mapping)| mapping));
+            let gone: Vec<Mapping> = gone.map(|(_, mapping)| mapping).collect();
+            gone.iter().for_each(|mapping| self.forget_unused(node, mapping.inode));
+            self.maps.dead.extend(gone);
             self.maps.look_for_mirrors();
         }
     }

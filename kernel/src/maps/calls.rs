@@ -2,7 +2,7 @@
 
 use super::{Mapping, Maps};
 use crate::fd::Kind;
-use crate::kernel::{Errno, Kernel};
+use crate::kernel::{Errno, Kernel, NodeIndex};
 use crate::machine::{Area, PAGE};
 use seedfall_sim::Duration;
 use std::collections::BTreeSet;
@@ -90,8 +90,8 @@ impl Kernel {
         }
         // What was stored by way of others is there.
         self.absorb(node, inode, 0..usize::MAX)?;
-        let places = !(libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) & flags == flags;
-        if is_shared && places {
+        let is_placed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
+        if is_shared && !is_placed {
             let same = |one: &&mut Mapping| {
                 one.is_of(node, inode)
                     && one.is_shared
@@ -150,14 +150,19 @@ impl Kernel {
             }
             let (node, inode) = (mapping.node, mapping.inode);
             self.maps.all.remove(&address);
-            let same = |kind: &Kind| matches!(kind, Kind::File(file) if file.inode == inode);
-            let is_open = self.objects.iter().any(|one| one.node == node && same(&one.kind));
-            if !is_open && !self.maps.has(node, inode) {
-                self.nodes[node].tree.closed(inode);
-            }
+            self.forget_unused(node, inode);
         }
         self.maps.look_for_mirrors();
         Ok(!is_left)
+    }
+
+    /// A mapping of a file is gone: one without a name, a descriptor and another mapping is, too.
+    pub(super) fn forget_unused(&mut self, node: NodeIndex, inode: usize) {
+        let same = |kind: &Kind| matches!(kind, Kind::File(file) if file.inode == inode);
+        let is_open = self.objects.iter().any(|one| one.node == node && same(&one.kind));
+        if !is_open && !self.maps.has(node, inode) {
+            self.nodes[node].tree.closed(inode);
+        }
     }
 
     /// `msync`.

@@ -9,7 +9,7 @@ use seedfall_sim::{CrashPoint, DiskFault, Duration as Span, Kind, Recording, See
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PAGE: usize = 4096;
 const SHARED: c_int = libc::MAP_SHARED;
@@ -237,8 +237,9 @@ fn what_decayed_is_seen_in_a_mapping_and_stays_if_its_page_is_stored_to() {
 #[test]
 fn nothing_can_be_touched_behind_the_end_of_a_file() {
     let main = || {
+        // A terabyte is reserved, as databases do: it takes nothing.
         let file = file(1);
-        let pages = map(&file, 3, SHARED);
+        let pages = map(&file, 1 << 28, SHARED);
         pages[PAGE - 1] = 1;
         file.set_len(PAGE as u64 + 1).unwrap();
         pages[2 * PAGE - 1] = 1;
@@ -405,5 +406,60 @@ fn a_mapping_keeps_its_file() {
     isolated(|| {
         let report = Simulation::new(1).node("a", main).run();
         assert_eq!((report.failures, report.notes.len()), (vec![], 1));
+    });
+}
+
+#[test]
+fn a_sync_of_a_mapping_waits_for_a_slow_disk() {
+    let main = || {
+        std::thread::sleep(Duration::from_millis(1));
+        let file = file(1);
+        let page = map(&file, 1, SHARED);
+        for flags in [MS_ASYNC, MS_SYNC] {
+            page[0] += 1;
+            let begun = Instant::now();
+            sync(page, flags).unwrap();
+            note(format!("{:?}", begun.elapsed()).as_bytes());
+        }
+        pause();
+    };
+    isolated(|| {
+        let world = Simulation::new(1).node("a", main);
+        let slow = Fault::StallBegin(world.place("a"), Span::millis(7));
+        let report = world.fault(Span::ZERO, slow).horizon(Span::secs(1)).run();
+        assert_eq!(
+            (report.notes_as_text(), report.effects),
+            (vec!["0ns".into(), "7ms".into()], vec![1])
+        );
+    });
+}
+
+/// As some allocators of pages do: room is reserved, and files are put into it.
+#[test]
+fn a_file_is_mapped_into_memory_that_was_reserved() {
+    let main = || {
+        let (file, access) = (file(2), libc::PROT_READ | libc::PROT_WRITE);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: fresh memory, which is given back whole.
+        unsafe {
+            let room = libc::mmap(std::ptr::null_mut(), 8 * PAGE, access, flags, -1, 0);
+            room.cast::<u8>().add(7 * PAGE).write(7);
+            let (fd, fixed) = (file.as_raw_fd(), SHARED | libc::MAP_FIXED);
+            let place = room.add(PAGE);
+            for _ in 0..2 {
+                assert_eq!(libc::mmap(place, 2 * PAGE, access, fixed, fd, 0), place);
+            }
+            let other = SHARED | libc::MAP_FIXED_NOREPLACE;
+            assert_eq!(libc::mmap(place, PAGE, access, other, fd, 0), libc::MAP_FAILED);
+            place.cast::<u8>().add(PAGE).write(8);
+            assert_eq!(libc::munmap(room, 8 * PAGE), 0);
+        }
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, PAGE as u64).unwrap();
+        note(format!("{byte:?}").as_bytes());
+    };
+    isolated(|| {
+        let report = Simulation::new(1).node("a", main).run();
+        assert_eq!((&report.failures, report.notes_as_text()), (&vec![], vec!["[8]".to_owned()]));
     });
 }
