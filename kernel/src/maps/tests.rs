@@ -128,6 +128,8 @@ fn a_part_is_synced_given_back_and_protected_alone() {
     for page in 0..5 {
         store(&mut kernel, start + page * PAGE, &[2]);
     }
+    // This page is in the page cache, and not in what is synced.
+    assert_eq!(read(&mut kernel, fd, 4 * PAGE as u64, 1), [2]);
     kernel.sync_map(start + PAGE, PAGE, libc::MS_SYNC).unwrap();
     assert_eq!(kernel.unmap(start + 2 * PAGE, PAGE), Ok(true));
     kernel.protect(start + 3 * PAGE, PAGE, libc::PROT_READ).unwrap();
