@@ -161,6 +161,7 @@ fn what_is_stored_is_told() {
         let world = Simulation::new(1).node("a", steps).horizon(Span::secs(3));
         let report = world.clone().course(course).run();
         assert_eq!(report.hash, world.run().hash);
+        println!("hash {:#018x}", report.hash);
         let told =
             report.trace.iter().filter(|one| matches!(one.event.kind, Kind::File | Kind::Sync));
         let told: Vec<&str> = told.map(|entry| entry.text.as_str()).collect();
