@@ -81,7 +81,7 @@
 //! - What is stored in a mapped file is noticed at the next call on the file, `msync`, `munmap`, the
 //!   end of the program or a crash: all that was stored in a page since the last of these is one
 //!   write. Two mappings that overlap and are not the same range of the file are equal when a thread
-//!   waits, not before. A mapping is filled as it is made: a disk that fails a read does not fail a
+//!   waits, not before; of what both stored in the same byte until then, one is kept. A mapping is filled as it is made: a disk that fails a read does not fail a
 //!   load, and one that is full does not fail a store.
 //! - A program that looks at addresses of functions, statics or what its own allocator gives it
 //!   (`ahash` and `foldhash` seed themselves so, `parking_lot` chooses by them which lock is handed

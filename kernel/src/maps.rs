@@ -267,7 +267,8 @@ impl Kernel {
         }
     }
 
-    /// The mappings of a file have what it has, in these bytes, and end where it ends.
+    /// The mappings of a file have what it has, in these bytes, and end where it ends. What was
+    /// stored there must have been [absorbed](Self::absorb): it is lost.
     pub(crate) fn refresh(&mut self, node: NodeIndex, inode: usize, range: Range<usize>) {
         let tree = &mut self.nodes[node].tree;
         let length = tree.length(inode);

@@ -269,7 +269,10 @@ impl Kernel {
             return Ok(start);
         }
         let length = wanted.end - start;
-        self.absorb_addresses(&range)?;
+        if let Some((node, inode)) = self.maps.all.get(&start).map(|one| (one.node, one.inode)) {
+            // All of the file is read into what moves, and into its other mappings.
+            self.absorb(node, inode, 0..usize::MAX)?;
+        }
         self.maps.cut(range.start);
         let Some(mapping) = self.maps.all.get_mut(&start) else { return Err(libc::EFAULT) };
         if mapping.area.end() != range.end {

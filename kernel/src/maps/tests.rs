@@ -143,3 +143,18 @@ fn a_part_is_synced_given_back_and_protected_alone() {
     let first: Vec<u8> = (0..5).map(|page| tree.page(inode, page)[0]).collect();
     assert_eq!(first, [1, 2, 1, 1, 1], "a power loss takes all but what was synced");
 }
+
+/// Found by the comparison with the real kernel, at seed 2856.
+#[test]
+fn a_mapping_that_moves_loses_nothing_of_what_was_stored_in_others() {
+    let (_alone, mut kernel) = (alone(), kernel());
+    let fd = open(&mut kernel, libc::O_RDWR, &[1; 3 * PAGE]);
+    let first = map(&mut kernel, fd, PAGE, libc::PROT_READ, libc::MAP_SHARED, 2 * PAGE).unwrap();
+    let second = map(&mut kernel, fd, 2 * PAGE, BOTH, libc::MAP_SHARED, 0).unwrap();
+    store(&mut kernel, second, &[2]);
+    let moved = kernel.remap(first, PAGE, 5 * PAGE, libc::MREMAP_MAYMOVE).unwrap();
+    assert!(moved > second, "there was no room where it was");
+    assert_eq!(kernel.remap(second, PAGE, 9 * PAGE, 0), Err(libc::EFAULT), "a part of one");
+    assert_eq!(kernel.remap(second, 2 * PAGE, 9 * PAGE, 0), Err(libc::ENOMEM));
+    assert_eq!(read(&mut kernel, fd, 0, 2), [2, 1]);
+}
