@@ -24,8 +24,8 @@ pub(crate) enum Policy {
     Refused,
 }
 
-/// Calls that touch this process's memory, signal masks or identity alone; those on memory that is a
-/// simulated file are served.
+/// Calls that touch this process's memory, signal masks or identity alone; those on memory that is
+/// a simulated file are served.
 pub(crate) const REAL: [i64; 26] = [
     libc::SYS_brk,
     libc::SYS_mmap,
