@@ -34,7 +34,7 @@ const FAMILIES: [&str; 22] = [
 ];
 
 /// Single ones.
-const HARMLESS: [&str; 60] = [
+const HARMLESS: [&str; 58] = [
     "abs",
     "acos",
     "asin",
@@ -77,8 +77,6 @@ const HARMLESS: [&str; 60] = [
     "longjmp",
     "mallopt",
     "modf",
-    "mprotect",
-    "munmap",
     "pow",
     "prctl",
     "pthread_self",

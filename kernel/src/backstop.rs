@@ -1,6 +1,9 @@
 //! What escapes the symbols: which instruction reads the time-stamp counter, and what is to become
 //! of a system call that a program makes by itself.
 
+use crate::fd::FIRST;
+use crate::machine::MAPS;
+
 /// The length of the instruction, if it reads the time-stamp counter (`rdtsc`, `rdtscp`).
 pub(crate) fn time_stamp(bytes: &[u8]) -> Option<usize> {
     match bytes {
@@ -21,14 +24,16 @@ pub(crate) enum Policy {
     Refused,
 }
 
-/// Calls that touch this process's memory, signal masks or identity alone.
-pub(crate) const REAL: [i64; 25] = [
+/// Calls that touch this process's memory, signal masks or identity alone; those on memory that is
+/// a simulated file are served.
+pub(crate) const REAL: [i64; 26] = [
     libc::SYS_brk,
     libc::SYS_mmap,
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_mprotect,
     libc::SYS_madvise,
+    libc::SYS_msync,
     libc::SYS_mlock,
     libc::SYS_munlock,
     libc::SYS_mincore,
@@ -48,6 +53,16 @@ pub(crate) const REAL: [i64; 25] = [
     libc::SYS_geteuid,
     libc::SYS_getgid,
     libc::SYS_getegid,
+];
+
+/// Those of them that may be on the memory of a simulated file.
+const ON_MEMORY: [i64; 6] = [
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_mprotect,
+    libc::SYS_madvise,
+    libc::SYS_msync,
 ];
 
 /// What becomes of a system call that is not served.
@@ -106,16 +121,17 @@ pub(crate) fn is_forbidden(what: &str) -> bool {
 /// that the real kernel does in any case.
 pub(crate) fn filter(page: usize) -> Vec<libc::sock_filter> {
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let (and, equal, set, give) = (
+    let (and, equal, least, set, give) = (
         (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16,
         (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16,
         (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16,
         (libc::BPF_RET | libc::BPF_K) as u16,
     );
     let one = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let (allow, trap) = (libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_TRAP);
     // Words of `seccomp_data`: the number, the architecture, the instruction, the arguments.
-    let (number, instruction, first) = (0, 8, 16);
+    let (number, instruction, first, descriptor) = (0, 8, 16, 48);
     let mut filter = vec![
         one(load, 0, 0, instruction),
         one(and, 0, 0, 0xFFFF_F000),
@@ -125,8 +141,25 @@ pub(crate) fn filter(page: usize) -> Vec<libc::sock_filter> {
         one(give, 0, 0, allow),
         one(load, 0, 0, number),
     ];
+    // Memory is real, but for that of simulated files: by the descriptor, or by where it is.
+    let (from, to) = ((MAPS.start >> 32) as u32, (MAPS.end >> 32) as u32);
+    for number in ON_MEMORY {
+        let (word, first, behind) = match number {
+            libc::SYS_mmap => (descriptor, FIRST as u32, 1 << 31),
+            _ => (first + 4, from, to),
+        };
+        filter.extend([
+            one(equal, 0, 5, number as u32),
+            one(load, 0, 0, word),
+            one(least, 0, 2, first),
+            one(least, 1, 0, behind),
+            one(give, 0, 0, trap),
+            one(give, 0, 0, allow),
+        ]);
+    }
     // A thread that gives its stack away waits in `pause`, with signals blocked.
-    let own = REAL.into_iter().filter(|number| *number != libc::SYS_prctl);
+    let apart = |number: &i64| *number != libc::SYS_prctl && !ON_MEMORY.contains(number);
+    let own = REAL.into_iter().filter(apart);
     for number in own.chain([libc::SYS_pause]) {
         filter.extend([one(equal, 0, 1, number as u32), one(give, 0, 0, allow)]);
     }

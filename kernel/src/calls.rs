@@ -109,6 +109,12 @@ pub(crate) fn sync(fd: i32) -> Result<(), Errno> {
     call(|kernel| kernel.sync(fd))
 }
 
+/// `msync`, likewise.
+pub(crate) fn sync_map(start: usize, length: usize, flags: i32) -> Result<(), Errno> {
+    wait_for_disk(|kernel| kernel.stall_of_map(start, flags));
+    call(|kernel| kernel.sync_map(start, length, flags))
+}
+
 /// `flock`.
 pub(crate) fn lock(fd: i32, operation: i32) -> Result<(), Errno> {
     let waits = operation & libc::LOCK_NB == 0;

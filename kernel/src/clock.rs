@@ -1,6 +1,6 @@
 //! The clocks that programs read: functions of virtual time and of the faults of their node.
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, NodeIndex};
 use seedfall_sim::{Duration, Time};
 
 /// What the wall clock shows as a run begins: 2026-01-01T00:00:00Z, in nanoseconds since 1970.
@@ -28,7 +28,12 @@ impl Kernel {
 
     /// What the wall clock shows, for stamps that the kernel makes by itself.
     pub(crate) fn wall(&self) -> u64 {
-        let clocks = &self.nodes[self.here()].clocks;
+        self.wall_of(self.here())
+    }
+
+    /// The same, of any node.
+    pub(crate) fn wall_of(&self, node: NodeIndex) -> u64 {
+        let clocks = &self.nodes[node].clocks;
         let reading = clocks.read(self.now);
         let wall = if clocks.is_wrong() { clocks.wall(reading) } else { reading };
         EPOCH.saturating_add(wall.as_nanos())

@@ -9,14 +9,14 @@
 mod crash;
 mod data;
 mod faults;
+mod mapped;
 
 use crate::kernel::{Errno, Kernel};
-use crate::trace::Happening;
 pub(crate) use data::Promises;
 use data::{Data, PAGE};
 use faults::Faults;
-use seedfall_sim::{CrashPoint, EffectKind};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// So many symbolic links are followed.
@@ -544,7 +544,12 @@ impl Tree {
 
     /// `fsync`: this file, and all names so far, are durable. How many pages and names were not.
     pub(crate) fn sync(&mut self, inode: usize) -> Result<usize, Errno> {
-        let pages = self.sync_data(inode)?;
+        self.sync_range(inode, 0..usize::MAX)
+    }
+
+    /// The same of a part of a file, as `msync` asks for it.
+    pub(crate) fn sync_range(&mut self, inode: usize, bytes: Range<usize>) -> Result<usize, Errno> {
+        let pages = self.sync_data(inode, bytes)?;
         let names = self.changes.len();
         if names > 0 && !self.faults.lies() {
             self.changes.clear();
@@ -572,22 +577,6 @@ impl Kernel {
         let path = String::from_utf8_lossy(path).into_owned();
         let made = self.nodes[here].tree.make_socket(&path, now);
         made.map_err(|error| if error == libc::EEXIST { libc::EADDRINUSE } else { error })
-    }
-
-    /// A node syncs a file.
-    pub(crate) fn sync_inode(
-        &mut self,
-        node: usize,
-        inode: usize,
-        path: &str,
-    ) -> Result<(), Errno> {
-        self.reach(CrashPoint::Before(EffectKind::Sync))?;
-        self.reach_change()?;
-        let synced = self.nodes[node].tree.sync(inode);
-        let count = synced.map_or_else(|error| u64::from(error.unsigned_abs()) << 32, |n| n as u64);
-        self.record_text(Happening::Sync, node, node, count, |_| path.to_owned());
-        self.reach(CrashPoint::After(EffectKind::Sync))?;
-        synced.map(drop)
     }
 }
 

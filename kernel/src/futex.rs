@@ -26,6 +26,18 @@ pub(crate) struct Futexes {
 }
 
 impl Kernel {
+    /// The running thread is about to wait without a limit for a word. If that is one of a static
+    /// which an earlier life of its program left as it was when it was stopped, that life's threads
+    /// can never change it: it is as fresh as in a new process from now on. Whether that is so. A
+    /// word is looked at once in each life: what its own threads do to it counts from then on.
+    pub(crate) fn free_word(&mut self, word: usize) -> bool {
+        let here = self.here();
+        match &mut self.nodes[here].left {
+            Some((left, seen)) => seen.insert(word) && left.release(word),
+            None => false,
+        }
+    }
+
     /// The running thread will be woken by a wake of this word. The caller has seen that the word
     /// still is what it expects.
     pub(crate) fn futex_wait(&mut self, word: usize, bits: u32) {

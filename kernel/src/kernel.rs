@@ -6,6 +6,7 @@
 
 use crate::fd::{Descriptor, Kind, Object};
 use crate::futex::Futexes;
+use crate::maps::Maps;
 use crate::node::Node;
 use crate::sched::Thread;
 use crate::tcp::Connection;
@@ -113,6 +114,8 @@ pub(crate) struct Kernel {
     pub(crate) packets: [u64; 3],
     /// Packets that never left their machine.
     pub(crate) local_packets: u64,
+    /// Files in memory.
+    pub(crate) maps: Maps,
     /// Which turn the run has taken ([`Course::fork`](crate::Course::fork)).
     pub(crate) turn: Option<usize>,
     /// The fault that strikes, in words, if all is kept.
@@ -150,6 +153,7 @@ impl Kernel {
             deliveries: 0,
             packets: [0; 3],
             local_packets: 0,
+            maps: Maps::default(),
             turn: None,
             striking: String::new(),
         }

@@ -37,14 +37,18 @@
 //!   handing over between real threads takes 200 us. Which thread of a node runs next is a draw.
 //! - **A run is a fork.** Statics of the process (a runtime's counters, caches, lazily made tables)
 //!   begin anew in each, and a program that aborts, overflows its stack, spins or eats its memory
-//!   ends its own process: the [`Report`] says so. The memory and the stacks of programs stand at
-//!   fixed addresses. [`isolated`] makes the rest of the process the same, too, and a [`Zygote`]
-//!   forks all runs from a process that does nothing else, so that they are the same however many
-//!   threads ask for them, and whatever else these do.
+//!   ends its own process: the [`Report`] says so. The memory of programs, their stacks and the
+//!   files that they map stand at fixed addresses. [`isolated`] makes the rest of the process the
+//!   same, too, and a [`Zygote`] forks all runs from a process that does nothing else, so that they
+//!   are the same however many threads ask for them, and whatever else these do.
 //! - **Seeing.** Every packet and its fate, connection, change of a file, line that is printed and
 //!   choice of a thread is an event of the run's trace, kept if its [`Course`] asks for it
 //!   ([`Report::trace`]); keeping it changes nothing in the run. [`futures`] forks the process of a
 //!   run in its midst, so that its past is run once for all of them.
+//! - **Files in memory** (`mmap`) are memory of the process with what the file has in it. What a
+//!   program stores there is found by comparing the two whenever somebody could tell, and is a
+//!   write from then on: seen by reads, durable after `msync` or `fsync`, kept or lost by a crash.
+//!   Who touches what lies behind the end of the file ends the run as `SIGBUS` would.
 //! - **The backstop.** A system call that comes without a symbol (from inside libc, or from a crate
 //!   that makes its own) is caught by Syscall User Dispatch, or by seccomp where there is none:
 //!   what is known is served, what touches this process's memory alone is let through, and anything
@@ -67,11 +71,20 @@
 //! - Computing takes no virtual time. A thread that calls the kernel thousands of times without
 //!   ever waiting loses a moment now and then, so that polling loops end.
 //! - Statics are shared by the nodes of a run, and survive a crash: what a program keeps in one is
-//!   seen by all. A runtime whose reactor is a static (smol, async-std) serves one node a run.
+//!   seen by all. A runtime whose reactor is a static (smol, async-std) serves one node a run. A
+//!   lock in a static that a thread held as its program was stopped is free for the next life, as
+//!   in a new process; it is taken to have been that program's own. What the lock guards stays as
+//!   it was.
 //! - The arguments of the process are kept by Rust's own statics: what a node is to have for
 //!   itself, a closure hands to its `main`.
-//! - Signals are not delivered, processes are not made, and files are not mapped; `io_uring` is
-//!   absent, and programs fall back. Locks of ranges (`fcntl`) are granted: a node is one process.
+//! - Signals are not delivered, and processes are not made; `io_uring` is absent, and programs fall
+//!   back. Locks of ranges (`fcntl`) are granted: a node is one process.
+//! - What is stored in a mapped file is noticed at the next call on the file, `msync`, `munmap`,
+//!   the end of the program or a crash: all that was stored in a page since the last of these is
+//!   one write. Two mappings that overlap and are not the same range of the file are equal when a
+//!   thread waits, not before; of what both stored in the same byte until then, one is kept. A
+//!   mapping is filled as it is made: a disk that fails a read does not fail a load, and one that
+//!   is full does not fail a store.
 //! - A program that looks at addresses of functions, statics or what its own allocator gives it
 //!   (`ahash` and `foldhash` seed themselves so, `parking_lot` chooses by them which lock is handed
 //!   over fairly) is another program in another build, or with another allocator.
@@ -116,6 +129,7 @@ mod kernel;
 mod listen;
 mod lock;
 mod machine;
+mod maps;
 mod node;
 mod open;
 mod packet;

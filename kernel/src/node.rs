@@ -1,8 +1,9 @@
 //! A node: one machine with one program, its names, its files and its clocks.
 
 use crate::file::Tree;
+use crate::machine::Statics;
 use seedfall_sim::{Clock, Clocks, CrashPoint, Duration, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The mask that a program starts with.
@@ -117,6 +118,8 @@ pub(crate) struct Node {
     pub(crate) crashes: u64,
     /// How its program ended, if it did.
     pub(crate) exit: Option<i32>,
+    /// What statics were as its program was stopped, and which of their words were looked at since.
+    pub(crate) left: Option<(Statics, BTreeSet<usize>)>,
 }
 
 impl Node {
@@ -158,6 +161,7 @@ impl Node {
             made_threads: 0,
             crashes: 0,
             exit: None,
+            left: None,
         }
     }
 

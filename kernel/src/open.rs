@@ -8,6 +8,7 @@ use crate::trace::{Happening, digest};
 use seedfall_sim::{CrashPoint, Duration, EffectKind};
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
+use std::ops::Range;
 
 impl Kernel {
     /// A path of the running program, from the root.
@@ -58,8 +59,12 @@ impl Kernel {
         if makes || before > Some(0) && flags & libc::O_TRUNC != 0 {
             self.reach_change()?;
         }
-        let tree = &mut self.nodes[here].tree;
-        let (inode, is_folder) = tree.open(path, flags, mode & !umask, now)?;
+        let open =
+            |kernel: &mut Self| kernel.nodes[here].tree.open(path, flags, mode & !umask, now);
+        let (inode, is_folder) = match flags & libc::O_TRUNC {
+            0 => open(self)?,
+            _ => self.with_mappings(path, open)?,
+        };
         let kind = if is_folder {
             Kind::Folder(OpenFolder { inode, path: path.to_owned(), rest: None })
         } else {
@@ -76,7 +81,7 @@ impl Kernel {
     }
 
     /// A program changed its files.
-    fn file_event(&mut self, node: NodeIndex, what: u64, text: impl FnOnce() -> String) {
+    pub(crate) fn file_event(&mut self, node: NodeIndex, what: u64, text: impl FnOnce() -> String) {
         self.record_text(Happening::File, node, node, what, |_| text());
     }
 
@@ -145,13 +150,31 @@ impl Kernel {
 
     /// `truncate`.
     pub(crate) fn cut(&mut self, path: &str, length: usize, now: u64) -> Result<(), Errno> {
-        self.name_event(
-            || format!("cuts {path} to {length} bytes"),
-            |tree| {
-                let inode = tree.inode(path)?;
-                tree.resize(inode, length, now)
-            },
-        )
+        self.with_mappings(path, |kernel| {
+            kernel.name_event(
+                || format!("cuts {path} to {length} bytes"),
+                |tree| {
+                    let inode = tree.inode(path)?;
+                    tree.resize(inode, length, now)
+                },
+            )
+        })
+    }
+
+    /// A change of the length of what is at a path, with what was stored through its mappings
+    /// before.
+    fn with_mappings<T>(
+        &mut self,
+        path: &str,
+        change: impl FnOnce(&mut Self) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let here = self.here();
+        let mapped = self.tree().inode(path).ok().filter(|_| self.maps.has_any());
+        let Some(inode) = mapped else { return change(self) };
+        self.absorb(here, inode, 0..usize::MAX)?;
+        let done = change(self)?;
+        self.refresh(here, inode, 0..usize::MAX);
+        Ok(done)
     }
 
     /// The last descriptor of a file is closed.
@@ -160,7 +183,7 @@ impl Kernel {
         let node = self.objects[object].node;
         let same = |kind: &Kind| matches!(kind, Kind::File(other) if other.inode == file.inode);
         let is_open = |other: &crate::fd::Object| other.node == node && same(&other.kind);
-        if !self.objects.iter().any(is_open) {
+        if !self.objects.iter().any(is_open) && !self.maps.has(node, file.inode) {
             self.nodes[node].tree.closed(file.inode);
         }
     }
@@ -201,6 +224,8 @@ impl Kernel {
             return Err(libc::EBADF);
         }
         let inode = file.inode;
+        let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.absorb(node, inode, span(offset, wanted))?;
         let mut count = 0;
         for buffer in buffers.iter_mut() {
             let at = offset as usize + count;
@@ -254,6 +279,9 @@ impl Kernel {
         }
         let appends = flags & libc::O_APPEND != 0;
         let offset = if appends { self.nodes[node].tree.status_of(inode).size } else { offset };
+        let from = offset.min(self.nodes[node].tree.length(inode) as u64);
+        let changes = from as usize..span(offset, crate::fd::total(buffers)).end;
+        self.absorb(node, inode, changes.clone())?;
         self.reach(CrashPoint::Before(EffectKind::Append))?;
         self.reach_change()?;
         let mut count = 0;
@@ -269,6 +297,7 @@ impl Kernel {
                 break;
             }
         }
+        self.refresh(node, inode, changes);
         let what = buffers.iter().fold(offset, |sum, buffer| sum.rotate_left(9) ^ digest(buffer));
         self.file_event(node, what, || {
             let bytes =
@@ -277,7 +306,7 @@ impl Kernel {
             format!("writes {path}{place}, {bytes}")
         });
         if flags & (libc::O_SYNC | libc::O_DSYNC) != 0 {
-            self.sync_inode(node, inode, &path)?;
+            self.sync_inode(node, inode, 0..usize::MAX, || path.to_string())?;
         }
         self.reach(CrashPoint::After(EffectKind::Append))?;
         Ok(count)
@@ -324,8 +353,10 @@ impl Kernel {
             }
             _ => return Err(libc::EINVAL),
         };
+        self.absorb(node, inode, 0..usize::MAX)?;
         self.reach_change()?;
         self.nodes[node].tree.resize(inode, length, now)?;
+        self.refresh(node, inode, 0..usize::MAX);
         self.file_event(node, length as u64, || format!("cuts {path} to {length} bytes"));
         Ok(())
     }
@@ -365,7 +396,25 @@ impl Kernel {
             Kind::Folder(folder) => (folder.inode, format!("{}/", folder.path).into()),
             _ => return Err(libc::EINVAL),
         };
-        self.sync_inode(node, inode, &path)
+        self.absorb(node, inode, 0..usize::MAX)?;
+        self.sync_inode(node, inode, 0..usize::MAX, || path.to_string())
+    }
+
+    /// A node syncs some bytes of a file; `words` name them.
+    pub(crate) fn sync_inode(
+        &mut self,
+        node: NodeIndex,
+        inode: usize,
+        bytes: Range<usize>,
+        words: impl FnOnce() -> String,
+    ) -> Result<(), Errno> {
+        self.reach(CrashPoint::Before(EffectKind::Sync))?;
+        self.reach_change()?;
+        let synced = self.nodes[node].tree.sync_range(inode, bytes);
+        let count = synced.map_or_else(|error| u64::from(error.unsigned_abs()) << 32, |n| n as u64);
+        self.record_text(Happening::Sync, node, node, count, |_| words());
+        self.reach(CrashPoint::After(EffectKind::Sync))?;
+        synced.map(drop)
     }
 
     /// `sync_file_range`: what overwrites bytes that the disk has is written to it. What a file
@@ -390,9 +439,10 @@ impl Kernel {
             Kind::File(file) => (file.inode, file.path.clone()),
             _ => return Err(libc::ESPIPE),
         };
+        let end = if length == 0 { usize::MAX } else { end as usize };
+        self.absorb(node, inode, at as usize..end)?;
         self.reach_change()?;
         if flags & libc::SYNC_FILE_RANGE_WRITE != 0 {
-            let end = if length == 0 { usize::MAX } else { end as usize };
             let count = self.nodes[node].tree.write_out(inode, at as usize, end) as u64;
             self.record_text(Happening::Sync, node, node, count, |_| format!("a part of {path}"));
         }
@@ -402,7 +452,12 @@ impl Kernel {
     /// How long a sync of a descriptor keeps its thread waiting: its node's disk is slow.
     pub(crate) fn stall(&mut self, fd: i32) -> Option<Duration> {
         let object = self.object(fd).ok()?;
-        let node = &mut self.nodes[self.objects[object].node];
+        self.stall_of_node(self.objects[object].node)
+    }
+
+    /// The same of a sync by a node.
+    pub(crate) fn stall_of_node(&mut self, node: NodeIndex) -> Option<Duration> {
+        let node = &mut self.nodes[node];
         if node.stall == Duration::ZERO {
             return None;
         }
@@ -511,4 +566,9 @@ impl Kernel {
         }
         Err(libc::ELOOP)
     }
+}
+
+/// So many bytes from a place on.
+fn span(offset: u64, length: usize) -> Range<usize> {
+    offset as usize..(offset as usize).saturating_add(length)
 }

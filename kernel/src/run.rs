@@ -122,11 +122,10 @@ fn stands(inside: bool) -> (NodeIndex, Time) {
 }
 
 /// A signal is about to end the process: tells whose program it was.
-pub(crate) fn died(signal: i32, overflow: bool) {
+pub(crate) fn died(text: &str) {
     let (node, at) = stands(machine::in_program());
     let mut frame = Writer::frame(STOP);
     frame.number(node as u64).number(at.as_nanos()).number(6);
-    let text = if overflow { "a stack overflow" } else { signal_name(signal) };
     frame.bytes(text.as_bytes()).bytes(&[]);
     machine::report(&frame.done());
 }

@@ -166,6 +166,7 @@ impl Kernel {
     /// caller has said before, by [`Kernel::wait_for`] or in a list of its own, who is to wake it.
     pub(crate) fn park(&mut self, deadline: Option<Time>) {
         self.reach_wait();
+        self.mirror(self.here());
         if self.threads[self.current].state != State::Running {
             return;
         }
@@ -246,6 +247,7 @@ impl Kernel {
     /// The running thread ended, and returned this.
     pub(crate) fn exit_thread(&mut self, value: u64) {
         let index = self.current;
+        self.mirror(self.here());
         self.cancel_timer(index);
         let thread = &mut self.threads[index];
         thread.value = value;

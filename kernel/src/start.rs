@@ -80,6 +80,7 @@ fn watch() {
         let path = std::env::current_exe().ok()?;
         Some(path.to_string_lossy().into_owned())
     });
+    machine::note_statics();
     watch_panics();
 }
 

@@ -261,6 +261,17 @@ impl Simulation {
         self
     }
 
+    /// The disk of a node writes sectors whole: one that was being written as the power failed is
+    /// what it was, or what was written. LMDB takes that for granted of its meta pages.
+    ///
+    /// # Panics
+    /// If there is no node of this name.
+    #[must_use]
+    pub fn atomic(mut self, node: &str) -> Self {
+        self.spec_of(node).promises.atomic = true;
+        self
+    }
+
     /// The file system of this node changes lengths as ext4, XFS and btrfs do: a file that was
     /// growing ends, after a crash, where it ended before, with a whole page, or where it was to
     /// end, and never in the midst of a page. Without being told, it may end with any sector.

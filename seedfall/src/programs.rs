@@ -75,6 +75,7 @@ pub struct Program {
     files: Vec<(&'static str, Vec<u8>)>,
     environment: Vec<(&'static str, &'static str)>,
     powersafe: bool,
+    atomic: bool,
     journaled: bool,
 }
 
@@ -83,7 +84,8 @@ impl Program {
     /// node starts and again at each restart. A `main` that is marked `#[tokio::main]` is one.
     pub fn new(name: &'static str, main: impl Fn() + Send + Sync + 'static) -> Self {
         let (files, environment) = (Vec::new(), Vec::new());
-        Self { name, main: Arc::new(main), files, environment, powersafe: false, journaled: false }
+        let (main, powersafe, atomic, journaled) = (Arc::new(main), false, false, false);
+        Self { name, main, files, environment, powersafe, atomic, journaled }
     }
 
     /// A file that it has before it starts for the first time.
@@ -98,6 +100,13 @@ impl Program {
     #[must_use]
     pub fn powersafe(mut self) -> Self {
         self.powersafe = true;
+        self
+    }
+
+    /// Its disk writes sectors whole ([`Simulation::atomic`](seedfall_kernel::Simulation::atomic)).
+    #[must_use]
+    pub fn atomic(mut self) -> Self {
+        self.atomic = true;
         self
     }
 
@@ -362,7 +371,7 @@ where
 impl<I, O> Programs<I, O> {
     /// Whether it is that one: the same programs and clients, who do the same.
     fn is(&self, other: &Self) -> bool {
-        let of = |one: &Program| (one.name, one.powersafe, one.journaled);
+        let of = |one: &Program| (one.name, one.powersafe, one.atomic, one.journaled);
         let is = |one: &Program, other: &Program| {
             Arc::ptr_eq(&one.main, &other.main)
                 && of(one) == of(other)
@@ -398,11 +407,15 @@ where
             events: self.horizon.events.max(self.limits.events),
             ..self.limits
         });
-        for Program { name, main, files, environment, powersafe, journaled } in &self.nodes {
+        for Program { name, main, files, environment, powersafe, atomic, journaled } in &self.nodes
+        {
             let main = Arc::clone(main);
             simulation = simulation.node(name, move || main());
             if *powersafe {
                 simulation = simulation.powersafe(name);
+            }
+            if *atomic {
+                simulation = simulation.atomic(name);
             }
             if *journaled {
                 simulation = simulation.journaled(name);

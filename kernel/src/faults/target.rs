@@ -2,17 +2,23 @@
 
 use super::{Fault, Place, Target, counter};
 use crate::kernel::{Errno, Event, Kernel, NodeIndex};
+use crate::machine;
 use crate::node::{Ambush, Power};
 use crate::trace::Happening;
 use seedfall_net::Disturbance;
 use seedfall_sim::{
     ClockFault, CrashPoint, DiskFault, Duration, EffectKind, Site, StableHasher, Time,
 };
+use std::collections::BTreeSet;
 
 impl Kernel {
     /// The program of a node is over. `power` is what its machine is from now on.
     fn end_program(&mut self, node: NodeIndex, power: Power) {
         self.nodes[node].power = power;
+        if node < self.servers && machine::is_run() {
+            self.nodes[node].left = Some((machine::Statics::look(), BTreeSet::new()));
+        }
+        self.end_mappings(node);
         self.drop_threads(node);
         self.close_all(node);
     }
@@ -74,7 +80,11 @@ impl Kernel {
     pub(crate) fn reach_wait(&mut self) {
         let here = self.here();
         let waits = |ambush: &Ambush| ambush.is_at(CrashPoint::Unsynced);
-        if self.nodes[here].ambushes.iter().any(waits) && self.nodes[here].tree.is_unsynced() {
+        if !self.nodes[here].ambushes.iter().any(waits) {
+            return;
+        }
+        self.absorb_all(here);
+        if self.nodes[here].tree.is_unsynced() {
             // A thread that is gone does not come back from its wait.
             let _ = self.reach(CrashPoint::Unsynced);
         }
@@ -199,7 +209,9 @@ impl Target for Kernel {
 
     fn disk_end(&mut self, Place(node): Place, fault: &DiskFault) {
         self.record_fault(node, node, StableHasher::hash(fault));
+        self.absorb_all(node);
         self.nodes[node].tree.end_fault(fault);
+        self.refresh_all(node);
     }
 
     fn kill(&mut self, Place(node): Place) -> bool {

@@ -2,6 +2,7 @@
 
 use seedfall_sim::StableHasher;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What the page cache writes at once.
 pub(super) const PAGE: usize = 4096;
@@ -25,6 +26,8 @@ pub(crate) struct Promises {
     /// Of a sector that was being written as the power failed, no byte is anything but what it was
     /// or what was written.
     pub(crate) powersafe: bool,
+    /// A sector that was being written as the power failed is what it was, or what was written.
+    pub(crate) atomic: bool,
     /// A file that was growing ends, after a crash, where it ended or with a whole page or with
     /// what was written last.
     pub(crate) journaled: bool,
@@ -59,7 +62,7 @@ pub(super) struct Data {
 }
 
 /// The bytes of a page that a file of this length has.
-fn range(page: usize, length: usize) -> std::ops::Range<usize> {
+fn range(page: usize, length: usize) -> Range<usize> {
     let start = (page * PAGE).min(length);
     start..(page * PAGE + PAGE).min(length)
 }
@@ -92,7 +95,7 @@ enum Change {
 /// What a sector of `new` has that the disk, which holds `old`, has not; `None`: nothing. The disk
 /// writes no sector but those that changed, whatever else was written of their page: no other is
 /// in danger as the power fails.
-fn change(old: &[u8], new: &[u8], sector: std::ops::Range<usize>) -> Option<Change> {
+fn change(old: &[u8], new: &[u8], sector: Range<usize>) -> Option<Change> {
     let held = &old[sector.start.min(old.len())..sector.end.min(old.len())];
     let (same, beyond) = new[sector].split_at(held.len());
     match same != held || beyond.iter().any(|byte| *byte != 0) {
@@ -145,10 +148,14 @@ impl Data {
         !self.before.is_empty() || self.durable_length != self.bytes.len()
     }
 
-    /// Everything is durable, but for the pages of which `fate` says otherwise.
-    pub(super) fn sync(&mut self, mut fate: impl FnMut(usize) -> Written) {
+    /// All of these pages are durable, but for those of which `fate` says otherwise. The length of
+    /// the file is, too, as it is part of what a journal has in any case.
+    pub(super) fn sync(&mut self, pages: Range<usize>, mut fate: impl FnMut(usize) -> Written) {
         self.durable_length = self.bytes.len();
-        for (page, old) in std::mem::take(&mut self.before) {
+        let mut behind = self.before.split_off(&pages.start);
+        let rest = behind.split_off(&pages.end);
+        self.before.extend(rest);
+        for (page, old) in behind {
             let fate = fate(page);
             if fate != Written::Whole {
                 self.unwritten.insert(page, old);
@@ -184,7 +191,7 @@ impl Data {
     /// the file stays as short as it was cut. How many of the pages count as synced and are lost.
     pub(super) fn crash(
         &mut self,
-        Promises { powersafe, journaled }: Promises,
+        Promises { powersafe, atomic, journaled }: Promises,
         mut left: impl FnMut(usize, usize) -> Left,
         keeps: impl FnOnce() -> bool,
     ) -> usize {
@@ -200,7 +207,12 @@ impl Data {
             for start in place.clone().step_by(SECTOR) {
                 let end = (start + SECTOR).min(place.end);
                 let Some(change) = change(&image, &new, start..end) else { continue };
-                let sector = left(*page, start / SECTOR);
+                let sector = match left(*page, start / SECTOR) {
+                    Left::Garbage(dice) if atomic && dice % 2 == 0 => Left::Old,
+                    Left::Torn(size) if atomic && size % 2 == 0 => Left::Old,
+                    Left::Garbage(_) | Left::Torn(_) if atomic => Left::New,
+                    left => left,
+                };
                 if sector == Left::Old {
                     continue;
                 }

@@ -8,6 +8,7 @@ use super::data::{PAGE, SECTOR, Written};
 use super::{Content, Data, Tree};
 use crate::kernel::Errno;
 use seedfall_sim::{Answer, DiskCounters, DiskFault, Draw, StableHasher};
+use std::ops::Range;
 
 /// A fault that lasts.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ impl Faults {
         (((self.dice >> 32) * bound as u64) >> 32) as usize
     }
 
-    fn count(&mut self, fault: &DiskFault) {
+    pub(super) fn count(&mut self, fault: &DiskFault) {
         self.counters.effects[fault.kind()] += 1;
         self.is_damaged |= fault.about().answer != Answer::Survives;
     }
@@ -320,13 +321,14 @@ impl Tree {
         }
     }
 
-    /// Syncs the bytes of a file. How many pages were not durable.
-    pub(super) fn sync_data(&mut self, inode: usize) -> Result<usize, Errno> {
+    /// Syncs some bytes of a file. How many pages were not durable.
+    pub(super) fn sync_data(&mut self, inode: usize, bytes: Range<usize>) -> Result<usize, Errno> {
         let Self { inodes, faults, .. } = self;
         let Content::File(data) = &mut inodes[inode].content else { return Ok(0) };
-        let pages: Vec<usize> = data.before.keys().copied().collect();
+        let range = bytes.start / PAGE..bytes.end.div_ceil(PAGE);
+        let pages: Vec<usize> = data.before.range(range.clone()).map(|(page, _)| *page).collect();
         if faults.active.is_empty() {
-            data.sync(|_| Written::Whole);
+            data.sync(range, |_| Written::Whole);
             return Ok(pages.len());
         }
         let fails = !pages.is_empty()
@@ -336,7 +338,7 @@ impl Tree {
         }
         let all = data.bytes.len().div_ceil(PAGE);
         let mut fates = faults.fates(inode, &pages, all, fails).into_iter();
-        data.sync(|_| fates.next().unwrap_or(Written::Whole));
+        data.sync(range, |_| fates.next().unwrap_or(Written::Whole));
         if fails { Err(libc::EIO) } else { Ok(pages.len()) }
     }
 }

@@ -222,3 +222,25 @@ fn a_journal_of_the_file_system_cuts_no_file_in_the_midst_of_a_page() {
         }
     }
 }
+
+#[test]
+fn a_disk_that_writes_sectors_whole_leaves_each_as_it_was_or_as_it_was_written() {
+    let (mut old, mut new, mut mixed) = (0, 0, 0);
+    for seed in 0..200 {
+        let mut draws = Draws::new(Seed(seed), 1, 0);
+        let mut tree = Tree::new();
+        tree.promises.atomic = true;
+        let log = file(&mut tree, "/log", &[1; 4096]);
+        tree.sync(log).expect("a disk");
+        tree.write(log, 0, &[2; 4096], 0).expect("it is a file");
+        tree.crash(&mut draws, NodeId::new(0), 1, false);
+        let bytes = read(&mut tree, "/log").expect("it was synced");
+        for sector in bytes.chunks(512) {
+            old += usize::from(*sector == [1; 512]);
+            new += usize::from(*sector == [2; 512]);
+        }
+        mixed += usize::from(bytes.iter().any(|byte| *byte != bytes[0]));
+    }
+    assert_eq!(old + new, 200 * 8, "{old} {new}");
+    assert!(old > 400 && new > 400 && mixed > 20, "{old} {new} {mixed}");
+}

@@ -116,18 +116,6 @@ unsafe fn sent(to: c_int, from: c_int, at: *mut off_t, len: size_t) -> Result<us
     }
 }
 
-/// What would not see the files of a program: the run ends, and says so.
-unsafe fn unmapped() -> Result<usize, Errno> {
-    calls::refuse("mmap of a file")
-}
-
-hooks! {
-    fn mmap(at: *mut c_void, len: size_t, access: c_int, flags: c_int, fd: c_int, from: off_t)
-        -> *mut c_void; fd >= FIRST && inside() => unmapped();
-    fn mmap64(at: *mut c_void, len: size_t, access: c_int, flags: c_int, fd: c_int, from: off_t)
-        -> *mut c_void; fd >= FIRST && inside() => unmapped();
-}
-
 hooks! {
     fn fstat(fd: c_int, to: *mut stat) -> c_int; sim(fd) =>
         put_status(to, call(|k| k.status_of(fd)));
@@ -148,6 +136,14 @@ hooks! {
     fn statx(folder: c_int, path: *const c_char, flags: c_int, mask: c_uint, to: *mut statx)
         -> c_int; sim(folder) || folder == AT_FDCWD && own(path) =>
         put_statx(to, calls::status(folder, &text(path), flags));
+    fn fstatfs(fd: c_int, to: *mut statfs) -> c_int; sim(fd) =>
+        call(|k| k.object(fd)).map(|_| put(to, volume()));
+    fn fstatfs64(fd: c_int, to: *mut statfs) -> c_int; sim(fd) =>
+        call(|k| k.object(fd)).map(|_| put(to, volume()));
+    fn statfs(path: *const c_char, to: *mut statfs) -> c_int; own(path) =>
+        calls::status(AT_FDCWD, &text(path), 0).map(|_| put(to, volume()));
+    fn statfs64(path: *const c_char, to: *mut statfs) -> c_int; own(path) =>
+        calls::status(AT_FDCWD, &text(path), 0).map(|_| put(to, volume()));
     fn access(path: *const c_char, mode: c_int) -> c_int; own(path) =>
         calls::status(AT_FDCWD, &text(path), 0).map(drop);
     fn faccessat(folder: c_int, path: *const c_char, mode: c_int, flags: c_int) -> c_int;
@@ -188,6 +184,18 @@ hooks! {
         std::mem::replace(&mut k.nodes[here].umask, mask & 0o777)
     }));
     fn chdir(path: *const c_char) -> c_int; inside() => call(|k| k.change_folder(&text(path)));
+}
+
+/// The volume that has all files of a machine: an ext4 of a terabyte, half of it free, whatever is
+/// in it. How much there is room for is the business of a fault.
+fn volume() -> statfs {
+    const BLOCKS: u64 = 1 << 28;
+    // SAFETY: a volume of zeros is one.
+    let mut volume: statfs = unsafe { std::mem::zeroed() };
+    (volume.f_type, volume.f_bsize, volume.f_frsize) = (EXT4_SUPER_MAGIC, 4096, 4096);
+    (volume.f_blocks, volume.f_bfree, volume.f_bavail) = (BLOCKS, BLOCKS / 2, BLOCKS / 2);
+    (volume.f_files, volume.f_ffree, volume.f_namelen) = (1 << 26, 1 << 25, 255);
+    volume
 }
 
 unsafe fn open_at(

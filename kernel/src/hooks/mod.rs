@@ -10,6 +10,7 @@
 
 mod descriptors;
 mod files;
+mod maps;
 mod memory;
 mod names;
 mod numbers;

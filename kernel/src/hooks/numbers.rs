@@ -2,11 +2,11 @@
 
 use super::threads::{
     clock_gettime, clock_nanosleep, getpid, getrandom, gettid, gettimeofday, nanosleep, pause,
-    sched_getaffinity, sched_yield,
+    sched_getaffinity, sched_yield, uname,
 };
 use super::*;
 use crate::calls::{self, Patience, call, is_simulated as sim};
-use crate::machine::{self, outside};
+use crate::machine::{self, enter, outside};
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn syscall(
@@ -47,7 +47,7 @@ unsafe fn futex(words: [usize; 6]) -> Result<i64, Errno> {
         let time = fourth as *const timespec;
         match command {
             FUTEX_WAIT | FUTEX_WAIT_BITSET => {
-                if is() != value as u32 {
+                if is() != value as u32 || time.is_null() && enter(|k| k.free_word(word)) {
                     return Err(EAGAIN);
                 }
                 let patience = match (time.is_null(), command) {
@@ -82,6 +82,7 @@ pub(crate) fn serve(number: c_long, words: [usize; 6]) -> i64 {
             return futex(words).unwrap_or_else(|error| -i64::from(error));
         }
         serve_plain(number, words)
+            .or_else(|| serve_map(number, words))
             .or_else(|| serve_name(number, words))
             .or_else(|| serve_file(number, words))
             .or_else(|| serve_descriptor(number, words))
@@ -150,6 +151,28 @@ unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
     })
 }
 
+/// Serves a call on a file in memory. `None`: it is not one of these, but on other memory.
+unsafe fn serve_map(number: c_long, words: [usize; 6]) -> Option<i64> {
+    use super::maps;
+    let [a, b, c, d, e, f] = words;
+    let (at, third, fd) = (a as *mut c_void, c as c_int, e as c_int);
+    let mapped = || maps::is_mapped(at, b);
+    // SAFETY: the caller vouches for the words.
+    Some(unsafe {
+        match number {
+            SYS_mmap if maps::is_file(fd, d as c_int) => {
+                maps::mmap(at, b, third, d as c_int, fd, f as off_t) as i64
+            }
+            SYS_munmap if mapped() => maps::munmap(at, b).into(),
+            SYS_msync if mapped() => maps::msync(at, b, third).into(),
+            SYS_mprotect if mapped() => maps::mprotect(at, b, third).into(),
+            SYS_madvise if mapped() => maps::madvise(at, b, third).into(),
+            SYS_mremap if mapped() => maps::mremap(at, b, c, d as c_int, e as *mut c_void) as i64,
+            _ => return None,
+        }
+    })
+}
+
 /// Serves a change of a name of a program's own. `None`: it is not one of these.
 unsafe fn serve_name(number: c_long, words: [usize; 6]) -> Option<i64> {
     use super::files;
@@ -207,7 +230,11 @@ unsafe fn serve_file(number: c_long, words: [usize; 6]) -> Option<i64> {
             SYS_newfstatat if simulated || own(b as *const c_char) => {
                 files::fstatat(fd, b as *const c_char, c as *mut stat, d as c_int).into()
             }
+            SYS_statfs if own(a as *const c_char) => {
+                files::statfs(a as *const c_char, b as *mut statfs).into()
+            }
             _ if !simulated => return None,
+            SYS_fstatfs => files::fstatfs(fd, b as *mut statfs).into(),
             SYS_pread64 => files::pread64(fd, b as *mut c_void, c, d as off_t) as i64,
             SYS_pwrite64 => files::pwrite64(fd, b as *const c_void, c, d as off_t) as i64,
             SYS_readv => fds::readv(fd, b as *const iovec, c as c_int) as i64,

@@ -76,6 +76,21 @@ hooks! {
         let name = call(|k| k.nodes[k.here()].name.clone());
         if name.len() < len { give(to, &name); Ok(()) } else { Err(ENAMETOOLONG) }
     };
+    fn uname(to: *mut utsname) -> c_int; inside() => {
+        let name = call(|k| k.nodes[k.here()].name.clone());
+        let mut machine: utsname = std::mem::zeroed();
+        for (place, text) in [
+            (&mut machine.sysname, "Linux"),
+            (&mut machine.nodename, &name),
+            (&mut machine.release, "6.12.0"),
+            (&mut machine.version, "#1 SMP"),
+            (&mut machine.machine, "x86_64"),
+        ] {
+            give(place.as_mut_ptr(), &text[..text.len().min(place.len() - 1)]);
+        }
+        put(to, machine);
+        Ok(0)
+    };
     fn sigaction(signal: c_int, new: *const sigaction, old: *mut sigaction) -> c_int; inside() => {
         // Signals of programs are not simulated: a handler is accepted, and never called.
         if !old.is_null() { std::ptr::write_bytes(old, 0, 1); }

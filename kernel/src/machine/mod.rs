@@ -13,15 +13,19 @@
 
 #![allow(unsafe_code)]
 
+mod maps;
 mod process;
 mod signals;
+mod statics;
 mod zygote;
 
+pub(crate) use maps::{Area, MAPS, PAGE, has_areas};
 pub(crate) use process::{
     Bounds, Child, Remains, can_switch, end_process, fix_addresses, forget_exit, fork,
     has_fixed_addresses, is_run, report, split,
 };
 pub(crate) use signals::{arm, bound, door, forget_time, keep_time};
+pub(crate) use statics::{Statics, note_statics};
 pub(crate) use zygote::Zygote;
 
 use crate::kernel::Kernel;

@@ -33,13 +33,24 @@ pub(crate) fn bound(bounds: &Bounds) {
 /// is touched of it is little. Those of threads that died with their node are never used again, as
 /// locks that all nodes share may still know of them.
 pub(super) fn permit(bytes: usize) {
+    limit_memory(|limit| limit.saturating_add(bytes as u64));
+}
+
+/// So much address space is given back that was permitted.
+pub(super) fn forbid(bytes: usize) {
+    limit_memory(|limit| limit.saturating_sub(bytes as u64));
+}
+
+fn limit_memory(change: impl FnOnce(u64) -> u64) {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
     // SAFETY: plain libc calls on a value of our own, which is there after the first one.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_AS, limit.as_mut_ptr()) == 0 {
             let limit = limit.assume_init_mut();
-            limit.rlim_cur = limit.rlim_cur.saturating_add(bytes as u64);
-            libc::setrlimit(libc::RLIMIT_AS, limit);
+            if limit.rlim_cur != libc::RLIM_INFINITY {
+                limit.rlim_cur = change(limit.rlim_cur);
+                libc::setrlimit(libc::RLIMIT_AS, limit);
+            }
         }
     }
 }
@@ -159,8 +170,18 @@ unsafe extern "C" fn on_fault(
         let overflow = machine.blocks.get(machine.current).is_some_and(|block| {
             in_program() && (block.bottom - GUARD..block.bottom).contains(&fault)
         });
-        crate::run::died(signal, overflow);
+        let name = match () {
+            () if overflow => "a stack overflow",
+            () if is_behind_a_file(fault) => "SIGBUS, memory behind the end of a mapped file",
+            () => crate::run::signal_name(signal),
+        };
+        crate::run::died(name);
     }
+}
+
+/// Whether an address is one of a mapping that lies behind the end of its file.
+fn is_behind_a_file(address: usize) -> bool {
+    has_areas() && is_installed() && enter(|kernel| kernel.maps.is_behind_the_end(address))
 }
 
 /// The handler of system calls that were caught. It runs on the stack of the program, as what it

@@ -38,7 +38,6 @@ fn hooks(text: &str) -> Hooks {
             let nothing = entry.trim_end().ends_with("=> Ok(0);")
                 || entry.split_whitespace().collect::<String>().ends_with("=>Ok(0);");
             let kind = match () {
-                () if entry.contains("unmapped()") => &mut found.refused,
                 () if nothing => &mut found.accepted,
                 () => &mut found.simulated,
             };
@@ -61,13 +60,14 @@ fn numbers(text: &str) -> Names {
 }
 
 fn page() -> String {
-    let files = ["descriptors", "files", "names", "threads", "memory", "numbers"];
+    let files = ["descriptors", "files", "names", "threads", "memory", "maps", "numbers"];
     let titles = [
         "Descriptors, epoll, poll, sockets",
         "Files and folders",
         "Names of hosts",
         "Time, random bytes, threads, the end of a process",
         "Memory",
+        "Files in memory",
         "Calls by number",
     ];
     let found: Vec<Hooks> =

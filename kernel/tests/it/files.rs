@@ -179,6 +179,14 @@ fn renames_that_replace_nothing_and_ranges_that_are_written_out() {
             assert_eq!(libc::sync_file_range(file.as_raw_fd(), 0, 0, out), 0);
             let wrong = libc::sync_file_range(file.as_raw_fd(), 0, 0, 8);
             assert_eq!((wrong, error()), (-1, libc::EINVAL));
+            let mut volume: libc::statfs = std::mem::zeroed();
+            assert_eq!(libc::statfs(c"/work".as_ptr(), &raw mut volume), 0);
+            assert_eq!((volume.f_type, volume.f_bsize), (libc::EXT4_SUPER_MAGIC, 4096));
+            volume.f_type = 0;
+            assert_eq!(libc::syscall(libc::SYS_fstatfs, at, &raw mut volume), 0);
+            assert_eq!(volume.f_type, libc::EXT4_SUPER_MAGIC);
+            let nowhere = libc::statfs(c"/nowhere".as_ptr(), &raw mut volume);
+            assert_eq!((nowhere, error()), (-1, libc::ENOENT));
             let mut machine: libc::sysinfo = std::mem::zeroed();
             assert_eq!(libc::sysinfo(&raw mut machine), 0);
             assert_eq!((machine.uptime, machine.totalram), (0, 8 << 30));

@@ -2,9 +2,10 @@
 
 use seedfall_kernel::{Ended, Failure, Fault, Limits, Report, Simulation, isolated};
 use seedfall_sim::{CrashPoint, Duration as Span, EffectKind};
+use std::cell::UnsafeCell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, RwLock};
 use std::time::Duration;
 
 fn told(report: &Report) -> String {
@@ -227,5 +228,54 @@ fn ten_thousand_connections_take_bounded_memory() {
         assert_eq!((report.failures.len(), report.ended), (0, Ended::Finished));
         let kilobytes = text.split_whitespace().rev().find_map(|word| word.parse::<u64>().ok());
         assert!(kilobytes.is_some_and(|kilobytes| kilobytes < 200 << 10), "{text}");
+    });
+}
+
+/// A lock of libc.
+struct Plain(UnsafeCell<libc::pthread_mutex_t>);
+
+#[expect(unsafe_code, reason = "what C has in its statics")]
+// SAFETY: it is a lock.
+unsafe impl Sync for Plain {}
+
+/// A lock in a static, which survives the crash of its holder here, and would not elsewhere.
+#[test]
+#[expect(unsafe_code, reason = "what C does")]
+fn a_lock_of_a_static_whose_holder_crashed_is_free_in_the_next_life() {
+    static LOCK: Mutex<u32> = Mutex::new(0);
+    static TABLE: LazyLock<RwLock<u32>> = LazyLock::new(RwLock::default);
+    static PLAIN: Plain = Plain(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
+    let main = || {
+        let lives = std::fs::read("/work/lives").unwrap_or_default().len();
+        std::fs::write("/work/lives", vec![0; lives + 1]).unwrap();
+        std::fs::File::open("/work/lives").unwrap().sync_all().unwrap();
+        seedfall_kernel::note(b"begins");
+        // SAFETY: a mutex in a static.
+        assert_eq!(unsafe { libc::pthread_mutex_lock(PLAIN.0.get()) }, 0);
+        let (mut lock, mut table) = (LOCK.lock().unwrap(), TABLE.write().unwrap());
+        (*lock, *table) = (*lock + 1, *table + 1);
+        seedfall_kernel::note(format!("{lives} {lock} {table}").as_bytes());
+        if lives == 2 {
+            // Among the threads of one life, a lock is one.
+            drop((lock, table));
+            let add = || {
+                let mut lock = LOCK.lock().unwrap();
+                let before = *lock;
+                pause();
+                *lock = before + 1;
+            };
+            let all: Vec<_> = (0..4).map(|_| std::thread::spawn(add)).collect();
+            all.into_iter().for_each(|one| one.join().unwrap());
+            seedfall_kernel::note(format!("{}", LOCK.lock().unwrap()).as_bytes());
+        }
+        std::thread::sleep(Duration::from_secs(9));
+    };
+    isolated(|| {
+        let world = Simulation::new(1).node("a", main);
+        let world = world.crash(Span::secs(1), Span::secs(2), "a");
+        let report = world.crash(Span::secs(3), Span::secs(4), "a").horizon(Span::secs(6)).run();
+        let notes = report.notes_as_text();
+        let told = ["begins", "0 1 1", "begins", "1 2 2", "begins", "2 3 3", "7"];
+        assert_eq!((report.failures, notes), (vec![], told.map(str::to_owned).to_vec()));
     });
 }

@@ -8,5 +8,6 @@
 //! and whose threads end with the first of them.
 
 pub mod fjall;
+pub mod lmdb;
 pub mod redb;
 pub mod sqlite;

@@ -1,7 +1,7 @@
 //! Every command of Seedfall over these engines, with the feature `commands`:
 //! `cargo run --release -p seedfall-storage --features commands -- sweep redb`.
 
-use seedfall_storage::{fjall, redb, sqlite};
+use seedfall_storage::{fjall, lmdb, redb, sqlite};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -12,10 +12,17 @@ fn main() -> ExitCode {
         Box::new(sqlite::persist()),
         Box::new(sqlite::wal()),
         Box::new(sqlite::normal()),
+        Box::new(sqlite::shared()),
         Box::new(redb::redb()),
         Box::new(redb::two_phases()),
         Box::new(redb::new()),
         Box::new(redb::any_length()),
+        Box::new(lmdb::lmdb()),
+        Box::new(lmdb::write_map()),
+        Box::new(lmdb::no_meta_sync()),
+        Box::new(lmdb::new()),
+        Box::new(lmdb::torn()),
+        Box::new(lmdb::map_async()),
         Box::new(fjall::sync_all()),
         Box::new(fjall::default()),
     ])

@@ -61,7 +61,7 @@ fn scenario(name: &'static str, two_phases: bool, again: bool) -> Programs<In, O
     engine(name, Promise::Commits, move || Redb::open(two_phases, again))
 }
 
-fn breaks(
+pub(crate) fn breaks(
     properties: &'static [&'static str],
     because: &'static str,
     programs: Programs<In, Out>,
@@ -103,7 +103,7 @@ pub(crate) fn powersafe(programs: Programs<In, Out>) -> Programs<In, Out> {
     on(Program::powersafe, programs)
 }
 
-fn on(disk: fn(Program) -> Program, programs: Programs<In, Out>) -> Programs<In, Out> {
+pub(crate) fn on(disk: fn(Program) -> Program, programs: Programs<In, Out>) -> Programs<In, Out> {
     let nodes = programs.nodes.iter().cloned().map(disk).collect();
     Programs { nodes, ..programs }
 }

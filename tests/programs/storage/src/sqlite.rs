@@ -7,25 +7,45 @@ use seedfall::programs::storage::{Engine, In, Out, Promise, Write, Wrong, engine
 use seedfall::programs::{Process, Programs};
 
 /// A database of one table.
-struct Sqlite(Connection);
+struct Sqlite {
+    writer: Connection,
+    /// A second connection, which reads.
+    reader: Option<Connection>,
+}
 
-impl Sqlite {
-    fn open(journal: &str, synchronous: &str) -> Result<Self, Wrong> {
+/// How a database is opened.
+#[derive(Clone, Copy)]
+struct Mode {
+    journal: &'static str,
+    synchronous: &'static str,
+    /// Another connection has it open, too: the index of a log is in a file that both have mapped.
+    is_shared: bool,
+}
+
+impl Mode {
+    fn connect(self) -> Result<Connection, Wrong> {
+        let Self { journal, synchronous, is_shared } = self;
         let db = Connection::open("data.db")?;
-        if journal == "WAL" {
+        if journal == "WAL" && !is_shared {
             // With the database for itself, the index of the log needs no shared memory.
             db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         }
         db.pragma_update(None, "journal_mode", journal)?;
         db.pragma_update(None, "synchronous", synchronous)?;
-        db.execute("CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, value BLOB)", ())?;
-        Ok(Self(db))
+        Ok(db)
+    }
+
+    fn open(self) -> Result<Sqlite, Wrong> {
+        let writer = self.connect()?;
+        writer.execute("CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, value BLOB)", ())?;
+        let reader = if self.is_shared { Some(self.connect()?) } else { None };
+        Ok(Sqlite { writer, reader })
     }
 }
 
 impl Engine for Sqlite {
     fn commit(&mut self, writes: &[Write]) -> Result<(), Wrong> {
-        let transaction = self.0.transaction()?;
+        let transaction = self.writer.transaction()?;
         for Write { key, value } in writes {
             match value {
                 Some(value) => {
@@ -39,14 +59,19 @@ impl Engine for Sqlite {
     }
 
     fn all(&mut self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Wrong> {
-        let check: String = self.0.query_row("PRAGMA integrity_check", (), |row| row.get(0))?;
+        let db = self.reader.as_ref().unwrap_or(&self.writer);
+        let check: String = db.query_row("PRAGMA integrity_check", (), |row| row.get(0))?;
         if check != "ok" {
             return Err(check.into());
         }
-        let mut rows = self.0.prepare_cached("SELECT key, value FROM rows")?;
+        let mut rows = db.prepare_cached("SELECT key, value FROM rows")?;
         let rows = rows.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+}
+
+fn scenario(name: &'static str, mode: Mode, expect: Expect<Process>) -> Programs<In, Out> {
+    powersafe(Programs { expect, ..engine(name, Promise::Commits, move || mode.open()) })
 }
 
 fn mode(
@@ -55,8 +80,7 @@ fn mode(
     synchronous: &'static str,
     expect: Expect<Process>,
 ) -> Programs<In, Out> {
-    let open = move || Sqlite::open(journal, synchronous);
-    powersafe(Programs { expect, ..engine(name, Promise::Commits, open) })
+    scenario(name, Mode { journal, synchronous, is_shared: false }, expect)
 }
 
 /// A journal that is deleted to commit, and its removal synced.
@@ -94,4 +118,10 @@ pub fn normal() -> Programs<In, Out> {
                    transactions, as SQLite's documentation says";
     let expect = Expect::Violates { properties: &["kept"], because };
     mode("sqlite-normal", "WAL", "NORMAL", expect)
+}
+
+/// A write-ahead log, every commit synced, and its index in shared memory.
+pub fn shared() -> Programs<In, Out> {
+    let mode = Mode { journal: "WAL", synchronous: "FULL", is_shared: true };
+    scenario("sqlite-wal-shared", mode, Expect::Holds)
 }

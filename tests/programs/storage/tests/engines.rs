@@ -6,7 +6,7 @@ use seedfall::programs::Programs;
 use seedfall::programs::storage::{In, Out};
 use seedfall::shrink::{Effort, shrink, story};
 use seedfall::sweep::{Meaning, Summary, Sweep, all_cores, sweep};
-use seedfall_storage::{redb, sqlite};
+use seedfall_storage::{lmdb, redb, sqlite};
 
 /// Every crash so many times.
 fn every(scenario: &dyn Runnable, times: u64) -> Summary {
@@ -75,6 +75,11 @@ fn sqlite_with_a_log_keeps_what_it_acknowledges_where_sectors_are_safe() {
 }
 
 #[test]
+fn sqlite_whose_index_of_the_log_is_mapped_keeps_what_it_acknowledges() {
+    keeps(&sqlite::shared());
+}
+
+#[test]
 fn sqlite_as_it_is_by_default_loses_its_last_transaction() {
     loses(&sqlite::default(), 1, &["n1 removes /work/data.db-journal"]);
 }
@@ -99,4 +104,31 @@ fn redb_whose_file_is_being_made_is_not_opened_after_a_power_loss() {
 #[test]
 fn redb_whose_file_ends_in_the_midst_of_a_page_is_not_opened() {
     loses(&redb::any_length(), 4, &["n1 crashes"]);
+}
+
+#[test]
+fn lmdb_keeps_what_it_acknowledges_where_sectors_are_whole() {
+    keeps(&lmdb::lmdb());
+    keeps(&lmdb::write_map());
+}
+
+#[test]
+fn lmdb_without_a_sync_of_its_meta_page_loses_its_last_transactions_and_no_more() {
+    keeps(&lmdb::no_meta_sync());
+}
+
+#[test]
+fn lmdb_that_leaves_its_map_to_the_system_loses_what_it_acknowledged() {
+    loses(&lmdb::map_async(), 1, &["n1 writes /work/life-"]);
+}
+
+#[test]
+fn lmdb_whose_file_is_being_made_is_not_opened_after_a_power_loss() {
+    loses(&lmdb::new(), 4, &["MDB_INVALID"]);
+}
+
+/// Rare: two of 800 crashes fall so.
+#[test]
+fn lmdb_whose_meta_page_is_torn_is_damaged() {
+    loses(&lmdb::torn(), 8, &["n1 crashes"]);
 }
