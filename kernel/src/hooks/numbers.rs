@@ -128,6 +128,7 @@ unsafe fn serve_plain(number: c_long, words: [usize; 6]) -> Option<i64> {
             }
             SYS_pause => pause().into(),
             SYS_sysinfo => sysinfo(a as *mut sysinfo).into(),
+            SYS_uname => uname(a as *mut utsname).into(),
             SYS_sched_getaffinity => {
                 sched_getaffinity(0, b, c as *mut cpu_set_t);
                 8

@@ -3,6 +3,7 @@
 use crate::backstop::raw;
 use seedfall_kernel::{Ended, Fault, Simulation, isolated};
 use seedfall_sim::Duration as Span;
+use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::Duration;
@@ -181,6 +182,10 @@ fn renames_that_replace_nothing_and_ranges_that_are_written_out() {
             let mut machine: libc::sysinfo = std::mem::zeroed();
             assert_eq!(libc::sysinfo(&raw mut machine), 0);
             assert_eq!((machine.uptime, machine.totalram), (0, 8 << 30));
+            let mut named: libc::utsname = std::mem::zeroed();
+            assert_eq!(libc::uname(&raw mut named), 0);
+            assert_eq!(CStr::from_ptr(named.nodename.as_ptr()), c"a");
+            assert_eq!(CStr::from_ptr(named.sysname.as_ptr()), c"Linux");
         }
         assert_eq!(fs::read("two").unwrap(), b"1");
         assert!(fs::metadata("one").unwrap().is_dir() && !fs::exists("three").unwrap());
