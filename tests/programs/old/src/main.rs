@@ -1,0 +1,13 @@
+//! Every command of Seedfall over these scenarios, with the feature `commands`:
+//! `cargo run --release --features commands -- sweep redis`.
+
+use seedfall_old::{quic, raft, redis};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    seedfall_cli::main(&[
+        Box::new(redis::scenario()),
+        Box::new(quic::scenario()),
+        Box::new(raft::scenario()),
+    ])
+}
