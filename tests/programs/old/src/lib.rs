@@ -7,6 +7,7 @@
 use seedfall::programs::Process;
 use seedfall::{Expect, Swarm};
 
+pub mod gossip;
 pub mod quic;
 pub mod raft;
 pub mod redis;

@@ -1,7 +1,7 @@
 //! Every command of Seedfall over these scenarios, with the feature `commands`:
 //! `cargo run --release --features commands -- sweep redis`.
 
-use seedfall_old::{quic, raft, redis};
+use seedfall_old::{gossip, quic, raft, redis};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -9,5 +9,6 @@ fn main() -> ExitCode {
         Box::new(redis::scenario()),
         Box::new(quic::scenario()),
         Box::new(raft::scenario()),
+        Box::new(gossip::scenario()),
     ])
 }

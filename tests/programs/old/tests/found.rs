@@ -4,7 +4,7 @@
 use seedfall::shrink::{Effort, Shrunk, shrink, story};
 use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall::{NEVER_PANICS, Runnable, Trial};
-use seedfall_old::{quic, raft, redis};
+use seedfall_old::{gossip, quic, raft, redis};
 
 /// What was found: the first failing run, made small, and its story.
 struct Found {
@@ -32,7 +32,7 @@ fn found(scenario: &impl Runnable, seeds: u64, property: &str, check: impl Fn(&F
         let trial = Trial::of(failure.seed);
         assert_eq!(scenario.run(&trial).hash, failure.hash, "the same run");
         let took = began.elapsed();
-        let small = shrink(scenario, &trial, &Effort::runs(3_000)).expect("it fails");
+        let small = shrink(scenario, &trial, &Effort::runs(1_000)).expect("it fails");
         assert_eq!(scenario.run(&small.trial).hash, small.report.hash, "the small one, too");
         let told = story(&small);
         let name = scenario.name();
@@ -69,5 +69,14 @@ fn a_follower_of_openraft_that_was_restarted_takes_what_it_purged_for_a_conflict
         found.tells(&["writes /work/store.new", "log []"]);
         found.tells(&["panics: assertion failed: index >= self.last_applied.index"]);
         found.tells(&["openraft-0.6.7/src/core/append_entries.rs"]);
+    });
+}
+
+#[test]
+fn an_incarnation_that_chitchat_has_forgotten_is_told_anew_for_ever() {
+    found(&gossip::scenario(), 100, "always the dead are forgotten", |found| {
+        found.tells(&["comes back"]);
+        found.tells(&["c1 has c1#0", "knows: [\"node1/"]);
+        found.tells(&["broken: always the dead are forgotten", "which is no more"]);
     });
 }

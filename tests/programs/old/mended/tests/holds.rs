@@ -2,7 +2,7 @@
 
 use seedfall::Runnable;
 use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
-use seedfall_old::{quic, raft, redis};
+use seedfall_old::{gossip, quic, raft, redis};
 
 /// 1,000 seeds hold, in which so many operations were answered.
 fn holds(scenario: &impl Runnable, answered: u64) {
@@ -33,4 +33,9 @@ fn quinn_forgets_what_it_refused() {
 #[test]
 fn openraft_asks_what_it_has_applied() {
     holds(&raft::scenario(), 10_000);
+}
+
+#[test]
+fn chitchat_remembers_whom_it_forgot() {
+    holds(&gossip::scenario(), 990);
 }
