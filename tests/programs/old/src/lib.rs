@@ -10,6 +10,7 @@ use seedfall::{Expect, Swarm};
 pub mod gossip;
 pub mod quic;
 pub mod raft;
+pub mod redb;
 pub mod redis;
 
 /// Everything but what takes away the memory of a machine, for servers that keep nothing in files:
