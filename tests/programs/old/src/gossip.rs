@@ -1,10 +1,11 @@
 //! chitchat, pull request 155: "Fix dead node escaping deletion".
 //!
-//! Nodes tell each other who there is, by UDP. Who is not heard of is dead, and is forgotten a grace
-//! period later; in the first half of it, others are still told of it. Where nodes notice a death
-//! at different times, one that has just forgotten is told anew, by one that has not: it takes the
-//! dead for a new one, which it tells others of in turn. With three of them or more this goes round
-//! for ever. A node that is restarted is one, too, as it is another incarnation than before.
+//! Nodes tell each other who there is, by UDP. Who is not heard of is dead, and is forgotten a
+//! grace period later; in the first half of it, others are still told of it. Where nodes notice a
+//! death at different times, one that has just forgotten is told anew, by one that has not: it
+//! takes the dead for a new one, which it tells others of in turn. With three of them or more this
+//! goes round for ever. A node that is restarted is one, too: it is another incarnation than
+//! before.
 //!
 //! Model: four nodes, which crash and come back with the same name and a higher generation, as the
 //! documentation of `ChitchatId` wants it. Each tells by TCP whom it knows.

@@ -13,8 +13,9 @@ pub mod raft;
 pub mod redb;
 pub mod redis;
 
-/// Everything but what takes away the memory of a machine, for servers that keep nothing in files:
-/// crashes, and disks that fail, after which a program may end without blame.
+/// For servers that keep nothing in files: everything but what takes away the memory of a machine
+/// (crashes, and disks that fail, after which a program may end without blame), and what has
+/// nothing to act on (slow disks, and wall clocks at which nobody looks).
 const STAYS_UP: Swarm = Swarm {
     crashes: 0,
     stops: 0,

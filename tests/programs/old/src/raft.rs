@@ -46,7 +46,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// What a client asks for: to put a value, or to get it. Reads go through the log, too.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Command {
-    /// Who asks, and the how manieth of its commands it is: so that none is done twice.
+    /// Who asks, and which of its commands it is: so that none is done twice.
     client: usize,
     number: u64,
     key: String,

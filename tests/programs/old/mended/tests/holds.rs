@@ -27,12 +27,12 @@ fn redis_skips_the_answers_that_came_too_late() {
 
 #[test]
 fn quinn_forgets_what_it_refused() {
-    holds(&quic::scenario(), 1_000, 5_000);
+    holds(&quic::scenario(), 1_000, 15_000);
 }
 
 #[test]
 fn openraft_asks_what_it_has_applied() {
-    holds(&raft::scenario(), 1_000, 10_000);
+    holds(&raft::scenario(), 1_000, 20_000);
 }
 
 #[test]
