@@ -14,8 +14,8 @@ use seedfall::sim::{Kind, Recording, Seed};
 use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall::testing::check_seed;
 use seedfall::{
-    Expect, FailureKind, Horizon, Report, Runnable, Swarm, Trial, every_operation_completes,
-    linearizable, sometimes_in,
+    COMES_TO_ITS_END, Expect, FailureKind, Horizon, Report, Runnable, Swarm, Trial,
+    every_operation_completes, linearizable, sometimes_in,
 };
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -232,6 +232,50 @@ fn a_program_that_panics_exits_or_spins_is_a_verdict() {
         }
     });
     assert!(kind == FailureKind::Hang && why.contains("computes without an end"), "{why}");
+}
+
+#[test]
+fn a_program_may_be_expected_to_compute_without_an_end() {
+    let mut scenario = register("program-spins", true);
+    scenario.faults = Swarm::NONE;
+    scenario.nodes = vec![Program::new("server", || while std::hint::black_box(true) {})];
+    scenario.limits.spin = 1;
+    scenario.properties = vec![linearizable(Register { initial: 0 })];
+    let because = "it has nothing else to do";
+    scenario.expect = Expect::Violates { properties: &[COMES_TO_ITS_END], because };
+    let report = scenario.run(&Trial::of(Seed(1)));
+    let failure = report.failure().expect("it does");
+    assert_eq!(failure.expected.as_deref(), Some(because), "{failure:?}");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it calls what the simulated Linux has not")]
+fn a_call_that_is_not_simulated_is_found_made_small_and_told() {
+    let mut scenario = register("program-spawns", true);
+    let spawns = || drop(std::process::Command::new("true").status());
+    scenario.nodes = vec![Program::new("server", spawns)];
+    let small = shrink(&scenario, &Trial::of(Seed(1)), &Effort::runs(100)).expect("it fails");
+    let again = scenario.run(&small.trial);
+    let failure = again.failure().expect("the small run fails, too");
+    assert_eq!(failure.property, "programs call only what is simulated");
+    assert_eq!((small.after.faults, again.hash), (0, small.report.hash));
+    let told = story(&small).join("\n");
+    assert!(told.contains("n1 ends by a call of ") && told.contains("not simulated"), "{told}");
+}
+
+#[test]
+fn a_signal_of_the_processor_is_found_made_small_and_told() {
+    #[expect(unconditional_recursion, reason = "it is to overflow its stack")]
+    fn deeper(by: u64) -> u64 {
+        std::hint::black_box(deeper(std::hint::black_box(by) + 1)) + by
+    }
+    let mut scenario = register("program-deep", true);
+    scenario.nodes = vec![Program::new("server", || assert_ne!(deeper(1), 0))];
+    let small = shrink(&scenario, &Trial::of(Seed(1)), &Effort::runs(100)).expect("it fails");
+    let again = scenario.run(&small.trial);
+    assert!(again.failed() && again.hash == small.report.hash && again.hash != 0);
+    let told = story(&small).join("\n");
+    assert!(told.contains("n1 ends by a stack overflow"), "{told}");
 }
 
 #[test]

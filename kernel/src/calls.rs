@@ -450,6 +450,7 @@ pub(crate) fn exit(code: i32) -> ! {
 
 /// A program asks for what nobody simulates: the run ends, and says so.
 pub(crate) fn refuse(name: &str) -> ! {
+    run::record_end(&format!("by a call of {name}, which is not simulated"));
     run::stopped(run::Stop::Unsupported(name.to_owned()))
 }
 

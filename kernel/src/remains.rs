@@ -177,6 +177,10 @@ fn read_told(report: &mut Report, kind: u8, frame: &mut Reader<'_>) {
 fn read_stop(report: &mut Report, frame: &mut Reader<'_>) {
     let (node, at, number) = (frame.number() as usize, frame.time(), frame.number());
     let (text, stack) = (frame.text(), frame.text());
+    // How far it came when its time was up, or when it was stopped, is the machine's affair.
+    if matches!(number, 3 | 6) {
+        (report.events, report.hash) = (frame.number(), frame.number());
+    }
     let node = name_of(report, node);
     report.at = report.at.max(at);
     report.failures.push(match number {

@@ -97,37 +97,50 @@ pub(crate) fn stopped(stop: Stop) -> ! {
         Stop::Bug(message) => (5, message),
     };
     let inside = machine::in_program();
-    let (node, at) = stands(inside);
     let stack = if inside && number <= 3 {
         machine::outside(|| std::backtrace::Backtrace::force_capture().to_string())
     } else {
         String::new()
     };
-    let mut frame = Writer::frame(STOP);
-    frame.number(node as u64).number(at.as_nanos()).number(number);
-    frame.bytes(text.as_bytes()).bytes(stack.as_bytes());
-    machine::report(&frame.done());
+    tell_stop(inside, number, &text, &stack);
     machine::end_process()
 }
 
-/// Whose program runs, and when it is, as the process is about to end; tells what was kept so far.
-fn stands(inside: bool) -> (NodeIndex, Time) {
-    if machine::is_lent() || !machine::is_installed() {
-        return (usize::MAX, Time::ZERO);
+/// Tells whose program runs, when that is and how many events came before, as the process is about
+/// to end; and what was kept so far.
+fn tell_stop(inside: bool, number: u64, text: &str, stack: &str) {
+    let nobody = machine::is_lent() || !machine::is_installed();
+    let (node, at, events, hash) = if nobody {
+        (usize::MAX, Time::ZERO, 0, 0)
+    } else {
+        enter(|kernel| {
+            kernel.trace.tell();
+            let node = if inside { kernel.here() } else { usize::MAX };
+            (node, kernel.now, kernel.trace.count(), kernel.trace.hash())
+        })
+    };
+    let mut frame = Writer::frame(STOP);
+    frame.number(node as u64).number(at.as_nanos()).number(number);
+    frame.bytes(text.as_bytes()).bytes(stack.as_bytes()).number(events).number(hash);
+    machine::report(&frame.done());
+}
+
+/// A program does what ends the run: an event, so that the run fails within its events, by which it
+/// is made small and replayed.
+pub(crate) fn record_end(how: &str) {
+    if machine::in_program() && !machine::is_lent() {
+        enter(|kernel| {
+            let node = kernel.here();
+            let text = |_: &Kernel| how.to_owned();
+            kernel.record_text(Happening::Exit, node, node, digest(how.as_bytes()), text);
+        });
     }
-    enter(|kernel| {
-        kernel.trace.tell();
-        (if inside { kernel.here() } else { usize::MAX }, kernel.now)
-    })
 }
 
 /// A signal is about to end the process: tells whose program it was.
 pub(crate) fn died(text: &str) {
-    let (node, at) = stands(machine::in_program());
-    let mut frame = Writer::frame(STOP);
-    frame.number(node as u64).number(at.as_nanos()).number(6);
-    frame.bytes(text.as_bytes()).bytes(&[]);
-    machine::report(&frame.done());
+    record_end(&format!("by {text}"));
+    tell_stop(machine::in_program(), 6, text, "");
 }
 
 pub(crate) fn signal_name(signal: i32) -> &'static str {

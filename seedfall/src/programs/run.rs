@@ -12,7 +12,7 @@ use crate::plan::FaultPlan;
 use crate::property::{Judgement, Kind, Property};
 use crate::report::{Failure, FailureKind, Report, Unknown};
 use crate::run::{self, Call, Doing, Futures, Runnable, Trial, panics};
-use crate::scenario::{Expect, NEVER_PANICS};
+use crate::scenario::{COMES_TO_ITS_END, Expect, NEVER_PANICS};
 use crate::workload::{Invocation, OperationId, Phase};
 use seedfall_checkers::{History, Outcome};
 use seedfall_kernel::{self as kernel, Course, Ended, Failure as Wrong, Simulation};
@@ -491,7 +491,7 @@ where
                 (FailureKind::Crash, NEVER_PANICS)
             }
             Wrong::Spin { .. } | Wrong::Time { .. } | Wrong::Storm { .. } => {
-                (FailureKind::Hang, "every run comes to its end")
+                (FailureKind::Hang, COMES_TO_ITS_END)
             }
             Wrong::Memory { .. } => (FailureKind::Hang, crate::sweep::FITS_INTO_MEMORY),
             Wrong::Unsupported { .. } => {
@@ -503,7 +503,8 @@ where
         // Numbers differ from run to run; the words are the bug.
         let first = why.lines().next().unwrap_or_default();
         let shape: String = first.chars().filter(|c| !c.is_ascii_digit()).take(80).collect();
-        let expected = (property == NEVER_PANICS).then(|| self.expected(NEVER_PANICS)).flatten();
+        let is_named = [NEVER_PANICS, COMES_TO_ITS_END].contains(&property);
+        let expected = is_named.then(|| self.expected(property)).flatten();
         Failure { expected, ..self.failure(kind, property, &shape, why) }
     }
 

@@ -8,8 +8,8 @@
 use crate::redb::{breaks, on, powersafe};
 use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions};
-use seedfall::programs::{Program, Programs};
 use seedfall::programs::storage::{Engine, In, Out, Promise, Write, Wrong, engine};
+use seedfall::programs::{Program, Programs};
 use std::fs;
 
 /// A database without a name.

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Box::new(quic::right()),
         Box::new(quic::repeats()),
         Box::new(mqtt::right()),
+        Box::new(mqtt::clean()),
         Box::new(gossip::right()),
         Box::new(gossip::forgets_early()),
         Box::new(gossip::same_generation()),

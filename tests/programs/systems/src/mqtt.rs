@@ -7,8 +7,10 @@
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
 use rumqttd::{Broker, Config};
 use seedfall::checkers::History;
+use seedfall::net::Delay;
 use seedfall::programs::{Answer, Process, Program, Programs, Session};
-use seedfall::{Judgement, Property, Swarm, always, every_operation_completes};
+use seedfall::sim::Duration as Span;
+use seedfall::{Expect, Horizon, Judgement, Property, Swarm, always, every_operation_completes};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -75,9 +77,9 @@ struct Heard {
 }
 
 /// A connection that is made anew whenever it breaks.
-fn connect(id: String) -> (AsyncClient, EventLoop) {
+fn connect(id: String, forgets: bool) -> (AsyncClient, EventLoop) {
     let mut options = MqttOptions::new(id, "broker", 1883);
-    options.set_keep_alive(Duration::from_secs(1)).set_clean_session(false);
+    options.set_keep_alive(Duration::from_secs(1)).set_clean_session(forgets);
     AsyncClient::new(options, 10)
 }
 
@@ -109,8 +111,8 @@ fn note(heard: &mut Heard, event: Event) {
 
 /// A client.
 #[tokio::main(flavor = "current_thread")]
-async fn client(mut session: Session<In, Out>) {
-    let (mqtt, connection) = connect(format!("client{}", session.client() + 1));
+async fn client(mut session: Session<In, Out>, forgets: bool) {
+    let (mqtt, connection) = connect(format!("client{}", session.client() + 1), forgets);
     let (sender, mut heard) = watch::channel(Heard::default());
     tokio::spawn(keep(connection, sender));
     if session.client() == 0 {
@@ -172,8 +174,7 @@ fn judge_delivery(history: &History<In, Out>) -> Judgement {
     Judgement::Holds
 }
 
-/// A broker that nothing restarts, and three clients.
-pub fn right() -> Programs<In, Out> {
+fn scenario(name: &'static str, forgets: bool) -> Programs<In, Out> {
     let faults = Swarm {
         crashes: 0,
         power_losses: 0,
@@ -187,17 +188,37 @@ pub fn right() -> Programs<In, Out> {
         story: "Two clients publish numbers to a broker of MQTT, a third one has subscribed.",
         nodes: vec![Program::new("broker", || serve().expect("the broker starts"))],
         clients: 3,
+        operations: 30,
+        // A connection breaks when nothing was heard for a second and a half.
+        horizon: Horizon { faults: Span::secs(6), ..Horizon::SHORT },
+        think: Delay::Uniform { min: Span::millis(50), max: Span::millis(300) },
         faults,
         properties: vec![delivered(), every_operation_completes()],
         ..Programs::new(
-            "mqtt",
+            name,
             |op, _| match op.client.index() {
                 0 if op.is_last() => In::LookAtLast,
                 0 => In::Look,
                 _ => In::Publish(op.unique()),
             },
-            client,
+            move |session| client(session, forgets),
         )
+    }
+}
+
+/// A broker that nothing restarts, and three clients.
+pub fn right() -> Programs<In, Out> {
+    scenario("mqtt", false)
+}
+
+/// The broker is to forget a client whose connection breaks.
+pub fn clean() -> Programs<In, Out> {
+    let because = "a subscriber whose session is clean has subscribed to nothing once its \
+                   connection broke";
+    let properties = &["what was acknowledged is delivered"];
+    Programs {
+        expect: Expect::Violates { properties, because },
+        ..scenario("mqtt-clean-session", true)
     }
 }
 
