@@ -249,7 +249,6 @@ fn a_program_may_be_expected_to_compute_without_an_end() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "it calls what the simulated Linux has not")]
 fn a_call_that_is_not_simulated_is_found_made_small_and_told() {
     let mut scenario = register("program-spawns", true);
     let spawns = || drop(std::process::Command::new("true").status());

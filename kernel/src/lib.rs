@@ -150,7 +150,7 @@ mod unix;
 mod waits;
 pub mod world;
 
-pub use audit::audit;
+pub use audit::{audit, computes_alone};
 pub use course::{Course, Fork};
 pub use faults::{Fault, Nemesis, Place, Target};
 pub use isolate::{fix_addresses, isolated};

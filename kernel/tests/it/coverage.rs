@@ -1,7 +1,7 @@
 //! `docs/coverage.md`: call by call, what of Linux is simulated, as the hooks and the backstop say
 //! it themselves. `UPDATE_GOLDEN=1` writes it anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -107,6 +107,7 @@ fn page() -> String {
     for (title, hooks) in titles.iter().zip(&found) {
         page += &format!("\n## {title}\n\n{}\n", list(&hooks.simulated));
     }
+    page += &imported(&found);
     for (title, names) in [
         ("Accepted, without an effect", &accepted),
         ("Refused: the run ends, and says so", &refused),
@@ -117,6 +118,99 @@ fn page() -> String {
         page += &format!("\n## {title}\n\n{}\n", list(names));
     }
     page
+}
+
+/// One package of `docs/imports.jsonl`: what it takes from libc.
+struct Package {
+    name: String,
+    version: String,
+    /// It is one of those that were chosen, and not only needed by them.
+    direct: bool,
+    imports: Names,
+}
+
+/// As `tests/programs/imports/run` wrote them down.
+fn packages() -> Vec<Package> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/imports.jsonl");
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let lines = fs::read_to_string(path).unwrap();
+    let package = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        Package {
+            name: text(&value["crate"]),
+            version: text(&value["version"]),
+            direct: value["direct"] == true,
+            imports: value["imports"].as_array().unwrap().iter().map(text).collect(),
+        }
+    };
+    lines.lines().map(package).collect()
+}
+
+/// What crates that do I/O import, and what becomes of it here.
+fn imported(found: &[Hooks]) -> String {
+    let packages = packages();
+    let mut importers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for package in &packages {
+        for call in &package.imports {
+            importers.entry(call).or_default().insert(&package.name);
+        }
+    }
+    let has = |pick: fn(&Hooks) -> &Names, call: &str| {
+        found.iter().any(|hooks| pick(hooks).contains(call))
+    };
+    let (mut counts, mut refused, mut others) = ([0; 5], Vec::new(), Vec::new());
+    for (call, by) in &importers {
+        let which = match () {
+            () if has(|hooks| &hooks.simulated, call) => 0,
+            () if has(|hooks| &hooks.accepted, call) => 1,
+            () if has(|hooks| &hooks.refused, call) => 2,
+            () if seedfall_kernel::computes_alone(call) => 3,
+            () => 4,
+        };
+        counts[which] += 1;
+        match which {
+            2 => refused.push((*call, by)),
+            4 => others.push((*call, by)),
+            _ => {}
+        }
+    }
+    let direct: Vec<String> = packages
+        .iter()
+        .filter(|package| package.direct)
+        .map(|package| format!("{} {}", package.name, package.version))
+        .collect();
+    let [simulated, accepted, refuses, alone, rest] = counts;
+    format!(
+        "\n## What crates import\n\n\
+         {} versions of crates that do I/O, chosen by hand among the most used, were built with all \
+         that they depend on (`tests/programs/imports/run`): what their object files take from libc \
+         is {} functions. {simulated} of them are simulated, {alone} compute alone, {accepted} are \
+         accepted, {refuses} are refused, {rest} are libc's own. Of these a call that makes a system \
+         call is served by number, or ends the run with its name.\n\n\
+         | refused | imported by |\n|---|---|\n{}\n\
+         | libc's own | imported by |\n|---|---|\n{}\n\
+         The crates: {}.\n",
+        direct.len(),
+        importers.len(),
+        table(&refused),
+        table(&others),
+        direct.join(", "),
+    )
+}
+
+/// A row for each set of importers, those with the most first.
+fn table(calls: &[(&str, &BTreeSet<&str>)]) -> String {
+    let mut rows: BTreeMap<&BTreeSet<&str>, Vec<String>> = BTreeMap::new();
+    for (call, by) in calls {
+        rows.entry(by).or_default().push(format!("`{call}`"));
+    }
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    rows.sort_by_key(|(by, _)| std::cmp::Reverse(by.len()));
+    let row = |(by, calls): (&BTreeSet<&str>, Vec<String>)| {
+        let by: Vec<&str> = by.iter().copied().collect();
+        format!("| {} | {} |\n", calls.join(", "), by.join(", "))
+    };
+    rows.into_iter().map(row).collect()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Each system holds under its faults, and what was found in it is found again.
 
-use seedfall_systems::{gossip, open_raft, pool, quic, redis_server};
+use seedfall_systems::{gossip, mqtt, open_raft, pool, quic, redis_server};
 use seedfall_trials::{alone, found, found_in, holds, seen_in, tells};
 
 #[test]
@@ -52,6 +52,15 @@ fn a_pool_of_connections_below_retries_holds_if_the_service_knows_them() {
 fn quic_with_tls_holds_if_the_server_knows_what_it_has_added() {
     alone(quic::right(), holds);
     alone(quic::repeats(), |scenario| drop(found_in(scenario, 0..100)));
+}
+
+#[test]
+fn what_a_broker_of_mqtt_acknowledges_is_delivered_unless_the_session_is_clean() {
+    alone(mqtt::right(), holds);
+    alone(mqtt::clean(), |scenario| {
+        let (_, story) = found(scenario);
+        assert!(tells(&story, &["what was acknowledged is delivered"]), "{story:#?}");
+    });
 }
 
 #[test]

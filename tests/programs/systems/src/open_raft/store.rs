@@ -27,7 +27,7 @@ enum Record {
     Truncated(LogId<u64>),
     /// This entry and all before it are gone.
     Purged(LogId<u64>),
-    Snapshot(SnapshotMeta<u64, Node>, Machine),
+    Snapshot(Box<(SnapshotMeta<u64, Node>, Machine)>),
 }
 
 /// The state machine: keys, and which request of each client was the last that changed them.
@@ -74,7 +74,7 @@ impl Kept {
                 self.entries = self.entries.split_off(&(upto.index + 1));
                 self.purged = Some(upto);
             }
-            Record::Snapshot(meta, machine) => self.snapshot = Some((meta, machine)),
+            Record::Snapshot(snapshot) => self.snapshot = Some(*snapshot),
         }
     }
 
@@ -82,7 +82,7 @@ impl Kept {
     fn keep_snapshot(&mut self, meta: SnapshotMeta<u64, Node>, machine: Machine) {
         let covered = |upto: &LogId<u64>| Some(*upto) <= meta.last_log_id;
         let purged = self.to_purge.take_if(|upto| covered(upto)).map(Record::Purged);
-        let snapshot = Record::Snapshot(meta, machine);
+        let snapshot = Record::Snapshot(Box::new((meta, machine)));
         self.keep([Some(snapshot), purged].into_iter().flatten().collect());
     }
 
