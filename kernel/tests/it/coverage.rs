@@ -182,11 +182,11 @@ fn imported(found: &[Hooks]) -> String {
     let [simulated, accepted, refuses, alone, rest] = counts;
     format!(
         "\n## What crates import\n\n\
-         {} versions of crates that do I/O, chosen by hand among the most used, were built with all \
-         that they depend on (`tests/programs/imports/run`): what their object files take from libc \
-         is {} functions. {simulated} of them are simulated, {alone} compute alone, {accepted} are \
-         accepted, {refuses} are refused, {rest} are libc's own. Of these a call that makes a system \
-         call is served by number, or ends the run with its name.\n\n\
+         {} versions of crates that do I/O, chosen by hand among the most used, were built with \
+         all that they depend on (`tests/programs/imports/run`): what their object files take from \
+         libc is {} functions. {simulated} of them are simulated, {alone} compute alone, \
+         {accepted} are accepted, {refuses} are refused, {rest} are libc's own. Of these a call \
+         that makes a system call is served by number, or ends the run with its name.\n\n\
          | refused | imported by |\n|---|---|\n{}\n\
          | libc's own | imported by |\n|---|---|\n{}\n\
          The crates: {}.\n",
