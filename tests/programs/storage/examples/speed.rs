@@ -76,7 +76,8 @@ fn main() -> ExitCode {
             here.sort_unstable();
             let (there, here) = (there[ROUNDS / 2], here[ROUNDS / 2]);
             println!(
-                "{journal}: {TRANSACTIONS} transactions, tmpfs {} ms of CPU, simulated {} ms: {:.2} times",
+                "{journal}: {TRANSACTIONS} transactions, tmpfs {} ms of CPU, simulated {} ms: \
+                 {:.2} times",
                 there * 10,
                 here * 10,
                 here as f64 / there as f64
