@@ -1,8 +1,8 @@
 //! What the servers of the HTTP and of the QUIC scenario keep: amounts under keys, in a journal.
 
+use crate::common::or_stop;
 use seedfall_real::driver::{Files, Journal};
 use std::collections::HashSet;
-use std::fmt::Display;
 
 /// A sum, and the keys of the requests that are in it.
 pub(crate) struct Account {
@@ -41,12 +41,4 @@ impl Account {
     pub(crate) fn total(&self) -> i64 {
         self.total
     }
-}
-
-/// A server whose disk failed stops, and reads it when it is started again.
-fn or_stop<T, E: Display>(done: Result<T, E>) -> T {
-    done.unwrap_or_else(|error| {
-        eprintln!("stops, as its disk failed: {error}");
-        std::process::exit(1);
-    })
 }

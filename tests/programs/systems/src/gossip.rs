@@ -1,6 +1,7 @@
 //! chitchat: four nodes that gossip over UDP what each says of itself (scuttlebutt reconciliation),
 //! as Quickwit's search nodes do. What a node deletes is forgotten by all after a time of grace.
 
+use crate::common::or_stop;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -93,10 +94,7 @@ type Shared = State<(u64, usize, Arc<Mutex<Chitchat>>)>;
 /// A node's `main`.
 #[tokio::main(flavor = "current_thread")]
 async fn serve(place: usize, cluster: Cluster) -> Result<(), Box<dyn std::error::Error>> {
-    let life = life().unwrap_or_else(|error| {
-        eprintln!("stops, as its disk failed: {error}");
-        std::process::exit(1);
-    });
+    let life = life();
     let mine = (NAMES[place], PORT).to_socket_addrs()?.next().ok_or("no address")?;
     let config = ChitchatConfig {
         chitchat_id: ChitchatId::new(
@@ -129,12 +127,12 @@ async fn serve(place: usize, cluster: Cluster) -> Result<(), Box<dyn std::error:
 }
 
 /// Which life of the node this is: one more than is in its file.
-fn life() -> Result<u64, String> {
-    let files = Files::new("lives").map_err(|error| error.to_string())?;
-    let (mut journal, opened) = Journal::open::<u64>(files).map_err(|error| error.to_string())?;
+fn life() -> u64 {
+    let (mut journal, opened) = or_stop(Journal::open::<u64>(or_stop(Files::new("lives"))));
     let life = opened.records.last().map_or(1, |last| last + 1);
-    journal.append(&life).and_then(|()| journal.sync()).map_err(|error| error.to_string())?;
-    Ok(life)
+    or_stop(journal.append(&life));
+    or_stop(journal.sync());
+    life
 }
 
 /// A number that is late, since its client has given up on it and said the next one, is let be.

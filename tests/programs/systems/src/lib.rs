@@ -2,6 +2,7 @@
 //! its properties, and what was found.
 
 mod account;
+mod common;
 pub mod gossip;
 pub mod mqtt;
 pub mod open_raft;

@@ -4,6 +4,7 @@
 mod network;
 mod store;
 
+use crate::common::reads_and_writes;
 use axum::routing::post;
 use axum::{Json, Router};
 use network::Network;
@@ -211,17 +212,7 @@ fn scenario(name: &'static str, way: Way) -> Programs<Input, Output> {
         clients: 3,
         faults: Swarm::ALL,
         properties: vec![linearizable(Kv::new()), every_operation_completes()],
-        ..Programs::new(
-            name,
-            |op, draw| {
-                let key = ["x", "y"][draw.below(2) as usize];
-                match draw.below(2) {
-                    0 => In::Get { key },
-                    _ => In::Put { key, value: op.unique().to_string() },
-                }
-            },
-            client,
-        )
+        ..Programs::new(name, reads_and_writes, client)
     }
 }
 

@@ -2,6 +2,7 @@
 //! against a service of axum.
 
 use crate::account::Account;
+use crate::common::looks_and_adds;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
@@ -114,14 +115,7 @@ fn scenario(name: &'static str, once: bool) -> Programs<In, Out> {
         nodes: vec![Program::new("service", move || serve(once).expect("it can serve"))],
         faults: Swarm::ALL,
         properties: vec![linearizable(Counter { initial: 0 }), every_operation_completes()],
-        ..Programs::new(
-            name,
-            |_, draw| match draw.below(3) {
-                0 => In::Read,
-                _ => In::Add(1 + draw.below(99) as i64),
-            },
-            client,
-        )
+        ..Programs::new(name, looks_and_adds, client)
     }
 }
 

@@ -1,6 +1,7 @@
 //! quinn: QUIC over UDP, with rustls (ring): a sum that clients add to, each request a stream.
 
 use crate::account::Account;
+use crate::common::looks_and_adds;
 use quinn::rustls::RootCertStore;
 use quinn::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use quinn::{ClientConfig, Connection, Endpoint, Incoming, ServerConfig, TransportConfig};
@@ -121,14 +122,7 @@ fn scenario(name: &'static str, once: bool) -> Programs<In, Out> {
         nodes: vec![Program::new("server", move || serve(once).expect("it can serve"))],
         faults: Swarm::ALL,
         properties: vec![linearizable(Counter { initial: 0 }), every_operation_completes()],
-        ..Programs::new(
-            name,
-            |_, draw| match draw.below(3) {
-                0 => In::Read,
-                _ => In::Add(1 + draw.below(99) as i64),
-            },
-            client,
-        )
+        ..Programs::new(name, looks_and_adds, client)
     }
 }
 

@@ -3,6 +3,7 @@
 //! It keeps its keys in memory, so a restart takes them, and the server is not to be blamed: it is
 //! restarted in the scenario that shows it alone.
 
+use crate::common::reads_and_writes;
 use bytes::Bytes;
 use mini_redis::client::{Client, connect};
 use seedfall::checkers::models::{Kv, KvInput as In, KvOutput as Out};
@@ -66,17 +67,7 @@ fn scenario(name: &'static str, faults: Swarm) -> Programs<Input, Output> {
         clients: 3,
         faults,
         properties: vec![linearizable(Kv::new()), every_operation_completes()],
-        ..Programs::new(
-            name,
-            |op, draw| {
-                let key = ["x", "y"][draw.below(2) as usize];
-                match draw.below(2) {
-                    0 => In::Get { key },
-                    _ => In::Put { key, value: op.unique().to_string() },
-                }
-            },
-            client,
-        )
+        ..Programs::new(name, reads_and_writes, client)
     }
 }
 

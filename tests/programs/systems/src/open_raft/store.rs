@@ -1,6 +1,7 @@
 //! What a server keeps: its votes, entries and snapshots in one journal, its keys in memory.
 
 use super::{Command, Types, Way};
+use crate::common::or_stop;
 use openraft::storage::{LogFlushed, RaftLogStorage, RaftStateMachine};
 use openraft::{
     Entry, EntryPayload, LogId, LogState, OptionalSend, RaftLogReader, RaftSnapshotBuilder,
@@ -9,7 +10,7 @@ use openraft::{
 use seedfall_real::driver::{Files, Journal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt::{Debug, Display};
+use std::fmt::Debug;
 use std::io::Cursor;
 use std::ops::RangeBounds;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -94,14 +95,6 @@ impl Kept {
         }
         or_stop(self.journal.sync());
     }
-}
-
-/// A server whose disk failed stops, and reads it when it is started again.
-fn or_stop<T, E: Display>(done: std::result::Result<T, E>) -> T {
-    done.unwrap_or_else(|error| {
-        eprintln!("stops, as its disk failed: {error}");
-        std::process::exit(1);
-    })
 }
 
 /// The store of a server: its log, and its state machine.
