@@ -279,6 +279,7 @@ registry! {
     Twins in twins, at most twins;
     SlowLink in slow_link, at most slow_links;
     Strategy in strategy, at most strategies;
+    Shutdown in shutdown, at most shutdowns;
 }
 
 impl Class {

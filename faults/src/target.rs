@@ -1,5 +1,6 @@
 //! The world that faults act on.
 
+use crate::classes::shutdown::EndSignal;
 use seedfall_net::{Disturbance, Tally, Wire};
 use seedfall_sim::{
     Address, Clients, ClockFault, Counters, CrashPoint, DiskCounters, DiskFault, Duration, Lies,
@@ -61,6 +62,14 @@ pub trait Target {
     }
     /// Starts a node that is down: whether it was.
     fn restart(&mut self, _node: NodeId) -> Done {
+        Err(Unsupported)
+    }
+    /// Tells the program of a node to end, by a signal: whether it ran.
+    fn tell_to_end(&mut self, _node: NodeId, _signal: EndSignal) -> Done {
+        Err(Unsupported)
+    }
+    /// Kills the program of a node, whose machine lives on: whether it ran.
+    fn kill(&mut self, _node: NodeId) -> Done {
         Err(Unsupported)
     }
     /// Freezes a node.

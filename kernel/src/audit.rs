@@ -5,6 +5,7 @@
 //! the machine. A call of one that makes a system call is caught by the backstop when it happens:
 //! the audit says so before, and where there is no backstop.
 
+use crate::elf::Elf;
 use std::io::{Error, ErrorKind};
 
 /// Families of functions that compute alone, or that touch this process alone.
@@ -96,7 +97,7 @@ const HARMLESS: [&str; 58] = [
 ];
 
 /// What this very crate takes from libc for itself.
-const OURS: [&str; 6] = ["alarm", "pause", "personality", "setitimer", "setrlimit", "signal"];
+const OURS: [&str; 4] = ["alarm", "personality", "setitimer", "setrlimit"];
 
 /// The functions that this program takes from shared libraries and that are neither simulated nor
 /// known to compute alone, in order.
@@ -106,7 +107,7 @@ const OURS: [&str; 6] = ["alarm", "pause", "personality", "setitimer", "setrlimi
 pub fn audit() -> Result<Vec<String>, Error> {
     let bytes = std::fs::read(std::env::current_exe()?)?;
     let none = || Error::new(ErrorKind::InvalidData, "this program's file is no 64-bit ELF file");
-    let mut names = imports(&bytes).ok_or_else(none)?;
+    let mut names = Elf::read(&bytes).and_then(Elf::imports).ok_or_else(none)?;
     names.retain(|name| !computes_alone(name));
     names.sort();
     names.dedup();
@@ -122,42 +123,6 @@ pub fn computes_alone(name: &str) -> bool {
         || name.strip_suffix('f').is_some_and(|double| HARMLESS.contains(&double))
 }
 
-/// A little-endian number of so many bytes.
-fn number(bytes: &[u8], at: usize, size: usize) -> Option<usize> {
-    let bytes = bytes.get(at..at.checked_add(size)?)?;
-    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
-}
-
-/// The undefined names of the dynamic symbol table.
-fn imports(bytes: &[u8]) -> Option<Vec<String>> {
-    const DYNAMIC_SYMBOLS: usize = 11;
-    const SYMBOL: usize = 24;
-    if !bytes.starts_with(b"\x7fELF\x02\x01") {
-        return None;
-    }
-    let (table, size, count) =
-        (number(bytes, 0x28, 8)?, number(bytes, 0x3A, 2)?, number(bytes, 0x3C, 2)?);
-    let section = |index: usize| {
-        let at = table + index * size;
-        let kind = number(bytes, at + 4, 4)?;
-        let (start, length) = (number(bytes, at + 0x18, 8)?, number(bytes, at + 0x20, 8)?);
-        Some((kind, start, length, number(bytes, at + 0x28, 4)?))
-    };
-    let found = (0..count).filter_map(section).find(|(kind, ..)| *kind == DYNAMIC_SYMBOLS);
-    let (_, start, length, texts) = found?;
-    let (_, texts, _, _) = section(texts)?;
-    let mut names = Vec::new();
-    for symbol in 1..length / SYMBOL {
-        let at = start + symbol * SYMBOL;
-        if number(bytes, at + 6, 2)? == 0 {
-            let text = bytes.get(texts + number(bytes, at, 4)?..)?;
-            let end = text.iter().position(|byte| *byte == 0)?;
-            names.push(String::from_utf8_lossy(&text[..end]).into_owned());
-        }
-    }
-    Some(names)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +134,6 @@ mod tests {
             assert!(!told.contains(&simulated.to_owned()), "{simulated}: {told:?}");
         }
         assert!(told.contains(&"sysconf".to_owned()), "it tells of the machine: {told:?}");
-        assert!(imports(b"#!/bin/sh").is_none());
+        assert!(Elf::read(b"#!/bin/sh").is_none());
     }
 }

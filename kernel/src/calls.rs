@@ -7,9 +7,9 @@ use crate::backstop::{self, Policy};
 use crate::fd::{FIRST, Kind, RECORDS};
 use crate::file::Status;
 use crate::kernel::{Errno, Kernel};
-use crate::machine::{enter, give_way, in_program};
+use crate::machine::{self, enter, in_program};
 use crate::run;
-use crate::sched::YIELD;
+use crate::sched::{State, YIELD};
 use crate::socket::Name;
 use crate::trace::{Happening, digest};
 use seedfall_sim::{Duration, Time};
@@ -30,6 +30,59 @@ pub(crate) enum Bound {
 #[inline]
 pub(crate) fn is_simulated(fd: i32) -> bool {
     in_program() && (fd >= FIRST || fd == -1)
+}
+
+/// What came of signals while a thread waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Signalled {
+    /// None came.
+    #[default]
+    No,
+    /// Handlers ran, and calls that can go on waiting do (`SA_RESTART`).
+    Restarts,
+    /// A handler ran that lets the call fail.
+    Breaks,
+}
+
+/// Gives way to other threads; then handlers run of signals that came meanwhile.
+#[inline]
+fn give_way() -> Signalled {
+    machine::give_way();
+    if machine::expects_signals() { handle_signals() } else { Signalled::No }
+}
+
+#[cold]
+fn handle_signals() -> Signalled {
+    let mut came = Signalled::No;
+    while let Some((signal, action)) = enter(Kernel::take_signal) {
+        machine::handle(signal, action.handler, action.flags);
+        let restarts = action.flags & libc::SA_RESTART != 0;
+        came = came.max(if restarts { Signalled::Restarts } else { Signalled::Breaks });
+    }
+    came
+}
+
+/// The running program sends itself a signal, or one of its threads, if one is named; zero only
+/// asks whether it could.
+pub(crate) fn send_signal(thread: Option<u64>, signal: i32) -> Result<(), Errno> {
+    let lives = enter(|kernel| {
+        let here = kernel.here();
+        let to = match thread {
+            Some(handle) => Some(kernel.by_handle(handle).ok_or(libc::ESRCH)?),
+            None => None,
+        };
+        if signal != 0 {
+            kernel.set_action(signal, None)?;
+            kernel.send_signal(here, to, signal);
+        }
+        Ok::<bool, Errno>(kernel.threads[kernel.current].state == State::Running)
+    })?;
+    if !lives {
+        // It was ended by it.
+        machine::give_way();
+    }
+    handle_signals();
+    Ok(())
 }
 
 /// A call that never waits. One that is made again and again without a wait in between gives way
@@ -83,7 +136,11 @@ pub(crate) fn wait_on<T>(
                 }
                 return result;
             }
-            Tried::Parked => give_way(),
+            Tried::Parked => {
+                if give_way() == Signalled::Breaks {
+                    return Err(libc::EINTR);
+                }
+            }
         }
     }
 }
@@ -127,13 +184,15 @@ pub(crate) fn wait_to_write(fd: i32) {
 }
 
 fn wait_for_disk(stall: impl FnOnce(&mut Kernel) -> Option<Duration>) {
-    let waits = enter(|kernel| {
-        let span = stall(kernel)?;
-        kernel.park(Some(kernel.now + span));
-        Some(())
-    });
-    if waits.is_some() {
+    let until = enter(|kernel| stall(kernel).map(|span| kernel.now + span));
+    let Some(until) = until else { return };
+    // Signals do not interrupt it.
+    loop {
+        enter(|kernel| kernel.park(Some(until)));
         give_way();
+        if enter(|kernel| until <= kernel.now) {
+            return;
+        }
     }
 }
 
@@ -244,7 +303,8 @@ pub(crate) fn epoll_wait(
             None
         });
         match parked {
-            None => give_way(),
+            None if give_way() > Signalled::No => return Err(libc::EINTR),
+            None => {}
             Some((result, rests)) => {
                 if rests {
                     give_way();
@@ -283,7 +343,8 @@ pub(crate) fn poll(
             None
         });
         match parked {
-            None => give_way(),
+            None if give_way() > Signalled::No => return Err(libc::EINTR),
+            None => {}
             Some((ready, rests)) => {
                 if rests {
                     give_way();
@@ -294,25 +355,34 @@ pub(crate) fn poll(
     }
 }
 
-/// Sleeps for so long.
-pub(crate) fn sleep(span: Duration) {
-    enter(|kernel| kernel.sleep(span));
-    give_way();
+/// Sleeps for so long; how much is left, if a signal ends it.
+pub(crate) fn sleep(span: Duration) -> Result<(), Duration> {
+    let until = enter(|kernel| {
+        kernel.sleep(span);
+        kernel.now + span
+    });
+    match give_way() {
+        Signalled::No => Ok(()),
+        _ => Err(enter(|kernel| until.max(kernel.now).since(kernel.now))),
+    }
 }
 
-/// Sleeps until a clock shows these nanoseconds.
-pub(crate) fn sleep_until(clock: libc::clockid_t, nanos: u64) {
+/// Sleeps until a clock shows these nanoseconds, or a signal comes.
+pub(crate) fn sleep_until(clock: libc::clockid_t, nanos: u64) -> Result<(), Errno> {
     enter(|kernel| {
         let at = kernel.ring_at(clock, nanos);
         kernel.park(Some(at));
     });
-    give_way();
+    if give_way() == Signalled::No { Ok(()) } else { Err(libc::EINTR) }
 }
 
-/// Waits for a signal, of which none ever comes.
-pub(crate) fn pause() {
-    enter(|kernel| kernel.park(None));
-    give_way();
+/// Waits for a signal.
+pub(crate) fn pause() -> Errno {
+    while {
+        enter(|kernel| kernel.park(None));
+        give_way() == Signalled::No
+    } {}
+    libc::EINTR
 }
 
 /// Lets other threads run first.
@@ -353,7 +423,9 @@ pub(crate) fn futex_wait(word: usize, bits: u32, patience: Patience) -> Result<(
         kernel.futex_wait(word, bits);
         kernel.park(until);
     });
-    give_way();
+    if give_way() > Signalled::No {
+        return Err(libc::EINTR);
+    }
     let timed_out = enter(|kernel| kernel.threads[kernel.current].timed_out);
     if timed_out { Err(libc::ETIMEDOUT) } else { Ok(()) }
 }
@@ -369,7 +441,9 @@ pub(crate) fn join(handle: u64) -> Result<u64, Errno> {
             joined
         });
         match joined {
-            Err(libc::EAGAIN) => give_way(),
+            Err(libc::EAGAIN) => {
+                give_way();
+            }
             joined => return joined,
         }
     }
@@ -441,7 +515,7 @@ pub(crate) fn exit(code: i32) -> ! {
     let (node, at, excused) = enter(|kernel| {
         let node = kernel.here();
         kernel.exit(node, code);
-        (node, kernel.now, kernel.is_excused(node))
+        (node, kernel.now, kernel.is_excused(node) || kernel.ended_as_told(node, code))
     });
     run::tell(run::Told::Exit { node, at, code, excused });
     give_way();

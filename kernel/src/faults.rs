@@ -2,6 +2,7 @@
 
 mod target;
 
+use crate::signal::Signal;
 use seedfall_net::{Disturbance, Tally};
 use seedfall_sim::{ClockFault, CrashPoint, DiskFault, Duration, Time};
 
@@ -51,6 +52,10 @@ pub enum Fault {
     /// The program is killed (`kill -9`); its machine lives on: files keep everything, connections
     /// are ended, and new ones refused.
     Kill(Place),
+    /// The program is sent a signal, as by an operator who stops it: what it has asked for is done,
+    /// its handler runs or it takes no notice; without having asked for anything, it is ended. One
+    /// that ends with code 0 thereafter, or with 128 and the number of the signal, is not to blame.
+    Signal(Place, Signal),
     /// A machine that is off, or whose program ended, starts it anew: `main` from the beginning,
     /// with what the disk kept.
     Restart(Place),
@@ -132,6 +137,8 @@ pub trait Target {
     fn disk_end(&mut self, node: Place, fault: &DiskFault);
     /// See [`Fault::Kill`].
     fn kill(&mut self, node: Place) -> bool;
+    /// See [`Fault::Signal`].
+    fn signal(&mut self, node: Place, signal: Signal) -> bool;
     /// See [`Fault::Restart`].
     fn restart(&mut self, node: Place) -> bool;
     /// See [`Fault::Pause`].
@@ -187,6 +194,7 @@ pub fn apply(target: &mut dyn Target, fault: &Fault, until: Time) -> u64 {
         Fault::CrashEnd(node, point) => target.crash_end(*node, *point),
         Fault::Wipe(node) => target.wipe(*node),
         Fault::Kill(node) => target.kill(*node),
+        Fault::Signal(node, signal) => target.signal(*node, *signal),
         Fault::Restart(node) => target.restart(*node),
         Fault::Pause(node) => target.pause(*node),
         Fault::Resume(node) => target.resume(*node),

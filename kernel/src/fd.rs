@@ -4,6 +4,7 @@ use crate::epoll::{Epoll, Watch};
 use crate::event::{Counter, Timer};
 use crate::file::{OpenFile, OpenFolder};
 use crate::kernel::{Errno, Kernel, NodeIndex};
+use crate::machine;
 use crate::socket::Socket;
 use std::io::{IoSlice, IoSliceMut};
 
@@ -188,12 +189,14 @@ impl Kernel {
         self.free_objects.push(object);
     }
 
-    /// The program of a node is gone: its descriptors are closed. Both ends of a socket pair stay:
-    /// a static of the process may hold one for all nodes, as that of tokio's signals does.
+    /// The program of a node is gone: its descriptors are closed. Both ends of a socket pair stay,
+    /// unless nodes have statics of their own: one of the process may hold it for all nodes, as
+    /// that of tokio's signals does.
     pub(crate) fn close_all(&mut self, node: NodeIndex) {
         for index in 0..self.descriptors.len() {
             let Some(descriptor) = self.descriptors[index] else { continue };
-            if descriptor.owner != node || self.is_pair(descriptor.object) {
+            let is_shared = || self.is_pair(descriptor.object) && !machine::has_divided_statics();
+            if descriptor.owner != node || is_shared() {
                 continue;
             }
             self.descriptors[index] = None;

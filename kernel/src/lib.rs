@@ -71,13 +71,15 @@
 //! - Computing takes no virtual time. A thread that calls the kernel thousands of times without
 //!   ever waiting loses a moment now and then, so that polling loops end.
 //! - Statics are shared by the nodes of a run, and survive a crash: what a program keeps in one is
-//!   seen by all. A runtime whose reactor is a static (smol, async-std) serves one node a run. A
-//!   lock in a static that a thread held as its program was stopped is free for the next life, as
+//!   seen by all. A runtime whose reactor is a static (smol, async-std) serves one node a run.
+//!   [`Simulation::own_statics`] gives each node its own, as processes have; without it, a lock in
+//!   a static that a thread held as its program was stopped is free for the next life, as
 //!   in a new process; it is taken to have been that program's own. What the lock guards stays as
 //!   it was.
 //! - The arguments of the process are kept by Rust's own statics: what a node is to have for
 //!   itself, a closure hands to its `main`.
-//! - Signals are not delivered, and processes are not made; `io_uring` is absent, and programs fall
+//! - Signals come from [`Fault::Signal`] and from programs themselves; nobody blocks one, and `sigwait`
+//!   and `signalfd` are not there. Processes are not made; `io_uring` is absent, and programs fall
 //!   back. Locks of ranges (`fcntl`) are granted: a node is one process.
 //! - What is stored in a mapped file is noticed at the next call on the file, `msync`, `munmap`,
 //!   the end of the program or a crash: all that was stored in a page since the last of these is
@@ -117,6 +119,7 @@ mod backstop;
 mod calls;
 mod clock;
 mod course;
+mod elf;
 mod epoll;
 mod event;
 pub mod faults;
@@ -137,6 +140,7 @@ mod remains;
 pub mod report;
 mod run;
 mod sched;
+mod signal;
 mod socket;
 mod speech;
 mod start;
@@ -156,5 +160,6 @@ pub use faults::{Fault, Nemesis, Place, Target};
 pub use isolate::{fix_addresses, isolated};
 pub use report::{Backstop, Ended, Failure, Isolation, NodeReport, Note, Printed, Report, Waiting};
 pub use run::{About, log, node, nondeterministic, note, note_about, now, turn};
-pub use start::{Asked, Zygote, futures, run};
+pub use signal::Signal;
+pub use start::{Asked, Zygote, find_statics, futures, run};
 pub use world::{ClientContext, Limits, Outcome, Simulation, World};

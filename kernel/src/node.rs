@@ -2,6 +2,7 @@
 
 use crate::file::Tree;
 use crate::machine::Statics;
+use crate::signal::Action;
 use seedfall_sim::{Clock, Clocks, CrashPoint, Duration, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -118,6 +119,10 @@ pub(crate) struct Node {
     pub(crate) crashes: u64,
     /// How its program ended, if it did.
     pub(crate) exit: Option<i32>,
+    /// What its program wants done when a signal comes.
+    pub(crate) actions: BTreeMap<i32, Action>,
+    /// Whether its program has been told to end, by `SIGTERM` or `SIGINT`.
+    pub(crate) told_to_end: bool,
     /// What statics were as its program was stopped, and which of their words were looked at since.
     pub(crate) left: Option<(Statics, BTreeSet<usize>)>,
 }
@@ -161,6 +166,8 @@ impl Node {
             made_threads: 0,
             crashes: 0,
             exit: None,
+            actions: BTreeMap::new(),
+            told_to_end: false,
             left: None,
         }
     }

@@ -281,6 +281,11 @@ pub(crate) fn child(
         kernel.queue.push(at, Event::Nemesis);
     }
     machine::install(kernel);
+    if world.own_statics
+        && let Err(wrong) = machine::divide_statics(count)
+    {
+        stopped(Stop::Unsupported(wrong));
+    }
     let mains = world.nodes().map(|spec| spec.main.clone()).collect();
     assert!(MAINS.set(mains).is_ok(), "one run a process");
     let (system_calls, time_stamps) = machine::arm();
@@ -401,6 +406,7 @@ fn drive(
             Next::Cut => return Some(Ended::Cut),
             Next::Start(node) => start(world, node),
             Next::Thread { node, block, environment } => {
+                machine::load_statics(node);
                 let (ended, moved) = machine::resume(block, environment);
                 if ended {
                     machine::give_back(block);
@@ -439,6 +445,7 @@ fn take_turn(which: usize, fork: &Fork, nemesis: &mut dyn Nemesis) {
 
 /// Makes the main thread of a node.
 fn start(world: &World, node: NodeIndex) {
+    machine::renew_statics(node);
     let own = world.nodes().nth(node).map(|spec| spec.environment.as_slice());
     let environment = machine::environment(own.unwrap_or_default());
     let taken = machine::take_block(0);

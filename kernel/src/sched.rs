@@ -61,6 +61,8 @@ pub(crate) struct Thread {
     joiners: Vec<(usize, u64)>,
     /// Calls since its last wait.
     calls: u32,
+    /// Signals whose handlers it is to run when it goes on.
+    pub(crate) signals: Vec<i32>,
     /// Destructors of its thread-local values: function and argument.
     pub(crate) destructors: Vec<(usize, usize)>,
 }
@@ -84,6 +86,7 @@ impl Kernel {
             detached: false,
             joiners: Vec::new(),
             calls: 0,
+            signals: Vec::new(),
             destructors: Vec::new(),
         };
         let index = match self.free_threads.pop() {
@@ -265,7 +268,7 @@ impl Kernel {
     }
 
     /// The thread of the running program that `pthread_self` names so.
-    fn by_handle(&self, handle: u64) -> Option<usize> {
+    pub(crate) fn by_handle(&self, handle: u64) -> Option<usize> {
         let (here, current) = (self.here(), &self.threads[self.current]);
         if current.handle == handle {
             return Some(self.current);

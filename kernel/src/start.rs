@@ -71,7 +71,17 @@ fn prepare(world: &World) -> Option<String> {
         return Some(wrong);
     }
     watch();
-    None
+    if world.own_statics { machine::find_statics().err() } else { None }
+}
+
+/// Looks for the statics of this program, which takes a while in a large one: a [`Zygote`] that is
+/// made thereafter need not look for them in each run of a world that wants them
+/// ([`Simulation::own_statics`]).
+///
+/// # Errors
+/// Why nodes cannot have statics of their own in this program.
+pub fn find_statics() -> Result<(), String> {
+    machine::find_statics().map(drop)
 }
 
 /// What is made once, before the first fork.

@@ -57,7 +57,7 @@ pub(crate) fn read(node: String, thread: i32, stack: &str) -> Waiting {
         ("::calls::poll", "descriptors (poll)"),
         ("::calls::send", "room to send"),
         ("::calls::write", "room to write"),
-        ("::calls::pause", "a signal, of which none comes"),
+        ("::calls::pause", "a signal"),
     ];
     let names = |part: &str| frames.iter().any(|(name, _)| name.contains(part));
     let what = calls.iter().find(|(part, _)| names(part)).map_or("something", |(_, what)| what);
@@ -66,10 +66,13 @@ pub(crate) fn read(node: String, thread: i32, stack: &str) -> Waiting {
             || place.contains("/registry/src/")
             || place.contains("/std/src/")
     };
+    let is_ours = |place: &str| {
+        ["src/hooks/", "src/machine/", "src/calls.rs"].iter().any(|ours| place.contains(ours))
+    };
     let is_own = |(name, place): &&(&str, Option<&str>)| {
         let ours = ["seedfall_kernel::", "std::", "core::", "alloc::", "tokio::", "mio::", "__"];
         !ours.iter().any(|part| name.trim_start_matches(['<', '&']).starts_with(part))
-            && place.is_some_and(|place| !library(place) && !place.contains("src/hooks/"))
+            && place.is_some_and(|place| !library(place) && !is_ours(place))
     };
     let told = |(name, place): &(&str, Option<&str>)| match place {
         Some(place) => format!("{name} ({place})"),

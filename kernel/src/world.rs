@@ -99,6 +99,8 @@ pub struct World {
     pub(crate) clients: Vec<NodeSpec>,
     pub(crate) link: LinkModel,
     pub(crate) limits: Limits,
+    /// Whether each node has statics of its own.
+    pub(crate) own_statics: bool,
 }
 
 impl World {
@@ -152,7 +154,7 @@ impl Simulation {
         let link = LinkModel { delay, loss: 0, duplicate: 0, order: Order::Free };
         let (servers, clients) = (Vec::new(), Vec::new());
         Self {
-            world: World { servers, clients, link, limits: Limits::USUAL },
+            world: World { servers, clients, link, limits: Limits::USUAL, own_statics: false },
             course: Course::of(Seed(seed)),
             faults: Vec::new(),
             runtime: None,
@@ -302,6 +304,19 @@ impl Simulation {
     /// How links behave that nothing disturbs.
     pub fn link(mut self, link: LinkModel) -> Self {
         self.world.link = link;
+        self
+    }
+
+    /// Each node has statics of its own, as processes have, and new ones whenever its program
+    /// starts: for programs that keep in one what is no other's affair, such as the handlers of
+    /// signals, which tokio and `signal-hook` keep so, a reactor or a pool of threads. It is a copy
+    /// of some kilobytes whenever another node goes on.
+    ///
+    /// Those of the standard library and of C's stay common to all. The program of the test must
+    /// have its symbols (no `strip`), and no allocator that keeps its memory in statics.
+    #[must_use]
+    pub fn own_statics(mut self) -> Self {
+        self.world.own_statics = true;
         self
     }
 

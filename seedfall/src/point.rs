@@ -177,6 +177,7 @@ fn starts(trace: &[Entry]) -> Vec<u64> {
                 | Kind::Crash
                 | Kind::Pause
                 | Kind::Resume
+                | Kind::Signal
                 | Kind::Fault
                 | Kind::Refuse
         )

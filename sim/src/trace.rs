@@ -72,11 +72,13 @@ pub enum Kind {
     Switch = 29,
     /// A workload of programs recorded something.
     Note = 30,
+    /// A program was sent a signal.
+    Signal = 31,
 }
 
 impl Kind {
     /// All of them, by their numbers, which begin with one.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Start,
         Self::Send,
         Self::Drop,
@@ -107,6 +109,7 @@ impl Kind {
         Self::Panic,
         Self::Switch,
         Self::Note,
+        Self::Signal,
     ];
 }
 
@@ -259,6 +262,7 @@ impl fmt::Display for Entry {
             Kind::Panic => "PANICS",
             Kind::Switch => "thread",
             Kind::Note => "notes",
+            Kind::Signal => "SIGNAL",
         };
         write!(f, "{at:>12} {actor:>4} {verb:<7}")?;
         if peer == actor {

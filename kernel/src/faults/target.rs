@@ -4,6 +4,7 @@ use super::{Fault, Place, Target, counter};
 use crate::kernel::{Errno, Event, Kernel, NodeIndex};
 use crate::machine;
 use crate::node::{Ambush, Power};
+use crate::signal::Signal;
 use crate::trace::Happening;
 use seedfall_net::Disturbance;
 use seedfall_sim::{
@@ -13,9 +14,10 @@ use std::collections::BTreeSet;
 
 impl Kernel {
     /// The program of a node is over. `power` is what its machine is from now on.
-    fn end_program(&mut self, node: NodeIndex, power: Power) {
+    pub(crate) fn end_program(&mut self, node: NodeIndex, power: Power) {
         self.nodes[node].power = power;
-        if node < self.servers && machine::is_run() {
+        let shared = machine::is_run() && !machine::has_divided_statics();
+        if node < self.servers && shared {
             self.nodes[node].left = Some((machine::Statics::look(), BTreeSet::new()));
         }
         self.end_mappings(node);
@@ -224,6 +226,10 @@ impl Target for Kernel {
         true
     }
 
+    fn signal(&mut self, Place(node): Place, signal: Signal) -> bool {
+        self.send_signal(node, None, signal.number())
+    }
+
     fn restart(&mut self, Place(node): Place) -> bool {
         let one = &mut self.nodes[node];
         if one.power == Power::Running {
@@ -234,6 +240,8 @@ impl Target for Kernel {
         }
         one.power = Power::Running;
         one.exit = None;
+        one.actions.clear();
+        one.told_to_end = false;
         one.starts += 1;
         one.made_threads = 0;
         one.umask = crate::node::UMASK;

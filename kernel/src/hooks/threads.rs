@@ -3,6 +3,7 @@
 use super::*;
 use crate::calls::{self, call};
 use crate::machine::{self, Start, enter, outside};
+use crate::signal::Action;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 // ---- time and random bytes
@@ -22,22 +23,23 @@ hooks! {
         Ok(seconds)
     };
     fn nanosleep(time: *const timespec, left: *mut timespec) -> c_int; inside() => {
-        calls::sleep(span(time));
-        Ok(0)
+        calls::sleep(span(time)).map_err(|rest| { put_time(left, rest.as_nanos()); EINTR })
     };
     fn usleep(micros: c_uint) -> c_int; inside() => {
-        calls::sleep(Duration::micros(micros.into()));
-        Ok(0)
+        calls::sleep(Duration::micros(micros.into())).map_err(|_| EINTR)
     };
     fn clock_nanosleep(clock: clockid_t, flags: c_int, time: *const timespec, left: *mut timespec)
         -> c_int; inside() => {
-        match flags & TIMER_ABSTIME {
-            0 => calls::sleep(span(time)),
-            _ => calls::sleep_until(clock, span(time).as_nanos()),
-        }
-        Ok(0)
+        // Unlike its kin, it returns the error.
+        Ok(match flags & TIMER_ABSTIME {
+            0 => match calls::sleep(span(time)) {
+                Ok(()) => 0,
+                Err(rest) => { put_time(left, rest.as_nanos()); EINTR }
+            },
+            _ => calls::sleep_until(clock, span(time).as_nanos()).err().unwrap_or(0),
+        })
     };
-    fn pause() -> c_int; inside() => { calls::pause(); Ok(0) };
+    fn pause() -> c_int; inside() => Err::<(), _>(calls::pause());
     fn sched_yield() -> c_int; inside() => { calls::yield_now(); Ok(0) };
     fn getrandom(to: *mut c_void, len: size_t, flags: c_uint) -> ssize_t; machine::is_run() => {
         fill(&mut room(to, len), flags & GRND_NONBLOCK == 0);
@@ -92,10 +94,26 @@ hooks! {
         Ok(0)
     };
     fn sigaction(signal: c_int, new: *const sigaction, old: *mut sigaction) -> c_int; inside() => {
-        // Signals of programs are not simulated: a handler is accepted, and never called.
-        if !old.is_null() { std::ptr::write_bytes(old, 0, 1); }
-        Ok(0)
+        let asked = (!new.is_null())
+            .then(|| Action { handler: (*new).sa_sigaction, flags: (*new).sa_flags });
+        enter(|k| k.set_action(signal, asked)).map(|was| {
+            let mut before: sigaction = std::mem::zeroed();
+            (before.sa_sigaction, before.sa_flags) = (was.handler, was.flags);
+            put(old, before);
+        })
     };
+    fn signal(signal: c_int, handler: sighandler_t) -> sighandler_t; inside() => {
+        let asked = Action { handler, flags: SA_RESTART };
+        enter(|k| k.set_action(signal, Some(asked))).map(|was| was.handler)
+    };
+    fn raise(signal: c_int) -> c_int; inside() =>
+        calls::send_signal(Some(pthread_self()), signal);
+    fn kill(process: pid_t, signal: c_int) -> c_int; inside() => match process {
+        one if one == getpid() || one == 0 => calls::send_signal(None, signal),
+        _ => Err(ESRCH),
+    };
+    fn pthread_kill(thread: pthread_t, signal: c_int) -> c_int; inside() =>
+        Ok(calls::send_signal(Some(thread), signal).err().unwrap_or(0));
     fn sigaltstack(new: *const stack_t, old: *mut stack_t) -> c_int; inside() => {
         // There is one already: that of the one real thread.
         put(old, stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 0 });
@@ -301,7 +319,6 @@ refused! {
         attributes: *const c_void, words: Words, environment: Words) -> c_int;
     fn posix_spawnp(process: *mut pid_t, path: *const c_char, actions: *const c_void,
         attributes: *const c_void, words: Words, environment: Words) -> c_int;
-    fn kill(process: pid_t, signal: c_int) -> c_int;
     fn select(count: c_int, read: *mut fd_set, write: *mut fd_set, other: *mut fd_set,
         time: *mut timeval) -> c_int;
     fn inotify_init1(flags: c_int) -> c_int;

@@ -14,12 +14,16 @@
 #![allow(unsafe_code)]
 
 mod maps;
+mod own;
 mod process;
 mod signals;
 mod statics;
 mod zygote;
 
 pub(crate) use maps::{Area, MAPS, PAGE, has_areas};
+pub(crate) use own::{
+    divide_statics, find_statics, has_divided_statics, load_statics, renew_statics,
+};
 pub(crate) use process::{
     Bounds, Child, Remains, can_switch, end_process, fix_addresses, forget_exit, fork,
     has_fixed_addresses, is_run, report, split,
@@ -67,6 +71,8 @@ static IN_PROGRAM: AtomicBool = AtomicBool::new(false);
 static SELECTOR: AtomicU8 = AtomicU8::new(0);
 /// What the selector is while a program runs: one if system calls are caught.
 static CAUGHT: AtomicU8 = AtomicU8::new(0);
+/// Whether a thread of a program has been sent a signal whose handler is to run.
+static SIGNALS: AtomicBool = AtomicBool::new(false);
 /// Counts calls, for the watchdog.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
@@ -273,6 +279,35 @@ pub(crate) fn give_way() {
             SELECTOR.store(0, Relaxed);
             switch(save, stack, segment);
         }
+    }
+}
+
+/// Somebody has been sent a signal: whoever goes on looks whether it was they, from now on.
+pub(crate) fn expect_signals() {
+    SIGNALS.store(true, Relaxed);
+}
+
+/// Whether a thread that goes on has to look for signals.
+#[inline]
+pub(crate) fn expects_signals() -> bool {
+    SIGNALS.load(Relaxed)
+}
+
+/// Runs the handler of a signal, on the stack of the thread that takes it.
+pub(crate) fn handle(signal: i32, handler: usize, flags: i32) {
+    // SAFETY: the program has given this function to `sigaction`, with flags that say which of the
+    // two kinds it is. What the second is told is zero where a signal has nothing to say.
+    unsafe {
+        if flags & libc::SA_SIGINFO == 0 {
+            let handler = std::mem::transmute::<usize, extern "C" fn(i32)>(handler);
+            return handler(signal);
+        }
+        type Long = extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);
+        let handler = std::mem::transmute::<usize, Long>(handler);
+        let mut told: libc::siginfo_t = std::mem::zeroed();
+        told.si_signo = signal;
+        let mut context: libc::ucontext_t = std::mem::zeroed();
+        handler(signal, &raw mut told, (&raw mut context).cast());
     }
 }
 

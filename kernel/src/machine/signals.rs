@@ -165,7 +165,7 @@ unsafe extern "C" fn on_fault(
             registers[libc::REG_RIP as usize] += length as i64;
             return;
         }
-        libc::signal(signal, libc::SIG_DFL);
+        outside(|| libc::signal(signal, libc::SIG_DFL));
         let machine = &*machine();
         let overflow = machine.blocks.get(machine.current).is_some_and(|block| {
             in_program() && (block.bottom - GUARD..block.bottom).contains(&fault)

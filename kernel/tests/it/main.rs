@@ -26,6 +26,7 @@ mod same;
 mod same_files;
 mod same_maps;
 mod same_sockets;
+mod signals;
 mod tidy;
 mod traced;
 mod verdicts;

@@ -37,7 +37,7 @@ pub(super) fn mark(explanation: &mut Explanation, failure: Option<&Failure>) {
             Kind::Fault => {
                 ["begins: ", "ends: ", "stops: "].iter().any(|word| event.text.starts_with(word))
             }
-            Kind::Crash | Kind::Pause | Kind::Refuse => true,
+            Kind::Crash | Kind::Pause | Kind::Refuse | Kind::Signal => true,
             _ => false,
         };
     }

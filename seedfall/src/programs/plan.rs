@@ -1,6 +1,7 @@
 //! A fault plan in the words of the simulated Linux.
 
 use crate::faults::Fault;
+use crate::faults::classes::shutdown::EndSignal;
 use crate::plan::{Entry, FaultPlan};
 use seedfall_kernel::{self as kernel, Place};
 use seedfall_sim::{ClockFault, DiskFault, Duration, NodeId, Time};
@@ -22,8 +23,8 @@ pub(super) fn meaningful(plan: FaultPlan) -> FaultPlan {
 /// What an entry does, and when; nothing, if it means nothing to programs.
 pub(super) fn deeds(entry: &Entry) -> Vec<(Time, kernel::Fault)> {
     use kernel::Fault::{
-        Begin, Crash, CrashAt, CrashEnd, CrashWaiting, End, Pause, PowerLoss, Restart, Resume,
-        SlowBegin, SlowEnd, StallBegin, StallEnd, Wipe,
+        Begin, Crash, CrashAt, CrashEnd, CrashWaiting, End, Kill, Pause, PowerLoss, Restart,
+        Resume, Signal, SlowBegin, SlowEnd, StallBegin, StallEnd, Wipe,
     };
     let place = |node: NodeId| Place(node.index());
     let begin = Time::ZERO + entry.at;
@@ -42,6 +43,15 @@ pub(super) fn deeds(entry: &Entry) -> Vec<(Time, kernel::Fault)> {
             again_and_again(begin, end, fault.half, &Crash(node), &Restart(node))
         }
         Fault::Stop(fault) => vec![(begin, Crash(place(fault.node)))],
+        Fault::Shutdown(fault) => {
+            let node = place(fault.node);
+            let signal = match fault.signal {
+                EndSignal::Terminate => kernel::Signal::Terminate,
+                EndSignal::Interrupt => kernel::Signal::Interrupt,
+            };
+            let told = (begin, Signal(node, signal));
+            vec![told, (end, Kill(node)), (end, Restart(node))]
+        }
         Fault::Pause(fault) => once(Pause(place(fault.node)), Resume(place(fault.node))),
         Fault::PowerLoss(fault) => {
             let lost = PowerLoss(fault.nodes.iter().copied().map(place).collect());

@@ -95,7 +95,8 @@ impl Teller<'_> {
         for entry in step {
             let Some(told) = self.event(entry, decides) else { continue };
             said |= !std::ptr::eq(entry, first) && entry.event.kind != Kind::Request;
-            let keep = matches!(entry.event.kind, Kind::Send | Kind::Crash | Kind::Fault);
+            let keep =
+                matches!(entry.event.kind, Kind::Send | Kind::Crash | Kind::Fault | Kind::Signal);
             lines.push(Line { at: entry.event.at, text: told, keep: keep && !self.waits });
         }
         let answers = step.iter().any(|entry| entry.event.kind == Kind::Respond);
@@ -130,6 +131,7 @@ impl Teller<'_> {
             Kind::Pause => format!("{actor} freezes"),
             Kind::Resume => format!("{actor} goes on"),
             Kind::Fault => text.clone(),
+            Kind::Signal => format!("{actor} {text}"),
             Kind::Reach if decides || !self.asked => format!("{actor}: {text}"),
             Kind::Ignore if decides && actor.node().is_some() => format!("{actor} ignores {text}"),
             Kind::Append if decides => format!("{actor} writes down {text}"),
