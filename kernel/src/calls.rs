@@ -3,13 +3,17 @@
 //! The hooks turn pointers into slices and numbers and call these; each lends the kernel for as
 //! long as one attempt takes, and gives way to other threads in between.
 
+mod rest;
+
+use rest::{Signalled, give_way};
+pub(crate) use rest::{pause, send_signal, sleep, sleep_until, yield_now};
+
 use crate::backstop::{self, Policy};
 use crate::fd::{FIRST, Kind, RECORDS};
 use crate::file::Status;
 use crate::kernel::{Errno, Kernel};
-use crate::machine::{self, enter, in_program};
+use crate::machine::{enter, in_program};
 use crate::run;
-use crate::sched::{State, YIELD};
 use crate::socket::Name;
 use crate::trace::{Happening, digest};
 use seedfall_sim::{Duration, Time};
@@ -30,59 +34,6 @@ pub(crate) enum Bound {
 #[inline]
 pub(crate) fn is_simulated(fd: i32) -> bool {
     in_program() && (fd >= FIRST || fd == -1)
-}
-
-/// What came of signals while a thread waited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Signalled {
-    /// None came.
-    #[default]
-    No,
-    /// Handlers ran, and calls that can go on waiting do (`SA_RESTART`).
-    Restarts,
-    /// A handler ran that lets the call fail.
-    Breaks,
-}
-
-/// Gives way to other threads; then handlers run of signals that came meanwhile.
-#[inline]
-fn give_way() -> Signalled {
-    machine::give_way();
-    if machine::expects_signals() { handle_signals() } else { Signalled::No }
-}
-
-#[cold]
-fn handle_signals() -> Signalled {
-    let mut came = Signalled::No;
-    while let Some((signal, action)) = enter(Kernel::take_signal) {
-        machine::handle(signal, action.handler, action.flags);
-        let restarts = action.flags & libc::SA_RESTART != 0;
-        came = came.max(if restarts { Signalled::Restarts } else { Signalled::Breaks });
-    }
-    came
-}
-
-/// The running program sends itself a signal, or one of its threads, if one is named; zero only
-/// asks whether it could.
-pub(crate) fn send_signal(thread: Option<u64>, signal: i32) -> Result<(), Errno> {
-    let lives = enter(|kernel| {
-        let here = kernel.here();
-        let to = match thread {
-            Some(handle) => Some(kernel.by_handle(handle).ok_or(libc::ESRCH)?),
-            None => None,
-        };
-        if signal != 0 {
-            kernel.set_action(signal, None)?;
-            kernel.send_signal(here, to, signal);
-        }
-        Ok::<bool, Errno>(kernel.threads[kernel.current].state == State::Running)
-    })?;
-    if !lives {
-        // It was ended by it.
-        machine::give_way();
-    }
-    handle_signals();
-    Ok(())
 }
 
 /// A call that never waits. One that is made again and again without a wait in between gives way
@@ -353,45 +304,6 @@ pub(crate) fn poll(
             }
         }
     }
-}
-
-/// Sleeps for so long; how much is left, if a signal ends it.
-pub(crate) fn sleep(span: Duration) -> Result<(), Duration> {
-    let until = enter(|kernel| {
-        kernel.sleep(span);
-        kernel.now + span
-    });
-    match give_way() {
-        Signalled::No => Ok(()),
-        _ => Err(enter(|kernel| until.max(kernel.now).since(kernel.now))),
-    }
-}
-
-/// Sleeps until a clock shows these nanoseconds, or a signal comes.
-pub(crate) fn sleep_until(clock: libc::clockid_t, nanos: u64) -> Result<(), Errno> {
-    enter(|kernel| {
-        let at = kernel.ring_at(clock, nanos);
-        kernel.park(Some(at));
-    });
-    if give_way() == Signalled::No { Ok(()) } else { Err(libc::EINTR) }
-}
-
-/// Waits for a signal.
-pub(crate) fn pause() -> Errno {
-    while {
-        enter(|kernel| kernel.park(None));
-        give_way() == Signalled::No
-    } {}
-    libc::EINTR
-}
-
-/// Lets other threads run first.
-pub(crate) fn yield_now() {
-    enter(|kernel| {
-        let at = kernel.now + YIELD;
-        kernel.park(Some(at));
-    });
-    give_way();
 }
 
 /// What a clock shows.

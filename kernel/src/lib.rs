@@ -78,9 +78,9 @@
 //!   it was.
 //! - The arguments of the process are kept by Rust's own statics: what a node is to have for
 //!   itself, a closure hands to its `main`.
-//! - Signals come from [`Fault::Signal`] and from programs themselves; nobody blocks one, and `sigwait`
-//!   and `signalfd` are not there. Processes are not made; `io_uring` is absent, and programs fall
-//!   back. Locks of ranges (`fcntl`) are granted: a node is one process.
+//! - Signals come from [`Fault::Signal`] and from programs themselves; nobody blocks one, and
+//!   `sigwait` and `signalfd` are not there. Processes are not made; `io_uring` is absent, and
+//!   programs fall back. Locks of ranges (`fcntl`) are granted: a node is one process.
 //! - What is stored in a mapped file is noticed at the next call on the file, `msync`, `munmap`,
 //!   the end of the program or a crash: all that was stored in a page since the last of these is
 //!   one write. Two mappings that overlap and are not the same range of the file are equal when a

@@ -67,7 +67,7 @@ pub(crate) fn read(node: String, thread: i32, stack: &str) -> Waiting {
             || place.contains("/std/src/")
     };
     let is_ours = |place: &str| {
-        ["src/hooks/", "src/machine/", "src/calls.rs"].iter().any(|ours| place.contains(ours))
+        ["src/hooks/", "src/machine/", "src/calls"].iter().any(|ours| place.contains(ours))
     };
     let is_own = |(name, place): &&(&str, Option<&str>)| {
         let ours = ["seedfall_kernel::", "std::", "core::", "alloc::", "tokio::", "mio::", "__"];

@@ -400,9 +400,11 @@ fn drawn_plans_fit_their_frame_and_use_every_class() {
     budget.model.links = Links::Arbitrary;
     budget.model.nodes = Nodes::Byzantine;
     assert!(budget.spare > 0, "or nothing may be stopped, wiped or made to lie");
+    // Of programs alone: whoever wants shutdowns asks for them.
+    let every = Swarm { shutdowns: 3, ..Swarm::ALL };
     let mut classes = std::collections::BTreeMap::<Class, u32>::new();
     for seed in 0..500 {
-        let plan = Swarm::ALL.draw(Seed(seed), &budget);
+        let plan = every.draw(Seed(seed), &budget);
         assert_eq!(plan.check(&budget), Ok(()), "seed {seed}");
         let own: std::collections::BTreeSet<_> =
             plan.entries.iter().map(|entry| entry.fault.class()).collect();

@@ -215,7 +215,9 @@ impl<'a> Strip<'a> {
         let closes = self.explanation.operations.iter().find(closed);
         match (event.kind, closes) {
             (_, Some(operation)) if operation.broken => Some(show::BAD),
-            (_, Some(_)) | (Kind::Reach | Kind::Fault | Kind::Pause, None) => Some(show::DULL),
+            (_, Some(_)) | (Kind::Reach | Kind::Fault | Kind::Pause | Kind::Signal, None) => {
+                Some(show::DULL)
+            }
             (Kind::Crash | Kind::Refuse | Kind::Drop | Kind::Lost, None)
             | (Kind::Exit | Kind::Panic, None) => Some(show::BAD),
             _ => None,
@@ -328,7 +330,7 @@ fn words(explanation: &Explanation, event: &Happening) -> String {
         Kind::Refuse => format!("{me} DOES NOT START, {text}"),
         Kind::Call => format!("{me} calls {text}"),
         Kind::Return => format!("{me} has {text}"),
-        Kind::File => format!("{me} {text}"),
+        Kind::File | Kind::Signal => format!("{me} {text}"),
         Kind::Exit => format!("{me} ENDS {text}"),
         Kind::Output => format!("{me} prints {text}"),
         Kind::Panic => format!("{me} PANICS: {text}"),

@@ -6,3 +6,4 @@ pub mod ledger;
 pub mod payments;
 pub mod raft;
 pub mod sqlite;
+pub mod tally;

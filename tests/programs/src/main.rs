@@ -1,6 +1,6 @@
 //! Every command of Seedfall over these scenarios: `cargo run --release -- sweep payments`.
 
-use seedfall_programs::{journal, payments, raft, sqlite};
+use seedfall_programs::{journal, payments, raft, sqlite, tally};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -19,5 +19,8 @@ fn main() -> ExitCode {
         Box::new(sqlite::padded()),
         Box::new(sqlite::normal()),
         Box::new(sqlite::off()),
+        Box::new(tally::right()),
+        Box::new(tally::deaf()),
+        Box::new(tally::hasty()),
     ])
 }

@@ -1,7 +1,7 @@
 //! Services of axum and tonic as scenarios: the right ones hold, the bugs of the wrong ones are
 //! found, made small, told and replayed.
 
-use seedfall_programs::{journal, payments, raft, sqlite};
+use seedfall_programs::{journal, payments, raft, sqlite, tally};
 use seedfall_trials::{alone, found, found_in, holds, tells};
 
 #[test]
@@ -112,4 +112,28 @@ fn what_sqlite_did_not_sync_of_its_write_ahead_log_is_lost_in_a_power_loss() {
 #[test]
 fn a_database_that_syncs_nothing_is_lost_or_broken() {
     alone(sqlite::off(), |scenario| drop(found(scenario)));
+}
+
+#[test]
+fn a_service_that_ends_as_it_is_told_loses_nothing() {
+    alone(tally::right(), holds);
+}
+
+#[test]
+fn a_service_that_listens_to_another_signal_is_found_and_told() {
+    alone(tally::deaf(), |scenario| {
+        let (small, story) = found(scenario);
+        assert_eq!(small.after.faults, 1, "{}", small.summary());
+        assert!(tells(&story, &["n1 is ended by SIGTERM"]), "{story:#?}");
+        assert!(tells(&story, &["broken: always linearizable"]), "{story:#?}");
+    });
+}
+
+#[test]
+fn a_service_that_writes_before_it_has_answered_is_found_and_told() {
+    alone(tally::hasty(), |scenario| {
+        let (_, story) = found(scenario);
+        assert!(tells(&story, &["n1 is told SIG"]), "{story:#?}");
+        assert!(tells(&story, &["n1 makes /work/count"]) || tells(&story, &["count"]), "{story:#?}");
+    });
 }
