@@ -35,6 +35,13 @@ impl Outcome for () {
     }
 }
 
+/// As C's `main` says it.
+impl Outcome for i32 {
+    fn code(self) -> i32 {
+        self
+    }
+}
+
 impl<T: Outcome, E: fmt::Debug> Outcome for Result<T, E> {
     #[expect(clippy::print_stderr, reason = "what Rust's own `main` prints of an error")]
     fn code(self) -> i32 {

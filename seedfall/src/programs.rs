@@ -57,7 +57,7 @@ use crate::report::Report;
 use crate::run::{Futures, Runnable, Trial};
 use crate::scenario::{Expect, Expectation, Horizon};
 use crate::workload::{Invocation, OperationId};
-use seedfall_kernel::{Limits, Simulation};
+use seedfall_kernel::{Limits, Outcome, Simulation};
 use seedfall_net::{Delay, LinkModel};
 use seedfall_sim::{
     Choices, ClientId, Context, Duration, NodeId, Protocol, RequestId, Seed, SystemModel,
@@ -71,7 +71,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Program {
     name: &'static str,
-    main: Arc<dyn Fn() + Send + Sync>,
+    main: Arc<dyn Fn() -> i32 + Send + Sync>,
     files: Vec<(&'static str, Vec<u8>)>,
     environment: Vec<(&'static str, &'static str)>,
     powersafe: bool,
@@ -81,8 +81,13 @@ pub struct Program {
 
 impl Program {
     /// A node of this name, under which others reach it, and its `main`, which is called when the
-    /// node starts and again at each restart. A `main` that is marked `#[tokio::main]` is one.
-    pub fn new(name: &'static str, main: impl Fn() + Send + Sync + 'static) -> Self {
+    /// node starts and again at each restart. A `main` that is marked `#[tokio::main]` is one, and
+    /// so is one that returns a `Result`.
+    pub fn new<T: Outcome>(
+        name: &'static str,
+        main: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Self {
+        let main = move || main().code();
         let (files, environment) = (Vec::new(), Vec::new());
         let (main, powersafe, atomic, journaled) = (Arc::new(main), false, false, false);
         Self { name, main, files, environment, powersafe, atomic, journaled }
