@@ -70,9 +70,9 @@ async fn run(flaw: Flaw) -> std::io::Result<()> {
 }
 
 async fn add(State(tally): State<Arc<Tally>>) {
-    tally.count.fetch_add(1, SeqCst);
     // What an answer takes, and what a shutdown may fall into.
     tokio::time::sleep(Duration::from_millis(2)).await;
+    tally.count.fetch_add(1, SeqCst);
     if tally.ends.load(SeqCst) {
         tally.write();
     }
@@ -80,16 +80,15 @@ async fn add(State(tally): State<Arc<Tally>>) {
 
 /// Comes back when the service is told to end.
 async fn told(flaw: Flaw, tally: Arc<Tally>) {
-    let mut terminate = signal(SignalKind::terminate()).expect("a handler");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("a handler");
-    if flaw == Flaw::ListensToCtrlCAlone {
-        drop(terminate);
-        interrupt.recv().await;
-    } else {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    let terminated = async {
+        match flaw {
+            Flaw::ListensToCtrlCAlone => std::future::pending().await,
+            _ => signal(SignalKind::terminate()).expect("a handler").recv().await,
         }
+    };
+    tokio::select! {
+        _ = terminated => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted.expect("a handler"),
     }
     if flaw == Flaw::WritesTooEarly {
         tally.write();
