@@ -1,14 +1,21 @@
 //! The file of this program, as far as it must be known: what it imports, and where its statics
 //! are.
 
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result};
+use std::os::unix::fs::FileExt;
+
 /// A 64-bit little-endian ELF file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Elf<'a>(&'a [u8]);
+#[derive(Debug)]
+pub(crate) struct Elf {
+    file: File,
+    sections: Vec<Section>,
+}
 
 /// What there is of a section.
-#[derive(Clone, Copy, Debug)]
-struct Section<'a> {
-    name: &'a str,
+#[derive(Debug)]
+struct Section {
+    name: String,
     kind: usize,
     start: usize,
     length: usize,
@@ -16,93 +23,157 @@ struct Section<'a> {
     link: usize,
 }
 
-/// A name, and what is there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Symbol<'a> {
+/// A table of symbols, and their names.
+#[derive(Debug)]
+pub(crate) struct Symbols {
+    table: Vec<u8>,
+    /// Texts that end with a zero byte.
+    pub(crate) names: Vec<u8>,
+}
+
+/// A static.
+#[derive(Debug)]
+pub(crate) struct Static<'a> {
     pub(crate) name: &'a str,
     /// Where, before the file is loaded somewhere.
     pub(crate) address: usize,
     /// How many bytes.
     pub(crate) size: usize,
-    /// In which section; `None`: in another file.
-    pub(crate) section: Option<&'a str>,
-    /// Whether it is data.
-    pub(crate) is_object: bool,
 }
 
 const SYMBOLS: usize = 2;
 const DYNAMIC_SYMBOLS: usize = 11;
 /// Bytes of a symbol.
 const SYMBOL: usize = 24;
+/// Bytes of what the file begins with.
+const HEADER: usize = 64;
 
-impl<'a> Elf<'a> {
-    /// These bytes; `None`: they are another kind of file.
-    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
-        bytes.starts_with(b"\x7fELF\x02\x01").then_some(Self(bytes))
+/// A little-endian number of so many bytes.
+fn number(bytes: &[u8], at: usize, size: usize) -> usize {
+    let bytes = bytes.get(at..at + size).unwrap_or_default();
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
+}
+
+/// The text that begins there; empty, if there is none.
+fn text(bytes: &[u8], at: usize) -> &str {
+    let text = bytes.get(at..).unwrap_or_default();
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(0);
+    std::str::from_utf8(&text[..end]).unwrap_or_default()
+}
+
+impl Elf {
+    /// The file of this program.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is another kind of file.
+    pub(crate) fn own() -> Result<Self> {
+        Self::of(File::open(std::env::current_exe()?)?)
     }
 
-    /// A number of so many bytes.
-    fn number(self, at: usize, size: usize) -> Option<usize> {
-        let bytes = self.0.get(at..at.checked_add(size)?)?;
-        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
-    }
-
-    /// The text that begins there.
-    fn text(self, at: usize) -> Option<&'a str> {
-        let text = self.0.get(at..)?;
-        std::str::from_utf8(&text[..text.iter().position(|byte| *byte == 0)?]).ok()
-    }
-
-    fn sections(self) -> Option<Vec<Section<'a>>> {
-        let (table, size) = (self.number(0x28, 8)?, self.number(0x3A, 2)?);
-        let (count, names) = (self.number(0x3C, 2)?, self.number(0x3E, 2)?);
-        let names = self.number(table + names * size + 0x18, 8)?;
-        let section = |index: usize| {
-            let at = table + index * size;
-            Some(Section {
-                name: self.text(names + self.number(at, 4)?)?,
-                kind: self.number(at + 4, 4)?,
-                start: self.number(at + 0x18, 8)?,
-                length: self.number(at + 0x20, 8)?,
-                link: self.number(at + 0x28, 4)?,
-            })
+    fn of(file: File) -> Result<Self> {
+        let mut header = [0; HEADER];
+        let read = file.read_exact_at(&mut header, 0);
+        if read.is_err() || !header.starts_with(b"\x7fELF\x02\x01") {
+            return Err(Error::new(
+                ErrorKind::InvalidData,
+                "this program's file is no 64-bit ELF file",
+            ));
+        }
+        let mut elf = Self { file, sections: Vec::new() };
+        let (size, count) = (number(&header, 0x3A, 2), number(&header, 0x3C, 2));
+        let table = elf.bytes(number(&header, 0x28, 8), size * count)?;
+        let of = |index: usize, at: usize, bytes: usize| number(&table, index * size + at, bytes);
+        let names = number(&header, 0x3E, 2);
+        let names = elf.bytes(of(names, 0x18, 8), of(names, 0x20, 8))?;
+        let section = |index: usize| Section {
+            name: text(&names, of(index, 0, 4)).to_owned(),
+            kind: of(index, 4, 4),
+            start: of(index, 0x18, 8),
+            length: of(index, 0x20, 8),
+            link: of(index, 0x28, 4),
         };
-        (0..count).map(section).collect()
+        elf.sections = (0..count).map(section).collect();
+        Ok(elf)
     }
 
-    /// The symbols of one of its tables; `None`: there is no such table.
-    fn symbols(self, kind: usize) -> Option<Vec<Symbol<'a>>> {
-        const OBJECT: usize = 1;
-        let sections = self.sections()?;
-        let table = sections.iter().find(|section| section.kind == kind)?;
-        let names = sections.get(table.link)?.start;
-        let symbol = |index: usize| {
-            let at = table.start + index * SYMBOL;
-            let section = match self.number(at + 6, 2)? {
-                0 => None,
-                // A section that is none: an absolute address, a common block.
-                index => Some(sections.get(index).map_or("", |section| section.name)),
-            };
-            Some(Symbol {
-                name: self.text(names + self.number(at, 4)?)?,
-                address: self.number(at + 8, 8)?,
-                size: self.number(at + 16, 8)?,
-                section,
-                is_object: self.number(at + 4, 1)? & 0xF == OBJECT,
-            })
+    fn bytes(&self, start: usize, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start as u64)?;
+        Ok(bytes)
+    }
+
+    /// The symbols of one of its tables; none, if there is no such table.
+    fn symbols(&self, kind: usize) -> Result<Option<Symbols>> {
+        let Some(table) = self.sections.iter().find(|section| section.kind == kind) else {
+            return Ok(None);
         };
-        (1..table.length / SYMBOL).map(symbol).collect()
+        let names = &self.sections[table.link];
+        Ok(Some(Symbols {
+            table: self.bytes(table.start, table.length)?,
+            names: self.bytes(names.start, names.length)?,
+        }))
     }
 
-    /// All that has a name; `None`: the names were stripped off.
-    pub(crate) fn all(self) -> Option<Vec<Symbol<'a>>> {
+    /// All that has a name; none, if the names were stripped off.
+    pub(crate) fn all(&self) -> Result<Option<Symbols>> {
         self.symbols(SYMBOLS)
     }
 
+    /// The statics among these symbols that programs write to.
+    pub(crate) fn written<'a>(&self, symbols: &'a Symbols) -> Vec<Static<'a>> {
+        const OBJECT: u8 = 1;
+        let is_written = |name: &str| {
+            let plain = name == ".data" || name.starts_with(".data.") || name == ".bss";
+            plain && !name.starts_with(".data.rel.ro")
+        };
+        let written: Vec<bool> = self.sections.iter().map(|one| is_written(&one.name)).collect();
+        let here = |symbol: &&[u8]| {
+            let section = number(symbol, 6, 2);
+            symbol[4] & 0xF == OBJECT && written.get(section).copied().unwrap_or_default()
+        };
+        let found = symbols.table.chunks_exact(SYMBOL).filter(here);
+        found
+            .map(|symbol| Static {
+                name: text(&symbols.names, number(symbol, 0, 4)),
+                address: number(symbol, 8, 8),
+                size: number(symbol, 16, 8),
+            })
+            .collect()
+    }
+
     /// What it takes from shared libraries.
-    pub(crate) fn imports(self) -> Option<Vec<String>> {
-        let mut names = self.symbols(DYNAMIC_SYMBOLS)?;
-        names.retain(|symbol| symbol.section.is_none());
-        Some(names.iter().map(|symbol| symbol.name.to_owned()).collect())
+    pub(crate) fn imports(&self) -> Result<Vec<String>> {
+        let Some(Symbols { table, names }) = self.symbols(DYNAMIC_SYMBOLS)? else {
+            return Ok(Vec::new());
+        };
+        let undefined = table.chunks_exact(SYMBOL).skip(1).filter(|one| number(one, 6, 2) == 0);
+        Ok(undefined.map(|one| text(&names, number(one, 0, 4)).to_owned()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    static WRITTEN: AtomicU64 = AtomicU64::new(7);
+    static READ: [u64; 2] = [7, 8];
+
+    #[test]
+    fn a_static_that_is_written_to_is_found_and_one_that_is_not_is_not() {
+        WRITTEN.fetch_add(READ[0], Relaxed);
+        let elf = Elf::own().unwrap();
+        let symbols = elf.all().unwrap().expect("the names of this test");
+        let written = elf.written(&symbols);
+        let named = |name: &str| written.iter().find(|one| one.name.contains(name));
+        assert_eq!(named("elf5tests7WRITTEN").map(|one| one.size), Some(8));
+        assert!(named("elf5tests4READ").is_none());
+    }
+
+    #[test]
+    fn another_kind_of_file_is_refused() {
+        let script = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+        let error = Elf::of(script).expect_err("no ELF file");
+        assert_eq!(error.to_string(), "this program's file is no 64-bit ELF file");
     }
 }

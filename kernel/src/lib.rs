@@ -70,12 +70,12 @@
 //!   and a loop that waits for a variable without a call is stopped by the watchdog.
 //! - Computing takes no virtual time. A thread that calls the kernel thousands of times without
 //!   ever waiting loses a moment now and then, so that polling loops end.
-//! - Statics are shared by the nodes of a run, and survive a crash: what a program keeps in one is
-//!   seen by all. A runtime whose reactor is a static (smol, async-std) serves one node a run.
-//!   [`Simulation::own_statics`] gives each node its own, as processes have; without it, a lock in
-//!   a static that a thread held as its program was stopped is free for the next life, as
-//!   in a new process; it is taken to have been that program's own. What the lock guards stays as
-//!   it was.
+//! - Statics are each node's own, and new whenever its program starts, as a process's are; those of
+//!   the standard library, and of shared libraries, are common to all and survive crashes. Where
+//!   the binary has no symbols (`strip`) or an allocator of its own, all statics are, and the
+//!   report says so: then a runtime whose reactor is a static (smol, async-std) serves one node a
+//!   run, and a lock in a static that a thread held as its program was stopped is free for the next
+//!   life, but what it guards stays as it was.
 //! - The arguments of the process are kept by Rust's own statics: what a node is to have for
 //!   itself, a closure hands to its `main`.
 //! - Signals come from [`Fault::Signal`] and from programs themselves; nobody blocks one, and
@@ -161,5 +161,5 @@ pub use isolate::{fix_addresses, isolated};
 pub use report::{Backstop, Ended, Failure, Isolation, NodeReport, Note, Printed, Report, Waiting};
 pub use run::{About, log, node, nondeterministic, note, note_about, now, turn};
 pub use signal::Signal;
-pub use start::{Asked, Zygote, find_statics, futures, run};
+pub use start::{Asked, Zygote, futures, run};
 pub use world::{ClientContext, Limits, Outcome, Simulation, World};

@@ -76,6 +76,7 @@ pub(crate) fn read(report: &mut Report, world: &World, remains: &Remains) {
                         _ => Backstop::Absent,
                     },
                     time_stamps: frame.number() == 1,
+                    own_statics: frame.number() == 1,
                 };
             }
             FINAL => {

@@ -217,6 +217,9 @@ pub struct Isolation {
     pub system_calls: Backstop,
     /// Readings of the time-stamp counter are caught.
     pub time_stamps: bool,
+    /// Nodes have statics of their own, unless they are to share them
+    /// ([`Simulation::shared_statics`](crate::Simulation::shared_statics)).
+    pub own_statics: bool,
 }
 
 impl Isolation {
@@ -239,6 +242,13 @@ impl Isolation {
         if !self.time_stamps {
             without.push(
                 "no PR_SET_TSC: a program that reads the time-stamp counter sees the real time",
+            );
+        }
+        if !self.own_statics {
+            without.push(
+                "nodes share the statics of this process, as it has no symbols (it was built with \
+                 `strip`) or an allocator of its own: what a program keeps in one, all see, and \
+                 no crash takes",
             );
         }
         without

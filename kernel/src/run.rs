@@ -281,10 +281,8 @@ pub(crate) fn child(
         kernel.queue.push(at, Event::Nemesis);
     }
     machine::install(kernel);
-    if world.own_statics
-        && let Err(wrong) = machine::divide_statics(count)
-    {
-        stopped(Stop::Unsupported(wrong));
+    if !world.shared_statics {
+        machine::divide_statics(count);
     }
     let mains = world.nodes().map(|spec| spec.main.clone()).collect();
     assert!(MAINS.set(mains).is_ok(), "one run a process");
@@ -292,6 +290,7 @@ pub(crate) fn child(
     let mut frame = Writer::frame(ARMED);
     frame.number(machine::has_fixed_addresses().into());
     frame.number(system_calls as u64).number(time_stamps.into());
+    frame.number((world.shared_statics || machine::has_divided_statics()).into());
     machine::report(&frame.done());
     let after = forks.first().map(|fork| fork.after);
     let mut ended = drive(world, course, nemesis, after);

@@ -71,17 +71,7 @@ fn prepare(world: &World) -> Option<String> {
         return Some(wrong);
     }
     watch();
-    if world.own_statics { machine::find_statics().err() } else { None }
-}
-
-/// Looks for the statics of this program, which takes a while in a large one: a [`Zygote`] that is
-/// made thereafter need not look for them in each run of a world that wants them
-/// ([`Simulation::own_statics`]).
-///
-/// # Errors
-/// Why nodes cannot have statics of their own in this program.
-pub fn find_statics() -> Result<(), String> {
-    machine::find_statics().map(drop)
+    None
 }
 
 /// What is made once, before the first fork.
@@ -91,6 +81,8 @@ fn watch() {
         Some(path.to_string_lossy().into_owned())
     });
     machine::note_statics();
+    // If they cannot be found, runs say why.
+    let _ = machine::find_statics();
     watch_panics();
 }
 

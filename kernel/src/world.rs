@@ -106,8 +106,8 @@ pub struct World {
     pub(crate) clients: Vec<NodeSpec>,
     pub(crate) link: LinkModel,
     pub(crate) limits: Limits,
-    /// Whether each node has statics of its own.
-    pub(crate) own_statics: bool,
+    /// Whether all nodes share the statics of the process.
+    pub(crate) shared_statics: bool,
 }
 
 impl World {
@@ -161,7 +161,7 @@ impl Simulation {
         let link = LinkModel { delay, loss: 0, duplicate: 0, order: Order::Free };
         let (servers, clients) = (Vec::new(), Vec::new());
         Self {
-            world: World { servers, clients, link, limits: Limits::USUAL, own_statics: false },
+            world: World { servers, clients, link, limits: Limits::USUAL, shared_statics: false },
             course: Course::of(Seed(seed)),
             faults: Vec::new(),
             runtime: None,
@@ -314,16 +314,12 @@ impl Simulation {
         self
     }
 
-    /// Each node has statics of its own, as processes have, and new ones whenever its program
-    /// starts: for programs that keep in one what is no other's affair, such as the handlers of
-    /// signals, which tokio and `signal-hook` keep so, a reactor or a pool of threads. It is a copy
-    /// of some kilobytes whenever another node goes on.
-    ///
-    /// Those of the standard library and of C's stay common to all. The program of the test must
-    /// have its symbols (no `strip`), and no allocator that keeps its memory in statics.
+    /// All nodes share the statics of the process, which survive crashes: for programs that hand
+    /// something to each other by one. Without it each node has its own, as processes have, and new
+    /// ones whenever its program starts; only those of the standard library are common to all.
     #[must_use]
-    pub fn own_statics(mut self) -> Self {
-        self.world.own_statics = true;
+    pub fn shared_statics(mut self) -> Self {
+        self.world.shared_statics = true;
         self
     }
 

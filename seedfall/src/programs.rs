@@ -193,10 +193,10 @@ pub struct Programs<I, O> {
     pub faults: Swarm,
     /// Crashes of a node before each change of its files, beside other faults; `None`: none.
     pub crash_at: Option<EveryChange>,
-    /// Whether each node has statics of its own, as processes have, and new ones at each start
-    /// ([`Simulation::own_statics`](seedfall_kernel::Simulation::own_statics)): always where the
-    /// swarm draws shutdowns, as runtimes keep the handlers of signals in statics.
-    pub own_statics: bool,
+    /// Whether all nodes, clients too, share the statics of the test's process, which survive
+    /// crashes ([`Simulation::shared_statics`](seedfall_kernel::Simulation::shared_statics)); by
+    /// itself each has its own, as processes have.
+    pub shared_statics: bool,
     /// How long the run takes, at most, in virtual time.
     pub horizon: Horizon,
     /// How much of the machine a run may take.
@@ -234,7 +234,7 @@ impl<I, O> Programs<I, O> {
             client: Arc::new(client),
             faults: Swarm::NONE,
             crash_at: None,
-            own_statics: false,
+            shared_statics: false,
             horizon: Horizon::SHORT,
             limits: Limits::USUAL,
             properties: Vec::new(),
@@ -379,11 +379,6 @@ where
 }
 
 impl<I, O> Programs<I, O> {
-    /// Whether each node has statics of its own.
-    fn divides_statics(&self) -> bool {
-        self.own_statics || self.faults.shutdowns > 0
-    }
-
     /// Whether it is that one: the same programs and clients, who do the same.
     fn is(&self, other: &Self) -> bool {
         let of = |one: &Program| (one.name, one.powersafe, one.atomic, one.journaled);
@@ -396,7 +391,7 @@ impl<I, O> Programs<I, O> {
         let numbers = |of: &Self| {
             let who = (of.name, of.model, of.nodes.len(), of.clients, of.spare);
             let work = (of.operations, of.final_operations, of.think, of.link);
-            let world = (of.faults, of.own_statics, of.horizon, of.limits);
+            let world = (of.faults, of.shared_statics, of.horizon, of.limits);
             (who, work, world, of.properties.len())
         };
         let same = match (&self.crash_at, &other.crash_at) {
@@ -450,6 +445,6 @@ where
                 client(Session::new(index, Arc::clone(&planned)));
             });
         }
-        if self.divides_statics() { simulation.own_statics() } else { simulation }
+        if self.shared_statics { simulation.shared_statics() } else { simulation }
     }
 }

@@ -40,10 +40,9 @@ const LIBC: [&str; 8] = [
     "program_invocation_short_name",
 ];
 
-/// Functions of allocators that keep what they have in statics: the host takes its memory from the
-/// same one.
-const ALLOCATORS: [&str; 6] =
-    ["_rjem_malloc", "je_malloc", "mi_malloc", "sn_malloc", "sn_rust_alloc", "rpmalloc"];
+/// What a program has that brings an allocator of its own: if that keeps its memory in statics, the
+/// host, which takes its memory from there too, must find them as they were.
+const ALLOCATOR: &[u8] = b"__rg_alloc";
 
 /// Addresses and lengths, in order.
 type Ranges = Vec<(usize, usize)>;
@@ -101,13 +100,9 @@ impl Statics {
 }
 
 /// Finds the statics of this program: called before the first run is forked, as it takes a while.
-pub(crate) fn find_statics() -> Result<&'static Ranges, String> {
-    let found = RANGES.get_or_init(|| {
-        let path = std::env::current_exe().map_err(|error| error.to_string())?;
-        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-        ranges(&bytes, base())
-    });
-    found.as_ref().map_err(Clone::clone)
+pub(crate) fn find_statics() -> Result<&'static Ranges, &'static str> {
+    let found = RANGES.get_or_init(|| ranges().map_err(|error| error.to_string()));
+    found.as_ref().map_err(String::as_str)
 }
 
 /// The crate that a symbol is of; `None`: it is none of Rust's.
@@ -118,30 +113,22 @@ fn crate_of(name: &str) -> Option<String> {
     Some(path[..path.find(|c| !is_part(c)).unwrap_or(path.len())].to_owned())
 }
 
-fn ranges(bytes: &[u8], base: usize) -> Result<Ranges, String> {
-    let symbols = Elf::read(bytes).and_then(Elf::all).ok_or(
-        "nodes can have statics of their own only if this program has its symbols: build it \
-         without `strip`",
-    )?;
-    if let Some(one) = symbols.iter().find(|one| ALLOCATORS.contains(&one.name)) {
-        let what = one.name;
-        return Err(format!(
-            "nodes cannot have statics of their own beside an allocator that keeps its memory in \
-             statics ({what}): build the test without it"
-        ));
+fn ranges() -> std::io::Result<Ranges> {
+    let elf = Elf::own()?;
+    let no = std::io::Error::other;
+    let symbols = elf.all()?.ok_or_else(|| {
+        no("nodes share their statics, as this program has no symbols (it was built with `strip`)")
+    })?;
+    if has(&symbols.names, ALLOCATOR) {
+        return Err(no("nodes share their statics, as this program has an allocator of its own"));
     }
     let is_own = |name: &str| match crate_of(name) {
         Some(of) => !SHARED.contains(&of.as_str()),
         None => !LIBC.contains(&name.split('@').next().unwrap_or(name)),
     };
-    let is_written = |section: &str| {
-        let plain = section == ".data" || section.starts_with(".data.") || section == ".bss";
-        plain && !section.starts_with(".data.rel.ro")
-    };
-    let own = symbols.iter().filter(|one| {
-        let here = one.is_object && one.size > 0 && one.section.is_some_and(is_written);
-        here && is_own(one.name)
-    });
+    let base = base();
+    let own = elf.written(&symbols);
+    let own = own.iter().filter(|one| one.size > 0 && is_own(one.name));
     let mut all: Ranges = own.map(|one| (base + one.address, one.size)).collect();
     all.sort_unstable();
     let mut joined: Ranges = Vec::new();
@@ -154,6 +141,13 @@ fn ranges(bytes: &[u8], base: usize) -> Result<Ranges, String> {
         }
     }
     Ok(joined)
+}
+
+/// Whether there are these bytes among those.
+fn has(bytes: &[u8], wanted: &[u8]) -> bool {
+    let (from, what) = (bytes.as_ptr().cast(), wanted.as_ptr().cast());
+    // SAFETY: both are as long as they say.
+    !unsafe { libc::memmem(from, bytes.len(), what, wanted.len()) }.is_null()
 }
 
 /// How far from its addresses this program is loaded.
@@ -175,14 +169,14 @@ fn base() -> usize {
 }
 
 /// From now on so many nodes have statics of their own, which are what there is now.
-pub(crate) fn divide_statics(nodes: usize) -> Result<(), String> {
-    let ranges = find_statics()?;
+/// If they cannot have, they share those of the process.
+pub(crate) fn divide_statics(nodes: usize) {
+    let Ok(ranges) = find_statics() else { return };
     let mut fresh = vec![0; ranges.iter().map(|(_, length)| length).sum()];
     Statics::save(ranges, &mut fresh);
     let kept = vec![fresh.clone(); nodes];
     // SAFETY: called once in a child, before any program runs.
     unsafe { *STATICS.0.get() = Some(Statics { ranges, fresh, kept, loaded: 0 }) };
-    Ok(())
 }
 
 /// Does something with the statics of nodes, if they have their own.

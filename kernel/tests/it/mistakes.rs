@@ -271,7 +271,7 @@ fn a_lock_of_a_static_whose_holder_crashed_is_free_in_the_next_life() {
         std::thread::sleep(Duration::from_secs(9));
     };
     isolated(|| {
-        let world = Simulation::new(1).node("a", main);
+        let world = Simulation::new(1).node("a", main).shared_statics();
         let world = world.crash(Span::secs(1), Span::secs(2), "a");
         let report = world.crash(Span::secs(3), Span::secs(4), "a").horizon(Span::secs(6)).run();
         let notes = report.notes_as_text();

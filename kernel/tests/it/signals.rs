@@ -48,7 +48,6 @@ fn client() {
 
 fn two(seed: u64, listens: SignalKind, sent: Signal) -> Report {
     let simulation = Simulation::new(seed)
-        .own_statics()
         .node("a", move || server(listens))
         .node("b", move || server(listens))
         .client_main("client", |_| client());
@@ -110,10 +109,10 @@ fn statics_are_each_nodes_own_and_new_in_each_life() {
             vec![of(0), of(1)]
         };
         let once = ["7", "8", "9", "10", "11"];
-        let own = lines(&world.clone().own_statics().run());
+        let own = lines(&world.clone().run());
         assert_eq!(own[0], [once, once].concat());
         assert_eq!(own[1], once);
-        let shared = lines(&world.run());
+        let shared = lines(&world.shared_statics().run());
         assert_ne!(shared[1], once, "without it, they are the process's");
     });
 }
@@ -144,7 +143,6 @@ fn a_handler_disturbs_no_wait_that_is_begun_again() {
     }
     isolated(|| {
         let simulation = Simulation::new(1)
-            .own_statics()
             .node("a", listens)
             .client_main("client", |_| std::thread::sleep(Duration::from_secs(1)));
         let a = simulation.place("a");

@@ -44,10 +44,6 @@ where
         let forks = futures.iter().map(|fork| setup.fork(*fork)).collect();
         Asked { simulation: setup.whole(), futures: forks, jobs }
     };
-    if scenario.divides_statics() {
-        // What is wrong, if anything is, each run says.
-        let _ = seedfall_kernel::find_statics();
-    }
     let Ok(zygote) = Zygote::new(make) else { return };
     let settled = Settled { scenario: scenario.clone(), zygote };
     ALL.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(settled));
