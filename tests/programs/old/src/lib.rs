@@ -8,6 +8,7 @@ use seedfall::programs::Process;
 use seedfall::{Expect, Swarm};
 
 pub mod gossip;
+pub mod postgres;
 pub mod quic;
 pub mod raft;
 pub mod redb;

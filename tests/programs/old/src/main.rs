@@ -1,7 +1,7 @@
 //! Every command of Seedfall over these scenarios, with the feature `commands`:
 //! `cargo run --release --features commands -- sweep redis`.
 
-use seedfall_old::{gossip, quic, raft, redb, redis};
+use seedfall_old::{gossip, postgres, quic, raft, redb, redis};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -11,5 +11,6 @@ fn main() -> ExitCode {
         Box::new(raft::scenario()),
         Box::new(gossip::scenario()),
         Box::new(redb::scenario()),
+        Box::new(postgres::scenario()),
     ])
 }

@@ -4,7 +4,7 @@
 use seedfall::shrink::{Effort, Shrunk, shrink, story};
 use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall::{NEVER_PANICS, Runnable, Trial};
-use seedfall_old::{gossip, quic, raft, redb, redis};
+use seedfall_old::{gossip, postgres, quic, raft, redb, redis};
 
 /// What was found: the first failing run, made small, and its story.
 struct Found {
@@ -89,5 +89,14 @@ fn a_header_of_redb_that_was_half_written_keeps_its_file_shut() {
         found.tells(&["n1 writes /work/data.redb, 320 bytes"]);
         found.tells(&["n1 crashes", "not durable"]);
         found.tells(&["n1 panics: assertion failed: storage.raw_file_len()?", "redb-4.1.0"]);
+    });
+}
+
+#[test]
+fn a_transaction_of_tokio_postgres_that_was_given_up_as_it_began_stays_open() {
+    found(&postgres::scenario(), 100, "always linearizable", |found| {
+        assert!(found.small.after.faults <= 1, "{}", found.small.summary());
+        found.tells(&["c2 has", "no answer"]);
+        found.tells(&["broken: always linearizable"]);
     });
 }

@@ -7,5 +7,7 @@ pub mod gossip;
 pub mod mqtt;
 pub mod open_raft;
 pub mod pool;
+pub mod postgres;
 pub mod quic;
 pub mod redis_server;
+pub mod sqlx;

@@ -1,7 +1,7 @@
 //! Every command of Seedfall over these systems, with the feature `commands`:
 //! `cargo run --release -p seedfall-systems --features commands -- sweep openraft`.
 
-use seedfall_systems::{gossip, mqtt, open_raft, pool, quic, redis_server};
+use seedfall_systems::{gossip, mqtt, open_raft, pool, postgres, quic, redis_server, sqlx};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -14,6 +14,12 @@ fn main() -> ExitCode {
         Box::new(redis_server::crashes()),
         Box::new(pool::right()),
         Box::new(pool::repeats()),
+        Box::new(postgres::right()),
+        Box::new(postgres::off()),
+        Box::new(postgres::repeats()),
+        Box::new(sqlx::careful()),
+        Box::new(sqlx::begins()),
+        Box::new(sqlx::waits()),
         Box::new(quic::right()),
         Box::new(quic::repeats()),
         Box::new(mqtt::right()),

@@ -1,6 +1,6 @@
 //! Each system holds under its faults, and what was found in it is found again.
 
-use seedfall_systems::{gossip, mqtt, open_raft, pool, quic, redis_server};
+use seedfall_systems::{gossip, mqtt, open_raft, pool, postgres, quic, redis_server, sqlx};
 use seedfall_trials::{alone, found, found_in, holds, seen_in, tells};
 
 #[test]
@@ -45,6 +45,35 @@ fn a_pool_of_connections_below_retries_holds_if_the_service_knows_them() {
     alone(pool::repeats(), |scenario| {
         let (_, story) = found(scenario);
         assert!(tells(&story, &["POST /add/"]), "{story:#?}");
+    });
+}
+
+#[test]
+fn tokio_postgres_below_a_pool_holds_if_commits_are_durable_and_known() {
+    alone(postgres::right(), holds);
+    alone(postgres::off(), |scenario| {
+        let (small, story) = found(scenario);
+        assert!(small.after.faults <= 1, "{}", small.summary());
+        assert!(tells(&story, &["n1 crashes"]), "{story:#?}");
+    });
+    alone(postgres::repeats(), |scenario| drop(found(scenario)));
+}
+
+#[test]
+fn sqlx_holds_if_what_is_given_back_to_its_pool_is_rolled_back_in_time() {
+    alone(sqlx::careful(), holds);
+}
+
+#[test]
+fn a_transaction_of_sqlx_that_was_given_up_as_it_began_stays_open() {
+    alone(sqlx::begins(), |scenario| drop(found(scenario)));
+}
+
+#[test]
+fn a_pool_of_sqlx_waits_for_ever_for_connections_whose_server_was_lost() {
+    alone(sqlx::waits(), |scenario| {
+        let (_, story) = found(scenario);
+        assert!(tells(&story, &["n1 crashes"]), "{story:#?}");
     });
 }
 

@@ -2,7 +2,7 @@
 
 use seedfall::Runnable;
 use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
-use seedfall_old::{gossip, quic, raft, redb, redis};
+use seedfall_old::{gossip, postgres, quic, raft, redb, redis};
 
 /// All of these seeds hold, and so many operations were answered in them.
 fn holds(scenario: &impl Runnable, seeds: u64, answered: u64) {
@@ -44,4 +44,9 @@ fn chitchat_remembers_whom_it_forgot() {
 #[test]
 fn redb_goes_by_the_length_of_its_file() {
     holds(&redb::scenario(), 4_000, 30_000);
+}
+
+#[test]
+fn tokio_postgres_rolls_back_what_was_given_up() {
+    holds(&postgres::scenario(), 1_000, 10_000);
 }
