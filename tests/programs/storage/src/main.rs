@@ -1,7 +1,7 @@
 //! Every command of Seedfall over these engines, with the feature `commands`:
 //! `cargo run --release -p seedfall-storage --features commands -- sweep redb`.
 
-use seedfall_storage::{fjall, lmdb, redb, sqlite};
+use seedfall_storage::{fjall, lmdb, redb, sled, sqlite};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -25,5 +25,7 @@ fn main() -> ExitCode {
         Box::new(lmdb::map_async()),
         Box::new(fjall::sync_all()),
         Box::new(fjall::default()),
+        Box::new(sled::flushed()),
+        Box::new(sled::unflushed()),
     ])
 }
