@@ -25,5 +25,6 @@ fn main() -> ExitCode {
         Box::new(lmdb::map_async()),
         Box::new(fjall::sync_all()),
         Box::new(fjall::default()),
+        Box::new(fjall::new()),
     ])
 }
