@@ -6,7 +6,7 @@
 
 use seedfall_kernel::{Limits, Report, Simulation, Zygote, isolated};
 use seedfall_sim::Duration as Span;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -88,13 +88,43 @@ fn measured(what: &str, simulation: &Simulation) {
     );
 }
 
-/// What it takes to start a run.
+/// What it takes to start a run. The time of a zygote counts once it has ended.
 fn started(what: &str, run: impl Fn(u64) -> Report) {
     const RUNS: u64 = 1_000;
-    let before = cpu();
+    let (before, began) = (cpu(), Instant::now());
     (0..RUNS).for_each(|seed| assert_eq!(run(seed).failures, []));
+    let took = began.elapsed();
+    drop(run);
     let each = (cpu() - before) / RUNS;
-    println!("{what}: {each} us of CPU a run, {} a second and core", 1_000_000 / each);
+    println!(
+        "{what}: {each} us of CPU a run, {} us by the clock, {} a second and core",
+        took.as_micros() / u128::from(RUNS),
+        1_000_000 / each
+    );
+}
+
+/// A zygote of a world, as this process is now.
+fn zygote(world: &Simulation) -> Zygote {
+    let world = world.clone();
+    Zygote::new(move |asked| {
+        world.clone().seed(u64::from_le_bytes(asked.try_into().expect("a seed")))
+    })
+    .expect("a process")
+}
+
+/// What it takes to start a run of a process that holds memory.
+fn started_everywhere(what: &str, world: &Simulation) {
+    let from = |zygote: Zygote| {
+        move |seed: u64| zygote.run(&world.clone().seed(seed), &seed.to_le_bytes())
+    };
+    started(what, |seed| world.clone().seed(seed).run());
+    started(&format!("{what}, from a zygote"), from(zygote(world)));
+    let early = zygote(world);
+    let held: Vec<Vec<u8>> = (0..100).map(|_| vec![1; 1 << 20]).collect();
+    started(&format!("{what}, and 100 MB"), |seed| world.clone().seed(seed).run());
+    started(&format!("{what}, and 100 MB, from a zygote of before"), from(early));
+    started(&format!("{what}, and 100 MB, from a zygote that has them"), from(zygote(world)));
+    drop(std::hint::black_box(held));
 }
 
 fn main() {
@@ -107,21 +137,8 @@ fn main() {
             measured("ping-pong, tokio on two threads", &two.limits(limits));
         }
         let five = (0..5).fold(Simulation::new(1), |all, at| all.node(&format!("n{at}"), idle));
-        let five = five.horizon(Span::millis(10));
+        started_everywhere("five nodes, 10 ms", &five.horizon(Span::millis(10)));
         let nothing = Simulation::new(1).node("nothing", || ()).horizon(Span::millis(10));
-        for (what, world) in [("five nodes, 10 ms", five), ("a node that does nothing", nothing)] {
-            started(what, |seed| world.clone().seed(seed).run());
-            let of = |seed: u64| world.clone().seed(seed);
-            let make = {
-                let world = world.clone();
-                move |asked: &[u8]| {
-                    world.clone().seed(u64::from_le_bytes(asked.try_into().expect("a seed")))
-                }
-            };
-            let zygote = Zygote::new(make).expect("a process");
-            started(&format!("{what}, from a zygote"), |seed| {
-                zygote.run(&of(seed), &seed.to_le_bytes())
-            });
-        }
+        started_everywhere("a node that does nothing", &nothing);
     });
 }

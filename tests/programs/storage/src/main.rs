@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Box::new(lmdb::map_async()),
         Box::new(fjall::sync_all()),
         Box::new(fjall::default()),
+        Box::new(fjall::new()),
         Box::new(sled::flushed()),
         Box::new(sled::unflushed()),
     ])

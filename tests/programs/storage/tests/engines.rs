@@ -6,7 +6,7 @@ use seedfall::programs::Programs;
 use seedfall::programs::storage::{In, Out};
 use seedfall::shrink::{Effort, shrink, story};
 use seedfall::sweep::{Meaning, Summary, Sweep, all_cores, sweep};
-use seedfall_storage::{lmdb, redb, sqlite};
+use seedfall_storage::{fjall, lmdb, redb, sqlite};
 
 /// Every crash so many times.
 fn every(scenario: &dyn Runnable, times: u64) -> Summary {
@@ -131,4 +131,29 @@ fn lmdb_whose_file_is_being_made_is_not_opened_after_a_power_loss() {
 #[test]
 fn lmdb_whose_meta_page_is_torn_is_damaged() {
     loses(&lmdb::torn(), 8, &["n1 crashes"]);
+}
+
+/// The first places alone, as a run takes a tenth of a second.
+fn first(scenario: &dyn Runnable) -> Summary {
+    let plan = Sweep { seeds: 0..100, keep_going: true, ..Sweep::new(all_cores()) };
+    sweep(scenario, &plan, &|_| ())
+}
+
+#[test]
+fn fjall_keeps_what_it_acknowledges_once_it_is_there() {
+    for scenario in [fjall::sync_all(), fjall::default()] {
+        alone(&scenario, |scenario| {
+            let summary = first(scenario);
+            assert_eq!(summary.passed, 100, "{summary:?}");
+            assert!(summary.completed > 500, "{summary:?}");
+        });
+    }
+}
+
+#[test]
+fn fjall_that_is_being_made_is_not_opened_after_a_crash() {
+    alone(&fjall::new(), |scenario| {
+        let summary = first(scenario);
+        assert!(summary.failed == 0 && summary.as_expected > 10, "{summary:?}");
+    });
 }

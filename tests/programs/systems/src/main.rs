@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Box::new(postgres::right()),
         Box::new(postgres::off()),
         Box::new(postgres::repeats()),
-        Box::new(sqlx::careful()),
+        Box::new(sqlx::rolled_back()),
         Box::new(sqlx::begins()),
         Box::new(sqlx::waits()),
         Box::new(quic::right()),
