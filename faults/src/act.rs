@@ -4,6 +4,7 @@ use crate::target::{Done, Target};
 use seedfall_net::Disturbance;
 use seedfall_sim::{Address, Duration, NodeId, Time};
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 /// One entry's moment: it begins, ends, or has waited long enough.
 pub struct Act<'a> {
@@ -103,14 +104,14 @@ impl Act<'_> {
     }
 
     /// Puts a disturbance of the wire in force, under these words.
-    pub fn disturb(&mut self, disturbance: &Disturbance, words: &str) {
+    pub fn disturb(&mut self, disturbance: &Disturbance, words: &dyn Display) {
         self.target.note(first_named(disturbance), &format!("begins: {words}"));
         let done = self.target.disturb(disturbance, self.until);
         self.took(done);
     }
 
     /// Takes it back.
-    pub fn end_disturbance(&mut self, disturbance: &Disturbance, words: &str) {
+    pub fn end_disturbance(&mut self, disturbance: &Disturbance, words: &dyn Display) {
         self.target.note(first_named(disturbance), &format!("ends: {words}"));
         let done = self.target.end_disturbance(disturbance, self.until);
         self.took(done);

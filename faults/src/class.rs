@@ -188,14 +188,14 @@ pub trait FaultClass: Clone + fmt::Display + Into<Fault> {
     /// Begins.
     fn begin(&self, act: &mut Act<'_>) {
         if let Some(disturbance) = self.disturbance() {
-            act.disturb(&disturbance, &self.to_string());
+            act.disturb(&disturbance, &self);
         }
     }
 
     /// Ends: takes back what it did.
     fn end(&self, act: &mut Act<'_>) {
         if let Some(disturbance) = self.disturbance() {
-            act.end_disturbance(&disturbance, &self.to_string());
+            act.end_disturbance(&disturbance, &self);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::swarm::Drawing;
 use crate::target::Effects;
 use seedfall_net::Disturbance;
 use seedfall_sim::{Address, Draw, Duration, NodeId, Ppm, SystemModel};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Makes of the registry what has one part a class: the modules, [`Class`], [`Fault`] and
 /// [`Swarm`], and what they hand on to the class.
@@ -324,8 +324,13 @@ fn percent(ppm: Ppm) -> String {
     format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100)
 }
 
-fn list<T: ToString>(names: &[T]) -> String {
-    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+fn list<T: fmt::Display>(names: &[T]) -> String {
+    let mut list = String::new();
+    for (place, name) in names.iter().enumerate() {
+        let gap = if place == 0 { "" } else { " " };
+        write!(list, "{gap}{name}").expect("a string takes all");
+    }
+    list
 }
 
 /// What lasts less than this is not made shorter, in weaker faults.

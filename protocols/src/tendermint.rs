@@ -275,7 +275,8 @@ impl Validator {
 
     /// The values that have a polka at this height, by round.
     pub fn polkas(&self) -> impl Iterator<Item = (Round, Id)> {
-        let rounds: SortedSet<Round> = self.votes.keys().map(|(round, ..)| *round).collect();
+        let mut rounds: Vec<Round> = self.votes.keys().map(|(round, ..)| *round).collect();
+        rounds.dedup();
         rounds.into_iter().filter_map(|round| {
             let id = self.quorum_for(round, Kind::Prevote)?;
             Some((round, id?))
@@ -302,7 +303,7 @@ impl Validator {
     }
 
     /// The votes of a kind in a round.
-    fn votes_of(&self, round: Round, kind: Kind) -> impl Iterator<Item = &Signed<Vote>> {
+    fn votes_of(&self, round: Round, kind: Kind) -> impl Iterator<Item = &Signed<Vote>> + Clone {
         let first = (round, kind, NodeId::new(0), None);
         let of_round = self.votes.range(first..);
         of_round.take_while(move |(key, _)| (key.0, key.1) == (round, kind)).map(|(_, vote)| vote)
@@ -310,11 +311,9 @@ impl Validator {
 
     /// What `2f + 1` have voted for in a round.
     fn quorum_for(&self, round: Round, kind: Kind) -> Option<Option<Id>> {
-        let mut counts: SortedMap<Option<Id>, usize> = SortedMap::new();
-        for vote in self.votes_of(round, kind) {
-            *counts.entry(vote.value().id).or_default() += 1;
-        }
-        counts.into_iter().find(|(_, count)| self.quorum() <= *count).map(|(id, _)| id)
+        let voted = self.votes_of(round, kind).map(|vote| vote.value().id);
+        let count = |id| voted.clone().filter(|other| *other == id).count();
+        voted.clone().filter(|id| self.quorum() <= count(*id)).min()
     }
 
     /// How many have voted in a round, whatever for.

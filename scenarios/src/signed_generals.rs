@@ -99,7 +99,7 @@ fn properties(nodes: usize, most: usize) -> Vec<Property<General, Order, Order>>
             nodes,
             most,
             traitors: SortedSet::new(),
-            known: SortedSet::new(),
+            known: SortedMap::new(),
             councils: SortedMap::new(),
             seen: SortedMap::new(),
         }),
@@ -114,8 +114,8 @@ struct Campaign {
     /// How many of them are traitors, at most; and who has lied in any battle.
     most: usize,
     traitors: SortedSet<NodeId>,
-    /// Who has heard of which battle.
-    known: SortedSet<(NodeId, Battle)>,
+    /// Of which battles each has heard.
+    known: SortedMap<NodeId, SortedSet<Battle>>,
     councils: SortedMap<Battle, SortedMap<NodeId, Council>>,
     /// How many of the battles that are over for a node were looked at.
     seen: SortedMap<NodeId, usize>,
@@ -123,17 +123,18 @@ struct Campaign {
 
 impl Monitor<General> for Campaign {
     fn observe(&mut self, node: NodeId, state: &General) -> Result<(), Violation> {
-        self.known.extend(state.open().map(|council| (node, council.battle)));
+        let known = self.known.entry(node).or_default();
+        known.extend(state.open().map(|council| council.battle));
         let seen = self.seen.entry(node).or_default();
         let news = &state.over()[*seen..];
         *seen = state.over().len();
         for council in news {
             let battle = council.battle;
-            self.known.insert((node, battle));
-            let known = &self.known;
+            self.known.entry(node).or_default().insert(battle);
+            let hears = |id: &NodeId| self.known.get(id).is_some_and(|all| all.contains(&battle));
             let councils = self.councils.entry(battle).or_insert_with(|| {
                 // The last round is over: who has not heard of it never will, and retreats.
-                let unaware = NodeId::all(self.nodes).filter(|id| !known.contains(&(*id, battle)));
+                let unaware = NodeId::all(self.nodes).filter(|id| !hears(id));
                 let retreats = |id| {
                     let mut council = Council::new(battle);
                     council.decision = Some(Order::Retreat);

@@ -7,6 +7,7 @@
 //! each draw four words of it; the 17th draw of a site is the same whatever happened elsewhere, and
 //! any draw can be overridden by its address.
 
+mod ahead;
 mod choices;
 mod nominal;
 mod priorities;
@@ -216,6 +217,7 @@ pub struct Draws {
     dense: Vec<u32>,
     sparse: BTreeMap<Site, u32>,
     streams: Vec<Stream>,
+    ahead: Vec<ahead::Ahead>,
     overrides: BTreeMap<DrawAddress, Override>,
     /// The draws of links, nodes and disks that are still random; `None`: all.
     random: Option<BTreeSet<DrawAddress>>,
@@ -242,6 +244,7 @@ impl Draws {
             dense: vec![0; dense],
             sparse: BTreeMap::new(),
             streams: Vec::new(),
+            ahead: Vec::new(),
             overrides: BTreeMap::new(),
             random: None,
             nominal: Nominal::Equal,
@@ -353,7 +356,10 @@ impl Draws {
 
     /// The draw at an address, which need not be the next one of its site.
     pub fn at(&mut self, site: Site, index: u64) -> Draw {
-        let words = words(&mut self.source(site, index));
+        let words = match site {
+            Site::Client(_) | Site::Plan => self.ahead(site, index),
+            _ => words(&mut self.source(site, index)),
+        };
         self.revised(DrawAddress { site, index }, words)
     }
 
@@ -406,13 +412,18 @@ impl Draws {
     /// Makes the next draws of a stream ready.
     #[cold]
     fn refill(&mut self, stream: usize, site: Site, index: u64) {
-        let mut bytes = [0; BATCH * 16];
+        self.streams[stream].batch = self.batch(site, index);
+    }
+
+    /// The words of the draws from this one on.
+    fn batch(&self, site: Site, index: u64) -> [[u32; 4]; BATCH] {
+        let (mut bytes, mut batch) = ([0; BATCH * 16], [[0; 4]; BATCH]);
         self.source(site, index).fill_bytes(&mut bytes);
         let (words, _) = bytes.as_chunks::<4>();
-        let batch = self.streams[stream].batch.as_flattened_mut();
-        for (place, word) in batch.iter_mut().zip(words) {
+        for (place, word) in batch.as_flattened_mut().iter_mut().zip(words) {
             *place = u32::from_le_bytes(*word);
         }
+        batch
     }
 
     /// A generator that stands before the draw with this index.

@@ -100,15 +100,29 @@ impl From<ClientId> for Address {
     }
 }
 
+/// A letter and the number of who has this index, put together by hand: what faults do is told, and
+/// hashed, in words that are full of names.
+fn named(letter: u8, index: u16, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (mut text, mut at, mut rest) = ([0; 6], 6, u32::from(index) + 1);
+    while rest > 0 {
+        at -= 1;
+        text[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    at -= 1;
+    text[at] = letter;
+    f.pad(std::str::from_utf8(&text[at..]).expect("a letter and digits"))
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("n{}", self.0 + 1))
+        named(b'n', self.0, f)
     }
 }
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("c{}", self.0 + 1))
+        named(b'c', self.0, f)
     }
 }
 

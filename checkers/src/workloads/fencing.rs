@@ -42,10 +42,12 @@ pub struct ResourceWrite {
 #[must_use]
 pub fn fencing(holds: &[Hold], writes: &[ResourceWrite], is_exclusive: bool) -> Report {
     let mut report = Report { examined: (holds.len() + writes.len()) as u64, ..Report::default() };
+    let mut by_grant: Vec<u32> = (0..holds.len() as u32).collect();
+    by_grant.sort_by_key(|index| (holds[*index as usize].granted, *index));
     if is_exclusive {
-        judge_exclusion(holds, &mut report);
+        judge_exclusion(holds, &by_grant, &mut report);
     }
-    judge_tokens(holds, &mut report);
+    judge_tokens(holds, by_grant, &mut report);
     let mut given: Vec<(u64, u32)> = holds.iter().map(|hold| (hold.token, hold.client)).collect();
     given.sort_unstable();
     let mut greatest: Option<u64> = None;
@@ -69,11 +71,9 @@ pub fn fencing(holds: &[Hold], writes: &[ResourceWrite], is_exclusive: bool) -> 
 }
 
 /// Sorted by start, any overlap of certain holds shows between a hold and the longest one before.
-fn judge_exclusion(holds: &[Hold], report: &mut Report) {
-    let mut order: Vec<u32> = (0..holds.len() as u32).collect();
-    order.sort_by_key(|index| (holds[*index as usize].granted, *index));
+fn judge_exclusion(holds: &[Hold], by_grant: &[u32], report: &mut Report) {
     let mut longest: Option<u32> = None;
-    for index in order {
+    for index in by_grant.iter().copied() {
         let hold = &holds[index as usize];
         if let Some(other) = longest
             && hold.granted < holds[other as usize].until
@@ -91,9 +91,7 @@ fn judge_exclusion(holds: &[Hold], report: &mut Report) {
 }
 
 /// A grant asked for after another was known must carry a greater token.
-fn judge_tokens(holds: &[Hold], report: &mut Report) {
-    let mut by_grant: Vec<u32> = (0..holds.len() as u32).collect();
-    by_grant.sort_by_key(|index| (holds[*index as usize].granted, *index));
+fn judge_tokens(holds: &[Hold], by_grant: Vec<u32>, report: &mut Report) {
     let mut by_ask = by_grant.clone();
     by_ask.sort_by_key(|index| (holds[*index as usize].asked, *index));
     let mut earlier = by_grant.into_iter().peekable();

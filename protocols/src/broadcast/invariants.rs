@@ -41,8 +41,9 @@ impl Monitor<Broadcaster> for Invariants {
         if seen == now {
             return Ok(());
         }
+        let mut at = 0;
         for (id, (item, _)) in &state.items {
-            self.has.entry(*id).or_default().insert(node);
+            self.has.entry_in_step(*id, &mut at).or_default().insert(node);
             if item.sender == node {
                 self.items.entry(*id).or_insert_with(|| item.clone());
             }

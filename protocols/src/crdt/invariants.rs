@@ -2,7 +2,7 @@
 //! (Burckhardt, Gotsman, Yang and Zawirski, *Replicated Data Types: Specification, Verification,
 //! Optimality*, POPL 2014); watched from outside while a run goes on.
 
-use super::{Dot, Operation, Place, Replica, Shown, Update, Vector};
+use super::{Dot, Operation, Place, Replica, Shown, State, Update, Vector};
 use crate::kv::Text;
 use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
@@ -13,8 +13,8 @@ pub struct Invariants {
     updates: SortedMap<Dot, Update>,
     /// What was shown by whoever had received so much first.
     shown: SortedMap<Vector, (Shown, NodeId)>,
-    /// What each replica had received when it was last looked at.
-    seen: SortedMap<NodeId, Vector>,
+    /// What each replica was when it was last looked at.
+    seen: SortedMap<NodeId, State>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -24,18 +24,23 @@ pub fn invariants() -> Invariants {
 
 impl Monitor<Replica> for Invariants {
     fn observe(&mut self, node: NodeId, replica: &Replica) -> Result<(), Violation> {
+        let mut at = 0;
         for update in replica.updates() {
-            self.updates.entry(update.dot).or_insert_with(|| update.clone());
+            let known = self.updates.entry_in_step(update.dot, &mut at);
+            known.or_insert_with(|| update.clone());
         }
-        let context = replica.state().context();
-        // By raw operations the same may be applied twice, and the context does not tell.
-        let shown = replica.state().shown();
-        if self.seen.get(&node) == Some(context)
-            && self.shown.get(context).is_some_and(|(first, _)| *first == shown)
-        {
+        let (state, seen) = (replica.state(), self.seen.get(&node));
+        if seen == Some(state) {
             return Ok(());
         }
-        self.seen.insert(node, context.clone());
+        // By raw operations the same may be applied twice, and the context does not tell.
+        let (context, shown) = (state.context(), state.shown());
+        let is_looked_at = seen.is_some_and(|seen| seen.context() == context)
+            && self.shown.get(context).is_some_and(|(first, _)| *first == shown);
+        self.seen.insert(node, state.clone());
+        if is_looked_at {
+            return Ok(());
+        }
         let (first, by) =
             self.shown.entry(context.clone()).or_insert_with(|| (shown.clone(), node));
         if *first != shown {

@@ -165,10 +165,13 @@ impl State {
     pub fn delta(&self, since: &Vector) -> Delta {
         let known = self.set.dots().chain(self.values.dots()).filter(|dot| since.has(*dot));
         let state = Self {
+            context: self.context.clone(),
+            clock: self.clock,
+            counter: self.counter.clone(),
             set: self.set.since(since),
+            last: self.last.clone(),
             values: self.values.since(since),
             text: self.text.since(since),
-            ..self.clone()
         };
         Delta { since: since.clone(), state, known: known.collect() }
     }

@@ -40,19 +40,22 @@ impl Array {
 
     /// What shows, in its order.
     pub fn shown(&self) -> Vec<(Place, char)> {
-        let mut below: SortedMap<Option<Place>, Vec<Place>> = SortedMap::new();
-        for (place, char) in &self.0 {
-            below.entry(char.behind).or_default().push(*place);
-        }
+        let mut below: Vec<_> = self.0.iter().map(|(place, char)| (char.behind, *place)).collect();
+        below.sort_unstable();
+        let below = |behind: Option<Place>| {
+            let from = below.partition_point(|(other, _)| *other < behind);
+            let all = below[from..].iter().take_while(move |(other, _)| *other == behind);
+            all.map(|(_, place)| *place)
+        };
         // The last typed is on top of the stack.
-        let mut stack = below.remove(&None).unwrap_or_default();
+        let mut stack: Vec<Place> = below(None).collect();
         let mut shown = Vec::new();
         while let Some(place) = stack.pop() {
             let char = &self.0[&place];
             if char.erased.is_none() {
                 shown.push((place, char.char));
             }
-            stack.extend(below.remove(&Some(place)).unwrap_or_default());
+            stack.extend(below(Some(place)));
         }
         shown
     }
@@ -81,10 +84,11 @@ impl Array {
     /// any.
     pub fn collect(&mut self, stable: &Vector) -> bool {
         let before = self.0.len();
+        let is_stable = |char: &Char| char.erased.is_some_and(|by| stable.has(by));
+        let erased = self.0.iter().filter(|(_, char)| is_stable(char)).map(|(place, _)| *place);
         // From the last on: what hangs from a character is later.
-        for place in self.0.keys().rev().copied().collect::<Vec<_>>() {
-            let is_stable = self.0[&place].erased.is_some_and(|by| stable.has(by));
-            if is_stable && !self.0.values().any(|other| other.behind == Some(place)) {
+        for place in erased.rev().collect::<Vec<_>>() {
+            if !self.0.values().any(|other| other.behind == Some(place)) {
                 self.0.remove(&place);
             }
         }

@@ -27,21 +27,29 @@ fn broken(property: &'static str, explanation: String) -> Result<(), Violation> 
 impl Monitor<Node> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
         let told = self.told.entry(node).or_default();
-        if let Some(name) = told.iter().find(|name| !state.known().contains_key(name)) {
+        let mut at = 0;
+        let mut is_known = |name: &Name| state.known().get_in_step(name, &mut at).is_some();
+        if let Some(name) = told.iter().find(|name| !is_known(name)) {
             return broken("Kept", format!("{node} was told {name} and knows it no more"));
         }
-        told.extend(state.told());
+        if told != state.told() {
+            told.extend(state.told());
+        }
+        let mut at = 0;
         for rumor in state.known().values() {
-            let first = self.rumors.entry(rumor.name).or_insert_with(|| rumor.clone());
+            let first = self.rumors.entry_in_step(rumor.name, &mut at);
+            let first = first.or_insert_with(|| rumor.clone());
             if first.text != rumor.text {
                 return broken("Truth", format!("{node} knows {rumor:?} for {first:?}"));
             }
         }
-        let late = |rumor: &&Rumor| {
-            let bound = self.bound.unwrap_or(u64::MAX).saturating_add(rumor.born);
-            bound < state.rounds() && !state.known().contains_key(&rumor.name)
+        let Some(bound) = self.bound else { return Ok(()) };
+        let mut at = 0;
+        let mut late = |rumor: &Rumor| {
+            bound.saturating_add(rumor.born) < state.rounds()
+                && state.known().get_in_step(&rumor.name, &mut at).is_none()
         };
-        if let Some(rumor) = self.rumors.values().find(late) {
+        if let Some(rumor) = self.rumors.values().find(|rumor| late(rumor)) {
             let (round, born) = (state.rounds(), rumor.born);
             let explanation = format!(
                 "{node} is in round {round}, and does not know {} of round {born}",

@@ -20,7 +20,7 @@ struct Seen {
     /// How much it had written down.
     written: usize,
     /// What was compared: which slots, under which numbers.
-    known: SortedMap<usize, Ballot>,
+    known: SortedMap<usize, Option<Ballot>>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -40,8 +40,10 @@ impl Monitor<MultiPaxos> for Invariants {
         }
         seen.promised = state.promised;
         if std::mem::replace(&mut seen.written, state.written) != state.written {
+            let mut at = 0;
             for (slot, (ballot, value)) in &state.accepted {
-                if seen.known.insert(*slot, *ballot) == Some(*ballot) {
+                let known = seen.known.entry_in_step(*slot, &mut at).or_default();
+                if known.replace(*ballot) == Some(*ballot) {
                     continue;
                 }
                 let who = (node, state.majority());

@@ -32,22 +32,31 @@ impl Monitor<Node> for Invariants {
         }
         let mut seen = std::mem::take(seen);
         let (who, none) = ((node, state.config.quorum), Transaction::default());
+        let mut at = 0;
         for (id, now) in &state.transactions {
-            let before = seen.get(id).unwrap_or(&none);
+            let before = seen.get_in_step(id, &mut at).unwrap_or(&none);
             if before.written != now.written {
                 self.on_change(who, *id, before, now)?;
                 seen.insert(*id, now.clone());
             }
         }
         // Of what it has forgotten it may have promised nothing.
-        for (id, before) in seen.iter().filter(|(id, _)| !state.transactions.contains_key(id)) {
-            self.on_change(who, *id, before, &none)?;
+        let mut at = 0;
+        for (id, before) in &seen {
+            if state.transactions.get_in_step(id, &mut at).is_none() {
+                self.on_change(who, *id, before, &none)?;
+            }
         }
         self.seen[node.index()].1 = seen;
         // Whoever has prepared knows of it, whatever has crashed since.
-        let committed = self.decided.iter().filter(|(_, (state, _))| *state == State::Committed);
-        let unheard = |(id, _): &(&TransactionId, _)| state.state(**id).is_none();
-        match committed.into_iter().find(unheard) {
+        let mut committed =
+            self.decided.iter().filter(|(_, (state, _))| *state == State::Committed);
+        let mut at = 0;
+        let mut heard = |id| {
+            let transaction = state.transactions.get_in_step(id, &mut at);
+            transaction.is_some_and(|transaction| transaction.state.is_some())
+        };
+        match committed.find(|(id, _)| !heard(id)) {
             None => Ok(()),
             Some((id, (_, by))) => {
                 broken("AC3", format!("{by} has committed {id}, and {node} is not prepared"))

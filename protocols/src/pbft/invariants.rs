@@ -75,9 +75,10 @@ impl Invariants {
         state: &Replica,
         seen: &mut Seen,
     ) -> Result<(), Violation> {
+        let mut at = 0;
         for (seq, certificate) in state.certificates() {
-            let said = *certificate.proposal.pre.value();
-            if seen.certified.get(&seq) == Some(&said.view) {
+            let said = certificate.proposal.pre.value();
+            if seen.certified.get_in_step(&seq, &mut at) == Some(&said.view) {
                 continue;
             }
             seen.certified.insert(seq, said.view);
@@ -116,8 +117,9 @@ impl Invariants {
         state: &Replica,
         seen: &mut Seen,
     ) -> Result<(), Violation> {
+        let mut at = 0;
         for (seq, ask) in state.decided() {
-            if seen.decided.contains_key(&seq) {
+            if seen.decided.get_in_step(&seq, &mut at).is_some() {
                 continue;
             }
             let digest = digest(ask);

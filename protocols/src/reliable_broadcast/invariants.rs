@@ -14,7 +14,7 @@ pub struct Invariants {
     /// What the sender meant, and whether it has told anybody something else.
     meant: SortedMap<Name, (Text, bool)>,
     /// What was looked at of each node's broadcasts: told, ready, delivered.
-    seen: SortedMap<(NodeId, Name), [bool; 3]>,
+    seen: SortedMap<NodeId, SortedMap<Name, [bool; 3]>>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -24,9 +24,10 @@ pub fn invariants() -> Invariants {
 
 impl Monitor<Node> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
+        let (all_seen, mut at) = (self.seen.entry(node).or_default(), 0);
         for (name, one) in state.instances() {
             let now = [one.initial.is_some(), one.ready.is_some(), one.delivered.is_some()];
-            let seen = self.seen.entry((node, *name)).or_default();
+            let seen = all_seen.entry_in_step(*name, &mut at).or_default();
             if *seen == now {
                 continue;
             }
@@ -42,23 +43,26 @@ impl Monitor<Node> for Invariants {
             }
             let Some(text) = &one.delivered else { continue };
             agree("Consistency", &mut self.delivered, *name, text, node)?;
-            self.check_integrity(*name, text, node)?;
+            check_integrity(&self.meant, *name, text, node)?;
         }
         Ok(())
     }
 }
 
-impl Invariants {
-    /// A sender that has told nobody anything else may still have told somebody nothing, or the
-    /// same too late: what is delivered is its text all the same.
-    fn check_integrity(&self, name: Name, text: &Text, node: NodeId) -> Result<(), Violation> {
-        match self.meant.get(&name) {
-            Some((meant, false)) if meant != text => Err(Violation {
-                property: "Integrity",
-                explanation: format!("{node} delivered {text} of {name:?}, which is {meant}"),
-            }),
-            _ => Ok(()),
-        }
+/// A sender that has told nobody anything else may still have told somebody nothing, or the same
+/// too late: what is delivered is its text all the same.
+fn check_integrity(
+    meant: &SortedMap<Name, (Text, bool)>,
+    name: Name,
+    text: &Text,
+    node: NodeId,
+) -> Result<(), Violation> {
+    match meant.get(&name) {
+        Some((meant, false)) if meant != text => Err(Violation {
+            property: "Integrity",
+            explanation: format!("{node} delivered {text} of {name:?}, which is {meant}"),
+        }),
+        _ => Ok(()),
     }
 }
 

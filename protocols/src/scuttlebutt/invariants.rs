@@ -9,9 +9,9 @@ use std::ops::Bound::{Excluded, Included};
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// What each origin said of a key, by version.
-    said: SortedMap<(NodeId, Text), SortedMap<Version, Option<Text>>>,
+    said: SortedMap<NodeId, SortedMap<Text, SortedMap<Version, Option<Text>>>>,
     /// How much each node was seen to know of each origin, in its present life.
-    extents: SortedMap<(NodeId, NodeId), Extent>,
+    extents: SortedMap<NodeId, SortedMap<NodeId, Extent>>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -21,12 +21,14 @@ pub fn invariants() -> Invariants {
 
 impl Monitor<Node> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
+        let (extents, mut at) = (self.extents.entry(node).or_default(), 0);
         if state.is_new() {
-            self.extents.retain(|(of, _), _| *of != node);
+            extents.clear();
         }
         for (origin, known) in state.known() {
             let extent = Extent { forgotten: known.forgotten, latest: known.latest };
-            let before = self.extents.insert((node, *origin), extent).unwrap_or_default();
+            let seen = extents.entry_in_step(*origin, &mut at).or_default();
+            let before = std::mem::replace(seen, extent);
             if before == extent && *origin != node {
                 continue;
             }
@@ -34,8 +36,9 @@ impl Monitor<Node> for Invariants {
                 let explanation = format!("{node} knew {before:?} of {origin}, and now {extent:?}");
                 return Err(Violation { property: "Monotonic", explanation });
             }
+            let (all_said, mut at) = (self.said.entry(*origin).or_default(), 0);
             for (key, entry) in &known.entries {
-                let said = self.said.entry((*origin, key.clone())).or_default();
+                let said = all_said.entry_in_step(key.clone(), &mut at).or_default();
                 if *origin == node {
                     said.entry(entry.version).or_insert_with(|| entry.value.clone());
                 }

@@ -22,7 +22,7 @@ struct Seen {
     /// How much it had written down.
     written: usize,
     /// What was compared: which numbers, in which epochs.
-    known: SortedMap<usize, Epoch>,
+    known: SortedMap<usize, Option<Epoch>>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -43,9 +43,10 @@ impl Monitor<Sequenced> for Invariants {
         }
         let first = std::mem::replace(&mut seen.delivered, delivered.len());
         if std::mem::replace(&mut seen.written, state.written()) != state.written() {
-            let mut news = Vec::new();
+            let (mut news, mut at) = (Vec::new(), 0);
             for (number, (epoch, slot)) in state.slots() {
-                if seen.known.insert(*number, *epoch) != Some(*epoch) {
+                let known = seen.known.entry_in_step(*number, &mut at).or_default();
+                if known.replace(*epoch) != Some(*epoch) {
                     news.push((*number, *epoch, slot.clone()));
                 }
             }

@@ -13,14 +13,17 @@ pub struct Invariants {
     /// The highest incarnation that each member has had.
     own: SortedMap<NodeId, Incarnation>,
     /// What each member knows of each other, in its present life.
-    known: SortedMap<(NodeId, NodeId), (Incarnation, Claim)>,
+    known: SortedMap<NodeId, Known>,
     /// Who was suspected in which incarnation.
     suspected: SortedSet<(NodeId, Incarnation)>,
     /// What each member has spread last about each, and how often, in each of its lives.
-    spread: SortedMap<(NodeId, Incarnation, NodeId), Rumor>,
+    spread: SortedMap<(NodeId, Incarnation), SortedMap<NodeId, Option<Rumor>>>,
     /// Who was declared dead in which incarnation, and by whom first.
     dead: SortedMap<(NodeId, Incarnation), NodeId>,
 }
+
+/// What a member knows of each other, and in which life.
+type Known = SortedMap<NodeId, Option<(Incarnation, Claim)>>;
 
 /// A watcher that has seen nothing yet; of accuracy too, if that is claimed.
 pub fn invariants(accurate: bool) -> Invariants {
@@ -45,16 +48,19 @@ impl Monitor<Member> for Invariants {
             let explanation = format!("{by} declared {node} dead in {own}, which is up");
             return broken("Accuracy", explanation);
         }
+        let mut at = 0;
         for (other, claim) in state.others() {
             let now = (state.born(), *claim);
-            let before = self.known.insert((node, *other), now);
+            let known = self.known.entry(node).or_default();
+            let before = known.entry_in_step(*other, &mut at).or_default().replace(now);
             if before != Some(now) {
                 self.check(node, *other, *claim, before.filter(|before| before.0 == now.0))?;
             }
         }
+        let (spread, mut at) = (self.spread.entry((node, state.born())).or_default(), 0);
         for rumor in state.rumors().all() {
-            let about = (node, state.born(), rumor.update.member);
-            let before = self.spread.insert(about, *rumor);
+            let about = rumor.update.member;
+            let before = spread.entry_in_step(about, &mut at).or_default().replace(*rumor);
             let again = before
                 .is_some_and(|before| before.update == rumor.update && rumor.sent < before.sent);
             if again || state.rumors().most() <= rumor.sent {

@@ -7,7 +7,7 @@ use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Invariants {
     /// Where each site was in each transaction when it was last seen.
-    seen: Vec<SortedMap<TransactionId, State>>,
+    seen: Vec<SortedMap<TransactionId, Option<State>>>,
     /// The first decision about each transaction, and whose it was.
     decided: SortedMap<TransactionId, (State, NodeId)>,
 }
@@ -22,16 +22,20 @@ impl Monitor<Site> for Invariants {
         if self.seen.len() <= node.index() {
             self.seen.resize_with(node.index() + 1, SortedMap::new);
         }
+        let mut at = 0;
         for (id, now) in site.states() {
-            let before = self.seen[node.index()].insert(id, now);
+            let seen = self.seen[node.index()].entry_in_step(id, &mut at).or_default();
+            let before = seen.replace(now);
             if before != Some(now) {
                 self.on_change(node, id, before, now)?;
             }
         }
         // Whoever voted yes knows of it, whatever has crashed since.
-        let unheard = |(id, _): &(&TransactionId, _)| site.state(**id).is_none();
-        let committed = self.decided.iter().filter(|(_, (state, _))| *state == State::Committed);
-        if let Some((id, (_, by))) = committed.into_iter().find(unheard) {
+        let mut at = 0;
+        let mut unheard = |id: &TransactionId| site.transactions.get_in_step(id, &mut at).is_none();
+        let mut committed =
+            self.decided.iter().filter(|(_, (state, _))| *state == State::Committed);
+        if let Some((id, (_, by))) = committed.find(|(id, _)| unheard(id)) {
             let explanation = format!("{by} has committed {id}, and {node} has not voted");
             return Err(Violation { property: "AC3", explanation });
         }

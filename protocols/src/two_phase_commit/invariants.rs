@@ -98,16 +98,18 @@ impl Invariants {
     }
 
     fn observe_participant(&mut self, node: NodeId, state: &Site) -> Result<(), Violation> {
+        let mut at = 0;
         for (transaction, vote) in state.votes() {
-            let known = self.known(transaction);
+            let known = self.known_in_step(transaction, &mut at);
             match vote {
                 Vote::Yes => known.yes.insert(node),
                 Vote::No => known.no.insert(node),
                 Vote::ReadOnly => false,
             };
         }
+        let mut at = 0;
         for (transaction, decision) in state.decisions() {
-            self.decided(node, transaction, decision)?;
+            self.known_in_step(transaction, &mut at).decided(node, transaction, decision)?;
         }
         Ok(())
     }
@@ -137,20 +139,13 @@ impl Invariants {
         Ok(())
     }
 
-    /// AC1 and AC2: the first decision is the only one.
     fn decided(
         &mut self,
         node: NodeId,
         transaction: TransactionId,
         decision: Decision,
     ) -> Result<(), Violation> {
-        let known = self.known(transaction);
-        let (first, by) = *known.decision.get_or_insert((decision, node));
-        if first == decision {
-            return Ok(());
-        }
-        let property = if by == node { "AC2" } else { "AC1" };
-        violated(property, format!("{by} decided {first:?} of {transaction}, {node} {decision:?}"))
+        self.known(transaction).decided(node, transaction, decision)
     }
 
     /// The decision rests on a vote. If it was not seen, the voter has crashed, or has not voted;
@@ -189,16 +184,36 @@ impl Invariants {
     }
 
     fn known(&mut self, transaction: TransactionId) -> &mut Known {
-        self.transactions.entry(transaction).or_insert(Known {
-            restarts: self.restarts,
-            decision: None,
-            yes: SortedSet::new(),
-            no: SortedSet::new(),
-        })
+        self.transactions.entry(transaction).or_insert_with(|| Known::new(self.restarts))
+    }
+
+    /// As [`Invariants::known`], for one transaction after the other.
+    fn known_in_step(&mut self, transaction: TransactionId, at: &mut usize) -> &mut Known {
+        let known = self.transactions.entry_in_step(transaction, at);
+        known.or_insert_with(|| Known::new(self.restarts))
     }
 }
 
 impl Known {
+    fn new(restarts: u64) -> Self {
+        Self { restarts, decision: None, yes: SortedSet::new(), no: SortedSet::new() }
+    }
+
+    /// AC1 and AC2: the first decision is the only one.
+    fn decided(
+        &mut self,
+        node: NodeId,
+        transaction: TransactionId,
+        decision: Decision,
+    ) -> Result<(), Violation> {
+        let (first, by) = *self.decision.get_or_insert((decision, node));
+        if first == decision {
+            return Ok(());
+        }
+        let property = if by == node { "AC2" } else { "AC1" };
+        violated(property, format!("{by} decided {first:?} of {transaction}, {node} {decision:?}"))
+    }
+
     fn has_voted(&self, voter: NodeId, vote: Vote) -> bool {
         match vote {
             Vote::Yes => self.yes.contains(&voter),

@@ -149,6 +149,7 @@ impl Draws {
     /// counting.
     pub fn turn(&mut self, seed: Seed) {
         self.seed = seed;
+        self.ahead.clear();
         for (index, site) in self.sites() {
             let next = self.streams[index].next;
             self.refill(index, site, next - next % super::BATCH as u64);

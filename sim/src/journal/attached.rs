@@ -16,8 +16,9 @@ pub(super) struct Attached<R> {
     disk: Disk,
     /// The open log; `None` from a crash to the next start.
     wal: Option<Wal>,
-    /// Every record that was ever appended. A frame names its record by the place here.
-    written: Vec<R>,
+    /// Every record that was ever appended, and the bytes that stand for it. A frame names its
+    /// record by the place here.
+    written: Vec<(R, Vec<u8>)>,
     refusal: Option<String>,
 }
 
@@ -57,10 +58,11 @@ impl<R: Clone + Hash> Attached<R> {
     /// Adds a record.
     pub(super) fn append(&mut self, record: &R, draw: Draw) -> Result<(), String> {
         self.disk.deal(draw);
-        let payload = payload(self.written.len(), StableHasher::hash(record));
-        self.written.push(record.clone());
+        let number = self.written.len();
+        self.written.push((record.clone(), payload(number, StableHasher::hash(record))));
         let wal = self.wal.as_mut().ok_or("the log is closed")?;
-        wal.append(&mut self.disk, &payload).map_err(|error| self.stop(&error.to_string()))
+        let appended = wal.append(&mut self.disk, &self.written[number].1);
+        appended.map_err(|error| self.stop(&error.to_string()))
     }
 
     /// Makes all records durable.
@@ -125,11 +127,8 @@ impl<R: Clone + Hash> Attached<R> {
     fn records(&self, found: &Recovery) -> Vec<R> {
         let record = |(place, bytes): (usize, &Vec<u8>)| {
             let number = bytes.first_chunk().map_or(u64::MAX, |chunk| u64::from_le_bytes(*chunk));
-            let record = self.written.get(number as usize);
-            let is_whole = record
-                .is_some_and(|one| *bytes == payload(number as usize, StableHasher::hash(one)));
-            match record {
-                Some(record) if is_whole => record.clone(),
+            match self.written.get(number as usize) {
+                Some((record, payload)) if bytes == payload => record.clone(),
                 _ => panic!("recovery hands out a record that nobody wrote, as number {place}"),
             }
         };

@@ -2,6 +2,7 @@
 
 use super::places;
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::{Index, RangeBounds};
@@ -107,6 +108,37 @@ impl<K: Ord, V> SortedMap<K, V> {
             }
             _ => Err(self.entries.len()),
         }
+    }
+
+    /// As [`SortedMap::find`], from `at` on, the place behind the key before.
+    fn find_in_step(&self, key: &K, at: &mut usize) -> Result<usize, usize> {
+        let before = at.checked_sub(1).and_then(|before| self.entries.get(before));
+        if before.is_some_and(|(one, _)| one >= key) {
+            *at = 0;
+        }
+        while let Some((one, _)) = self.entries.get(*at) {
+            match one.cmp(key) {
+                Ordering::Less => *at += 1,
+                Ordering::Equal => {
+                    *at += 1;
+                    return Ok(*at - 1);
+                }
+                Ordering::Greater => break,
+            }
+        }
+        Err(*at)
+    }
+
+    /// As [`SortedMap::get`], for whoever asks for one key after the other, in their order: `at`,
+    /// which is zero at first, goes along with them, and none is searched for.
+    pub fn get_in_step(&self, key: &K, at: &mut usize) -> Option<&V> {
+        self.find_in_step(key, at).ok().map(|at| &self.entries[at].1)
+    }
+
+    /// As [`SortedMap::entry`], in step as [`SortedMap::get_in_step`] is.
+    pub fn entry_in_step(&mut self, key: K, at: &mut usize) -> Slot<'_, K, V> {
+        let found = self.find_in_step(&key, at);
+        Slot { entries: &mut self.entries, key, found }
     }
 
     /// The value of `key`.

@@ -40,6 +40,20 @@ fn hashed(value: &impl Hash) -> u64 {
 
 proptest! {
     #[test]
+    fn keys_in_step_are_found_in_any_order(keys in prop::collection::vec(0_u8..20, 0..40)) {
+        let (mut map, mut tree, mut at) = (SortedMap::new(), BTreeMap::new(), 0);
+        for (place, key) in keys.iter().enumerate() {
+            let one = *map.entry_in_step(*key, &mut at).or_insert(place);
+            prop_assert_eq!(one, *tree.entry(*key).or_insert(place));
+        }
+        prop_assert!(map.iter().eq(tree.iter()));
+        let mut at = 0;
+        for key in keys.iter().map(|key| key / 2 * 3) {
+            prop_assert_eq!(map.get_in_step(&key, &mut at), tree.get(&key));
+        }
+    }
+
+    #[test]
     fn a_sorted_map_does_what_a_tree_does(changes in changes(), from in 0_u8..20, to in 0_u8..20) {
         let (mut map, mut tree) = (SortedMap::new(), BTreeMap::new());
         for change in changes {
