@@ -15,7 +15,7 @@ use seedfall::scenario::{
 use seedfall::{Property, Swarm};
 use seedfall_net::Delay;
 use seedfall_protocols::broadcast::{self, Broadcaster, Config, Kind, Request, Response, home_of};
-use seedfall_sim::{Choices, ClientId, Duration, NodeId, Nodes, RequestId, SystemModel};
+use seedfall_sim::{Choices, ClientId, Duration, NodeId, Nodes, SortedSet, SystemModel};
 
 /// What a client asks: a text to be broadcast.
 pub type Input = String;
@@ -128,19 +128,13 @@ pub(super) fn all_agree(nodes: &[Option<&Broadcaster>]) -> Result<(), String> {
 /// A node that lacks something that another has.
 fn divided(nodes: &[Option<&Broadcaster>]) -> Option<(NodeId, String)> {
     let up = || NodeId::all(nodes.len()).zip(nodes).filter_map(|(id, node)| Some((id, (*node)?)));
-    let delivered = |node: &Broadcaster| {
-        let mut ids: Vec<RequestId> = node.delivered().iter().map(|item| item.id).collect();
-        ids.sort_unstable();
-        ids
-    };
-    let have: Vec<(NodeId, Vec<RequestId>)> =
-        up().map(|(id, node)| (id, delivered(node))).collect();
-    let mut all: Vec<RequestId> = have.iter().flat_map(|(_, ids)| ids).copied().collect();
-    all.sort_unstable();
+    let all: SortedSet<_> =
+        up().flat_map(|(_, node)| node.delivered().iter().map(|item| item.id)).collect();
     let own = |client: ClientId| home_of(client, nodes.len());
-    have.iter().find_map(|(node, has)| {
-        let lacks = all.iter().find(|id| has.binary_search(id).is_err())?;
-        Some((*node, format!("{lacks} of {}", own(lacks.client))))
+    up().find_map(|(id, node)| {
+        let has: SortedSet<_> = node.delivered().iter().map(|item| item.id).collect();
+        let lacks = all.difference(&has).next()?;
+        Some((id, format!("{lacks} of {}", own(lacks.client))))
     })
 }
 
