@@ -3,6 +3,7 @@
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 #![expect(clippy::print_stdout, reason = "it prints what it measures")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "it reads the clock")]
 
 use seedfall_kernel::{Limits, Report, Simulation, Zygote, isolated};
 use seedfall_sim::Duration as Span;
