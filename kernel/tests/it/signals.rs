@@ -152,3 +152,24 @@ fn a_handler_disturbs_no_wait_that_is_begun_again() {
         assert_eq!(report.nodes[0].output(), "done\n");
     });
 }
+
+#[test]
+fn who_is_ended_as_it_starts_does_not_start() {
+    isolated(|| {
+        let simulation = Simulation::new(1)
+            .node("a", || seedfall_kernel::note(b"a"))
+            .client_main("client", |_| std::thread::sleep(Duration::from_secs(1)));
+        let a = simulation.place("a");
+        let at = Span::millis(100);
+        let faults = [
+            (at, Fault::Crash(a)),
+            (at, Fault::Restart(a)),
+            (at, Fault::Signal(a, Signal::Terminate)),
+            (at, Fault::Restart(a)),
+            (at, Fault::Kill(a)),
+        ];
+        let report = simulation.plan(faults).run();
+        assert_eq!(report.failures, []);
+        assert_eq!(report.notes_as_text(), ["a"], "once, before all that");
+    });
+}
