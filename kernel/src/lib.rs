@@ -73,7 +73,8 @@
 //! - Statics are each node's own, and new whenever its program starts, as a process's are; those of
 //!   the standard library, and of shared libraries, are common to all and survive crashes. Where
 //!   the binary has no symbols (`strip`) or an allocator in Rust of its own, all statics are, and
-//!   the report says so (beside mimalloc or jemalloc, those of C are): then a runtime whose reactor is a static (smol, async-std) serves one node a
+//!   the report says so (beside mimalloc or jemalloc, those of C are): then a runtime whose reactor
+//!   is a static (smol, async-std) serves one node a
 //!   run, and a lock in a static that a thread held as its program was stopped is free for the next
 //!   life, but what it guards stays as it was.
 //! - The arguments of the process are kept by Rust's own statics: what a node is to have for
