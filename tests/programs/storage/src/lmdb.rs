@@ -19,7 +19,8 @@ struct Lmdb {
 }
 
 impl Lmdb {
-    /// heed notes in a static which paths are open, and a static survives a crash here: each life
+    /// heed notes in a static which paths are open, and where nodes share statics (a binary that was
+    /// stripped) one survives a crash: each life
     /// opens the file by a name of its own. A file that was not made to its end is not opened: what
     /// was not `finished` is made anew, if `again`.
     fn open(flags: EnvFlags, again: bool) -> Result<Self, Wrong> {
