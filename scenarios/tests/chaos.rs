@@ -12,13 +12,17 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-/// A kill, a frozen process and a partition, one after the other.
+/// A kill, a frozen process, a partition and two shutdowns, one after the other.
 const PLAN: &str = r#"[
   {"at": 300000000, "lasts": 1500000000, "fault": {"crash": {"node": "n1", "point": null}}},
   {"at": 2000000000, "lasts": 1000000000, "fault": {"pause": {"node": "n2"}}, "aim": "leader"},
   {"at": 3200000000, "lasts": 1500000000,
    "fault": {"partition": {"two-way": {"side": ["n3"]}}}},
-  {"at": 0, "lasts": 5000000000, "fault": {"loss": {"ppm": 20000}}}
+  {"at": 4800000000, "lasts": 500000000,
+   "fault": {"shutdown": {"node": "n2", "signal": "terminate"}}},
+  {"at": 5400000000, "lasts": 500000000,
+   "fault": {"shutdown": {"node": "n3", "signal": "interrupt"}}},
+  {"at": 0, "lasts": 6000000000, "fault": {"loss": {"ppm": 20000}}}
 ]"#;
 
 fn chaos(place: &Path, more: &[&str]) -> Command {
@@ -56,19 +60,19 @@ fn a_store_bears_what_is_done_to_its_processes() {
     let plan = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(plan.path(), PLAN).expect("room");
     let path = plan.path().display().to_string();
-    let mut command = chaos(place.path(), &["--for", "5s", "--plan", &path, "--record", "--json"]);
+    let mut command = chaos(place.path(), &["--for", "6s", "--plan", &path, "--record", "--json"]);
     let output = command.output().expect("the command runs");
     let report: serde_json::Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
     assert_eq!(report["verdict"], "holds", "{report}");
     assert_eq!(output.status.code(), Some(0));
     assert!(report["completed"].as_u64().is_some_and(|count| count > 20), "{report}");
-    for class in ["crash", "pause", "partition", "loss"] {
+    for class in ["crash", "pause", "partition", "loss", "shutdown"] {
         assert!(report["faults"][class]["effects"].as_u64() > Some(0), "{class}: {report}");
     }
-    // Four lives: one node was killed, and came back.
+    // Six lives: one node was killed, two were told to end, and all came back.
     let replayed = &report["replayed"];
-    assert_eq!(replayed[0], 4, "{report}");
+    assert_eq!(replayed[0], 6, "{report}");
     assert!(replayed[2].as_u64() > Some(100), "{report}");
     assert!(names(place.path()).is_empty(), "left over: {:?}", names(place.path()));
     assert_eq!(processes(place.path()), 0);

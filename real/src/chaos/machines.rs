@@ -2,6 +2,8 @@
 
 use super::processes::Processes;
 use super::proxy::Wires;
+use rustix::process::Signal;
+use seedfall::faults::classes::shutdown::EndSignal;
 use seedfall::faults::nemesis::Nemesis;
 use seedfall::faults::target::{Done, Seen, Target};
 use seedfall::plan::{Aim, Class, FaultPlan};
@@ -105,6 +107,20 @@ impl Target for Machines<'_> {
 
     fn restart(&mut self, node: NodeId) -> Done {
         let done = self.processes.restart(node).map(|()| true);
+        self.done(done)
+    }
+
+    fn tell_to_end(&mut self, node: NodeId, signal: EndSignal) -> Done {
+        let signal = match signal {
+            EndSignal::Terminate => Signal::TERM,
+            EndSignal::Interrupt => Signal::INT,
+        };
+        let done = self.processes.tell_to_end(node, signal);
+        self.done(done)
+    }
+
+    fn kill(&mut self, node: NodeId) -> Done {
+        let done = self.processes.end(node);
         self.done(done)
     }
 

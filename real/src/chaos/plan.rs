@@ -33,7 +33,8 @@ pub fn supports(class: Class) -> bool {
         | Class::Stop
         | Class::PowerLoss
         | Class::Storm
-        | Class::Wipe => true,
+        | Class::Wipe
+        | Class::Shutdown => true,
         // What is newer, nobody has taught it yet.
         _ => false,
     }
@@ -74,6 +75,8 @@ pub(super) fn draw<P: Protocol, I, O>(
         swizzles: 0,
         twins: 0,
         strategies: 0,
+        // Nodes of protocols have no signals; processes have, and an upgrade sends them.
+        shutdowns: 2,
         ..scenario.faults
     };
     let (mut entries, mut begin, mut round) = (Vec::new(), Duration::ZERO, 0);

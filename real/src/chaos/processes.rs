@@ -8,6 +8,7 @@ use seedfall_sim::{ClientId, NodeId};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -24,6 +25,8 @@ struct Process {
     /// How many entries keep it down, and how many frozen.
     down: u32,
     frozen: u32,
+    /// It was told to end: then it may end by itself.
+    told: bool,
     /// It never comes back.
     gone: bool,
 }
@@ -97,6 +100,7 @@ impl Processes {
                 child: None,
                 down: 0,
                 frozen: 0,
+                told: false,
                 gone: false,
             }
         };
@@ -114,18 +118,32 @@ impl Processes {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        process.child = Some(child);
+        (process.child, process.told) = (Some(child), false);
         Ok(())
+    }
+
+    /// Tells a node to end, which stays down until [`Processes::restart`]; says whether it was up.
+    pub(super) fn tell_to_end(&mut self, node: NodeId, signal: Signal) -> io::Result<bool> {
+        let process = &mut self.all[node.index()];
+        process.down += 1;
+        process.told = true;
+        self.signal(node, signal)
+    }
+
+    /// Ends a node that was told to end, if it runs even so; says whether it did.
+    pub(super) fn end(&mut self, node: NodeId) -> io::Result<bool> {
+        let Some(mut child) = self.all[node.index()].child.take() else { return Ok(false) };
+        let runs = child.try_wait()?.is_none();
+        child.kill()?;
+        child.wait()?;
+        Ok(runs)
     }
 
     /// Kills a node, unless it is down; says whether it was up.
     pub(super) fn kill(&mut self, node: NodeId) -> io::Result<bool> {
         let process = &mut self.all[node.index()];
         process.down += 1;
-        let Some(mut child) = process.child.take() else { return Ok(false) };
-        child.kill()?;
-        child.wait()?;
-        Ok(true)
+        self.end(node)
     }
 
     /// Takes back a kill; the node comes up again when nothing else keeps it down.
@@ -194,6 +212,13 @@ impl Processes {
         for (node, process) in NodeId::all(self.all.len()).zip(&mut self.all) {
             let Some(child) = &mut process.child else { continue };
             if let Ok(Some(status)) = child.try_wait() {
+                // As it was told to: by its own hand, or by the signal before it listened to it.
+                let by_signal = [Signal::TERM, Signal::INT].map(|one| Some(one.as_raw()));
+                let as_told = status.success() || by_signal.contains(&status.signal());
+                if process.told && as_told {
+                    process.child = None;
+                    continue;
+                }
                 // Its number may be somebody else's from now on.
                 (process.child, process.gone) = (None, true);
                 let log = fs::read(&process.log).unwrap_or_default();
@@ -227,6 +252,9 @@ impl Processes {
             let process = &mut self.all[node.index()];
             (process.down, process.frozen) = (0, 0);
             self.signal(node, Signal::CONT)?;
+            if self.all[node.index()].told {
+                self.end(node)?;
+            }
             let process = &self.all[node.index()];
             if process.child.is_none() && !process.gone {
                 self.start(node.index())?;
