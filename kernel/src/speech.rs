@@ -1,8 +1,11 @@
 //! What goes over connections, as a person reads it: requests and responses of HTTP/1, frames of
-//! HTTP/2 (gRPC), commands of RESP (Redis), lines of text; of anything else its size.
+//! HTTP/2 (gRPC), commands of RESP (Redis), messages of PostgreSQL, lines of text; of anything else
+//! its size.
 //!
 //! It is made where a run is read, not where it happens, from the bytes as they left. What it takes
 //! for a request is a guess from the first bytes, and no more is claimed.
+
+mod postgres;
 
 use seedfall_sim::{Address, Event, Kind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +97,7 @@ impl Speech {
         http(bytes)
             .or_else(|| resp(bytes))
             .or_else(|| tls(bytes))
+            .or_else(|| postgres::messages(stream & 1 == 0, bytes))
             .or_else(|| text_of(bytes))
             .unwrap_or_else(|| size(bytes.len()))
     }
