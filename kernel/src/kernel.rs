@@ -89,6 +89,8 @@ pub(crate) struct Kernel {
     /// Connections of streams: TCP, unix sockets, pipes.
     pub(crate) connections: Vec<Connection>,
     pub(crate) free_connections: Vec<usize>,
+    /// Memory of segments that were read, for those to come.
+    pub(crate) spare: Vec<Vec<u8>>,
     /// Every thread of every node.
     pub(crate) threads: Vec<Thread>,
     pub(crate) free_threads: Vec<usize>,
@@ -140,6 +142,7 @@ impl Kernel {
             free_descriptors: BTreeSet::new(),
             connections: Vec::new(),
             free_connections: Vec::new(),
+            spare: Vec::new(),
             threads: Vec::new(),
             free_threads: Vec::new(),
             current: 0,
@@ -251,10 +254,12 @@ impl Kernel {
     /// for it goes on, and every epoll that watches it hears of it.
     pub(crate) fn notify(&mut self, object: usize, mask: u32) {
         if !self.objects[object].waiters.is_empty() {
-            let waiters = std::mem::take(&mut self.objects[object].waiters);
-            for (thread, ticket) in waiters {
+            let mut waiters = std::mem::take(&mut self.objects[object].waiters);
+            for (thread, ticket) in waiters.drain(..) {
                 self.wake(thread, ticket);
             }
+            // The next ones have its memory.
+            self.objects[object].waiters = waiters;
         }
         for at in 0..self.objects[object].watchers.len() {
             let watch = self.objects[object].watchers[at];
