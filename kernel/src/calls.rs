@@ -69,10 +69,15 @@ pub(crate) fn wait_on<T>(
         let tried = enter(|kernel| {
             kernel.calls += 1;
             let result = attempt(kernel);
+            if !waits || !matches!(result, Err(libc::EAGAIN)) {
+                return Tried::Done(result, kernel.count_call());
+            }
             let timed_out = deadline.is_some() && kernel.threads[kernel.current].timed_out;
-            let again = matches!(result, Err(libc::EAGAIN)) && waits && kernel.is_blocking(fd);
-            let object = kernel.object(fd).ok().filter(|_| again && !timed_out);
-            let Some(object) = object else { return Tried::Done(result, kernel.count_call()) };
+            let object = kernel.object(fd).ok();
+            let waits = |object: &usize| !kernel.objects[*object].nonblocking && !timed_out;
+            let Some(object) = object.filter(waits) else {
+                return Tried::Done(result, kernel.count_call());
+            };
             let until = *deadline.get_or_insert_with(|| {
                 kernel.time_limit(object, bound).map(|span| kernel.ring(span))
             });
@@ -197,8 +202,21 @@ pub(crate) fn send(
     })
 }
 
-/// `recv`, `recvfrom`, `recvmsg`.
+/// `recv`.
 pub(crate) fn receive(
+    fd: i32,
+    buffers: &mut [IoSliceMut<'_>],
+    flags: i32,
+) -> Result<usize, Errno> {
+    let waits = flags & libc::MSG_DONTWAIT == 0;
+    wait_on(fd, waits, Bound::Receive, |kernel| {
+        let object = kernel.object(fd)?;
+        kernel.receive(object, buffers, flags)
+    })
+}
+
+/// `recvfrom`, `recvmsg`: who has sent a datagram, too.
+pub(crate) fn receive_from(
     fd: i32,
     buffers: &mut [IoSliceMut<'_>],
     flags: i32,
@@ -206,7 +224,7 @@ pub(crate) fn receive(
     let waits = flags & libc::MSG_DONTWAIT == 0;
     wait_on(fd, waits, Bound::Receive, |kernel| {
         let object = kernel.object(fd)?;
-        kernel.receive(object, buffers, flags)
+        kernel.receive_from(object, buffers, flags)
     })
 }
 

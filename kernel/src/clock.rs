@@ -14,15 +14,23 @@ impl Kernel {
     #[inline]
     pub(crate) fn clock(&mut self, clock: libc::clockid_t) -> u64 {
         let is_wall = is_wall(clock);
-        if self.nodes[self.here()].clocks.is_wrong() {
-            self.feel(is_wall, false);
-        }
         let clocks = &self.nodes[self.here()].clocks;
-        let reading = clocks.read(self.now);
+        if clocks.is_wrong() {
+            return self.wrong_clock(is_wall);
+        }
+        // The time that a program computes is not simulated: it is the time that passes.
+        let began = if is_wall { EPOCH } else { UPTIME };
+        began.saturating_add(clocks.read(self.now).as_nanos())
+    }
+
+    /// The same, while something is wrong with the clocks.
+    #[cold]
+    fn wrong_clock(&mut self, is_wall: bool) -> u64 {
+        self.feel(is_wall, false);
         if is_wall {
             return self.wall();
         }
-        // The time that a program computes is not simulated: it is the time that passes.
+        let reading = self.nodes[self.here()].clocks.read(self.now);
         UPTIME.saturating_add(reading.as_nanos())
     }
 
@@ -42,11 +50,12 @@ impl Kernel {
     /// When a span by the node's monotonic clock is over.
     pub(crate) fn ring(&mut self, span: Duration) -> Time {
         let here = self.here();
-        self.nodes[here].timers += 1;
-        if self.nodes[self.here()].clocks.is_wrong() {
+        let node = &mut self.nodes[here];
+        node.timers += 1;
+        if node.clocks.is_wrong() {
             self.feel(false, true);
         }
-        self.nodes[self.here()].clocks.ring(self.now, span)
+        self.nodes[here].clocks.ring(self.now, span)
     }
 
     /// When a clock of the node shows these nanoseconds.

@@ -52,6 +52,18 @@ impl Epoll {
         true
     }
 
+    /// Takes the next that may be ready out of the list.
+    #[inline]
+    fn take_ready(&mut self) -> Option<(usize, Interest)> {
+        loop {
+            let slot = self.ready.pop_front()?;
+            if let Some(interest) = &mut self.interests[slot] {
+                interest.queued = false;
+                return Some((slot, *interest));
+            }
+        }
+    }
+
     /// Whether anything may be ready.
     pub(crate) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
@@ -172,11 +184,8 @@ impl Kernel {
         let mut count = 0;
         let mut again = Vec::new();
         while count < limit {
-            let epoll = self.epoll(object)?;
-            let Some(slot) = epoll.ready.pop_front() else { break };
-            let Some(interest) = epoll.interests[slot].as_mut() else { continue };
-            interest.queued = false;
-            let Interest { object: watched, events, data, .. } = *interest;
+            let Some((slot, interest)) = self.epoll(object)?.take_ready() else { break };
+            let Interest { object: watched, events, data, .. } = interest;
             let found = self.readiness(watched) & (events | ALWAYS);
             if found == 0 {
                 continue;
@@ -192,9 +201,8 @@ impl Kernel {
             }
         }
         // What is level-triggered is told again as long as it is so.
-        let epoll = self.epoll(object)?;
         for slot in again {
-            epoll.mark_ready(slot, u32::MAX);
+            self.epoll(object)?.mark_ready(slot, u32::MAX);
         }
         if count == 0 { Err(libc::EAGAIN) } else { Ok(count) }
     }

@@ -206,9 +206,11 @@ impl Clocks {
 /// `nanos * numerator / denominator`; as it is, where nothing drifts.
 #[inline]
 fn rescale(nanos: u64, numerator: i128, denominator: i128, drift_ppm: i32) -> u64 {
-    if drift_ppm == 0 {
-        return nanos;
-    }
+    if drift_ppm == 0 { nanos } else { drifted(nanos, numerator, denominator, drift_ppm) }
+}
+
+#[cold]
+fn drifted(nanos: u64, numerator: i128, denominator: i128, drift_ppm: i32) -> u64 {
     assert!(denominator > 0 && numerator > 0, "a clock that runs backwards: {drift_ppm} ppm");
     u64::try_from(i128::from(nanos) * numerator / denominator).unwrap_or(u64::MAX)
 }

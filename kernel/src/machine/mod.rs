@@ -63,10 +63,14 @@ unsafe impl<T> Sync for Own<T> {}
 
 static KERNEL: Own<Option<Kernel>> = Own(UnsafeCell::new(None));
 static MACHINE: Own<Machine> = Own(UnsafeCell::new(Machine::new()));
-/// Whether the kernel is lent.
-static LENT: AtomicBool = AtomicBool::new(false);
-/// Whether code of a simulated program runs now.
-static IN_PROGRAM: AtomicBool = AtomicBool::new(false);
+/// Whose code runs now: [`HOST`], [`PROGRAM`] or [`KERNEL`].
+static RUNS: AtomicU8 = AtomicU8::new(HOST);
+/// Neither a program's nor the kernel's.
+const HOST: u8 = 0;
+/// A simulated program's.
+const PROGRAM: u8 = 1;
+/// The kernel's, which is lent.
+const KERNEL_LENT: u8 = 2;
 /// What Syscall User Dispatch reads: whether system calls are let through (0) or caught (1).
 static SELECTOR: AtomicU8 = AtomicU8::new(0);
 /// What the selector is while a program runs: one if system calls are caught.
@@ -130,12 +134,12 @@ fn machine() -> *mut Machine {
 /// Whether code of a simulated program runs now, on this thread and thus at all.
 #[inline(always)]
 pub(crate) fn in_program() -> bool {
-    IN_PROGRAM.load(Relaxed)
+    RUNS.load(Relaxed) == PROGRAM
 }
 
 /// Whether the kernel is lent: a panic now is the kernel's own.
 pub(crate) fn is_lent() -> bool {
-    LENT.load(Relaxed)
+    RUNS.load(Relaxed) == KERNEL_LENT
 }
 
 /// Whether this process has a kernel yet.
@@ -153,30 +157,30 @@ pub(crate) fn install(kernel: Kernel) {
 /// Lends the kernel. What it calls itself, its allocator's calls for one, is no program's.
 #[inline]
 pub(crate) fn enter<R>(call: impl FnOnce(&mut Kernel) -> R) -> R {
-    let (inside, selector) = (IN_PROGRAM.load(Relaxed), SELECTOR.load(Relaxed));
+    let (who, selector) = (RUNS.load(Relaxed), SELECTOR.load(Relaxed));
+    assert!(who != KERNEL_LENT, "the simulated kernel was entered from within itself");
     SELECTOR.store(0, Relaxed);
-    IN_PROGRAM.store(false, Relaxed);
-    assert!(!LENT.load(Relaxed), "the simulated kernel was entered from within itself");
-    LENT.store(true, Relaxed);
+    RUNS.store(KERNEL_LENT, Relaxed);
     CALLS.store(CALLS.load(Relaxed) + 1, Relaxed);
-    // SAFETY: `LENT` was false, so that this is the only reference, and it ends with `call`; no
+    // SAFETY: it was not lent, so that this is the only reference, and it ends with `call`; no
     // switch of stacks happens inside, as those assert that nothing is lent.
     let kernel = unsafe { (*KERNEL.0.get()).as_mut() };
     let result = call(kernel.expect("a run has installed its kernel"));
-    LENT.store(false, Relaxed);
-    IN_PROGRAM.store(inside, Relaxed);
+    RUNS.store(who, Relaxed);
     SELECTOR.store(selector, Relaxed);
     result
 }
 
 /// Runs something of our own in the midst of a program: its calls reach the real machine.
 pub(crate) fn outside<R>(work: impl FnOnce() -> R) -> R {
-    let (inside, selector) = (IN_PROGRAM.load(Relaxed), SELECTOR.load(Relaxed));
-    IN_PROGRAM.store(false, Relaxed);
+    let (who, selector) = (RUNS.load(Relaxed), SELECTOR.load(Relaxed));
+    if who == PROGRAM {
+        RUNS.store(HOST, Relaxed);
+    }
     SELECTOR.store(0, Relaxed);
     let result = work();
     SELECTOR.store(selector, Relaxed);
-    IN_PROGRAM.store(inside, Relaxed);
+    RUNS.store(who, Relaxed);
     result
 }
 
@@ -248,11 +252,11 @@ pub(crate) fn resume(block: usize, environment: usize) -> (bool, usize) {
             ((&(*machine).blocks)[block].stack, (&(*machine).blocks)[block].segment);
         let host = environ;
         environ = environment as *mut *mut libc::c_char;
-        IN_PROGRAM.store(true, Relaxed);
+        RUNS.store(PROGRAM, Relaxed);
         SELECTOR.store(CAUGHT.load(Relaxed), Relaxed);
         switch(&raw mut (*machine).host_stack, stack, segment);
         SELECTOR.store(0, Relaxed);
-        IN_PROGRAM.store(false, Relaxed);
+        RUNS.store(HOST, Relaxed);
         let moved = environ as usize;
         environ = host;
         ((*machine).ended, moved)
