@@ -7,6 +7,7 @@
 use crate::fd::{Descriptor, Kind, Object};
 use crate::futex::Futexes;
 use crate::maps::Maps;
+use crate::next::{Ends, Next};
 use crate::node::Node;
 use crate::sched::Thread;
 use crate::tcp::Connection;
@@ -96,6 +97,10 @@ pub(crate) struct Kernel {
     pub(crate) free_threads: Vec<usize>,
     /// The thread that runs now.
     pub(crate) current: usize,
+    /// What the host is told by the thread that gave way to it.
+    pub(crate) passed: Option<Next>,
+    /// When the run is over.
+    pub(crate) ends: Ends,
     /// Nodes that have threads to run.
     pub(crate) ready: VecDeque<NodeIndex>,
     /// Nodes whose `main` is to be started.
@@ -146,6 +151,15 @@ impl Kernel {
             threads: Vec::new(),
             free_threads: Vec::new(),
             current: 0,
+            passed: None,
+            ends: Ends {
+                limit: Time::MAX,
+                steps: u64::MAX,
+                turn_after: u64::MAX,
+                until: u64::MAX,
+                open_until: Time::ZERO,
+                clients: 0..0,
+            },
             ready: VecDeque::new(),
             starts: VecDeque::new(),
             futexes: Futexes::default(),

@@ -224,8 +224,14 @@ unsafe extern "C" {
     static mut environ: *mut *mut libc::c_char;
 }
 
+/// The environment of the program that runs: one that changes it moves it.
+pub(crate) fn environment() -> usize {
+    // SAFETY: a read of a pointer that only this thread, and who it gives way to, write.
+    unsafe { environ as usize }
+}
+
 /// An environment for a program, which lives as long as the process.
-pub(crate) fn environment(variables: &[(String, String)]) -> usize {
+pub(crate) fn make_environment(variables: &[(String, String)]) -> usize {
     let text = |(key, value): &(String, String)| {
         let bytes = format!("{key}={value}").into_bytes();
         let whole = std::ffi::CString::new(bytes).unwrap_or_default();
@@ -236,9 +242,9 @@ pub(crate) fn environment(variables: &[(String, String)]) -> usize {
     pointers.leak().as_mut_ptr() as usize
 }
 
-/// Lets a program's thread run, in this environment, until it gives way. Whether it has ended, and
-/// where its environment is then: a program that changes it moves it.
-pub(crate) fn resume(block: usize, environment: usize) -> (bool, usize) {
+/// Lets a program's thread run, in this environment, until it or one that it handed over to gives
+/// way to the host. The block of that one, if it has ended, and the environment that it leaves.
+pub(crate) fn resume(block: usize, environment: usize) -> (Option<usize>, usize) {
     assert!(!is_lent(), "a switch while the kernel is lent");
     let machine = machine();
     // SAFETY: the stack of the block was left by `switch` or made by `begin`, and its segment is
@@ -259,7 +265,7 @@ pub(crate) fn resume(block: usize, environment: usize) -> (bool, usize) {
         RUNS.store(HOST, Relaxed);
         let moved = environ as usize;
         environ = host;
-        ((*machine).ended, moved)
+        ((*machine).ended.then_some((*machine).current), moved)
     }
 }
 
@@ -275,13 +281,42 @@ pub(crate) fn give_way() {
         let (stack, segment) = ((*machine).host_stack, (*machine).host_segment);
         let save = &raw mut (&mut (*machine).blocks)[current].stack;
         switch(save, stack, segment);
-        while let Some(told) = &mut *LOOK.0.get() {
-            // The host wants to know where this thread is, and no more.
+    }
+    look_back();
+}
+
+/// Gives way to another thread, in this environment, without a word to the host.
+pub(crate) fn hand_over(block: usize, environment: usize) {
+    assert!(!is_lent(), "a switch while the kernel is lent");
+    let machine = machine();
+    // SAFETY: as in `resume`: the block's stack was left by `switch` or made by `begin`, and its
+    // segment is its own; as in `give_way`: the place to save to is that of the block that runs.
+    unsafe {
+        environ = environment as *mut *mut libc::c_char;
+        let current = std::mem::replace(&mut (*machine).current, block);
+        if current == block {
+            return;
+        }
+        // A call that was caught runs with the selector off; the other does not.
+        SELECTOR.store(CAUGHT.load(Relaxed), Relaxed);
+        let (stack, segment) =
+            ((&(*machine).blocks)[block].stack, (&(*machine).blocks)[block].segment);
+        let save = &raw mut (&mut (*machine).blocks)[current].stack;
+        switch(save, stack, segment);
+    }
+    look_back();
+}
+
+/// A thread goes on: if the host wants to know where it is, and no more, it tells that and gives
+/// way again.
+#[inline]
+fn look_back() {
+    // SAFETY: the host sets the place and takes it back after the switch; the reference ends before
+    // this gives way.
+    unsafe {
+        if let Some(told) = &mut *LOOK.0.get() {
             *told = outside(|| std::backtrace::Backtrace::force_capture().to_string());
-            let (stack, segment) = ((*machine).host_stack, (*machine).host_segment);
-            let save = &raw mut (&mut (*machine).blocks)[current].stack;
-            SELECTOR.store(0, Relaxed);
-            switch(save, stack, segment);
+            give_way();
         }
     }
 }
