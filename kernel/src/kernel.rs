@@ -97,6 +97,10 @@ pub(crate) struct Kernel {
     pub(crate) free_threads: Vec<usize>,
     /// The thread that runs now.
     pub(crate) current: usize,
+    /// Whose it is.
+    pub(crate) here: NodeIndex,
+    /// How many calls it has made since its last wait.
+    pub(crate) slice: u32,
     /// What the host is told by the thread that gave way to it.
     pub(crate) passed: Option<Next>,
     /// When the run is over.
@@ -151,6 +155,8 @@ impl Kernel {
             threads: Vec::new(),
             free_threads: Vec::new(),
             current: 0,
+            here: 0,
+            slice: 0,
             passed: None,
             ends: Ends {
                 limit: Time::MAX,
@@ -179,7 +185,7 @@ impl Kernel {
     /// The node whose thread runs now.
     #[inline]
     pub(crate) fn here(&self) -> NodeIndex {
-        self.threads[self.current].node
+        self.here
     }
 
     /// The address of a node on the wire.
@@ -268,12 +274,12 @@ impl Kernel {
     /// for it goes on, and every epoll that watches it hears of it.
     pub(crate) fn notify(&mut self, object: usize, mask: u32) {
         if !self.objects[object].waiters.is_empty() {
-            let mut waiters = std::mem::take(&mut self.objects[object].waiters);
-            for (thread, ticket) in waiters.drain(..) {
+            for at in 0..self.objects[object].waiters.len() {
+                let (thread, ticket) = self.objects[object].waiters[at];
                 self.wake(thread, ticket);
             }
             // The next ones have its memory.
-            self.objects[object].waiters = waiters;
+            self.objects[object].waiters.clear();
         }
         for at in 0..self.objects[object].watchers.len() {
             let watch = self.objects[object].watchers[at];

@@ -59,8 +59,6 @@ pub(crate) struct Thread {
     pub(crate) detached: bool,
     /// Who waits for its end: thread and ticket.
     joiners: Vec<(usize, u64)>,
-    /// Calls since its last wait.
-    calls: u32,
     /// Signals whose handlers it is to run when it goes on.
     pub(crate) signals: Vec<i32>,
     /// Destructors of its thread-local values: function and argument.
@@ -85,7 +83,6 @@ impl Kernel {
             value: 0,
             detached: false,
             joiners: Vec::new(),
-            calls: 0,
             signals: Vec::new(),
             destructors: Vec::new(),
         };
@@ -150,10 +147,15 @@ impl Kernel {
                 self.keep_busy(index);
             }
             self.threads[thread].state = State::Running;
-            self.current = thread;
+            self.set_current(thread);
             self.switches += 1;
             return Some(thread);
         }
+    }
+
+    /// This thread runs from now on.
+    pub(crate) fn set_current(&mut self, thread: usize) {
+        (self.current, self.here, self.slice) = (thread, self.threads[thread].node, 0);
     }
 
     /// A slow node has let a thread go on, and is busy with it for a while.
@@ -178,7 +180,6 @@ impl Kernel {
         thread.state = State::Waiting;
         thread.deadline = deadline;
         thread.timed_out = false;
-        thread.calls = 0;
         match (deadline, thread.timer) {
             (Some(at), None) => {
                 let handle = self.queue.push(at, Event::Thread(index));
@@ -228,16 +229,16 @@ impl Kernel {
     /// must give way.
     #[inline]
     pub(crate) fn count_call(&mut self) -> bool {
-        let thread = &mut self.threads[self.current];
-        if thread.state != State::Running {
-            // Its machine crashed in this very call: it goes no further.
-            return true;
+        self.slice += 1;
+        self.slice >= SLICE && self.end_slice()
+    }
+
+    #[cold]
+    fn end_slice(&mut self) -> bool {
+        // If it does not run any more, its machine crashed in this very call.
+        if self.threads[self.current].state == State::Running {
+            self.park(Some(self.now + REST));
         }
-        thread.calls += 1;
-        if thread.calls < SLICE {
-            return false;
-        }
-        self.park(Some(self.now + REST));
         true
     }
 
@@ -318,6 +319,10 @@ impl Kernel {
         }
         self.nodes[node].runnable.clear();
         self.nodes[node].busy_until = Time::ZERO;
+        if node == self.here {
+            // The call in which that happens is the last.
+            self.slice = SLICE;
+        }
     }
 
     fn cancel_timer(&mut self, index: usize) {

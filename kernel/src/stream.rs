@@ -77,11 +77,9 @@ impl Kernel {
         side: usize,
         buffers: &[IoSlice<'_>],
     ) -> Result<usize, Errno> {
-        if self.connections[index].sides[side].shut {
-            return Err(libc::EPIPE);
-        }
-        if self.connections[index].instant
-            && self.connections[index].sides[1 - side].object.is_none()
+        let connection = &self.connections[index];
+        if connection.sides[side].shut
+            || connection.instant && connection.sides[1 - side].object.is_none()
         {
             return Err(libc::EPIPE);
         }

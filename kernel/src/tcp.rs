@@ -411,7 +411,8 @@ impl Kernel {
             Segment::Data(bytes) => {
                 let receiver = &mut self.connections[index].sides[other];
                 let Some(object) = receiver.object else { return self.refuse(index, side) };
-                if !self.connections[index].instant && self.is_shut(object) {
+                let (shut, instant) = (receiver.shut, self.connections[index].instant);
+                if shut && !instant && self.is_shut(object) {
                     self.fail(index, other, libc::ECONNRESET);
                     return self.refuse(index, side);
                 }
