@@ -46,9 +46,16 @@ pub(crate) fn call<R>(work: impl FnOnce(&mut Kernel) -> R) -> R {
         (result, kernel.count_call())
     });
     if rests {
-        give_way();
+        end_slice();
     }
     result
+}
+
+/// The slice of the running thread is used up.
+#[cold]
+fn end_slice() {
+    enter(Kernel::end_slice);
+    give_way();
 }
 
 /// A call on a descriptor that waits while it is told `EAGAIN`, unless the descriptor or this call
@@ -88,7 +95,7 @@ pub(crate) fn wait_on<T>(
         match tried {
             Tried::Done(result, rests) => {
                 if rests {
-                    give_way();
+                    end_slice();
                 }
                 return result;
             }
@@ -276,7 +283,7 @@ pub(crate) fn epoll_wait(
             None => {}
             Some((result, rests)) => {
                 if rests {
-                    give_way();
+                    end_slice();
                 }
                 return result;
             }
@@ -316,7 +323,7 @@ pub(crate) fn poll(
             None => {}
             Some((ready, rests)) => {
                 if rests {
-                    give_way();
+                    end_slice();
                 }
                 return Ok(ready);
             }
@@ -327,7 +334,10 @@ pub(crate) fn poll(
 /// What a clock shows.
 #[inline]
 pub(crate) fn clock(clock: libc::clockid_t) -> u64 {
-    call(|kernel| kernel.clock(clock))
+    match call(|kernel| kernel.right_clock(clock)) {
+        Some(reading) => reading,
+        None => enter(|kernel| kernel.clock(clock)),
+    }
 }
 
 /// How long a futex is waited for.

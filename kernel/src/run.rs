@@ -172,11 +172,20 @@ pub fn node() -> Option<String> {
 /// ([`Report::nondeterministic`](crate::Report::nondeterministic)). Outside a simulation, just does
 /// it.
 pub fn nondeterministic<R>(work: impl FnOnce() -> R) -> R {
+    let (mut work, mut result) = (Some(work), None);
+    escape(&mut || result = work.take().map(|work| work()));
+    result.expect("it was done")
+}
+
+// What users' crates compile for themselves, as it is generic, names no static of the machine: each
+// call would look for those in a table of the loader then.
+#[inline(never)]
+fn escape(work: &mut dyn FnMut()) {
     if !machine::in_program() {
         return work();
     }
     enter(|kernel| kernel.escapes += 1);
-    machine::outside(work)
+    machine::outside(work);
 }
 
 /// What a note is about.
@@ -219,6 +228,12 @@ pub fn note_about(about: About, bytes: &[u8]) {
 /// event: a run with it and a run without it are one and the same. False outside a simulation,
 /// where nothing happens.
 pub fn log(text: impl FnOnce() -> String) -> bool {
+    let mut text = Some(text);
+    log_text(&mut || text.take().map(|text| text()).unwrap_or_default())
+}
+
+#[inline(never)]
+fn log_text(text: &mut dyn FnMut() -> String) -> bool {
     if !machine::in_program() {
         return false;
     }

@@ -225,21 +225,20 @@ impl Kernel {
         }
     }
 
-    /// Counts a call of the running thread. True if its slice is used up: then it is parked, and
-    /// must give way.
+    /// Counts a call of the running thread. True if its slice is used up.
     #[inline]
     pub(crate) fn count_call(&mut self) -> bool {
         self.slice += 1;
-        self.slice >= SLICE && self.end_slice()
+        self.slice >= SLICE
     }
 
+    /// The slice of the running thread is used up: it waits, and must give way.
     #[cold]
-    fn end_slice(&mut self) -> bool {
+    pub(crate) fn end_slice(&mut self) {
         // If it does not run any more, its machine crashed in this very call.
         if self.threads[self.current].state == State::Running {
             self.park(Some(self.now + REST));
         }
-        true
     }
 
     /// The running thread sleeps for so long by its node's clock.

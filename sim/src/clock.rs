@@ -101,6 +101,14 @@ impl Clocks {
         Time::from_nanos(span.saturating_add(self.reading.as_nanos()))
     }
 
+    /// What both clocks show at `now`, if nothing is wrong with them, as is usual.
+    #[inline]
+    pub fn read_right(&self, now: Time) -> Option<Time> {
+        let is_right = self.faults.is_none() && self.drift_ppm == 0;
+        let span = now.as_nanos() - self.since.as_nanos();
+        is_right.then(|| Time::from_nanos(span.saturating_add(self.reading.as_nanos())))
+    }
+
     /// True if a fault is in force.
     #[inline]
     pub fn is_wrong(&self) -> bool {
@@ -206,11 +214,9 @@ impl Clocks {
 /// `nanos * numerator / denominator`; as it is, where nothing drifts.
 #[inline]
 fn rescale(nanos: u64, numerator: i128, denominator: i128, drift_ppm: i32) -> u64 {
-    if drift_ppm == 0 { nanos } else { drifted(nanos, numerator, denominator, drift_ppm) }
-}
-
-#[cold]
-fn drifted(nanos: u64, numerator: i128, denominator: i128, drift_ppm: i32) -> u64 {
+    if drift_ppm == 0 {
+        return nanos;
+    }
     assert!(denominator > 0 && numerator > 0, "a clock that runs backwards: {drift_ppm} ppm");
     u64::try_from(i128::from(nanos) * numerator / denominator).unwrap_or(u64::MAX)
 }
