@@ -55,13 +55,10 @@ impl Epoll {
     /// Takes the next that may be ready out of the list.
     #[inline]
     fn take_ready(&mut self) -> Option<(usize, Interest)> {
-        loop {
-            let slot = self.ready.pop_front()?;
-            if let Some(interest) = &mut self.interests[slot] {
-                interest.queued = false;
-                return Some((slot, *interest));
-            }
-        }
+        let slot = self.ready.pop_front()?;
+        let interest = self.interests[slot].as_mut()?;
+        interest.queued = false;
+        Some((slot, *interest))
     }
 
     /// Whether anything may be ready.
@@ -181,10 +178,11 @@ impl Kernel {
         mut tell: impl FnMut(usize, u32, u64),
     ) -> Result<usize, Errno> {
         let object = self.object(epfd)?;
+        let mut left = self.epoll(object)?.ready.len();
         let mut count = 0;
-        let mut again = Vec::new();
-        while count < limit {
-            let Some((slot, interest)) = self.epoll(object)?.take_ready() else { break };
+        while count < limit && left > 0 {
+            left -= 1;
+            let Some((slot, interest)) = self.epoll(object)?.take_ready() else { continue };
             let Interest { object: watched, events, data, .. } = interest;
             let found = self.readiness(watched) & (events | ALWAYS);
             if found == 0 {
@@ -197,12 +195,9 @@ impl Kernel {
                     interest.spent = true;
                 }
             } else if events & EDGE == 0 {
-                again.push(slot);
+                // What is level-triggered is told again as long as it is so.
+                self.epoll(object)?.mark_ready(slot, u32::MAX);
             }
-        }
-        // What is level-triggered is told again as long as it is so.
-        for slot in again {
-            self.epoll(object)?.mark_ready(slot, u32::MAX);
         }
         if count == 0 { Err(libc::EAGAIN) } else { Ok(count) }
     }
