@@ -210,11 +210,7 @@ pub(crate) fn send(
 }
 
 /// `recv`.
-pub(crate) fn receive(
-    fd: i32,
-    buffers: &mut [IoSliceMut<'_>],
-    flags: i32,
-) -> Result<usize, Errno> {
+pub(crate) fn receive(fd: i32, buffers: &mut [IoSliceMut<'_>], flags: i32) -> Result<usize, Errno> {
     let waits = flags & libc::MSG_DONTWAIT == 0;
     wait_on(fd, waits, Bound::Receive, |kernel| {
         let object = kernel.object(fd)?;

@@ -6,7 +6,8 @@
 //! segment register (`wrfsbase`), and all that a program sees, `errno`, thread-local values,
 //! `pthread_self`, is a real thread's. The pool of them is made before the fork of a run: the real
 //! threads do not exist in the child, their memory does, so that a thread of a program costs a
-//! switch.
+//! switch. One that gives way enters the stack of the next by itself ([`hand_over`]), or goes back
+//! to the host ([`give_way`]).
 //!
 //! **One kernel.** A run has a process of its own with one thread that does anything, so its kernel
 //! is a static. [`enter`] lends it, and a second loan is refused.
