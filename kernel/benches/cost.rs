@@ -1,5 +1,5 @@
 //! What the simulated Linux costs, in CPU time of the processes of the runs and of their forks:
-//! `cargo bench -p seedfall-kernel`.
+//! `cargo bench -p seedfall-kernel`, and with `-- "one thread"` only the rows with that in them.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 #![expect(clippy::print_stdout, reason = "it prints what it measures")]
@@ -75,7 +75,16 @@ async fn idle() {
     let _ = listener.accept().await;
 }
 
+/// Whether a row is asked for: all are, unless parts of names are given.
+fn is_asked(what: &str) -> bool {
+    let mut parts = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    parts.peek().is_none() || parts.any(|part| what.contains(&part))
+}
+
 fn measured(what: &str, simulation: &Simulation) {
+    if !is_asked(what) {
+        return;
+    }
     let before = cpu();
     let report: Report = simulation.run();
     let spent = cpu() - before;
@@ -92,6 +101,9 @@ fn measured(what: &str, simulation: &Simulation) {
 /// What it takes to start a run. The time of a zygote counts once it has ended.
 fn started(what: &str, run: impl Fn(u64) -> Report) {
     const RUNS: u64 = 1_000;
+    if !is_asked(what) {
+        return;
+    }
     let (before, began) = (cpu(), Instant::now());
     (0..RUNS).for_each(|seed| assert_eq!(run(seed).failures, []));
     let took = began.elapsed();

@@ -46,9 +46,16 @@ pub(crate) fn call<R>(work: impl FnOnce(&mut Kernel) -> R) -> R {
         (result, kernel.count_call())
     });
     if rests {
-        give_way();
+        end_slice();
     }
     result
+}
+
+/// The slice of the running thread is used up.
+#[cold]
+fn end_slice() {
+    enter(Kernel::end_slice);
+    give_way();
 }
 
 /// A call on a descriptor that waits while it is told `EAGAIN`, unless the descriptor or this call
@@ -69,10 +76,15 @@ pub(crate) fn wait_on<T>(
         let tried = enter(|kernel| {
             kernel.calls += 1;
             let result = attempt(kernel);
+            if !waits || !matches!(result, Err(libc::EAGAIN)) {
+                return Tried::Done(result, kernel.count_call());
+            }
             let timed_out = deadline.is_some() && kernel.threads[kernel.current].timed_out;
-            let again = matches!(result, Err(libc::EAGAIN)) && waits && kernel.is_blocking(fd);
-            let object = kernel.object(fd).ok().filter(|_| again && !timed_out);
-            let Some(object) = object else { return Tried::Done(result, kernel.count_call()) };
+            let object = kernel.object(fd).ok();
+            let waits = |object: &usize| !kernel.objects[*object].nonblocking && !timed_out;
+            let Some(object) = object.filter(waits) else {
+                return Tried::Done(result, kernel.count_call());
+            };
             let until = *deadline.get_or_insert_with(|| {
                 kernel.time_limit(object, bound).map(|span| kernel.ring(span))
             });
@@ -83,7 +95,7 @@ pub(crate) fn wait_on<T>(
         match tried {
             Tried::Done(result, rests) => {
                 if rests {
-                    give_way();
+                    end_slice();
                 }
                 return result;
             }
@@ -197,8 +209,17 @@ pub(crate) fn send(
     })
 }
 
-/// `recv`, `recvfrom`, `recvmsg`.
-pub(crate) fn receive(
+/// `recv`.
+pub(crate) fn receive(fd: i32, buffers: &mut [IoSliceMut<'_>], flags: i32) -> Result<usize, Errno> {
+    let waits = flags & libc::MSG_DONTWAIT == 0;
+    wait_on(fd, waits, Bound::Receive, |kernel| {
+        let object = kernel.object(fd)?;
+        kernel.receive(object, buffers, flags)
+    })
+}
+
+/// `recvfrom`, `recvmsg`: who has sent a datagram, too.
+pub(crate) fn receive_from(
     fd: i32,
     buffers: &mut [IoSliceMut<'_>],
     flags: i32,
@@ -206,7 +227,7 @@ pub(crate) fn receive(
     let waits = flags & libc::MSG_DONTWAIT == 0;
     wait_on(fd, waits, Bound::Receive, |kernel| {
         let object = kernel.object(fd)?;
-        kernel.receive(object, buffers, flags)
+        kernel.receive_from(object, buffers, flags)
     })
 }
 
@@ -258,7 +279,7 @@ pub(crate) fn epoll_wait(
             None => {}
             Some((result, rests)) => {
                 if rests {
-                    give_way();
+                    end_slice();
                 }
                 return result;
             }
@@ -298,7 +319,7 @@ pub(crate) fn poll(
             None => {}
             Some((ready, rests)) => {
                 if rests {
-                    give_way();
+                    end_slice();
                 }
                 return Ok(ready);
             }
@@ -309,7 +330,10 @@ pub(crate) fn poll(
 /// What a clock shows.
 #[inline]
 pub(crate) fn clock(clock: libc::clockid_t) -> u64 {
-    call(|kernel| kernel.clock(clock))
+    match call(|kernel| kernel.right_clock(clock)) {
+        Some(reading) => reading,
+        None => enter(|kernel| kernel.clock(clock)),
+    }
 }
 
 /// How long a futex is waited for.

@@ -11,19 +11,28 @@ pub(crate) const UPTIME: u64 = 86_400 * 1_000_000_000;
 
 impl Kernel {
     /// What a clock of the running program's node shows, in nanoseconds.
-    #[inline]
     pub(crate) fn clock(&mut self, clock: libc::clockid_t) -> u64 {
+        if let Some(reading) = self.right_clock(clock) {
+            return reading;
+        }
         let is_wall = is_wall(clock);
         if self.nodes[self.here()].clocks.is_wrong() {
             self.feel(is_wall, false);
         }
-        let clocks = &self.nodes[self.here()].clocks;
-        let reading = clocks.read(self.now);
         if is_wall {
             return self.wall();
         }
-        // The time that a program computes is not simulated: it is the time that passes.
+        let reading = self.nodes[self.here()].clocks.read(self.now);
         UPTIME.saturating_add(reading.as_nanos())
+    }
+
+    /// The same, if nothing is wrong with the clock.
+    #[inline]
+    pub(crate) fn right_clock(&self, clock: libc::clockid_t) -> Option<u64> {
+        let reading = self.nodes[self.here()].clocks.read_right(self.now)?;
+        // The time that a program computes is not simulated: it is the time that passes.
+        let began = if is_wall(clock) { EPOCH } else { UPTIME };
+        Some(began.saturating_add(reading.as_nanos()))
     }
 
     /// What the wall clock shows, for stamps that the kernel makes by itself.
@@ -42,11 +51,12 @@ impl Kernel {
     /// When a span by the node's monotonic clock is over.
     pub(crate) fn ring(&mut self, span: Duration) -> Time {
         let here = self.here();
-        self.nodes[here].timers += 1;
-        if self.nodes[self.here()].clocks.is_wrong() {
+        let node = &mut self.nodes[here];
+        node.timers += 1;
+        if node.clocks.is_wrong() {
             self.feel(false, true);
         }
-        self.nodes[self.here()].clocks.ring(self.now, span)
+        self.nodes[here].clocks.ring(self.now, span)
     }
 
     /// When a clock of the node shows these nanoseconds.

@@ -52,6 +52,15 @@ impl Epoll {
         true
     }
 
+    /// Takes the next that may be ready out of the list.
+    #[inline]
+    fn take_ready(&mut self) -> Option<(usize, Interest)> {
+        let slot = self.ready.pop_front()?;
+        let interest = self.interests[slot].as_mut()?;
+        interest.queued = false;
+        Some((slot, *interest))
+    }
+
     /// Whether anything may be ready.
     pub(crate) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
@@ -169,14 +178,12 @@ impl Kernel {
         mut tell: impl FnMut(usize, u32, u64),
     ) -> Result<usize, Errno> {
         let object = self.object(epfd)?;
+        let mut left = self.epoll(object)?.ready.len();
         let mut count = 0;
-        let mut again = Vec::new();
-        while count < limit {
-            let epoll = self.epoll(object)?;
-            let Some(slot) = epoll.ready.pop_front() else { break };
-            let Some(interest) = epoll.interests[slot].as_mut() else { continue };
-            interest.queued = false;
-            let Interest { object: watched, events, data, .. } = *interest;
+        while count < limit && left > 0 {
+            left -= 1;
+            let Some((slot, interest)) = self.epoll(object)?.take_ready() else { continue };
+            let Interest { object: watched, events, data, .. } = interest;
             let found = self.readiness(watched) & (events | ALWAYS);
             if found == 0 {
                 continue;
@@ -188,13 +195,9 @@ impl Kernel {
                     interest.spent = true;
                 }
             } else if events & EDGE == 0 {
-                again.push(slot);
+                // What is level-triggered is told again as long as it is so.
+                self.epoll(object)?.mark_ready(slot, u32::MAX);
             }
-        }
-        // What is level-triggered is told again as long as it is so.
-        let epoll = self.epoll(object)?;
-        for slot in again {
-            epoll.mark_ready(slot, u32::MAX);
         }
         if count == 0 { Err(libc::EAGAIN) } else { Ok(count) }
     }

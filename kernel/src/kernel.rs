@@ -7,6 +7,7 @@
 use crate::fd::{Descriptor, Kind, Object};
 use crate::futex::Futexes;
 use crate::maps::Maps;
+use crate::next::{Ends, Next};
 use crate::node::Node;
 use crate::sched::Thread;
 use crate::tcp::Connection;
@@ -89,11 +90,21 @@ pub(crate) struct Kernel {
     /// Connections of streams: TCP, unix sockets, pipes.
     pub(crate) connections: Vec<Connection>,
     pub(crate) free_connections: Vec<usize>,
+    /// Memory of segments that were read, for those to come.
+    pub(crate) spare: Vec<Vec<u8>>,
     /// Every thread of every node.
     pub(crate) threads: Vec<Thread>,
     pub(crate) free_threads: Vec<usize>,
     /// The thread that runs now.
     pub(crate) current: usize,
+    /// Whose it is.
+    pub(crate) here: NodeIndex,
+    /// How many calls it has made since its last wait.
+    pub(crate) slice: u32,
+    /// What the host is told by the thread that gave way to it.
+    pub(crate) passed: Option<Next>,
+    /// When the run is over.
+    pub(crate) ends: Ends,
     /// Nodes that have threads to run.
     pub(crate) ready: VecDeque<NodeIndex>,
     /// Nodes whose `main` is to be started.
@@ -140,9 +151,21 @@ impl Kernel {
             free_descriptors: BTreeSet::new(),
             connections: Vec::new(),
             free_connections: Vec::new(),
+            spare: Vec::new(),
             threads: Vec::new(),
             free_threads: Vec::new(),
             current: 0,
+            here: 0,
+            slice: 0,
+            passed: None,
+            ends: Ends {
+                limit: Time::MAX,
+                steps: u64::MAX,
+                turn_after: u64::MAX,
+                until: u64::MAX,
+                open_until: Time::ZERO,
+                clients: 0..0,
+            },
             ready: VecDeque::new(),
             starts: VecDeque::new(),
             futexes: Futexes::default(),
@@ -162,7 +185,7 @@ impl Kernel {
     /// The node whose thread runs now.
     #[inline]
     pub(crate) fn here(&self) -> NodeIndex {
-        self.threads[self.current].node
+        self.here
     }
 
     /// The address of a node on the wire.
@@ -251,10 +274,12 @@ impl Kernel {
     /// for it goes on, and every epoll that watches it hears of it.
     pub(crate) fn notify(&mut self, object: usize, mask: u32) {
         if !self.objects[object].waiters.is_empty() {
-            let waiters = std::mem::take(&mut self.objects[object].waiters);
-            for (thread, ticket) in waiters {
+            for at in 0..self.objects[object].waiters.len() {
+                let (thread, ticket) = self.objects[object].waiters[at];
                 self.wake(thread, ticket);
             }
+            // The next ones have its memory.
+            self.objects[object].waiters.clear();
         }
         for at in 0..self.objects[object].watchers.len() {
             let watch = self.objects[object].watchers[at];

@@ -134,6 +134,7 @@ mod listen;
 mod lock;
 mod machine;
 mod maps;
+mod next;
 mod node;
 mod open;
 mod packet;

@@ -54,6 +54,7 @@ impl Segment {
 
 impl Kernel {
     /// The fate of a packet, and its number on its link.
+    #[inline(always)]
     pub(crate) fn packet_fate(&mut self, from: NodeIndex, to: NodeIndex) -> (u64, Fate) {
         if from == to {
             self.local_packets += 1;
@@ -65,6 +66,7 @@ impl Kernel {
     }
 
     /// A packet has left, and this becomes of it; of what TCP gets twice it drops the second copy.
+    #[inline]
     pub(crate) fn packet_meets(
         &mut self,
         from: NodeIndex,
@@ -73,6 +75,20 @@ impl Kernel {
         fate: &Fate,
     ) -> Meets {
         self.packets[0] += 1;
+        match fate {
+            Fate::Deliver(after) => Meets::Way { nth, after: *after },
+            _ => self.packet_meets_more(from, to, nth, fate),
+        }
+    }
+
+    #[cold]
+    fn packet_meets_more(
+        &mut self,
+        from: NodeIndex,
+        to: NodeIndex,
+        nth: u64,
+        fate: &Fate,
+    ) -> Meets {
         match fate {
             Fate::Deliver(after) => Meets::Way { nth, after: *after },
             Fate::Duplicate(after, _) => {
@@ -90,6 +106,7 @@ impl Kernel {
     }
 
     /// The wire loses a packet.
+    #[cold]
     pub(crate) fn packet_lost(&mut self, from: NodeIndex, to: NodeIndex, nth: u64) {
         self.packets[1] += 1;
         let event = self.event(Happening::Drop, from, to, nth, 0);
@@ -139,6 +156,7 @@ impl Kernel {
 
     /// Whether a packet comes to its machine now: no partition began meanwhile, the machine is on,
     /// and the run does not ask what would be without it.
+    #[inline]
     pub(crate) fn packet_arrives(
         &mut self,
         from: NodeIndex,
@@ -151,14 +169,20 @@ impl Kernel {
             return false;
         }
         if self.nodes[to].power == Power::Off {
-            self.packets[1] += 1;
-            let event = Traced { kind: Happening::Lost, digest: 0, ..*arrival };
-            self.trace.record(event, || Detail::AsSent);
+            self.packet_unheard(arrival);
             return false;
         }
         self.deliveries += 1;
         self.trace.record(*arrival, || Detail::AsSent);
         true
+    }
+
+    /// A packet comes to a machine that is off.
+    #[cold]
+    fn packet_unheard(&mut self, arrival: &Traced) {
+        self.packets[1] += 1;
+        let event = Traced { kind: Happening::Lost, digest: 0, ..*arrival };
+        self.trace.record(event, || Detail::AsSent);
     }
 
     /// Something about a connection that is not a packet: its program opens, accepts or closes it,

@@ -3,9 +3,10 @@
 use crate::calls;
 use crate::course::{Course, Fork};
 use crate::faults::{Nemesis, Place, Target};
-use crate::kernel::{Event, Kernel, NodeIndex, Step};
+use crate::kernel::{Event, Kernel, NodeIndex};
 use crate::machine::{self, Bounds, enter};
-use crate::node::{Node, Power};
+use crate::next::{Ends, Next};
+use crate::node::Node;
 use crate::report::{Ended, Writer};
 use crate::trace::{self, Happening, Trace, digest};
 use crate::world::World;
@@ -171,11 +172,20 @@ pub fn node() -> Option<String> {
 /// ([`Report::nondeterministic`](crate::Report::nondeterministic)). Outside a simulation, just does
 /// it.
 pub fn nondeterministic<R>(work: impl FnOnce() -> R) -> R {
+    let (mut work, mut result) = (Some(work), None);
+    escape(&mut || result = work.take().map(|work| work()));
+    result.expect("it was done")
+}
+
+// What users' crates compile for themselves, as it is generic, names no static of the machine: each
+// call would look for those in a table of the loader then.
+#[inline(never)]
+fn escape(work: &mut dyn FnMut()) {
     if !machine::in_program() {
         return work();
     }
     enter(|kernel| kernel.escapes += 1);
-    machine::outside(work)
+    machine::outside(work);
 }
 
 /// What a note is about.
@@ -218,6 +228,12 @@ pub fn note_about(about: About, bytes: &[u8]) {
 /// event: a run with it and a run without it are one and the same. False outside a simulation,
 /// where nothing happens.
 pub fn log(text: impl FnOnce() -> String) -> bool {
+    let mut text = Some(text);
+    log_text(&mut || text.take().map(|text| text()).unwrap_or_default())
+}
+
+#[inline(never)]
+fn log_text(text: &mut dyn FnMut() -> String) -> bool {
     if !machine::in_program() {
         return false;
     }
@@ -339,23 +355,6 @@ fn bounds(world: &World) -> Bounds {
     Bounds { seconds: limits.seconds, memory: limits.memory, spin: limits.spin }
 }
 
-/// What the host does next.
-enum Next {
-    Start(NodeIndex),
-    Thread {
-        node: NodeIndex,
-        block: usize,
-        environment: usize,
-    },
-    Nemesis,
-    /// So many events have happened that the run takes another turn.
-    Turn,
-    /// So many events have happened that it is over.
-    Cut,
-    End(Ended),
-    Storm,
-}
-
 /// Runs threads and events until the run is over, or so many events have happened that it takes
 /// another turn: then `None`.
 fn drive(
@@ -364,55 +363,28 @@ fn drive(
     nemesis: &mut dyn Nemesis,
     turn_after: Option<u64>,
 ) -> Option<Ended> {
-    let turn_after = turn_after.unwrap_or(u64::MAX);
-    let until = course.until.unwrap_or(u64::MAX);
-    let limit = Time::ZERO + world.limits.horizon;
-    let clients = world.servers.len()..world.nodes().count();
-    let open_until = course.open_until.unwrap_or(Time::ZERO);
-    let next = |kernel: &mut Kernel| loop {
-        if turn_after.min(until) <= kernel.trace.count() {
-            return if turn_after <= until { Next::Turn } else { Next::Cut };
-        }
-        if let Some(node) = kernel.starts.pop_front() {
-            return Next::Start(node);
-        }
-        if let Some(thread) = kernel.next_thread() {
-            let (block, node) = (kernel.threads[thread].block, kernel.threads[thread].node);
-            let environment = kernel.nodes[node].environment;
-            return Next::Thread { node, block, environment };
-        }
-        let over = |node: NodeIndex| kernel.nodes[node].power != Power::Running;
-        let may_end = open_until <= kernel.now || kernel.queue.is_empty();
-        if !clients.is_empty() && may_end && clients.clone().all(over) {
-            return Next::End(Ended::Finished);
-        }
-        if kernel.steps > world.limits.events {
-            return Next::Storm;
-        }
-        match kernel.step(limit) {
-            Step::Went => {}
-            Step::Nemesis => return Next::Nemesis,
-            Step::Nothing if kernel.queue.is_empty() => return Next::End(Ended::Stuck),
-            Step::Nothing => {
-                kernel.now = limit;
-                return Next::End(Ended::Horizon);
-            }
-        }
+    let ends = Ends {
+        limit: Time::ZERO + world.limits.horizon,
+        steps: world.limits.events,
+        turn_after: turn_after.unwrap_or(u64::MAX),
+        until: course.until.unwrap_or(u64::MAX),
+        open_until: course.open_until.unwrap_or(Time::ZERO),
+        clients: world.servers.len()..world.nodes().count(),
     };
+    enter(|kernel| kernel.ends = ends);
+    let mut environment = None;
     loop {
-        match enter(next) {
+        match enter(|kernel| kernel.next(environment.take())) {
             Next::Turn => return None,
             Next::Cut => return Some(Ended::Cut),
             Next::Start(node) => start(world, node),
-            Next::Thread { node, block, environment } => {
-                machine::load_statics(node);
-                let (ended, moved) = machine::resume(block, environment);
-                if ended {
+            Next::Thread(turn) => {
+                machine::load_statics(turn.node);
+                let (ended, left) = machine::resume(turn.block, turn.environment);
+                if let Some(block) = ended {
                     machine::give_back(block);
                 }
-                if moved != environment {
-                    enter(|kernel| kernel.nodes[node].environment = moved);
-                }
+                environment = Some(left);
             }
             Next::Nemesis => enter(|kernel| {
                 if let Some(at) = nemesis.strike(kernel) {
@@ -446,7 +418,7 @@ fn take_turn(which: usize, fork: &Fork, nemesis: &mut dyn Nemesis) {
 fn start(world: &World, node: NodeIndex) {
     machine::renew_statics(node);
     let own = world.nodes().nth(node).map(|spec| spec.environment.as_slice());
-    let environment = machine::environment(own.unwrap_or_default());
+    let environment = machine::make_environment(own.unwrap_or_default());
     let taken = machine::take_block(0);
     let Some((block, handle)) = taken else {
         stopped(Stop::Bug("no memory for the main thread of a node".to_owned()))

@@ -59,8 +59,6 @@ pub(crate) struct Thread {
     pub(crate) detached: bool,
     /// Who waits for its end: thread and ticket.
     joiners: Vec<(usize, u64)>,
-    /// Calls since its last wait.
-    calls: u32,
     /// Signals whose handlers it is to run when it goes on.
     pub(crate) signals: Vec<i32>,
     /// Destructors of its thread-local values: function and argument.
@@ -85,7 +83,6 @@ impl Kernel {
             value: 0,
             detached: false,
             joiners: Vec::new(),
-            calls: 0,
             signals: Vec::new(),
             destructors: Vec::new(),
         };
@@ -150,10 +147,15 @@ impl Kernel {
                 self.keep_busy(index);
             }
             self.threads[thread].state = State::Running;
-            self.current = thread;
+            self.set_current(thread);
             self.switches += 1;
             return Some(thread);
         }
+    }
+
+    /// This thread runs from now on.
+    pub(crate) fn set_current(&mut self, thread: usize) {
+        (self.current, self.here, self.slice) = (thread, self.threads[thread].node, 0);
     }
 
     /// A slow node has let a thread go on, and is busy with it for a while.
@@ -178,7 +180,6 @@ impl Kernel {
         thread.state = State::Waiting;
         thread.deadline = deadline;
         thread.timed_out = false;
-        thread.calls = 0;
         match (deadline, thread.timer) {
             (Some(at), None) => {
                 let handle = self.queue.push(at, Event::Thread(index));
@@ -224,21 +225,20 @@ impl Kernel {
         }
     }
 
-    /// Counts a call of the running thread. True if its slice is used up: then it is parked, and
-    /// must give way.
+    /// Counts a call of the running thread. True if its slice is used up.
     #[inline]
     pub(crate) fn count_call(&mut self) -> bool {
-        let thread = &mut self.threads[self.current];
-        if thread.state != State::Running {
-            // Its machine crashed in this very call: it goes no further.
-            return true;
+        self.slice += 1;
+        self.slice >= SLICE
+    }
+
+    /// The slice of the running thread is used up: it waits, and must give way.
+    #[cold]
+    pub(crate) fn end_slice(&mut self) {
+        // If it does not run any more, its machine crashed in this very call.
+        if self.threads[self.current].state == State::Running {
+            self.park(Some(self.now + REST));
         }
-        thread.calls += 1;
-        if thread.calls < SLICE {
-            return false;
-        }
-        self.park(Some(self.now + REST));
-        true
     }
 
     /// The running thread sleeps for so long by its node's clock.
@@ -318,6 +318,10 @@ impl Kernel {
         }
         self.nodes[node].runnable.clear();
         self.nodes[node].busy_until = Time::ZERO;
+        if node == self.here {
+            // The call in which that happens is the last.
+            self.slice = SLICE;
+        }
     }
 
     fn cancel_timer(&mut self, index: usize) {

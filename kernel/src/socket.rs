@@ -503,42 +503,53 @@ impl Kernel {
     }
 
     /// Receives: how many bytes, and who sent a datagram; `EAGAIN` if there is nothing yet.
-    pub(crate) fn receive(
+    pub(crate) fn receive_from(
         &mut self,
         object: usize,
         buffers: &mut [IoSliceMut<'_>],
         flags: i32,
     ) -> Result<(usize, Option<Name>), Errno> {
-        let keep = flags & libc::MSG_PEEK != 0;
+        let socket = self.socket_of(object)?;
+        if socket.mailbox.is_none() {
+            return Ok((self.receive(object, buffers, flags)?, None));
+        }
+        let family = socket.family;
+        let (count, from) = self.receive_datagram(object, buffers, flags)?;
+        Ok((count, Some(Name::Inet(shown(from, family)))))
+    }
+
+    /// The same, whoever sent it.
+    pub(crate) fn receive(
+        &mut self,
+        object: usize,
+        buffers: &mut [IoSliceMut<'_>],
+        flags: i32,
+    ) -> Result<usize, Errno> {
         let socket = self.socket_of(object)?;
         if socket.mailbox.is_some() {
-            let (count, from) = self.receive_datagram(object, buffers, keep, flags)?;
-            let family = self.socket_of(object)?.family;
-            return Ok((count, Some(Name::Inet(shown(from, family)))));
+            return self.receive_datagram(object, buffers, flags).map(|(count, _)| count);
         }
         let (connection, side) = match socket.stage {
             Stage::Connected { connection, side } => (connection, side),
             Stage::Connecting { .. } => return Err(libc::EAGAIN),
-            Stage::Failed => match socket.error.take() {
-                Some(error) => return Err(error),
-                None => return Ok((0, None)),
-            },
+            Stage::Failed => return socket.error.take().map_or(Ok(0), Err),
             Stage::Fresh | Stage::Listening { .. } => return Err(libc::ENOTCONN),
         };
         let own = &self.connections[connection].sides[side];
-        if own.received.is_empty() {
-            let ended = own.ended;
-            if own.heard_end {
-                return Ok((0, None));
-            }
-            let socket = self.socket_of(object)?;
-            return match socket.error.take() {
-                Some(error) => Err(error),
-                None if ended || socket.deaf => Ok((0, None)),
-                None => Err(libc::EAGAIN),
-            };
+        if !own.received.is_empty() {
+            let keep = flags & libc::MSG_PEEK != 0;
+            return Ok(self.receive_stream(connection, side, buffers, keep));
         }
-        Ok((self.receive_stream(connection, side, buffers, keep), None))
+        let ended = own.ended;
+        if own.heard_end {
+            return Ok(0);
+        }
+        let socket = self.socket_of(object)?;
+        match socket.error.take() {
+            Some(error) => Err(error),
+            None if ended || socket.deaf => Ok(0),
+            None => Err(libc::EAGAIN),
+        }
     }
 
     /// How many bytes can be read at once (`FIONREAD`).

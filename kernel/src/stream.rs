@@ -11,6 +11,57 @@ use std::io::{IoSlice, IoSliceMut};
 const ROOM: usize = 256 << 10;
 /// The longest segment.
 const SEGMENT: usize = 64 << 10;
+/// The memory of so many segments is kept.
+const SPARE: usize = 16;
+
+/// What arrived and was not read.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    bytes: Vec<u8>,
+    /// How many of them were read.
+    read: usize,
+}
+
+impl Inbox {
+    /// How much it is.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.read
+    }
+
+    /// Whether all was read.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a segment; what is not needed any more of their memory comes back.
+    #[inline]
+    pub(crate) fn add(&mut self, segment: Vec<u8>) -> Vec<u8> {
+        if self.is_empty() {
+            self.read = 0;
+            return std::mem::replace(&mut self.bytes, segment);
+        }
+        if self.read > self.len() {
+            self.bytes.drain(..self.read);
+            self.read = 0;
+        }
+        self.bytes.extend_from_slice(&segment);
+        segment
+    }
+
+    /// Copies as much as there is room for into some buffers.
+    #[inline]
+    fn copy(&self, buffers: &mut [IoSliceMut<'_>]) -> usize {
+        let mut rest = &self.bytes[self.read..];
+        for buffer in buffers {
+            let size = buffer.len().min(rest.len());
+            buffer[..size].copy_from_slice(&rest[..size]);
+            rest = &rest[size..];
+        }
+        self.len() - rest.len()
+    }
+}
 
 impl Kernel {
     /// How much a side may send now.
@@ -26,40 +77,48 @@ impl Kernel {
         side: usize,
         buffers: &[IoSlice<'_>],
     ) -> Result<usize, Errno> {
-        if self.connections[index].sides[side].shut {
-            return Err(libc::EPIPE);
-        }
-        if self.connections[index].instant
-            && self.connections[index].sides[1 - side].object.is_none()
+        let connection = &self.connections[index];
+        if connection.sides[side].shut
+            || connection.instant && connection.sides[1 - side].object.is_none()
         {
             return Err(libc::EPIPE);
         }
-        let count = total(buffers).min(self.room(index, side));
-        if count == 0 && total(buffers) > 0 {
+        let wanted = total(buffers);
+        let count = wanted.min(self.room(index, side));
+        if count == 0 && wanted > 0 {
             self.connections[index].sides[side].starved = true;
             return Err(libc::EAGAIN);
         }
         let mut left = count;
-        let mut segment = Vec::with_capacity(left.min(SEGMENT));
+        let mut segment = self.spare.pop().unwrap_or_default();
         for buffer in buffers {
-            let mut bytes: &[u8] = buffer;
-            while left > 0 && !bytes.is_empty() {
-                let (head, tail) =
-                    bytes.split_at(bytes.len().min(left).min(SEGMENT - segment.len()));
+            let mut bytes = &buffer[..buffer.len().min(left)];
+            left -= bytes.len();
+            while segment.len() + bytes.len() >= SEGMENT {
+                let (head, tail) = bytes.split_at(SEGMENT - segment.len());
                 segment.extend_from_slice(head);
                 bytes = tail;
-                left -= head.len();
-                if segment.len() == SEGMENT {
-                    let full =
-                        std::mem::replace(&mut segment, Vec::with_capacity(left.min(SEGMENT)));
-                    self.push_segment(index, side, Segment::Data(full));
-                }
+                let next = self.spare.pop().unwrap_or_default();
+                let full = std::mem::replace(&mut segment, next);
+                self.push_segment(index, side, Segment::Data(full));
             }
+            segment.extend_from_slice(bytes);
         }
-        if !segment.is_empty() {
+        if segment.is_empty() {
+            self.keep_memory(segment);
+        } else {
             self.push_segment(index, side, Segment::Data(segment));
         }
         Ok(count)
+    }
+
+    /// Keeps the memory of a segment for those to come.
+    #[inline]
+    pub(crate) fn keep_memory(&mut self, mut segment: Vec<u8>) {
+        if self.spare.len() < SPARE {
+            segment.clear();
+            self.spare.push(segment);
+        }
     }
 
     /// A program reads from a side; `keep` leaves the bytes there.
@@ -71,31 +130,11 @@ impl Kernel {
         keep: bool,
     ) -> usize {
         let receiver = &mut self.connections[index].sides[side];
-        let mut count = 0;
-        let (mut head, mut tail) = receiver.received.as_slices();
-        for buffer in buffers.iter_mut() {
-            let mut place: &mut [u8] = buffer;
-            while !place.is_empty() {
-                if head.is_empty() {
-                    (head, tail) = (tail, &[]);
-                    if head.is_empty() {
-                        break;
-                    }
-                }
-                let size = place.len().min(head.len());
-                place[..size].copy_from_slice(&head[..size]);
-                (head, place) = (&head[size..], &mut place[size..]);
-                count += size;
-            }
-        }
+        let count = receiver.received.copy(buffers);
         if keep {
             return count;
         }
-        if count == receiver.received.len() {
-            receiver.received.clear();
-        } else {
-            receiver.received.drain(..count);
-        }
+        receiver.received.read += count;
         let left = receiver.received.len();
         let sender = &mut self.connections[index].sides[1 - side];
         if sender.starved && (sender.flying + left) * 3 < ROOM * 2 {

@@ -14,6 +14,7 @@ use crate::kernel::{Errno, Event, Kernel, NodeIndex};
 use crate::node::Power;
 use crate::packet::Meets;
 use crate::socket::Stage;
+use crate::stream::Inbox;
 use crate::trace::Happening;
 use seedfall_sim::{Duration, Time};
 use std::collections::VecDeque;
@@ -59,7 +60,7 @@ pub(crate) struct Side {
     /// The listening socket that will get it.
     listener: Option<usize>,
     /// What arrived and was not read.
-    pub(crate) received: VecDeque<u8>,
+    pub(crate) received: Inbox,
     /// The other side sends no more.
     pub(crate) ended: bool,
     /// It has said so; otherwise the connection is reset.
@@ -100,7 +101,7 @@ impl Side {
             name,
             object: None,
             listener: None,
-            received: VecDeque::new(),
+            received: Inbox::default(),
             ended: false,
             heard_end: false,
             flight: VecDeque::new(),
@@ -410,16 +411,13 @@ impl Kernel {
             Segment::Data(bytes) => {
                 let receiver = &mut self.connections[index].sides[other];
                 let Some(object) = receiver.object else { return self.refuse(index, side) };
-                if !self.connections[index].instant && self.is_shut(object) {
+                let (shut, instant) = (receiver.shut, self.connections[index].instant);
+                if shut && !instant && self.is_shut(object) {
                     self.fail(index, other, libc::ECONNRESET);
                     return self.refuse(index, side);
                 }
-                let receiver = &mut self.connections[index].sides[other];
-                if receiver.received.is_empty() {
-                    receiver.received = bytes.into();
-                } else {
-                    receiver.received.extend(bytes);
-                }
+                let memory = self.connections[index].sides[other].received.add(bytes);
+                self.keep_memory(memory);
                 self.notify(object, libc::EPOLLIN as u32);
             }
             Segment::Fin => {
@@ -578,7 +576,7 @@ impl Kernel {
         if !connection.is_free && connection.sides.iter().all(over) {
             connection.is_free = true;
             connection.generation += 1;
-            connection.sides.iter_mut().for_each(|side| side.received = VecDeque::new());
+            connection.sides.iter_mut().for_each(|side| side.received = Inbox::default());
             self.free_connections.push(index);
         }
     }

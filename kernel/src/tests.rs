@@ -35,7 +35,7 @@ fn kernel(seed: u64) -> Kernel {
 }
 
 fn on(kernel: &mut Kernel, node: usize) -> &mut Kernel {
-    kernel.current = node;
+    kernel.set_current(node);
     kernel
 }
 

@@ -175,7 +175,6 @@ impl Kernel {
         &mut self,
         object: usize,
         buffers: &mut [IoSliceMut<'_>],
-        keep: bool,
         flags: i32,
     ) -> Result<(usize, SocketAddr), Errno> {
         let socket = self.socket_of(object)?;
@@ -192,7 +191,7 @@ impl Kernel {
             rest = &rest[size..];
         }
         let count = whole - rest.len();
-        if !keep {
+        if flags & libc::MSG_PEEK == 0 {
             mailbox.waiting.pop_front();
             mailbox.bytes -= whole;
         }

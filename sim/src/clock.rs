@@ -101,6 +101,14 @@ impl Clocks {
         Time::from_nanos(span.saturating_add(self.reading.as_nanos()))
     }
 
+    /// What both clocks show at `now`, if nothing is wrong with them, as is usual.
+    #[inline]
+    pub fn read_right(&self, now: Time) -> Option<Time> {
+        let is_right = self.faults.is_none() && self.drift_ppm == 0;
+        let span = now.as_nanos() - self.since.as_nanos();
+        is_right.then(|| Time::from_nanos(span.saturating_add(self.reading.as_nanos())))
+    }
+
     /// True if a fault is in force.
     #[inline]
     pub fn is_wrong(&self) -> bool {

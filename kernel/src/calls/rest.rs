@@ -19,9 +19,15 @@ pub(super) enum Signalled {
 }
 
 /// Gives way to other threads; then handlers run of signals that came meanwhile.
-#[inline]
 pub(super) fn give_way() -> Signalled {
-    machine::give_way();
+    let environment = machine::environment();
+    match enter(|kernel| kernel.pass(environment)) {
+        Some(turn) => {
+            machine::load_statics(turn.node);
+            machine::hand_over(turn.block, turn.environment);
+        }
+        None => machine::give_way(),
+    }
     if machine::expects_signals() { handle_signals() } else { Signalled::No }
 }
 

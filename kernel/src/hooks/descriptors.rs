@@ -213,10 +213,10 @@ hooks! {
                 .map(|sent| (*one).msg_len = sent as c_uint)
         });
     fn recv(fd: c_int, to: *mut c_void, len: size_t, flags: c_int) -> ssize_t; sim(fd) =>
-        calls::receive(fd, &mut [room(to, len)], flags).map(|(count, _)| count);
+        calls::receive(fd, &mut [room(to, len)], flags);
     fn recvfrom(fd: c_int, to: *mut c_void, len: size_t, flags: c_int, from: *mut sockaddr,
         from_len: *mut socklen_t) -> ssize_t; sim(fd) =>
-        calls::receive(fd, &mut [room(to, len)], flags).map(|(count, name)| {
+        calls::receive_from(fd, &mut [room(to, len)], flags).map(|(count, name)| {
             if let Some(name) = name { put_name(&name, from, from_len); }
             count
         });
@@ -260,7 +260,7 @@ unsafe fn receive_message(fd: c_int, message: *mut msghdr, flags: c_int) -> Resu
     unsafe {
         let message = &mut *message;
         let buffers = rooms(message.msg_iov, message.msg_iovlen);
-        let (count, from) = calls::receive(fd, buffers, flags)?;
+        let (count, from) = calls::receive_from(fd, buffers, flags)?;
         (message.msg_controllen, message.msg_flags) = (0, 0);
         match from {
             Some(name) => put_name(&name, message.msg_name.cast(), &raw mut message.msg_namelen),

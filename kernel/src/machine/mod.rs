@@ -6,7 +6,8 @@
 //! segment register (`wrfsbase`), and all that a program sees, `errno`, thread-local values,
 //! `pthread_self`, is a real thread's. The pool of them is made before the fork of a run: the real
 //! threads do not exist in the child, their memory does, so that a thread of a program costs a
-//! switch.
+//! switch. One that gives way enters the stack of the next by itself ([`hand_over`]), or goes back
+//! to the host ([`give_way`]).
 //!
 //! **One kernel.** A run has a process of its own with one thread that does anything, so its kernel
 //! is a static. [`enter`] lends it, and a second loan is refused.
@@ -63,10 +64,14 @@ unsafe impl<T> Sync for Own<T> {}
 
 static KERNEL: Own<Option<Kernel>> = Own(UnsafeCell::new(None));
 static MACHINE: Own<Machine> = Own(UnsafeCell::new(Machine::new()));
-/// Whether the kernel is lent.
-static LENT: AtomicBool = AtomicBool::new(false);
-/// Whether code of a simulated program runs now.
-static IN_PROGRAM: AtomicBool = AtomicBool::new(false);
+/// Whose code runs now: [`HOST`], [`PROGRAM`] or [`KERNEL`].
+static RUNS: AtomicU8 = AtomicU8::new(HOST);
+/// Neither a program's nor the kernel's.
+const HOST: u8 = 0;
+/// A simulated program's.
+const PROGRAM: u8 = 1;
+/// The kernel's, which is lent.
+const KERNEL_LENT: u8 = 2;
 /// What Syscall User Dispatch reads: whether system calls are let through (0) or caught (1).
 static SELECTOR: AtomicU8 = AtomicU8::new(0);
 /// What the selector is while a program runs: one if system calls are caught.
@@ -130,12 +135,12 @@ fn machine() -> *mut Machine {
 /// Whether code of a simulated program runs now, on this thread and thus at all.
 #[inline(always)]
 pub(crate) fn in_program() -> bool {
-    IN_PROGRAM.load(Relaxed)
+    RUNS.load(Relaxed) == PROGRAM
 }
 
 /// Whether the kernel is lent: a panic now is the kernel's own.
 pub(crate) fn is_lent() -> bool {
-    LENT.load(Relaxed)
+    RUNS.load(Relaxed) == KERNEL_LENT
 }
 
 /// Whether this process has a kernel yet.
@@ -153,30 +158,30 @@ pub(crate) fn install(kernel: Kernel) {
 /// Lends the kernel. What it calls itself, its allocator's calls for one, is no program's.
 #[inline]
 pub(crate) fn enter<R>(call: impl FnOnce(&mut Kernel) -> R) -> R {
-    let (inside, selector) = (IN_PROGRAM.load(Relaxed), SELECTOR.load(Relaxed));
+    let (who, selector) = (RUNS.load(Relaxed), SELECTOR.load(Relaxed));
+    assert!(who != KERNEL_LENT, "the simulated kernel was entered from within itself");
     SELECTOR.store(0, Relaxed);
-    IN_PROGRAM.store(false, Relaxed);
-    assert!(!LENT.load(Relaxed), "the simulated kernel was entered from within itself");
-    LENT.store(true, Relaxed);
+    RUNS.store(KERNEL_LENT, Relaxed);
     CALLS.store(CALLS.load(Relaxed) + 1, Relaxed);
-    // SAFETY: `LENT` was false, so that this is the only reference, and it ends with `call`; no
+    // SAFETY: it was not lent, so that this is the only reference, and it ends with `call`; no
     // switch of stacks happens inside, as those assert that nothing is lent.
     let kernel = unsafe { (*KERNEL.0.get()).as_mut() };
     let result = call(kernel.expect("a run has installed its kernel"));
-    LENT.store(false, Relaxed);
-    IN_PROGRAM.store(inside, Relaxed);
+    RUNS.store(who, Relaxed);
     SELECTOR.store(selector, Relaxed);
     result
 }
 
 /// Runs something of our own in the midst of a program: its calls reach the real machine.
 pub(crate) fn outside<R>(work: impl FnOnce() -> R) -> R {
-    let (inside, selector) = (IN_PROGRAM.load(Relaxed), SELECTOR.load(Relaxed));
-    IN_PROGRAM.store(false, Relaxed);
+    let (who, selector) = (RUNS.load(Relaxed), SELECTOR.load(Relaxed));
+    if who == PROGRAM {
+        RUNS.store(HOST, Relaxed);
+    }
     SELECTOR.store(0, Relaxed);
     let result = work();
     SELECTOR.store(selector, Relaxed);
-    IN_PROGRAM.store(inside, Relaxed);
+    RUNS.store(who, Relaxed);
     result
 }
 
@@ -220,8 +225,14 @@ unsafe extern "C" {
     static mut environ: *mut *mut libc::c_char;
 }
 
+/// The environment of the program that runs: one that changes it moves it.
+pub(crate) fn environment() -> usize {
+    // SAFETY: a read of a pointer that only this thread, and who it gives way to, write.
+    unsafe { environ as usize }
+}
+
 /// An environment for a program, which lives as long as the process.
-pub(crate) fn environment(variables: &[(String, String)]) -> usize {
+pub(crate) fn make_environment(variables: &[(String, String)]) -> usize {
     let text = |(key, value): &(String, String)| {
         let bytes = format!("{key}={value}").into_bytes();
         let whole = std::ffi::CString::new(bytes).unwrap_or_default();
@@ -232,9 +243,9 @@ pub(crate) fn environment(variables: &[(String, String)]) -> usize {
     pointers.leak().as_mut_ptr() as usize
 }
 
-/// Lets a program's thread run, in this environment, until it gives way. Whether it has ended, and
-/// where its environment is then: a program that changes it moves it.
-pub(crate) fn resume(block: usize, environment: usize) -> (bool, usize) {
+/// Lets a program's thread run, in this environment, until it or one that it handed over to gives
+/// way to the host. The block of that one, if it has ended, and the environment that it leaves.
+pub(crate) fn resume(block: usize, environment: usize) -> (Option<usize>, usize) {
     assert!(!is_lent(), "a switch while the kernel is lent");
     let machine = machine();
     // SAFETY: the stack of the block was left by `switch` or made by `begin`, and its segment is
@@ -248,14 +259,14 @@ pub(crate) fn resume(block: usize, environment: usize) -> (bool, usize) {
             ((&(*machine).blocks)[block].stack, (&(*machine).blocks)[block].segment);
         let host = environ;
         environ = environment as *mut *mut libc::c_char;
-        IN_PROGRAM.store(true, Relaxed);
+        RUNS.store(PROGRAM, Relaxed);
         SELECTOR.store(CAUGHT.load(Relaxed), Relaxed);
         switch(&raw mut (*machine).host_stack, stack, segment);
         SELECTOR.store(0, Relaxed);
-        IN_PROGRAM.store(false, Relaxed);
+        RUNS.store(HOST, Relaxed);
         let moved = environ as usize;
         environ = host;
-        ((*machine).ended, moved)
+        ((*machine).ended.then_some((*machine).current), moved)
     }
 }
 
@@ -271,13 +282,42 @@ pub(crate) fn give_way() {
         let (stack, segment) = ((*machine).host_stack, (*machine).host_segment);
         let save = &raw mut (&mut (*machine).blocks)[current].stack;
         switch(save, stack, segment);
-        while let Some(told) = &mut *LOOK.0.get() {
-            // The host wants to know where this thread is, and no more.
+    }
+    look_back();
+}
+
+/// Gives way to another thread, in this environment, without a word to the host.
+pub(crate) fn hand_over(block: usize, environment: usize) {
+    assert!(!is_lent(), "a switch while the kernel is lent");
+    let machine = machine();
+    // SAFETY: as in `resume`: the block's stack was left by `switch` or made by `begin`, and its
+    // segment is its own; as in `give_way`: the place to save to is that of the block that runs.
+    unsafe {
+        environ = environment as *mut *mut libc::c_char;
+        let current = std::mem::replace(&mut (*machine).current, block);
+        if current == block {
+            return;
+        }
+        // A call that was caught runs with the selector off; the other does not.
+        SELECTOR.store(CAUGHT.load(Relaxed), Relaxed);
+        let (stack, segment) =
+            ((&(*machine).blocks)[block].stack, (&(*machine).blocks)[block].segment);
+        let save = &raw mut (&mut (*machine).blocks)[current].stack;
+        switch(save, stack, segment);
+    }
+    look_back();
+}
+
+/// A thread goes on: if the host wants to know where it is, and no more, it tells that and gives
+/// way again.
+#[inline]
+fn look_back() {
+    // SAFETY: the host sets the place and takes it back after the switch; the reference ends before
+    // this gives way.
+    unsafe {
+        if let Some(told) = &mut *LOOK.0.get() {
             *told = outside(|| std::backtrace::Backtrace::force_capture().to_string());
-            let (stack, segment) = ((*machine).host_stack, (*machine).host_segment);
-            let save = &raw mut (&mut (*machine).blocks)[current].stack;
-            SELECTOR.store(0, Relaxed);
-            switch(save, stack, segment);
+            give_way();
         }
     }
 }

@@ -205,7 +205,7 @@ pub(crate) fn forget_exit() {
 
 /// Ends this process at once, after what was reported.
 pub(crate) fn end_process() -> ! {
-    IN_PROGRAM.store(false, Relaxed);
+    RUNS.store(HOST, Relaxed);
     SELECTOR.store(0, Relaxed);
     // SAFETY: it does not return.
     unsafe { libc::_exit(0) }
