@@ -27,6 +27,8 @@
 //! - P1 One log an epoch: two replicas have the same at the same place, if it is of one epoch;
 //! - P2 Agreement: what is committed is the same at all replicas, in the same order;
 //! - P3 Durability: whoever becomes the primary has all that was committed;
+//! - P4 In line, with [`Truncation::Epoch`]: a backup that has cut its log has one log with the
+//!   primary of its epoch, and what the primary counts on;
 //! - S1 the history of the clients is linearizable;
 //! - L1 with the controller and a replica in sync up and connected for a while, operations
 //!   complete.

@@ -4,7 +4,7 @@
 //!
 //! Story: a controller and three replicas, of whom those in sync must have what is committed.
 //! Primaries are cut off from the controller and not from their backups, crash and come back;
-//! backups are taken out and catch up. Guards: P1 to P3 of the header, linearizability, and that
+//! backups are taken out and catch up. Guards: P1 to P4 of the header, linearizability, and that
 //! operations complete. Catches: `tests/planted/pb-*`.
 //!
 //! Asynchronous replication loses what the primary alone had (`primary-backup-async` must find it);
