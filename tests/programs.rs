@@ -418,7 +418,7 @@ fn the_futures_of_a_program_are_what_they_are_from_its_beginning() {
 fn the_code_of_the_guide_is_code_that_runs() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).expect("it is there");
-    let compiled = ["tests/twenty_lines.rs", "storage/src/redb.rs"];
+    let compiled = ["tests/twenty_lines.rs", "storage/src/redb.rs", "src/tally.rs"];
     let compiled = compiled.map(|file| read(&format!("tests/programs/{file}"))).concat();
     let lines: Vec<&str> = compiled.lines().map(str::trim).collect();
     for page in ["README.md", "docs/guide/programs.md"] {

@@ -107,7 +107,7 @@ impl Elf {
         let Some(table) = self.sections.iter().find(|section| section.kind == kind) else {
             return Ok(None);
         };
-        let names = &self.sections[table.link];
+        let Some(names) = self.sections.get(table.link) else { return Ok(None) };
         Ok(Some(Symbols {
             table: self.bytes(table.start, table.length)?,
             names: self.bytes(names.start, names.length)?,

@@ -72,13 +72,14 @@
 //!   ever waiting loses a moment now and then, so that polling loops end.
 //! - Statics are each node's own, and new whenever its program starts, as a process's are; those of
 //!   the standard library, and of shared libraries, are common to all and survive crashes. Where
-//!   the binary has no symbols (`strip`) or an allocator of its own, all statics are, and the
-//!   report says so: then a runtime whose reactor is a static (smol, async-std) serves one node a
-//!   run, and a lock in a static that a thread held as its program was stopped is free for the next
-//!   life, but what it guards stays as it was.
+//!   the binary has no symbols (`strip`) or an allocator in Rust of its own, all statics are, and
+//!   the report says so (beside mimalloc or jemalloc, those of C are): then a runtime whose reactor
+//!   is a static (smol, async-std) serves one node a run, and a lock in a static that a thread held
+//!   as its program was stopped is free for the next life, but what it guards stays as it was.
 //! - The arguments of the process are kept by Rust's own statics: what a node is to have for
 //!   itself, a closure hands to its `main`.
-//! - Signals come from [`Fault::Signal`] and from programs themselves; nobody blocks one, and
+//! - Signals come from [`Fault::Signal`] and from programs themselves; nobody blocks one
+//!   (masks, of threads and of handlers, and `SA_RESETHAND` are not looked at), and
 //!   `sigwait` and `signalfd` are not there. Processes are not made; `io_uring` is absent, and
 //!   programs fall back. Locks of ranges (`fcntl`) are granted: a node is one process.
 //! - What is stored in a mapped file is noticed at the next call on the file, `msync`, `munmap`,

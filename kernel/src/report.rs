@@ -247,8 +247,8 @@ impl Isolation {
         if !self.own_statics {
             without.push(
                 "nodes share the statics of this process, as it has no symbols (it was built with \
-                 `strip`) or an allocator of its own: what a program keeps in one, all see, and \
-                 no crash takes",
+                 `strip`) or an allocator that may keep its memory in them: what a program keeps \
+                 in one, all see, and no crash takes",
             );
         }
         without

@@ -21,7 +21,8 @@ pub enum EndSignal {
 
 /// A program is told to end, as in a rolling upgrade: it may finish what it does. If it still runs
 /// when the entry ends, it is killed, and loses what is in its memory alone; its machine lives on.
-/// Then it is started again.
+/// Then it is started again. Programs in the simulated Linux are told; to nodes of protocols, which
+/// have no signals, and to real processes it is not done yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shutdown {

@@ -16,6 +16,8 @@ impl Kernel {
     /// The program of a node is over. `power` is what its machine is from now on.
     pub(crate) fn end_program(&mut self, node: NodeIndex, power: Power) {
         self.nodes[node].power = power;
+        // It may have been about to start, at this very instant.
+        self.starts.retain(|starting| *starting != node);
         let shared = machine::is_run() && !machine::has_divided_statics();
         if node < self.servers && shared {
             self.nodes[node].left = Some((machine::Statics::look(), BTreeSet::new()));

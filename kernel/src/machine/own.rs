@@ -40,9 +40,12 @@ const LIBC: [&str; 8] = [
     "program_invocation_short_name",
 ];
 
-/// What a program has that brings an allocator of its own: if that keeps its memory in statics, the
+/// What a program has that brings no allocator of its own. If one keeps its memory in statics, the
 /// host, which takes its memory from there too, must find them as they were.
-const ALLOCATOR: &[u8] = b"__rg_alloc";
+const STANDARD: &[u8] = b"__rdl_alloc";
+
+/// Functions of allocators in C: then the statics of C are those of the process.
+const IN_C: [&[u8]; 3] = [b"mi_malloc", b"_rjem_malloc", b"je_malloc"];
 
 /// Addresses and lengths, in order.
 type Ranges = Vec<(usize, usize)>;
@@ -119,12 +122,13 @@ fn ranges() -> std::io::Result<Ranges> {
     let symbols = elf.all()?.ok_or_else(|| {
         no("nodes share their statics, as this program has no symbols (it was built with `strip`)")
     })?;
-    if has(&symbols.names, ALLOCATOR) {
+    let has_allocator = !has(&symbols.names, STANDARD);
+    if has_allocator && !IN_C.iter().any(|one| has(&symbols.names, one)) {
         return Err(no("nodes share their statics, as this program has an allocator of its own"));
     }
     let is_own = |name: &str| match crate_of(name) {
         Some(of) => !SHARED.contains(&of.as_str()),
-        None => !LIBC.contains(&name.split('@').next().unwrap_or(name)),
+        None => !has_allocator && !LIBC.contains(&name.split('@').next().unwrap_or(name)),
     };
     let base = base();
     let own = elf.written(&symbols);

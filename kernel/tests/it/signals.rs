@@ -152,3 +152,107 @@ fn a_handler_disturbs_no_wait_that_is_begun_again() {
         assert_eq!(report.nodes[0].output(), "done\n");
     });
 }
+
+#[test]
+fn who_is_ended_as_it_starts_does_not_start() {
+    isolated(|| {
+        let simulation = Simulation::new(1)
+            .node("a", || seedfall_kernel::note(b"a"))
+            .client_main("client", |_| std::thread::sleep(Duration::from_secs(1)));
+        let a = simulation.place("a");
+        let at = Span::millis(100);
+        let faults = [
+            (at, Fault::Crash(a)),
+            (at, Fault::Restart(a)),
+            (at, Fault::Signal(a, Signal::Terminate)),
+            (at, Fault::Restart(a)),
+            (at, Fault::Kill(a)),
+        ];
+        let report = simulation.plan(faults).run();
+        assert_eq!(report.failures, []);
+        assert_eq!(report.notes_as_text(), ["a"], "once, before all that");
+    });
+}
+
+/// How often the handler ran.
+static HANDLED: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn handler(signal: i32) {
+    assert_eq!(signal, libc::SIGHUP);
+    HANDLED.fetch_add(1, Relaxed);
+}
+
+/// `sigaction` of SIGHUP.
+#[expect(unsafe_code, reason = "what C does")]
+fn wants(handler: usize, flags: i32) {
+    // SAFETY: a whole record, and a function of the kind that the flags say.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        (action.sa_sigaction, action.sa_flags) = (handler, flags);
+        assert_eq!(libc::sigaction(libc::SIGHUP, &raw const action, std::ptr::null_mut()), 0);
+    }
+}
+
+/// A read, and a sleep, each with what it came to.
+#[expect(unsafe_code, reason = "what C does")]
+fn waits(from: &impl std::os::fd::AsRawFd) -> [i32; 2] {
+    let mut byte = [0_u8; 1];
+    let asked = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    let mut left = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let errno = || std::io::Error::last_os_error().raw_os_error().unwrap();
+    // SAFETY: a byte that is there, and two records that are.
+    unsafe {
+        let read = libc::read(from.as_raw_fd(), byte.as_mut_ptr().cast(), 1);
+        let read = if read < 0 { errno() } else { 0 };
+        let slept = libc::nanosleep(&raw const asked, &raw mut left);
+        let slept = if slept < 0 { errno() } else { 0 };
+        assert_eq!(slept == libc::EINTR, left.tv_nsec > 0, "what is left is told");
+        [read, slept]
+    }
+}
+
+#[test]
+#[expect(unsafe_code, reason = "what C does")]
+fn waits_are_interrupted_as_the_manual_of_signals_says() {
+    let main = || {
+        let (one, mut other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let handler = handler as extern "C" fn(i32) as usize;
+        // Told at 10 ms, while it reads, and at 30 ms, while it sleeps.
+        wants(handler, 0);
+        assert_eq!(waits(&one), [libc::EINTR, libc::EINTR]);
+        assert_eq!(HANDLED.load(Relaxed), 2);
+        // At 40 ms and 70 ms: a read is begun again, a sleep is not.
+        wants(handler, libc::SA_RESTART);
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            other.write_all(b"x").unwrap();
+            std::thread::sleep(Duration::from_secs(9));
+        });
+        assert_eq!(waits(&one), [0, libc::EINTR]);
+        assert_eq!(HANDLED.load(Relaxed), 4);
+        // SAFETY: plain calls. The handler has run as they come back.
+        let sent = unsafe { [libc::raise(libc::SIGHUP), libc::kill(libc::getpid(), 0)] };
+        assert_eq!((sent, HANDLED.load(Relaxed)), ([0, 0], 5));
+        // SAFETY: a plain call, for a process that is not there.
+        assert_eq!(unsafe { libc::kill(77, libc::SIGHUP) }, -1);
+        wants(libc::SIG_IGN, 0);
+        // SAFETY: a plain call.
+        assert_eq!(unsafe { libc::raise(libc::SIGHUP) }, 0);
+        assert_eq!(HANDLED.load(Relaxed), 5, "ignored");
+        wants(libc::SIG_DFL, 0);
+        println!("last");
+        // SAFETY: a plain call, which ends the program.
+        unsafe { libc::raise(libc::SIGHUP) };
+        println!("never");
+    };
+    isolated(|| {
+        let simulation = Simulation::new(1)
+            .node("a", main)
+            .client_main("client", |_| std::thread::sleep(Duration::from_secs(1)));
+        let a = simulation.place("a");
+        let hang_up = |at| (Span::millis(at), Fault::Signal(a, Signal::HangUp));
+        let report = simulation.plan([10, 30, 40, 70].map(hang_up)).run();
+        assert_eq!(report.failures, []);
+        assert_eq!(report.nodes[0].output(), "last\n");
+    });
+}

@@ -39,8 +39,8 @@ pub(super) fn in_words<I: Debug>(
 
 /// Whether a fault does harm, rather than end what does.
 pub(super) fn strikes(fault: &kernel::Fault) -> bool {
-    use kernel::Fault::{Begin, ClockBegin, Crash, Pause, PowerLoss, Signal};
-    matches!(fault, Begin(_) | ClockBegin(..) | Crash(_) | Pause(_) | PowerLoss(_) | Signal(..))
+    use kernel::Fault::{Begin, ClockBegin, Crash, Pause, PowerLoss};
+    matches!(fault, Begin(_) | ClockBegin(..) | Crash(_) | Pause(_) | PowerLoss(_))
 }
 
 /// A note of a session, as those of simulated clients read: `c1#3 Write(7)`.

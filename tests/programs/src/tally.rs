@@ -49,9 +49,10 @@ async fn run(flaw: Flaw) -> std::io::Result<()> {
     let old = std::fs::read_to_string("count").unwrap_or_default().parse().unwrap_or(0);
     let tally = Arc::new(Tally { count: old.into(), ..Tally::default() });
     let app = Router::new()
-        .route("/count", get(async |State(tally): State<Arc<Tally>>| {
-            tally.count.load(SeqCst).to_string()
-        }))
+        .route(
+            "/count",
+            get(async |State(tally): State<Arc<Tally>>| tally.count.load(SeqCst).to_string()),
+        )
         .route("/add", post(add))
         .with_state(Arc::clone(&tally));
     let keeps = Arc::clone(&tally);

@@ -134,6 +134,6 @@ fn a_service_that_writes_before_it_has_answered_is_found_and_told() {
     alone(tally::hasty(), |scenario| {
         let (_, story) = found(scenario);
         assert!(tells(&story, &["n1 is told SIG"]), "{story:#?}");
-        assert!(tells(&story, &["n1 makes /work/count"]) || tells(&story, &["count"]), "{story:#?}");
+        assert!(tells(&story, &["n1 renames /work/count.new"]), "{story:#?}");
     });
 }

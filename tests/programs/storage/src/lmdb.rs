@@ -19,9 +19,9 @@ struct Lmdb {
 }
 
 impl Lmdb {
-    /// heed notes in a static which paths are open, and a static survives a crash here: each life
-    /// opens the file by a name of its own. A file that was not made to its end is not opened: what
-    /// was not `finished` is made anew, if `again`.
+    /// heed notes in a static which paths are open. Where nodes share statics (a binary that was
+    /// stripped) one survives a crash, so each life opens the file by another name. A file that was
+    /// not made to its end is not opened: what was not `finished` is made anew, if `again`.
     fn open(flags: EnvFlags, again: bool) -> Result<Self, Wrong> {
         let life = seedfall_kernel::now().unwrap_or_default().as_nanos();
         let name = format!("life-{life}");

@@ -27,6 +27,6 @@ fn main() -> ExitCode {
         Box::new(fjall::default()),
         Box::new(fjall::new()),
         Box::new(sled::flushed()),
-        Box::new(sled::unflushed()),
+        Box::new(sled::synced()),
     ])
 }

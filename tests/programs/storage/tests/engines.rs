@@ -6,7 +6,8 @@ use seedfall::programs::Programs;
 use seedfall::programs::storage::{In, Out};
 use seedfall::shrink::{Effort, shrink, story};
 use seedfall::sweep::{Meaning, Summary, Sweep, all_cores, sweep};
-use seedfall_storage::{fjall, lmdb, redb, sqlite};
+use seedfall_storage::{fjall, lmdb, redb, sled, sqlite};
+use std::ops::Range;
 
 /// Every crash so many times.
 fn every(scenario: &dyn Runnable, times: u64) -> Summary {
@@ -135,7 +136,12 @@ fn lmdb_whose_meta_page_is_torn_is_damaged() {
 
 /// The first places alone, as a run takes a tenth of a second.
 fn first(scenario: &dyn Runnable) -> Summary {
-    let plan = Sweep { seeds: 0..100, keep_going: true, ..Sweep::new(all_cores()) };
+    some(scenario, 0..100)
+}
+
+/// Some of the places.
+fn some(scenario: &dyn Runnable, seeds: Range<u64>) -> Summary {
+    let plan = Sweep { seeds, keep_going: true, ..Sweep::new(all_cores()) };
     sweep(scenario, &plan, &|_| ())
 }
 
@@ -155,5 +161,23 @@ fn fjall_that_is_being_made_is_not_opened_after_a_crash() {
     alone(&fjall::new(), |scenario| {
         let summary = first(scenario);
         assert!(summary.failed == 0 && summary.as_expected > 10, "{summary:?}");
+    });
+}
+
+/// Issue 1452 of sled.
+#[test]
+fn sled_loses_what_it_flushed() {
+    alone(&sled::flushed(), |scenario| {
+        let summary = first(scenario);
+        assert!(summary.failed == 0 && summary.as_expected > 0, "{summary:?}");
+    });
+}
+
+#[test]
+fn sled_whose_files_are_synced_loses_a_large_value_of_a_batch() {
+    alone(&sled::synced(), |scenario| {
+        let summary = some(scenario, 200..300);
+        assert!(summary.failed == 0 && summary.as_expected > 0, "{summary:?}");
+        assert!(summary.passed > 50, "{summary:?}");
     });
 }
