@@ -1,4 +1,4 @@
-//! P1 to P4 of primary-backup replication, watched from outside while a run goes on.
+//! P1 to P5 of primary-backup replication, watched from outside while a run goes on.
 
 use super::replica::Replica;
 use super::{Entry, Epoch, Node, Truncation};
@@ -45,6 +45,10 @@ impl Monitor<Node> for Invariants {
         let seen = std::mem::replace(&mut self.seen[node.index()], now);
         if seen == now {
             return Ok(());
+        }
+        if epoch < seen.0 {
+            let why = format!("{node} was in epoch {}, and is in {epoch}", seen.0);
+            return Err(broken("P5: epochs only rise", why));
         }
         let is_longer = seen.0 == now.0 && seen.1 <= now.1;
         let first = if is_longer { seen.1 } else { 0 };
