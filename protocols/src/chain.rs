@@ -21,8 +21,8 @@
 //!
 //! *Properties*, guarded by [`invariants`] but for the first and the last:
 //! - S1 Strong consistency: the history of the clients is linearizable;
-//! - S2 Update propagation invariant (section 3): what is committed is the same at all servers, in
-//!   the same order;
+//! - S2 Update propagation invariant (section 3): each server has what its successor in the chain
+//!   has, in the same order, and perhaps more; what is committed is the same at all;
 //! - S3 Durability: a member of the newest chain that is ready has all that is committed;
 //! - S4 Kept: while it is in a chain, and the next ones without a break, a server has all that it
 //!   had in it (*Hist* only grows, section 2; S2 rests on it);

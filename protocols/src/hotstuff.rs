@@ -20,6 +20,9 @@
 //!   (`safeNode`, on which the proof rests);
 //! - `One a view` two different blocks are never certified in one view (lemma 1);
 //! - `Branch` what is certified after a decision extends what was decided;
+//! - `Proved` a replica votes for blocks of leaders alone, and goes by certificates that `2f + 1`
+//!   have signed;
+//! - `Kept` no more than `f` forget, in a crash, what they have voted for and were locked on then;
 //! - `Agreement` no two replicas decide different blocks at one height;
 //! - `Linearizability` (judged on the history of the clients);
 //! - `L1` once the faults are over, whoever asks is answered.

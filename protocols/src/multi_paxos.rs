@@ -24,7 +24,8 @@
 //! chosen, and the leader answers reads by itself.
 //!
 //! *Properties*, guarded by [`invariants`] but for the last two:
-//! - M1 promises are kept: the number that an acceptor has promised never falls;
+//! - M1 promises are kept: the number that an acceptor has promised never falls, and it accepts
+//!   under none that is higher;
 //! - M2 under one number, a slot has one value;
 //! - M3 what is chosen in a slot is proposed there ever after (P2b of Paxos);
 //! - M4 Agreement: the nodes carry out the same values in the same order;

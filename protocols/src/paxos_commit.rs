@@ -17,12 +17,14 @@
 //! where nothing may. With one acceptor (`f` = 0) it is two-phase commit (section 5), and blocks
 //! like it.
 //!
-//! *Properties* (section 2 and 4.1), guarded by [`invariants`] but for the last:
+//! *Properties* (section 2 and 4.1), guarded by [`invariants`] but for the last two:
 //! - AC1 all RMs that reach a decision reach the same one (*consistency*);
 //! - AC2 an RM reverses neither its vote nor its decision, crash or no crash (*stability*);
 //! - AC3 commit is decided only if all RMs are prepared;
-//! - P1a an acceptor accepts nothing below the ballot that it has promised;
+//! - P1a an acceptor accepts nothing below the ballot that it has promised, and promises what it
+//!   accepts;
 //! - P2b if a vote is chosen in an instance, every higher ballot proposes the same there;
+//! - AC5 what a client was told is what is decided (judged on the history, at the end of the run);
 //! - NB each RM that is up and voted decides, once a quorum of acceptors can talk (*non-blocking*;
 //!   judged at the end of the run).
 //!

@@ -21,7 +21,10 @@
 //! - `Agreement` no two replicas execute different requests under one number;
 //! - `State` replicas that have executed as much are in the same state;
 //! - `New view` the primary of a view for which a quorum has asked begins it at once, and as every
-//!   backup finds it must (4.4);
+//!   backup finds it must (4.4); whoever is in it has the proof of that;
+//! - `Proved` what a replica has accepted its primary has said, and what it has prepared `2f`
+//!   backups have agreed to;
+//! - `Kept` no more than `f` come back from a crash without a view or a number that they had;
 //! - `Linearizability` (judged on the history of the clients);
 //! - `L1` once the faults are over, whoever asks is answered.
 //!
@@ -323,6 +326,23 @@ impl Replica {
     /// What is committed, by number, as far as the log goes back.
     pub fn decided(&self) -> impl Iterator<Item = (Seq, &Option<Ask>)> {
         self.log.iter().filter_map(|(seq, slot)| Some((*seq, slot.decided.as_ref()?)))
+    }
+
+    /// Whether it is the primary of a view.
+    fn leads(&self, view: View) -> bool {
+        self.primary(view) == self.id
+    }
+
+    /// What it has accepted after a number, and who has agreed to it, as far as it has heard.
+    fn accepted_after(&self, seq: Seq) -> impl Iterator<Item = (Proposal, Vec<Signed<Prepare>>)> {
+        self.log.range(seq + 1..).filter_map(|(_, slot)| {
+            let proposal = slot.accepted.clone()?;
+            let said = *proposal.pre.value();
+            let expected = Prepare { view: said.view, seq: said.seq, digest: said.digest };
+            let agree = slot.prepares.values().filter(|prepare| *prepare.value() == expected);
+            let agree = agree.copied().collect();
+            Some((proposal, agree))
+        })
     }
 
     fn quorum(&self) -> usize {

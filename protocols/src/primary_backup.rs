@@ -23,13 +23,17 @@
 //! *Synchronous or asynchronous* ([`Config::acks`]): a client is answered once all in sync have its
 //! request, or as soon as the primary has; then a failover loses what was answered.
 //!
-//! *Properties*, guarded by [`invariants`] but for the last two:
+//! *Properties*, guarded by [`invariants`] but for the last three:
 //! - P1 One log an epoch: two replicas have the same at the same place, if it is of one epoch;
 //! - P2 Agreement: what is committed is the same at all replicas, in the same order;
 //! - P3 Durability: whoever becomes the primary has all that was committed;
+//! - P4 In line, with [`Truncation::Epoch`]: a backup that has cut its log has one log with the
+//!   primary of its epoch, and what the primary counts on;
+//! - P5 Epochs only rise: a replica that crashed takes part in no epoch before the one it was in;
 //! - S1 the history of the clients is linearizable;
 //! - L1 with the controller and a replica in sync up and connected for a while, operations
-//!   complete.
+//!   complete;
+//! - L2 in the end every replica has what is committed.
 //!
 //! *Messages*
 //!

@@ -23,6 +23,8 @@
 //!   own never goes back, crash or no crash;
 //! - `Outweighs` what a member knows of another is never replaced by what weighs less;
 //! - `Suspected` nobody is dead who was not suspected in the same incarnation before;
+//! - `Round-robin` of two probes of a member, less than twice as many others as there are come
+//!   between, unless it is dead meanwhile (4.3);
 //! - `Bound` a member sends a claim at most `lambda` times the logarithm of the number of members;
 //! - `Completeness` in the end all know of each member that is down that it is dead;
 //! - `Eventual accuracy` in the end all know of each member that is up that it is alive, and in

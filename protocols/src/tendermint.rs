@@ -22,6 +22,7 @@
 //!   round or a later one (lines 23 and 29, on which lemma 3 rests);
 //! - `Proof` what is decided `2f + 1` have precommitted, in the round of its proposal (line 49);
 //! - `Polka` no two values have a polka in one round (lemma 2);
+//! - `Proposer` what is prevoted in a round was proposed by its proposer (line 22);
 //! - `Lock` after a decision, no other value has a polka in a later round of that height (lemma 3);
 //! - `Agreement` no two validators decide different values at one height;
 //! - `Linearizability` (judged on the history of the clients);

@@ -17,12 +17,13 @@
 //! uncertain, nobody has committed, and the uncertain ones may abort; if one is committable, nobody
 //! has aborted. Sites that wait too long ask each other, and decide by that.
 //!
-//! *Properties* (BHG 7.3), guarded by [`invariants`] but for the last:
+//! *Properties* (BHG 7.3), guarded by [`invariants`] but for the last two:
 //! - AC1 all sites that reach a decision reach the same one;
 //! - AC2 a site does not reverse its decision;
 //! - AC3 commit is decided only if all sites voted yes;
 //! - P1 a site goes from uncertain to committable or to its opposite, never back, nor from one to
 //!   the other, crash or no crash (QBC: it takes part in one quorum only);
+//! - AC5 what a client was told is what is decided (judged on the history, at the end of the run);
 //! - NB each site that is up and voted decides (judged at the end of the run): within a bounded
 //!   time with [`Termination::Sites`], once the failures are repaired with [`Termination::Quorum`].
 //!

@@ -13,11 +13,13 @@
 //! message with the lowest timestamp once that is final: one that is tentative can only rise, and
 //! one that is yet to come gets a higher one.
 //!
-//! *Properties*, guarded by [`invariants`] but for the last two:
+//! *Properties*, guarded by [`invariants`] but for TO4 and S1:
 //! - TO1 total order: the nodes deliver the same messages at the same places;
 //! - TO2 integrity: nothing is delivered twice; what is delivered stays, crash or no crash;
 //! - TO3 the final timestamps of what a node delivers rise;
 //! - TO4 agreement: what one node delivers, all do (judged at the end of the run);
+//! - TO5 the tentative timestamp that a node gives a message stays, crash or no crash, until the
+//!   final one, which is no lower; and the node delivers nothing of a higher one before;
 //! - S1 the places that clients are told are those of one log (judged on the history).
 //!
 //! *Messages*

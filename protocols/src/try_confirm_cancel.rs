@@ -14,12 +14,13 @@
 //! all have reserved, *confirm* makes the reservations final; else *cancel* gives them back. Either
 //! is repeated until it is acknowledged, so that each must do nothing the second time.
 //!
-//! *Properties*, guarded by [`invariants`] but for the last two:
+//! *Properties*, guarded by [`invariants`] but for the last three:
 //! - S1 conservation: available, reserved and taken units of a resource are its stock, always;
 //! - S2 atomicity: no booking is confirmed at one resource and cancelled at another;
 //! - S3 a reservation is confirmed or cancelled for good, crash or no crash;
 //! - S4 nothing is promised twice: what clients were told is confirmed fits into the stock (judged
 //!   on the history);
+//! - S5 what a client was told is how its booking ends (judged on the history, at the end);
 //! - L1 in the end no unit is reserved: every booking ends.
 //!
 //! *Messages*

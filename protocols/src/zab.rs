@@ -19,7 +19,7 @@
 //! transactions, which a quorum makes durable and which all deliver in order (*broadcast*). So a
 //! history is determined by its last zxid.
 //!
-//! *Properties*, guarded by [`invariants`] but for the last five:
+//! *Properties*, guarded by [`invariants`] but for the last six:
 //! - Z1 Prefix: two servers that have a transaction have the same transactions before it (sections
 //!   3 and 6: total order, local and global primary order);
 //! - Z2 Agreement: the servers deliver the same transactions in the same order;
@@ -27,10 +27,13 @@
 //!   before;
 //! - Z4 an epoch has one leader that broadcasts;
 //! - Z5 it begins to once a quorum has accepted its history (phase 2, synchronisation);
+//! - Z6 Promises are kept: whoever has promised an epoch (*f.p*) follows no earlier one, crash or
+//!   no crash (phases 1 and 2);
 //! - S1 updates are linearizable;
 //! - S2 the reads of a client never go back, and it sees its own updates: reads are sequentially
 //!   consistent (ZK 2.3: linearizable writes, FIFO client order);
 //! - S3 once a session was closed, its ephemeral znodes are gone;
+//! - S4 each answer is what the transactions before it come to, once each;
 //! - L1 with a quorum up and connected for a while, operations complete;
 //! - L2 the ephemeral znodes of a client that is silent go away.
 //!

@@ -13,7 +13,8 @@
 
 use crate::three_phase_commit::generate;
 use seedfall::property::{
-    eventually, every_operation_completes, invariants, sometimes, sometimes_in,
+    Told, eventually, eventually_told, every_operation_completes, invariants, sometimes,
+    sometimes_in,
 };
 use seedfall::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
 use seedfall::{Property, Swarm};
@@ -137,6 +138,7 @@ fn properties<const N: usize>(
     let mut properties = vec![
         invariants(INVARIANTS, paxos_commit::invariants),
         eventually(NB, all_decided),
+        eventually_told("AC5: clients are told what is decided", is_as_told),
         sometimes("leader: takes a ballot"),
         sometimes_in("a transaction is committed", |history| {
             has_answer(history, &Response::Committed)
@@ -149,6 +151,21 @@ fn properties<const N: usize>(
 
 fn has_answer(history: &History<Request, Response>, answer: &Response) -> bool {
     history.operations.iter().any(|one| one.outcome.output() == Some(answer))
+}
+
+/// Whoever has decided has decided what the client was told.
+fn is_as_told(nodes: &[Option<&Node>], told: &[Told<'_, Request, Response>]) -> Result<(), String> {
+    for one in told {
+        let other = match one.output {
+            Response::Committed => State::Aborted,
+            Response::Aborted => State::Committed,
+        };
+        let states = nodes.iter().flatten().map(|node| node.state(one.request));
+        if states.into_iter().any(|state| state == Some(other)) {
+            return Err(format!("{} is {other:?}; told was {:?}", one.request, one.output));
+        }
+    }
+    Ok(())
 }
 
 fn all_decided(nodes: &[Option<&Node>]) -> Result<(), String> {

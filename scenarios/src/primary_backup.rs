@@ -4,20 +4,22 @@
 //!
 //! Story: a controller and three replicas, of whom those in sync must have what is committed.
 //! Primaries are cut off from the controller and not from their backups, crash and come back;
-//! backups are taken out and catch up. Guards: P1 to P3 of the header, linearizability, and that
-//! operations complete. Catches: `tests/planted/pb-*`.
+//! backups are taken out and catch up. Guards: P1 to P5 of the header, linearizability, that
+//! operations complete, and that backups catch up. Catches: `tests/planted/pb-*`.
 //!
 //! Asynchronous replication loses what the primary alone had (`primary-backup-async` must find it);
 //! a backup that cuts off whatever it does not know to be committed loses what is
 //! (`primary-backup-high-watermark`).
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
-use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
+use seedfall::property::{
+    eventually, every_operation_completes, invariants, linearizable, sometimes,
+};
 use seedfall::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
 use seedfall_checkers::models::Kv;
 use seedfall_net::Delay;
 use seedfall_protocols::primary_backup::{self, Acks, Config, Node, Request, Response, Truncation};
-use seedfall_sim::{Duration, SystemModel};
+use seedfall_sim::{Duration, NodeId, SystemModel};
 
 /// A controller and three replicas, synchronous.
 pub fn synchronous() -> Scenario<Node, Input, Output> {
@@ -46,6 +48,7 @@ pub fn synchronous() -> Scenario<Node, Input, Output> {
             invariants(INVARIANTS, primary_backup::invariants),
             linearizable(Kv::new()),
             every_operation_completes(),
+            eventually("L2: every replica has what is committed", all_have_caught_up),
             sometimes("controller: a silent primary is replaced"),
             sometimes("controller: waits for the last that is in sync"),
             sometimes("view: a primary is replaced"),
@@ -97,6 +100,17 @@ const INVARIANTS: &str = "the invariants of primary-backup replication";
 
 fn safety() -> Vec<seedfall::Property<Node, Input, Output>> {
     vec![invariants(INVARIANTS, primary_backup::invariants), linearizable(Kv::new())]
+}
+
+fn all_have_caught_up(nodes: &[Option<&Node>]) -> Result<(), String> {
+    let count = |node: &&Node| node.replica().map(|replica| replica.committed().len());
+    let most = nodes.iter().flatten().filter_map(count).max().unwrap_or(0);
+    for (id, node) in NodeId::all(nodes.len()).zip(nodes) {
+        if let Some(has) = node.as_ref().and_then(count).filter(|has| *has < most) {
+            return Err(format!("{id} knows of {has} committed entries of {most}"));
+        }
+    }
+    Ok(())
 }
 
 fn request(_: OperationId, input: &Input) -> Request {

@@ -10,7 +10,8 @@
 //! (`3pc-quorum`); a site without a quorum waits until it has one.
 
 use seedfall::property::{
-    eventually, every_operation_completes, invariants, sometimes, sometimes_in,
+    Told, eventually, eventually_told, every_operation_completes, invariants, sometimes,
+    sometimes_in,
 };
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
@@ -113,6 +114,7 @@ fn properties<const N: usize>(
     let mut properties = vec![
         invariants(INVARIANTS, three_phase_commit::invariants),
         eventually("NB: whoever is up has decided", all_decided),
+        eventually_told("AC5: clients are told what is decided", is_as_told),
         sometimes("coordinator: not all have voted in time"),
         sometimes_in("a transaction is committed", |history| {
             has_answer(history, &Response::Committed)
@@ -141,6 +143,21 @@ fn reply(response: Response) -> Reply<Response> {
         Response::Elsewhere { coordinator } => Reply::Elsewhere(Some(coordinator)),
         decided => Reply::Done(decided),
     }
+}
+
+/// Whoever has decided has decided what the client was told.
+fn is_as_told(sites: &[Option<&Site>], told: &[Told<'_, Request, Response>]) -> Result<(), String> {
+    for one in told {
+        let other = match one.output {
+            Response::Committed => State::Aborted,
+            _ => State::Committed,
+        };
+        let mut states = sites.iter().flatten().map(|site| site.state(one.request));
+        if states.any(|state| state == Some(other)) {
+            return Err(format!("{} is {other:?}; told was {:?}", one.request, one.output));
+        }
+    }
+    Ok(())
 }
 
 fn all_decided(sites: &[Option<&Site>]) -> Result<(), String> {

@@ -6,7 +6,8 @@
 //! no unit is reserved. Guards: S1 to S4 and L1 of the header. Catches: `tests/planted/tcc-*`.
 
 use seedfall::property::{
-    Judgement, always, eventually, every_operation_completes, invariants, sometimes, sometimes_in,
+    Judgement, Told, always, eventually, eventually_told, every_operation_completes, invariants,
+    sometimes, sometimes_in,
 };
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
@@ -16,7 +17,7 @@ use seedfall_net::Delay;
 use seedfall_protocols::try_confirm_cancel::{
     self, COORDINATOR, Config, Need, Node, Request, Response, State,
 };
-use seedfall_sim::{Choices, Duration, NodeId, SystemModel};
+use seedfall_sim::{Choices, Duration, NodeId, SortedMap, SystemModel};
 
 /// How many units each resource has: fewer than are asked for.
 const STOCK: u32 = 20;
@@ -45,6 +46,7 @@ pub fn scenario() -> Scenario<Node, Request, Response> {
             invariants("S1, S2 and S3", try_confirm_cancel::invariants),
             always("S4: nothing is promised twice", fits_into_the_stock),
             eventually("L1: every booking ends", all_have_ended),
+            eventually_told("S5: clients are told how it ends", is_as_told),
             every_operation_completes(),
             sometimes("try: comes again"),
             sometimes("try: comes after its cancel"),
@@ -95,6 +97,24 @@ fn fits_into_the_stock(history: &History<Request, Response>) -> Judgement {
         }
     }
     Judgement::Holds
+}
+
+/// What a client was told is confirmed is so everywhere, and what is cancelled nowhere.
+fn is_as_told(nodes: &[Option<&Node>], told: &[Told<'_, Request, Response>]) -> Result<(), String> {
+    let told = told.iter().map(|one| (one.request, one.output)).collect::<SortedMap<_, _>>();
+    for (id, node) in NodeId::all(nodes.len()).zip(nodes) {
+        for (booking, _, state) in node.iter().flat_map(|node| node.held()) {
+            let other = match told.get(&booking) {
+                Some(Response::Confirmed) => State::Cancelled,
+                Some(Response::Cancelled) => State::Confirmed,
+                _ => continue,
+            };
+            if state == other {
+                return Err(format!("{booking} is {state:?} at {id}; its client was told not so"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn all_have_ended(nodes: &[Option<&Node>]) -> Result<(), String> {

@@ -9,6 +9,8 @@
 //!
 //! Reads are local, and may be old (`zab-stale-reads` must find one).
 
+mod znodes;
+
 use crate::raft_kv::CLOCKS;
 use seedfall::property::{
     Judgement, always, eventually, every_operation_completes, invariants, sometimes,
@@ -21,6 +23,7 @@ use seedfall_net::Delay;
 use seedfall_protocols::kv::Text;
 use seedfall_protocols::zab::{self, Answer, Config, Operation, Request, Response, Server, Zxid};
 use seedfall_sim::{Choices, ClientId, Duration, NodeId, SystemModel};
+use znodes::follow_from_transactions;
 
 /// What a client is told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -108,6 +111,7 @@ fn properties<const N: usize>(
         always("S1: updates are linearizable", are_updates_linearizable),
         always("S2: reads are sequentially consistent", are_reads_consistent),
         always("S3: what was closed is gone", are_sessions_over),
+        always("S4: answers follow from the transactions", follow_from_transactions),
         every_operation_completes(),
         eventually("L2: no ephemeral znode outlives its client", no_ephemeral_is_left),
         sometimes("election: a later round"),

@@ -19,7 +19,7 @@ pub use live::{Live, LiveClients, Lost};
 
 use crate::run::Call;
 use crate::workload::{Generate, Invocation, OperationId, Past, Phase, Reply};
-use seedfall_checkers::History;
+use seedfall_checkers::{History, Operation};
 use seedfall_net::Delay;
 use seedfall_sim::{Choices, ClientId, Draws, Duration, NodeId, Site, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -211,6 +211,12 @@ impl<I, O> Clients<I, O> {
     /// The history so far, to be judged in part, and put back as it was.
     pub(crate) fn history_mut(&mut self) -> &mut History<I, O> {
         &mut self.history
+    }
+
+    /// What was answered so far: its name, what was asked, and the answer.
+    pub(crate) fn told(&self) -> impl Iterator<Item = (OperationId, &Operation<I, O>, &O)> {
+        let named = self.names.iter().copied().zip(&self.history.operations);
+        named.filter_map(|(name, one)| Some((name, one, one.outcome.output()?)))
     }
 
     /// The history, and the name of each of its operations.

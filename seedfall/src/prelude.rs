@@ -4,8 +4,8 @@ pub use crate::checkers::{History, Model, Outcome, models};
 pub use crate::faults::Swarm;
 pub use crate::plan::FaultPlan;
 pub use crate::property::{
-    Judgement, Property, always, eventually, every_operation_completes, invariant, invariants,
-    linearizable, sometimes, sometimes_in,
+    Judgement, Property, Told, always, eventually, eventually_told, every_operation_completes,
+    invariant, invariants, linearizable, sometimes, sometimes_in,
 };
 pub use crate::report::Report;
 pub use crate::run::Run;

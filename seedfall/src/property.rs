@@ -2,7 +2,7 @@
 
 use crate::run::Abstraction;
 use seedfall_checkers::{Budget, History, Model, linearizable as check_linearizable};
-use seedfall_sim::{Monitor, NodeId, Protocol, Violation};
+use seedfall_sim::{Monitor, NodeId, Protocol, RequestId, Violation};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ type MakeMonitor<P> = dyn Fn() -> Box<dyn Monitor<P>> + Send + Sync;
 /// Judges a history.
 pub type JudgeHistory<I, O> = dyn Fn(&History<I, O>) -> Judgement + Send + Sync;
 type SeeHistory<I, O> = dyn Fn(&History<I, O>) -> bool + Send + Sync;
-type JudgeNodes<P> = dyn Fn(&[Option<&P>]) -> Judgement + Send + Sync;
+type JudgeNodes<P, I, O> = dyn Fn(&[Option<&P>], &[Told<'_, I, O>]) -> Judgement + Send + Sync;
 
 /// A name that was made while the test runs stays as long as the process: reports, failures and
 /// tables quote it, and a test makes a handful of them.
@@ -80,8 +80,8 @@ pub(crate) enum Kind<P: Protocol, I, O> {
     Abstraction(Arc<Abstraction<P>>),
     /// Liveness: every operation called after the faults stopped completes.
     Complete,
-    /// Liveness: the nodes come to a state.
-    Eventually(Arc<JudgeNodes<P>>),
+    /// Liveness: the nodes come to a state, which may depend on what clients were told.
+    Eventually(Arc<JudgeNodes<P, I, O>>),
     /// Reach: over a whole sweep, the protocol says so at least once.
     Sometimes(&'static str),
     /// Reach: over a whole sweep, this is so of a history at least once.
@@ -223,7 +223,28 @@ pub fn eventually<P: Protocol, I, O, J: Into<Judgement>>(
     name: impl Into<Cow<'static, str>>,
     judge: impl Fn(&[Option<&P>]) -> J + Send + Sync + 'static,
 ) -> Property<P, I, O> {
-    let judge = move |nodes: &[Option<&P>]| judge(nodes).into();
+    eventually_told(name, move |nodes, _| judge(nodes))
+}
+
+/// What a client was told.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a, I, O> {
+    /// By which name the nodes know what it asked.
+    pub request: RequestId,
+    /// What it asked.
+    pub input: &'a I,
+    /// The answer.
+    pub output: &'a O,
+}
+
+/// As [`eventually`], of the nodes and of what clients were told: that it is so. Of some answers no
+/// history tells whether they are true, as nothing that is asked later depends on them: that a
+/// transaction was aborted, say.
+pub fn eventually_told<P: Protocol, I, O, J: Into<Judgement>>(
+    name: impl Into<Cow<'static, str>>,
+    judge: impl Fn(&[Option<&P>], &[Told<'_, I, O>]) -> J + Send + Sync + 'static,
+) -> Property<P, I, O> {
+    let judge = move |nodes: &[Option<&P>], told: &[Told<'_, I, O>]| judge(nodes, told).into();
     Property { name: lasting(name), kind: Kind::Eventually(Arc::new(judge)) }
 }
 

@@ -1,7 +1,8 @@
 //! S2 to S4 of chain replication, watched from outside while a run goes on.
 
+use super::server::Server;
 use super::{Epoch, Node, Update};
-use seedfall_sim::{Monitor, NodeId, Violation};
+use seedfall_sim::{Monitor, NodeId, RequestId, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
@@ -10,8 +11,9 @@ pub struct Invariants {
     committed: Vec<Update>,
     /// The newest epoch.
     epoch: Epoch,
-    /// What was last looked at of each server.
+    /// What was last looked at of each server, and which updates it had.
     seen: Vec<Seen>,
+    hist: Vec<Vec<RequestId>>,
 }
 
 /// A server, when it was looked at.
@@ -38,6 +40,7 @@ impl Monitor<Node> for Invariants {
         let Some(server) = state.server() else { return Ok(()) };
         if self.seen.len() <= node.index() {
             self.seen.resize(node.index() + 1, Default::default());
+            self.hist.resize(node.index() + 1, Vec::new());
         }
         let (has, knows) = (server.updates().len(), server.committed());
         let (epoch, since) = (server.chain().epoch, server.chain().since(node));
@@ -47,12 +50,17 @@ impl Monitor<Node> for Invariants {
             return Ok(());
         }
         let broken = |property, explanation| Err(Violation { property, explanation });
-        if since.is_some() && before.since == since && has < before.has {
+        let is_kept = since.is_some() && before.since == since;
+        if is_kept && has < before.has {
             return broken(
                 "S4: kept",
                 format!("{node} has {has} updates, and had {} in the same chain", before.has),
             );
         }
+        let hist = &mut self.hist[node.index()];
+        hist.truncate(if is_kept { before.has } else { 0 });
+        hist.extend(server.updates().skip(hist.len()).map(|update| update.request));
+        self.along_the_chain(node, server)?;
         let pairs = self.committed.iter().zip(server.updates().take(knows));
         if let Some((place, (one, other))) = pairs.enumerate().find(|(_, (a, b))| a != b) {
             return broken(
@@ -77,5 +85,39 @@ impl Monitor<Node> for Invariants {
         }
         self.seen[node.index()] = Seen { committed: self.committed.len(), ..now };
         Ok(())
+    }
+}
+
+impl Invariants {
+    /// The update propagation invariant: in a chain, each server has what its successor has, and
+    /// perhaps more. What a server has that crashed within a handler was not seen: so one that was
+    /// seen to have less than its successor is to blame only as it is looked at.
+    fn along_the_chain(&self, node: NodeId, server: &Server) -> Result<(), Violation> {
+        let (chain, own) = (server.chain(), &self.hist[node.index()]);
+        let of = |other: Option<NodeId>| {
+            let other = other.filter(|other| {
+                self.seen.get(other.index()).is_some_and(|seen| seen.epoch == chain.epoch)
+            })?;
+            Some((other, &self.hist[other.index()]))
+        };
+        let broken = |what: String| {
+            let explanation = format!("in epoch {}, {what}", chain.epoch);
+            Err(Violation { property: "S2: update propagation", explanation })
+        };
+        let (before, after) = (of(chain.predecessor(node)), of(chain.successor(node)));
+        for (other, hist) in before.into_iter().chain(after) {
+            let mut pairs = own.iter().zip(hist).enumerate();
+            if let Some((place, (one, two))) = pairs.find(|(_, (one, two))| one != two) {
+                return broken(format!("{node} has {one} at place {place}, and {other} {two}"));
+            }
+        }
+        match after {
+            Some((other, hist)) if own.len() < hist.len() => broken(format!(
+                "{node} has {} updates, and {other}, its successor, {}",
+                own.len(),
+                hist.len()
+            )),
+            _ => Ok(()),
+        }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Byzantine replicas run the protocol as they should inside, so what every replica knows is true.
 
-use super::{Block, Hash, Replica, View};
-use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
+use super::{Block, Certificate, Hash, Replica, View, Vote};
+use seedfall_sim::{Monitor, NodeId, Signed, SortedMap, SortedSet, Violation};
 
 /// Watches the replicas of one run.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,10 @@ pub struct Invariants {
     seen: SortedMap<NodeId, ([View; 2], usize)>,
     /// The block that each replica was last seen to have voted for.
     votes: SortedMap<NodeId, Hash>,
+    /// The view of that vote, and of what the replica was locked on then.
+    kept: SortedMap<NodeId, (View, View)>,
+    /// Who came back without it.
+    forgetful: SortedSet<NodeId>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -31,6 +35,7 @@ fn broken(property: &'static str, explanation: String) -> Result<(), Violation> 
 
 impl Monitor<Replica> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Replica) -> Result<(), Violation> {
+        self.check_kept(node, state)?;
         self.check_vote(node, state)?;
         let [high, locked] = state.certificates();
         let now = ([high.view, locked.view], state.decided().len());
@@ -39,6 +44,10 @@ impl Monitor<Replica> for Invariants {
             return Ok(());
         }
         for certificate in [high, locked].into_iter().filter(|one| 0 < one.view) {
+            if !is_proved(certificate, state.quorum()) {
+                let explanation = format!("{node} holds {certificate:?}, which proves nothing");
+                return broken("Proved", explanation);
+            }
             self.note(certificate.block, state);
             let first = self.certified.entry(certificate.view).or_insert((certificate.block, node));
             if first.0 != certificate.block {
@@ -96,6 +105,36 @@ impl Invariants {
             );
             return broken("Safe", explanation);
         }
+        let by = state.blocks.get(hash).map(Signed::by);
+        let is_after = shown.is_some_and(|shown| shown.view < block.view);
+        let is_proved = shown.is_some_and(|shown| is_proved(shown, state.quorum()));
+        if !is_after || !is_proved || by != Some(state.leader(block.view)) {
+            let explanation = format!("{node} votes for {block:?} by {by:?}, which is not proved");
+            return broken("Proved", explanation);
+        }
+        Ok(())
+    }
+
+    /// What it has voted for and was locked on then a correct replica keeps, crash or no crash.
+    fn check_kept(&mut self, node: NodeId, state: &Replica) -> Result<(), Violation> {
+        let (voted, locked) = self.kept.get(&node).copied().unwrap_or_default();
+        let [_, lock] = state.certificates();
+        // A Byzantine one may.
+        if (state.voted < voted || lock.view < locked)
+            && self.forgetful.insert(node)
+            && state.config.faulty < self.forgetful.len()
+        {
+            let explanation = format!(
+                "{node} had voted in view {voted}, locked on {locked}, and now knows of {} and {}",
+                state.voted, lock.view
+            );
+            return broken("Kept", explanation);
+        }
+        if let Some((_, lock)) = state.choice()
+            && (voted, locked) != (state.voted, lock.view)
+        {
+            self.kept.insert(node, (state.voted, lock.view));
+        }
         Ok(())
     }
 
@@ -133,4 +172,12 @@ impl Invariants {
         }
         Ok(())
     }
+}
+
+/// Whether a quorum has voted for what a certificate is about.
+fn is_proved(certificate: &Certificate, quorum: usize) -> bool {
+    let vote = Vote { view: certificate.view, block: certificate.block };
+    let votes = certificate.votes.iter().filter(|one| *one.value() == vote);
+    let by: SortedSet<NodeId> = votes.map(Signed::by).collect();
+    certificate.view == 0 || quorum <= by.len()
 }

@@ -1,6 +1,7 @@
 //! Malicious strategies of `HotStuff` replicas, one file each.
 
 mod brancher;
+mod certifier;
 mod equivocator;
 mod forgetful_leader;
 mod reopener;
@@ -10,5 +11,11 @@ use seedfall_sim::Strategy;
 
 /// All of them.
 pub(super) fn all() -> Vec<Strategy<Replica>> {
-    vec![equivocator::STRATEGY, forgetful_leader::STRATEGY, reopener::STRATEGY, brancher::STRATEGY]
+    vec![
+        equivocator::STRATEGY,
+        forgetful_leader::STRATEGY,
+        reopener::STRATEGY,
+        brancher::STRATEGY,
+        certifier::STRATEGY,
+    ]
 }

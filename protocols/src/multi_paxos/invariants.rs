@@ -46,6 +46,10 @@ impl Monitor<MultiPaxos> for Invariants {
                 if known.replace(*ballot) == Some(*ballot) {
                     continue;
                 }
+                if state.promised < *ballot {
+                    let why = format!("{node} accepted {ballot:?}, promised {:?}", state.promised);
+                    return Err(broken("M1: promises are kept", why));
+                }
                 let who = (node, state.majority());
                 let accepted = self.accepted.accept(who, (*slot, *ballot), value);
                 accepted.map_err(|wrong| match wrong {

@@ -107,6 +107,10 @@ impl Invariants {
             return broken("P1a: promises are kept", format!("{id}: {why}"));
         }
         for (rm, (ballot, vote)) in &now.accepted {
+            if now.promised < *ballot {
+                let why = format!("{node} accepted {ballot:?}, and promised {:?}", now.promised);
+                return broken("P1a: promises are kept", format!("{id}: {why}"));
+            }
             if before.accepted.get(rm) == Some(&(*ballot, *vote)) {
                 continue;
             }

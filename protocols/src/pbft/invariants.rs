@@ -3,8 +3,11 @@
 //! They are about every replica, Byzantine ones too: inside, those run the protocol as they should,
 //! and what they know came from quorums with a correct member.
 
+mod evidence;
+
 use super::{Digest, Replica, Seq, View, digest};
-use seedfall_sim::{Monitor, NodeId, SortedMap, StableHasher, Violation};
+use evidence::Evidence;
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, StableHasher, Violation};
 
 /// Watches the replicas of one run.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +20,8 @@ pub struct Invariants {
     states: SortedMap<Seq, (u64, NodeId)>,
     /// What was last looked at of each replica.
     seen: SortedMap<NodeId, Seen>,
+    /// Who came back without something that it had.
+    forgetful: SortedSet<NodeId>,
 }
 
 /// What was last looked at of a replica.
@@ -27,6 +32,7 @@ struct Seen {
     executed: Seq,
     certified: SortedMap<Seq, View>,
     decided: SortedMap<Seq, Digest>,
+    evidence: Evidence,
 }
 
 /// A watcher that has seen nothing yet.
@@ -41,7 +47,10 @@ impl Monitor<Replica> for Invariants {
             return Err(Violation { property: "New view", explanation });
         }
         let mut seen = self.seen.remove(&node).unwrap_or_default();
-        let looked = began(node, state, &mut seen)
+        let looked = seen
+            .evidence
+            .observe(node, state, &mut self.forgetful)
+            .and_then(|()| began(node, state, &mut seen))
             .and_then(|()| self.prepared(node, state, &mut seen))
             .and_then(|()| self.committed(node, state, &mut seen))
             .and_then(|()| self.executed(node, state, &mut seen));

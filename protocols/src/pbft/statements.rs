@@ -183,9 +183,10 @@ pub(super) fn falsify(message: &mut Message, me: Signer, draw: &mut Draw) -> boo
     match message {
         Message::PrePrepare(proposal) if is_mine(proposal.pre.by()) => {
             let mut said = *proposal.pre.value();
-            match draw.below(3) {
+            match draw.below(4) {
                 0 => nudge(&mut said.view, draw),
                 1 => nudge(&mut said.seq, draw),
+                2 => proposal.ask = None,
                 _ => (proposal.ask, said.digest) = (None, digest(&None)),
             }
             proposal.pre = me.sign(said);
@@ -219,9 +220,13 @@ pub(super) fn falsify(message: &mut Message, me: Signer, draw: &mut Draw) -> boo
         }
         Message::NewView(new_view) if is_mine(new_view.by()) => {
             let mut said = new_view.value().clone();
-            match draw.below(3) {
+            match draw.below(4) {
                 0 => drop(said.changes.pop()),
                 1 => drop(said.proposals.pop()),
+                2 => {
+                    let first = said.changes[0].clone();
+                    said.changes.fill(first);
+                }
                 _ => said.proposals.iter_mut().for_each(|one| *one = null(one, me)),
             }
             *new_view = me.sign(said);

@@ -3,6 +3,7 @@
 mod equivocator;
 mod lying_new_view;
 mod selective_replier;
+mod signs_for_others;
 mod unproved_view_change;
 
 use super::Replica;
@@ -14,6 +15,7 @@ pub(super) fn all() -> Vec<Strategy<Replica>> {
         equivocator::STRATEGY,
         lying_new_view::STRATEGY,
         selective_replier::STRATEGY,
+        signs_for_others::STRATEGY,
         unproved_view_change::STRATEGY,
     ]
 }

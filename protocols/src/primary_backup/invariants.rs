@@ -1,8 +1,9 @@
-//! P1 to P3 of primary-backup replication, watched from outside while a run goes on.
+//! P1 to P5 of primary-backup replication, watched from outside while a run goes on.
 
-use super::{Entry, Epoch, Node};
+use super::replica::Replica;
+use super::{Entry, Epoch, Node, Truncation};
 use crate::machine::{Committed, Update};
-use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
+use seedfall_sim::{Monitor, NodeId, RequestId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,12 @@ pub struct Invariants {
     /// What was last looked at of each node: its epoch, how much it has, the epoch of the last, and
     /// how much of that is committed.
     seen: Vec<(Epoch, usize, Epoch, usize)>,
+    /// The log of each epoch: what its primary has, and what backups have of it.
+    logs: SortedMap<Epoch, Vec<(Epoch, RequestId)>>,
+    /// The newest epoch in which each node was seen in line with that, and how far.
+    in_line: Vec<(Epoch, usize)>,
+    /// How much the primary of each epoch has counted each node to have.
+    counted: SortedMap<(Epoch, NodeId), usize>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -27,6 +34,10 @@ impl Monitor<Node> for Invariants {
         let Some(replica) = state.replica() else { return Ok(()) };
         if self.seen.len() <= node.index() {
             self.seen.resize(node.index() + 1, Default::default());
+            self.in_line.resize(node.index() + 1, Default::default());
+        }
+        if replica.config().truncation == Truncation::Epoch {
+            self.in_line(node, replica)?;
         }
         let (log, epoch) = (replica.log(), replica.view().epoch);
         let last = log.last().map_or(0, |entry| entry.epoch);
@@ -34,6 +45,10 @@ impl Monitor<Node> for Invariants {
         let seen = std::mem::replace(&mut self.seen[node.index()], now);
         if seen == now {
             return Ok(());
+        }
+        if epoch < seen.0 {
+            let why = format!("{node} was in epoch {}, and is in {epoch}", seen.0);
+            return Err(broken("P5: epochs only rise", why));
         }
         let is_longer = seen.0 == now.0 && seen.1 <= now.1;
         let first = if is_longer { seen.1 } else { 0 };
@@ -65,6 +80,45 @@ impl Monitor<Node> for Invariants {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Invariants {
+    /// KIP-101: once a backup has cut its log, it and the primary of its epoch have one log, and it
+    /// keeps what the primary counts on.
+    fn in_line(&mut self, node: NodeId, replica: &Replica) -> Result<(), Violation> {
+        let (log, epoch) = (replica.log(), replica.view().epoch);
+        for (other, count) in replica.counts() {
+            let counted = self.counted.entry((epoch, other)).or_default();
+            *counted = count.max(*counted);
+        }
+        let counted = self.counted.get(&(epoch, node)).copied().unwrap_or_default();
+        if log.len() < counted {
+            let why = format!("{node} has {} entries in epoch {epoch}", log.len());
+            return Err(broken("P4: in line", format!("{why}, and was counted with {counted}")));
+        }
+        if !replica.is_aligned() {
+            return Ok(());
+        }
+        let now = (epoch, log.len());
+        let before = std::mem::replace(&mut self.in_line[node.index()], now);
+        if before == now {
+            return Ok(());
+        }
+        let first = if before.0 == epoch && before.1 <= now.1 { before.1 } else { 0 };
+        let all = self.logs.entry(epoch).or_default();
+        for (place, entry) in log.iter().enumerate().skip(first) {
+            let name = (entry.epoch, entry.update.request);
+            match all.get(place) {
+                None => all.push(name),
+                Some(other) if *other == name => {}
+                Some(other) => {
+                    let why = format!("at place {place} in epoch {epoch}, {node} has {name:?}");
+                    return Err(broken("P4: in line", format!("{why}, and another {other:?}")));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

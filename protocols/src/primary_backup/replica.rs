@@ -380,6 +380,17 @@ impl Replica {
         &self.log[..self.commit]
     }
 
+    /// Whether it is the primary of its epoch, or a backup that has cut its log as that one said.
+    pub(super) fn is_aligned(&self) -> bool {
+        self.is_aligned
+    }
+
+    /// Of a primary: how much it knows each node to have.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (NodeId, usize)> {
+        let known = self.backups.iter().map(|(count, _)| *count).filter(|_| self.is_primary());
+        NodeId::all(self.backups.len()).zip(known).filter_map(|(id, count)| Some((id, count?)))
+    }
+
     pub(super) fn waits(&self) -> String {
         let View { epoch, in_sync, .. } = &self.view;
         let (has, commit) = (self.log.len(), self.commit);

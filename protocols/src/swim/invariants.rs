@@ -20,6 +20,8 @@ pub struct Invariants {
     spread: SortedMap<(NodeId, Incarnation), SortedMap<NodeId, Option<Rumor>>>,
     /// Who was declared dead in which incarnation, and by whom first.
     dead: SortedMap<(NodeId, Incarnation), NodeId>,
+    /// Of each member: its last ping, and how many members it has probed since each other.
+    probed: SortedMap<NodeId, (u64, SortedMap<NodeId, usize>)>,
 }
 
 /// What a member knows of each other, and in which life.
@@ -48,6 +50,7 @@ impl Monitor<Member> for Invariants {
             let explanation = format!("{by} declared {node} dead in {own}, which is up");
             return broken("Accuracy", explanation);
         }
+        self.check_probe(node, state)?;
         let mut at = 0;
         for (other, claim) in state.others() {
             let now = (state.born(), *claim);
@@ -72,6 +75,31 @@ impl Monitor<Member> for Invariants {
 }
 
 impl Invariants {
+    /// 4.3: round-robin, so that each member is probed again before twice as many others are.
+    fn check_probe(&mut self, node: NodeId, state: &Member) -> Result<(), Violation> {
+        let (last, since) = self.probed.entry(node).or_default();
+        let Some(probe) = state.probe.as_ref().filter(|probe| probe.number != *last) else {
+            return Ok(());
+        };
+        if probe.number >> 32 != *last >> 32 {
+            since.clear(); // Another life begins anew.
+        }
+        *last = probe.number;
+        let most = 2 * state.others().len();
+        for (other, claim) in state.others() {
+            let count = since.entry(*other).or_default();
+            *count = match *other == probe.target || claim.status == Status::Dead {
+                true => 0,
+                false => *count + 1,
+            };
+            if most <= *count {
+                let explanation = format!("{node} has probed {count} others, and not {other}");
+                return broken("Round-robin", explanation);
+            }
+        }
+        Ok(())
+    }
+
     /// What a member has come to know of another, and what it knew before in this life.
     fn check(
         &mut self,

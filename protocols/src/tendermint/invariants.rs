@@ -89,6 +89,12 @@ impl Invariants {
             return Ok(());
         }
         let Prevoted { round, id, precommitted } = prevoted;
+        if let Some(proposal) = state.proposal(round, id)
+            && proposal.by() != state.proposer(round)
+        {
+            let explanation = format!("{node} prevotes {proposal:?}, which is not its proposer's");
+            return broken("Proposer", explanation);
+        }
         let Some((before, locked)) = precommitted else { return Ok(()) };
         let unlocks = |(of, polka)| before <= of && of < round && polka == id;
         if locked != id && !state.polkas().any(unlocks) {

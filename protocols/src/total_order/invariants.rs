@@ -1,7 +1,7 @@
-//! TO1 to TO3 of total-order broadcast, watched from outside while a run goes on.
+//! TO1 to TO3, and TO5, of total-order broadcast, watched from outside while a run goes on.
 
 use super::{Broadcast, Delivered, MessageId};
-use seedfall_sim::{Monitor, NodeId, SortedSet, Violation};
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
@@ -12,6 +12,8 @@ pub struct Invariants {
     names: SortedSet<MessageId>,
     /// How much each node had delivered when it was last seen.
     seen: Vec<usize>,
+    /// The tentative timestamp of each node for each message.
+    tentative: SortedMap<(NodeId, MessageId), u32>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -30,6 +32,7 @@ impl Monitor<Broadcast> for Invariants {
             return broken("TO2", format!("{node} had delivered {seen} messages, and now fewer"));
         }
         self.seen[node.index()] = delivered.len();
+        self.check_pending(node, state, seen)?;
         for (place, one) in delivered.iter().enumerate().skip(seen) {
             if let Some(other) = self.order.get(place) {
                 if other != one {
@@ -48,6 +51,36 @@ impl Monitor<Broadcast> for Invariants {
                 return broken("TO3", format!("{node} has delivered {one:?} after {last:?}"));
             }
             self.order.push(one.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Invariants {
+    /// What a sender may rely on once it was told of a tentative timestamp: it can only rise, and
+    /// the node delivers nothing of a higher one before.
+    fn check_pending(
+        &mut self,
+        node: NodeId,
+        state: &Broadcast,
+        seen: usize,
+    ) -> Result<(), Violation> {
+        let broken = |explanation| Err(Violation { property: "TO5", explanation });
+        let delivered = state.delivered();
+        for one in &delivered[seen..] {
+            if let Some(said) = self.tentative.get(&(node, one.id)).filter(|said| one.at < **said) {
+                return broken(format!("{node} has delivered {one:?}, and had said {said}"));
+            }
+        }
+        let last = delivered.last();
+        for (id, one) in &state.pending {
+            if let Some(last) = last.filter(|last| (one.at, *id) < (last.at, last.id)) {
+                return broken(format!("{id} waits at {node} with {}, after {last:?}", one.at));
+            }
+            let said = *self.tentative.entry((node, *id)).or_insert(one.at);
+            if one.at < said || (said < one.at && !one.is_final) {
+                return broken(format!("{node} had said {said} for {id}, and now {}", one.at));
+            }
         }
         Ok(())
     }

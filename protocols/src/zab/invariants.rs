@@ -1,4 +1,4 @@
-//! Z1 to Z5 of Zab, watched from outside while a run goes on.
+//! Z1 to Z6 of Zab, watched from outside while a run goes on.
 
 use super::{Epoch, Server, Txn, Zxid};
 use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
@@ -22,6 +22,7 @@ struct Seen {
     last: Zxid,
     count: usize,
     delivered: u64,
+    promised: Epoch,
     current: Epoch,
     broadcasts: Option<Epoch>,
 }
@@ -42,6 +43,7 @@ impl Monitor<Server> for Invariants {
             last: history.last(),
             count: history.txns().len(),
             delivered: state.tree().delivered().0,
+            promised: state.promised,
             current: state.current_epoch(),
             broadcasts: state.broadcasts(),
         };
@@ -49,6 +51,7 @@ impl Monitor<Server> for Invariants {
         if seen == now {
             return Ok(());
         }
+        observe_epochs(node, &seen, &now)?;
         if (seen.base, seen.last, seen.count) != (now.base, now.last, now.count) {
             // Mostly there is more at the end.
             let is_longer = seen.base == now.base && seen.count <= now.count;
@@ -136,6 +139,19 @@ impl Invariants {
             _ => Ok(()),
         }
     }
+}
+
+/// Z6: whoever has promised an epoch follows no earlier one, crash or no crash.
+fn observe_epochs(node: NodeId, seen: &Seen, now: &Seen) -> Result<(), Violation> {
+    let is_kept = seen.promised <= now.promised && seen.current <= now.current;
+    if is_kept && (seen.current == now.current || now.current == now.promised) {
+        return Ok(());
+    }
+    let why = format!(
+        "{node} had promised epoch {} and was in {}; now {} and {}",
+        seen.promised, seen.current, now.promised, now.current
+    );
+    Err(broken("Z6: promises are kept", why))
 }
 
 fn broken(property: &'static str, explanation: String) -> Violation {

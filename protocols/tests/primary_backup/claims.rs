@@ -215,9 +215,9 @@ fn a_backup_cuts_off_what_its_primary_does_not_have() {
     assert!(bench.at(primary).is_leader());
 }
 
-/// An answer to what a backup asked before a crash cuts nothing off that it has acknowledged since.
-#[test]
-fn an_answer_to_an_earlier_life_cuts_nothing_off() {
+/// An answer to what the third node asked in this life, once it has acknowledged an update and was
+/// started twice.
+fn an_answer_of_life(life: u32) -> Watched {
     let mut bench = four();
     bench.crash(N3, Image::All);
     bench.restart(N3);
@@ -226,10 +226,21 @@ fn an_answer_to_an_earlier_life_cuts_nothing_off() {
     bench.settle(&ALL);
     bench.crash(N3, Image::All);
     bench.restart(N3);
-    bench.deliver(N2, N3, Message::EndsAt { epoch: 1, last: 0, at: 0, life: 1 });
-    assert_eq!(len(&bench, N3), 1);
-    bench.deliver(N2, N3, Message::EndsAt { epoch: 1, last: 0, at: 0, life: 2 });
-    assert_eq!(len(&bench, N3), 0, "as it would be, were it of this life");
+    bench.deliver(N2, N3, Message::EndsAt { epoch: 1, last: 0, at: 0, life });
+    bench
+}
+
+/// An answer to what a backup asked before a crash cuts nothing off that it has acknowledged since.
+#[test]
+fn an_answer_to_an_earlier_life_cuts_nothing_off() {
+    assert_eq!(len(&an_answer_of_life(1), N3), 1);
+}
+
+/// It would, were it taken for one of this life.
+#[test]
+#[should_panic(expected = "P4: in line")]
+fn an_answer_of_this_life_that_is_wrong_is_seen() {
+    an_answer_of_life(2);
 }
 
 /// Replication of an earlier epoch is refused.

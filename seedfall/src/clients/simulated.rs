@@ -2,6 +2,7 @@
 //! words of the protocol.
 
 use crate::clients::{Action, ClientPolicy, Clients, Event};
+use crate::property::Told;
 use crate::run::Call;
 use crate::scenario::{OperationId, Workload};
 use seedfall_checkers::History;
@@ -68,6 +69,14 @@ impl<P: Protocol, I, O> SimulatedClients<P, I, O> {
     /// The history so far, to be judged in part, and put back as it was.
     pub(crate) fn history_mut(&mut self) -> &mut History<I, O> {
         self.clients.history_mut()
+    }
+
+    /// What clients were told so far, in the order in which they asked.
+    pub(crate) fn told(&self) -> impl Iterator<Item = Told<'_, I, O>> {
+        self.clients.told().map(|(OperationId { client, number }, one, output)| {
+            let request = RequestId { client, number };
+            Told { request, input: &one.input, output }
+        })
     }
 
     /// From here on every operation is called as its client decides.

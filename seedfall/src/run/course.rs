@@ -305,11 +305,12 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         let Some(world) = &self.world else { return Vec::new() };
         let nodes: Vec<Option<&P>> =
             NodeId::all(world.node_count()).map(|node| world.node(node)).collect();
+        let told: Vec<_> = world.clients().told().collect();
         let mut missing = Vec::new();
         for property in &self.scenario.properties {
             if let Kind::Eventually(judge) = &property.kind {
                 self.judging = Some(property.name);
-                match judge(&nodes) {
+                match judge(&nodes, &told) {
                     Judgement::Holds => {}
                     Judgement::Violated { reason: why, .. } | Judgement::Unknown(why) => {
                         missing.push((property.name, why));
