@@ -1,5 +1,5 @@
 //! What goes over connections, as a person reads it: requests and responses of HTTP/1, frames of
-//! HTTP/2 (gRPC), commands of RESP (Redis), messages of PostgreSQL, lines of text; of anything else
+//! HTTP/2 (gRPC), commands of RESP (Redis), messages of Postgres, lines of text; of anything else
 //! its size.
 //!
 //! It is made where a run is read, not where it happens, from the bytes as they left. What it takes

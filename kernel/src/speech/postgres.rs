@@ -1,4 +1,4 @@
-//! Messages of PostgreSQL's protocol, version 3 (its manual, "Message Formats").
+//! Messages of Postgres' protocol, version 3 (its manual, "Message Formats").
 
 use super::{clipped, size, text_of};
 
