@@ -70,7 +70,7 @@ impl ByHand {
     }
 
     fn outcomes(&self) -> Vec<&'static str> {
-        let outcome = |one: &seedfall_checkers::Operation<Phase, ()>| match one.outcome {
+        let outcome = |one: &Operation<Phase, ()>| match one.outcome {
             seedfall_checkers::Outcome::Ok { .. } => "done",
             seedfall_checkers::Outcome::Failed { .. } => "failed",
             seedfall_checkers::Outcome::Indeterminate => "unknown",
