@@ -17,6 +17,8 @@
 //! *Properties*, guarded by [`invariants`] but for the last two:
 //! - `Ready` no two nodes are ready for different texts of one broadcast (lemma 1);
 //! - `Consistency` no two nodes deliver different texts of one broadcast;
+//! - `Grounds` who is ready has heard enough echoes or readies, who delivers enough readies (steps
+//!   2 and 3 of figure 1);
 //! - `Integrity` what is delivered of a sender that told all the same is what it broadcast;
 //! - `Totality` if one node delivers, all do, in the end;
 //! - `Validity` what a correct node broadcasts is delivered: its client is answered then.

@@ -22,6 +22,9 @@
 //!   committed in a view is in the log of whoever is in a later one;
 //! - V3 One log a view: the logs of two replicas of one view agree as far as both go;
 //! - V4 what a primary commits, `f + 1` have prepared in its view ([`invariants_without_crashes`]);
+//! - V5 the view that a replica takes part in only rises, crash or no crash (see the deviations);
+//! - V6 what a replica has in the log of a view, it has in that view for good: once it has
+//!   recovered, too (4.3: so its `PrepareOk` may count);
 //! - S1 the history of the clients is linearizable;
 //! - L1 with at most `f` replicas failed and the others connected for a while, operations complete.
 //!

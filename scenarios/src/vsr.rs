@@ -3,7 +3,7 @@
 //!
 //! Story: clients read and change three keys of a store that nobody keeps on a disk. Primaries are
 //! cut off, freeze and stop for good, and views change (`vsr`); replicas crash, lose all that they
-//! had, and fetch it from the others (`vsr-recovery`). Guards: V1 to V4 of the header,
+//! had, and fetch it from the others (`vsr-recovery`). Guards: V1 to V6 of the header,
 //! linearizability, and that operations complete, unless more replicas have lost their state than
 //! the protocol can stand. Catches: `tests/planted/vsr-*`.
 //!

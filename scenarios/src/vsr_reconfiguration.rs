@@ -3,7 +3,7 @@
 //! Story: six machines keep three keys without a disk, three of them at first; while clients use
 //! the store, they also ask for other groups of three to five. Primaries are cut off, freeze and
 //! stop for good in the middle of it; others find out what was decided, hand on the state and shut
-//! down. Guards: V1 to V4 and E1 to E3 of the header, linearizability (also of the group, which is
+//! down. Guards: V1 to V6 and E1 to E3 of the header, linearizability (also of the group, which is
 //! a key of the store), and that operations complete. Catches: `tests/planted/vsr-*`.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};

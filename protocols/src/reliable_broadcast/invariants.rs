@@ -1,8 +1,9 @@
-//! Lemma 1 and what follows from it, watched from outside while a run goes on.
+//! Lemma 1, what follows from it, and what each step rests on, watched from outside while a run goes
+//! on.
 //!
 //! Traitors run the protocol as they should inside, so what every node knows is true.
 
-use super::{Name, Node};
+use super::{Instance, Name, Node};
 use crate::kv::Text;
 use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 
@@ -32,6 +33,7 @@ impl Monitor<Node> for Invariants {
                 continue;
             }
             *seen = now;
+            check_grounds(*name, one, node, state.config.faulty)?;
             if let Some(text) = state.broadcast(name.number).filter(|_| name.sender == node) {
                 self.meant.entry(*name).or_insert_with(|| (text.clone(), false));
             }
@@ -46,6 +48,27 @@ impl Monitor<Node> for Invariants {
             check_integrity(&self.meant, *name, text, node)?;
         }
         Ok(())
+    }
+}
+
+/// Figure 1, steps 2 and 3. (Of `n > 3f`, more than `(n + f) / 2` are at least `2f + 1`.)
+fn check_grounds(name: Name, one: &Instance, node: NodeId, f: usize) -> Result<(), Violation> {
+    let count = |heard: &SortedMap<NodeId, Text>, text: &Text| {
+        heard.iter().filter(|(from, other)| **from != node && *other == text).count()
+    };
+    let broken = |what: &str, text: &Text| {
+        let explanation = format!("{node} {what} {text} of {name:?} too early: {one:?}");
+        Err(Violation { property: "Grounds", explanation })
+    };
+    if let Some(text) = &one.ready
+        && count(&one.echoes, text) + usize::from(one.initial.as_ref() == Some(text)) <= 2 * f
+        && count(&one.readies, text) <= f
+    {
+        return broken("is ready for", text);
+    }
+    match &one.delivered {
+        Some(text) if count(&one.readies, text) < 2 * f => broken("delivered", text),
+        _ => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! V1 to V4 of Viewstamped Replication, watched from outside while a run goes on.
+//! V1 to V6 of Viewstamped Replication, watched from outside while a run goes on.
 
 use super::reconfiguration::{Configuration, Epoch, Member};
 use super::{Replica, Status, View};
@@ -7,7 +7,7 @@ use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
 use std::fmt;
 
 /// A view, of an epoch: where nobody reconfigures, there is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Reign {
     epoch: Epoch,
     view: View,
@@ -24,11 +24,14 @@ pub struct Invariants {
     /// Of each replica as it was when it was last seen: its latest normal view, how much of its log
     /// was compared, and how much of it was committed.
     seen: Vec<Option<(Reign, usize, usize)>>,
+    /// The latest view that each replica takes part in, and how much it has in its latest normal
+    /// one: a crash takes neither.
+    kept: Vec<(Reign, Reign, usize)>,
     /// How much of the log of each view each replica was seen to have; `None`: nobody looks.
     has: Option<SortedMap<Reign, Vec<usize>>>,
 }
 
-/// A watcher of V1 to V3 that has seen nothing yet.
+/// A watcher of V1 to V3, V5 and V6 that has seen nothing yet.
 pub fn invariants() -> Invariants {
     Invariants::default()
 }
@@ -55,7 +58,9 @@ impl Invariants {
     ) -> Result<(), Violation> {
         if self.seen.len() <= node.index() {
             self.seen.resize(node.index() + 1, None);
+            self.kept.resize(node.index() + 1, Default::default());
         }
+        self.observe_kept(node, epoch, state)?;
         if state.status() == Status::Recovering {
             self.seen[node.index()] = None;
             return Ok(());
@@ -87,6 +92,32 @@ impl Invariants {
         }
         let until = self.views.partition_point(|reign| *reign < now.0);
         self.has_committed(until, state.log(), now.0)
+    }
+
+    /// V5 and V6: what a replica has taken part in, and what it has said that it has, stays.
+    fn observe_kept(
+        &mut self,
+        node: NodeId,
+        epoch: Epoch,
+        state: &Replica,
+    ) -> Result<(), Violation> {
+        let (part, normal, has) = &mut self.kept[node.index()];
+        let now = Reign { epoch, view: state.view };
+        if now < *part {
+            let why = format!("{node} has taken part in view {part}, and does in {now}");
+            return Err(broken("V5: views only rise", why));
+        }
+        *part = now;
+        if state.status() == Status::Recovering {
+            return Ok(());
+        }
+        let now = (Reign { epoch, view: state.normal_view() }, state.log.len());
+        if now.0 == *normal && now.1 < *has {
+            let why = format!("{node} had {has} operations in view {normal}, and has {}", now.1);
+            return Err(broken("V6: what is prepared is kept", why));
+        }
+        (*normal, *has) = now;
+        Ok(())
     }
 
     /// So much is committed in this view, or an earlier one: whatever later view there is has it.
@@ -177,7 +208,7 @@ pub struct AcrossEpochs {
     epochs: SortedMap<Epoch, Configuration>,
 }
 
-/// A watcher of V1 to V4 and E1 to E3 that has seen nothing yet, where members do not crash.
+/// A watcher of V1 to V6 and E1 to E3 that has seen nothing yet, where members do not crash.
 pub(super) fn across_epochs() -> AcrossEpochs {
     AcrossEpochs { views: invariants_without_crashes(), epochs: SortedMap::new() }
 }

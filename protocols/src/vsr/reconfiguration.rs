@@ -14,7 +14,7 @@
 //! have it, and shuts down. What comes from an earlier epoch is not heard: it is answered with the
 //! present one (7.2).
 //!
-//! *Properties*, guarded by [`invariants`] beside V1 to V4 of [`vsr`](super), which hold of all
+//! *Properties*, guarded by [`invariants`] beside V1 to V6 of [`vsr`](super), which hold of all
 //! views of all epochs:
 //! - E1 who knows an epoch knows the same of it: its group, and the place where it began;
 //! - E2 who takes part in an epoch has all that was committed before it began;
@@ -66,7 +66,7 @@ use seedfall_sim::{Context, Effect, NodeId, Protocol, RequestId, SortedSet};
 
 pub use super::invariants::AcrossEpochs;
 
-/// A watcher of V1 to V4 and E1 to E3 that has seen nothing yet, where members do not crash.
+/// A watcher of V1 to V6 and E1 to E3 that has seen nothing yet, where members do not crash.
 pub fn invariants() -> AcrossEpochs {
     super::invariants::across_epochs()
 }
