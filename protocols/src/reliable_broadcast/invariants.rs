@@ -1,5 +1,5 @@
-//! Lemma 1, what follows from it, and what each step rests on, watched from outside while a run goes
-//! on.
+//! Lemma 1, what follows from it, and what each step rests on, watched from outside while a run
+//! goes on.
 //!
 //! Traitors run the protocol as they should inside, so what every node knows is true.
 
