@@ -77,24 +77,8 @@ impl Kernel {
         self.packets[0] += 1;
         match fate {
             Fate::Deliver(after) => Meets::Way { nth, after: *after },
-            _ => self.packet_meets_more(from, to, nth, fate),
-        }
-    }
-
-    #[cold]
-    fn packet_meets_more(
-        &mut self,
-        from: NodeIndex,
-        to: NodeIndex,
-        nth: u64,
-        fate: &Fate,
-    ) -> Meets {
-        match fate {
-            Fate::Deliver(after) => Meets::Way { nth, after: *after },
             Fate::Duplicate(after, _) => {
-                self.packets[2] += 1;
-                let event = self.event(Happening::Duplicate, from, to, nth, 0);
-                self.trace.record(event, || Detail::AsSent);
+                self.packet_doubled(from, to, nth);
                 Meets::Way { nth, after: *after }
             }
             // A checksum that is wrong is a loss.
@@ -103,6 +87,14 @@ impl Kernel {
                 Meets::Loss
             }
         }
+    }
+
+    /// The wire has a packet twice.
+    #[cold]
+    fn packet_doubled(&mut self, from: NodeIndex, to: NodeIndex, nth: u64) {
+        self.packets[2] += 1;
+        let event = self.event(Happening::Duplicate, from, to, nth, 0);
+        self.trace.record(event, || Detail::AsSent);
     }
 
     /// The wire loses a packet.

@@ -18,14 +18,16 @@ The seed draws the plan and what clients ask; when anything happens, the machine
 violation is evidence, and --plan does the same faults again, not the same run.
 
 Nodes lose with a kill what they had not synced (--direct: they do not, as the page cache lives on).
-A node that stops for good loses its disk too, within what the protocol can spare.
+A node that stops for good loses its disk too, within what the protocol can spare. One that is shut
+down is told to end by SIGTERM or SIGINT, is killed if it does not, and is started again.
 
 Ctrl-C or SIGTERM breaks it off at any time, also while the history is judged.
 
 Exit codes: 0 every property holds, 1 safety broken, 2 bad usage, 3 a final operation did not
-complete, 4 vacuous, 5 a node ended by itself, its replay diverges or a property panics, 6 unknown
-within the checker's budget, 130 broken off. No process is left. The files of a run that fails are
-kept, and named; those of one that is broken off, if it was recorded or had come to be judged.")]
+complete, 4 vacuous, 5 a node ended by itself, or with an error as it was told to, its replay
+diverges or a property panics, 6 unknown within the checker's budget, 130 broken off. No process is
+left. The files of a run that fails are kept, and named; those of one that is broken off, if it was
+recorded or had come to be judged.")]
 pub(super) struct ChaosArgs {
     /// The protocol.
     protocol: String,

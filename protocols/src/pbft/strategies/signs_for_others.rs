@@ -34,7 +34,7 @@ fn says(
         Message::ViewChange(change) if change.by() == me.id() => {
             let said = change.value().clone();
             if draw.below(2) == 0 && !replica.leads(said.view) {
-                return Some(Message::NewView(begun(change, me)));
+                return Some(Message::NewView(begun(replica, change, me)));
             }
             Message::ViewChange(me.sign(padded(replica, said, me)))
         }
@@ -45,9 +45,9 @@ fn says(
 }
 
 /// A view that it begins by itself, with what it alone has said.
-fn begun(change: Signed<ChangeView>, me: Signer) -> Signed<NewView> {
+fn begun(replica: &Replica, change: Signed<ChangeView>, me: Signer) -> Signed<NewView> {
     let view = change.value().view;
-    me.sign(NewView { view, changes: vec![change; 3], proposals: Vec::new() })
+    me.sign(NewView { view, changes: vec![change; replica.quorum()], proposals: Vec::new() })
 }
 
 /// Certificates of all that it has accepted, whoever has agreed: it has, and the others too few.
