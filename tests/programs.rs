@@ -235,6 +235,20 @@ fn a_program_that_panics_exits_or_spins_is_a_verdict() {
 }
 
 #[test]
+fn a_failure_says_what_its_nodes_are_called() {
+    let told = |names: &[&'static str]| {
+        let mut scenario = register("program-broken", true);
+        scenario.faults = Swarm::NONE;
+        let panics = |name: &&'static str| Program::new(name, || panic!("not today"));
+        scenario.nodes = names.iter().map(panics).collect();
+        scenario.run(&Trial::of(Seed(1))).failure().expect("it is broken").to_string()
+    };
+    let pair = told(&["server", "backup"]);
+    assert!(pair.contains("\n  nodes      n1 server, n2 backup\n"), "{pair}");
+    assert!(!told(&["server"]).contains("  nodes "), "there is nobody to be confused with");
+}
+
+#[test]
 fn a_program_may_be_expected_to_compute_without_an_end() {
     let mut scenario = register("program-spins", true);
     scenario.faults = Swarm::NONE;

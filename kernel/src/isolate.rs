@@ -1,10 +1,14 @@
 //! Runs whose process is the same every time: a test that executes itself anew, alone.
 
 use crate::machine;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Command, Stdio};
 
 /// What tells a process that it is the one made anew.
 const MARK: &str = "SEEDFALL_KERNEL_ISOLATED";
+
+/// How a process ends whose test has failed, as Rust's own harness has it.
+const FAILED: i32 = 101;
 
 /// Makes this process anew if its addresses are random, where the machine permits that: to be
 /// called first in the `main` of a command, whose runs are then the same in every process. The
@@ -42,7 +46,8 @@ pub fn isolated(body: impl FnOnce()) {
     #[expect(clippy::disallowed_methods, reason = "the process made anew is told so")]
     let is_anew = std::env::var(MARK).is_ok();
     if is_anew {
-        return body();
+        // A failure ends the process here, so that the harness adds nothing to what it says.
+        return catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| std::process::exit(FAILED));
     }
     let program = match std::env::current_exe() {
         Ok(program) => program,
@@ -53,6 +58,7 @@ pub fn isolated(body: impl FnOnce()) {
     match thread.name() {
         Some(test) if test != "main" => {
             command.args([test, "--exact", "--nocapture", "--test-threads=1", "--include-ignored"]);
+            command.arg("--format=terse"); // Its line about the test would stand before ours.
         }
         _ => drop(command.args(std::env::args_os().skip(1))),
     }
@@ -61,9 +67,17 @@ pub fn isolated(body: impl FnOnce()) {
     match command.output() {
         Err(error) => panic!("cannot run this program anew: {error}"),
         Ok(output) => {
-            print!("{}", String::from_utf8_lossy(&output.stdout));
-            print!("{}", String::from_utf8_lossy(&output.stderr));
-            assert!(output.status.success(), "the isolated test failed ({})", output.status);
+            // What the harness there says before anything else; it is said here, too.
+            let stdout = String::from_utf8_lossy(&output.stdout);
+            print!("{}", stdout.strip_prefix("\nrunning 1 test\n").unwrap_or(&stdout));
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            print!("{stderr}");
+            match output.status.code() {
+                Some(0) => {}
+                // It has said why: a second message, of this place, would help nobody.
+                Some(FAILED) => resume_unwind(Box::new(stderr.into_owned())),
+                _ => panic!("the isolated test failed ({})", output.status),
+            }
         }
     }
 }

@@ -227,7 +227,7 @@ pub struct Told {
 /// Runs a trial, recorded in full; makes it small first if it fails, unless it is wanted `whole`.
 /// `effort` bounds the work.
 pub fn examine(scenario: &dyn Runnable, trial: &Trial, whole: bool, effort: &Effort) -> Shrunk {
-    if !whole && let Some(shrunk) = shrink::shrink(scenario, trial, effort) {
+    if !whole && let Some(shrunk) = shrink::shrink_once(scenario, trial, effort) {
         return shrunk;
     }
     let trial = Trial { recording: Recording::Full, log_draws: true, ..trial.clone() };

@@ -1,8 +1,16 @@
-//! What a test of a protocol needs, and nothing else: `use seedfall::prelude::*;`.
+//! What a test of a protocol, or of programs, needs, and nothing else:
+//! `use seedfall::prelude::*;`.
 
 pub use crate::checkers::{History, Model, Outcome, models};
 pub use crate::faults::Swarm;
 pub use crate::plan::FaultPlan;
+#[cfg(all(
+    feature = "programs",
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_env = "gnu"
+))]
+pub use crate::programs::{Answer, Process, Program, Programs, Session};
 pub use crate::property::{
     Judgement, Property, Told, always, eventually, eventually_told, every_operation_completes,
     invariant, invariants, linearizable, sometimes, sometimes_in,

@@ -4,7 +4,7 @@ use crate::faults::ActsOn;
 use crate::plan::{Class, Entry as Planned, FaultPlan};
 use crate::run::{Call, Observation};
 use crate::scenario::OperationId;
-use seedfall_sim::{Counters, DrawAddress, Entry, Seed, Time};
+use seedfall_sim::{Counters, DrawAddress, Entry, NodeId, Seed, Time};
 use std::fmt;
 use std::fmt::Write as _;
 
@@ -195,6 +195,8 @@ pub struct Failure {
     pub expected: Option<String>,
     /// The operations that take part, the one at fault marked.
     pub operations: Vec<String>,
+    /// What the nodes are called, in their order, if they have names of their own.
+    pub nodes: Vec<&'static str>,
     /// The events up to the moment at which it showed.
     pub event: u64,
     /// That moment.
@@ -230,9 +232,14 @@ impl Failure {
         text
     }
 
-    /// The run in which it is broken: its faults, the moment, its hash, the line that replays it.
+    /// The run in which it is broken: its nodes, its faults, the moment, its hash, the line that replays it.
     pub fn run(&self) -> String {
         let mut text = String::new();
+        let nodes = NodeId::all(self.nodes.len()).zip(&self.nodes);
+        let nodes: Vec<_> = nodes.map(|(node, name)| format!("{node} {name}")).collect();
+        if let [_, _, ..] = nodes.as_slice() {
+            row(&mut text, "nodes", &nodes.join(", "));
+        }
         for (index, fault) in self.faults.iter().enumerate() {
             row(&mut text, if index == 0 { "faults" } else { "" }, fault);
         }

@@ -114,7 +114,7 @@ pub struct Shrunk {
     pub whole: u64,
     /// Its own size, likewise up to the event by which it has failed.
     pub after: Size,
-    /// How many runs it took.
+    /// How many runs it took; 0: it was small already.
     pub runs: u64,
     /// Why it may be smaller still; `None`: nothing was left to be tried.
     pub stopped: Option<Stop>,
@@ -142,12 +142,11 @@ impl Shrunk {
     pub fn told(&self, replay: &str) -> Option<String> {
         let failure = Failure { replay: replay.to_owned(), ..self.failure()?.clone() };
         let story = story(self).join("\n");
-        Some(format!(
-            "{}\n  shrunk to  {}\n  story\n{story}\n{}",
-            failure.witness(),
-            self.summary(),
-            failure.run()
-        ))
+        let shrunk = match self.runs {
+            0 => String::new(),
+            _ => format!("  shrunk to  {}\n", self.summary()),
+        };
+        Some(format!("{}\n{shrunk}  story\n{story}\n{}", failure.witness(), failure.run()))
     }
 
     /// One line: what is left of what there was, `1 of 20 faults`, up to the violation in both.
@@ -210,13 +209,30 @@ pub fn shrink(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option
         }
     }
     let (_, small, stopped) = smallest?;
-    let trial = Trial { recording: Recording::Full, log_draws: true, ..small };
+    let as_it_is = as_it_is(scenario, &small, effort)?;
+    Some(Shrunk { before, whole: original.events, runs, stopped, ..as_it_is })
+}
+
+/// A failing run to be told: one that was made small earlier as it is, since to look for a smaller
+/// one took as long as the first time and found none; any other shrunk. `None` if it does not fail.
+pub fn shrink_once(scenario: &dyn Runnable, trial: &Trial, effort: &Effort) -> Option<Shrunk> {
+    match trial.random {
+        Some(_) => as_it_is(scenario, trial, effort),
+        None => shrink(scenario, trial, effort),
+    }
+}
+
+/// A small run and what matters in it, which may take a quarter of the effort.
+fn as_it_is(scenario: &dyn Runnable, small: &Trial, effort: &Effort) -> Option<Shrunk> {
+    let trial = Trial { recording: Recording::Full, log_draws: true, ..small.clone() };
     let report = scenario.run(&trial);
-    let after = size(&trial, &report);
+    failure(&report)?;
+    let size = size(&trial, &report);
     let asking =
         Effort { runs: effort.runs / 4, time: effort.time.map(|time| time / 4), ..*effort };
     let matter = matter(scenario, &trial, &asking);
-    let whole = original.events;
+    let whole = report.events;
+    let (before, after, runs, stopped) = (size, size, 0, None);
     Some(Shrunk { trial, report, before, whole, after, runs, stopped, matter })
 }
 

@@ -10,7 +10,7 @@ use crate::case::{Case, Replayed};
 use crate::explain::Explanation;
 use crate::report::{Conclusion, Failure, Report};
 use crate::run::{Runnable, Trial};
-use crate::shrink::{DEFAULT_RUNS, Effort, Shrunk, shrink};
+use crate::shrink::{DEFAULT_RUNS, Effort, Shrunk, shrink, shrink_once};
 use crate::sweep::{
     FITS_INTO_MEMORY, Limits, Meaning, Progress, Summary, Sweep, all_cores, run_twice, sweep,
     watched,
@@ -118,13 +118,13 @@ impl Check {
         }
         if let Some(to) = ask("SEEDFALL_LIST") {
             if let Err(message) = campaign::list(&**scenario, Place::here().test(), &to) {
-                panic!("{message}\n");
+                fail(message);
             }
             return;
         }
         scenario.alone(&mut || {
             if let Err(message) = self.asked(&ask) {
-                panic!("{message}\n");
+                fail(message);
             }
         });
     }
@@ -211,6 +211,15 @@ fn say_done(scenario: &dyn Runnable, kept: u64, summary: &Summary) {
         count(summary.events),
         summary.took.as_secs_f64(),
     ));
+}
+
+/// Fails the test with this message. It is a panic for the harness and whoever catches it, but it
+/// tells of no bug in a program: so no place and no backtrace are printed, whatever
+/// `RUST_BACKTRACE` says.
+#[expect(clippy::print_stderr, reason = "a harness keeps what is printed, and nothing else")]
+fn fail(message: String) -> ! {
+    eprintln!("{message}\n");
+    std::panic::resume_unwind(Box::new(message))
 }
 
 /// A line that a test harness shows if it is asked to, or if the test fails.
@@ -540,7 +549,7 @@ fn replay(
         (Conclusion::Failed(failure), Some(place)) if failure.expected.is_none() => {
             let case = format!("SEEDFALL_CASE={} {}", place.short(path), place.command());
             let effort = Effort { time: Some(SHRINK_TIME), ..Effort::runs(DEFAULT_RUNS) };
-            let told = shrink(scenario, &trial, &effort).and_then(|small| small.told(&case));
+            let told = shrink_once(scenario, &trial, &effort).and_then(|small| small.told(&case));
             Err(told.unwrap_or_else(|| Failure { replay: case, ..failure.clone() }.to_string()))
         }
         _ => conclude(scenario, &trial, &report, None),

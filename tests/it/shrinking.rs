@@ -2,7 +2,7 @@
 //! result every time.
 
 use seedfall::case::{Case, Replayed};
-use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, Stop, arrivals, shrink, story};
+use seedfall::shrink::{DEFAULT_RUNS, Effort, Shrunk, Stop, arrivals, shrink, shrink_once, story};
 use seedfall::sim::{DrawAddress, Event, Recording, Seed, Site};
 use seedfall::{Runnable, Swarm, Trial};
 use seedfall_scenarios::{self, copied_register, raft_kv};
@@ -112,6 +112,19 @@ fn shrinking_is_deterministic_and_its_case_replays() {
     assert_eq!((one.report.hash, one.runs), (two.report.hash, two.runs));
     let case = Case::of(&one.trial, &one.report, "");
     assert_eq!(case.compare(&scenario.run(&case.trial())), Replayed::Same);
+}
+
+#[test]
+fn what_is_small_already_is_told_as_it_is() {
+    let (scenario, small) = small();
+    let effort = Effort::runs(DEFAULT_RUNS);
+    let again = shrink_once(scenario.as_ref(), &small.trial, &effort).expect("it fails");
+    assert_eq!((again.runs, again.report.hash), (0, small.report.hash));
+    assert_eq!((story(&again), again.matter.clone()), (story(&small), small.matter));
+    let told = again.told("so").expect("it fails");
+    assert!(told.contains("\n  story\n") && !told.contains("shrunk to"), "{told}");
+    let seed = Trial::of(small.trial.seed);
+    assert!(shrink_once(scenario.as_ref(), &seed, &effort).is_some_and(|small| small.runs > 0));
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod decided;
 mod echo;
 mod faults;
 mod files;
+mod isolated;
 mod maps;
 mod mistakes;
 mod network;

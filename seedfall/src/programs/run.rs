@@ -529,6 +529,7 @@ where
             explanation: why,
             expected: None,
             operations: Vec::new(),
+            nodes: self.scenario.nodes.iter().map(|node| node.name).collect(),
             event: self.outside.events,
             at: self.outside.at,
             hash: self.outside.hash,

@@ -146,6 +146,7 @@ pub(super) fn failure(
         explanation: broken.explanation + &need_not + strange,
         expected,
         operations,
+        nodes: Vec::new(),
         event,
         at,
         hash,

@@ -100,6 +100,7 @@ fn nondeterminism(
         ),
         expected: None,
         operations: Vec::new(),
+        nodes: Vec::new(),
         event: differs.map_or(first.events, |(event, ..)| event as u64),
         at,
         hash: first.hash,

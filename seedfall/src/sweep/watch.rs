@@ -121,6 +121,7 @@ impl Watch {
             explanation,
             expected: None,
             operations: Vec::new(),
+            nodes: Vec::new(),
             event: self.seen.events + 1,
             at: Time::ZERO,
             hash: 0,

@@ -232,6 +232,7 @@ impl Outside {
             explanation: why,
             expected: self.expected(kind, property),
             operations: Vec::new(),
+            nodes: Vec::new(),
             event: 0,
             at: Time::ZERO,
             hash: 0,
