@@ -14,7 +14,7 @@ use seedfall::sim::{Kind, Recording, Seed};
 use seedfall::sweep::{Meaning, Sweep, all_cores, sweep};
 use seedfall::testing::check_seed;
 use seedfall::{
-    COMES_TO_ITS_END, Expect, FailureKind, Horizon, Report, Runnable, Swarm, Trial,
+    COMES_TO_ITS_END, Class, Expect, FailureKind, Horizon, Report, Runnable, Swarm, Trial,
     every_operation_completes, linearizable, sometimes_in,
 };
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -235,12 +235,29 @@ fn a_program_that_panics_exits_or_spins_is_a_verdict() {
 }
 
 #[test]
+fn a_clock_that_nobody_reads_and_peers_that_are_not_there_are_not_owed() {
+    let deaf = || drop(TcpListener::bind("0.0.0.0:7000").map(|server| server.accept()));
+    let mut bare = Programs {
+        nodes: vec![Program::new("server", deaf)],
+        faults: Swarm { clocks: 2, partitions: 2, ..Swarm::NONE },
+        ..register("program-bare", true)
+    };
+    let plan = Sweep { seeds: 0..20, keep_going: true, ..Sweep::new(all_cores()) };
+    let summary = sweep(&bare, &plan, &|_| ());
+    assert!(summary.is_not_applicable(Class::Clock), "{summary:?}");
+    assert!(summary.is_not_applicable(Class::Partition), "{summary:?}");
+    bare.nodes = register("program-register", true).nodes;
+    let summary = sweep(&bare, &plan, &|_| ());
+    assert!(!summary.is_not_applicable(Class::Clock), "it stamps what it writes");
+}
+
+#[test]
 fn a_failure_says_what_its_nodes_are_called() {
     let told = |names: &[&'static str]| {
         let mut scenario = register("program-broken", true);
         scenario.faults = Swarm::NONE;
-        let panics = |name: &&'static str| Program::new(name, || panic!("not today"));
-        scenario.nodes = names.iter().map(panics).collect();
+        let main: fn() = || panic!("not today");
+        scenario.nodes = names.iter().map(|name| Program::new(name, main)).collect();
         scenario.run(&Trial::of(Seed(1))).failure().expect("it is broken").to_string()
     };
     let pair = told(&["server", "backup"]);

@@ -56,6 +56,8 @@ pub enum ActsOn {
     Peers,
     /// Timers.
     Timers,
+    /// The wall clock.
+    WallClock,
     /// What is written down.
     Disk,
     /// Malicious strategies that it knows.

@@ -77,6 +77,11 @@ macro_rules! registry {
                 match self { $(Self::$class => $class::permitted_by(model),)* }
             }
 
+            /// The field of [`Swarm`] that says how much of it may be drawn.
+            pub const fn knob(self) -> &'static str {
+                match self { $(Self::$class => stringify!($field),)* }
+            }
+
             /// What of a protocol it acts on: if there is none of it, it cannot have an effect.
             pub const fn acts_on(self) -> ActsOn {
                 match self { $(Self::$class => <$class as FaultClass>::ACTS_ON,)* }

@@ -28,8 +28,11 @@ impl Kernel {
 
     /// The same, if nothing is wrong with the clock.
     #[inline]
-    pub(crate) fn right_clock(&self, clock: libc::clockid_t) -> Option<u64> {
-        let reading = self.nodes[self.here()].clocks.read_right(self.now)?;
+    pub(crate) fn right_clock(&mut self, clock: libc::clockid_t) -> Option<u64> {
+        let here = self.here();
+        let node = &mut self.nodes[here];
+        node.looks += u64::from(is_wall(clock));
+        let reading = node.clocks.read_right(self.now)?;
         // The time that a program computes is not simulated: it is the time that passes.
         let began = if is_wall(clock) { EPOCH } else { UPTIME };
         Some(began.saturating_add(reading.as_nanos()))

@@ -77,6 +77,8 @@ pub(crate) struct Node {
     pub(crate) runnable: Vec<usize>,
     /// Whether it is in the list of nodes that have something to run.
     pub(crate) queued: bool,
+    /// How often its programs looked at the wall clock, at least.
+    pub(crate) looks: u64,
     /// Its two clocks.
     pub(crate) clocks: Clocks,
     /// Its files.
@@ -155,6 +157,7 @@ impl Node {
             stall: Duration::ZERO,
             ambushes: Vec::new(),
             changes: 0,
+            looks: 0,
             timers: 0,
             felt: Felt::default(),
             folder,

@@ -235,6 +235,7 @@ fn read_final(report: &mut Report, frame: &mut Reader<'_>) {
     for node in &mut report.nodes {
         node.changes = frame.number();
         node.timers = frame.number();
+        node.looks = frame.number();
     }
     report.effects = (0..frame.number()).map(|_| frame.number()).collect();
 }

@@ -500,6 +500,7 @@ fn finish(ended: Ended, course: &Course, nemesis: &dyn Nemesis) -> ! {
         for node in &kernel.nodes {
             frame.number(node.changes);
             frame.number(node.timers);
+            frame.number(node.looks);
         }
         let effects = nemesis.effects(kernel);
         frame.number(effects.len() as u64);

@@ -232,7 +232,8 @@ impl Failure {
         text
     }
 
-    /// The run in which it is broken: its nodes, its faults, the moment, its hash, the line that replays it.
+    /// The run in which it is broken: its nodes, its faults, the moment, its hash, and the line
+    /// that replays it.
     pub fn run(&self) -> String {
         let mut text = String::new();
         let nodes = NodeId::all(self.nodes.len()).zip(&self.nodes);

@@ -323,7 +323,7 @@ fn a_class_that_never_has_an_effect_makes_the_sweep_vacuous() {
     let (planned, fired) = summary.fired[&Class::Lie];
     assert!(planned > 0 && fired == 0, "{summary:?}");
     let why = "no lie ever had an effect: if the scenario gives it nothing to act on, leave it out \
-               of `faults`";
+               of `faults` (`liars: Swarm::NONE.liars`)";
     let vacuous = Meaning::Vacuous(why.to_owned());
     assert_eq!(summary.meaning(&scenario), vacuous);
 }

@@ -2,7 +2,7 @@
 
 use crate::act::Act;
 use crate::bytes::Bytes;
-use crate::class::{About, FaultClass, strikes_one_node};
+use crate::class::{About, ActsOn, FaultClass, strikes_one_node};
 use crate::classes::Fault;
 use crate::swarm::{Outage, log_millis, log_span};
 use crate::target::Effects;
@@ -57,6 +57,7 @@ impl FaultClass for Clock {
         source: "Jepsen's clock nemesis",
     };
     const USUAL: u32 = 2;
+    const ACTS_ON: ActsOn = ActsOn::WallClock;
     const HOLDS: bool = false;
 
     // Late is not lost: only a bound on delays, steps and clocks forbids it.

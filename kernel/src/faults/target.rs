@@ -151,7 +151,10 @@ impl Target for Kernel {
         one.crashes += 1;
         let crashes = one.crashes;
         let lost = one.tree.crash(&mut self.draws, Self::place(node), crashes, all);
-        let text = |_: &Self| format!("{lost} changes of its files were not durable");
+        let text = |_: &Self| match lost {
+            1 => "1 change of its files was not durable".to_owned(),
+            _ => format!("{lost} changes of its files were not durable"),
+        };
         self.record_text(Happening::Crash, node, node, lost as u64, text);
         true
     }

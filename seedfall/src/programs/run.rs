@@ -544,7 +544,9 @@ where
 fn without(nodes: &[kernel::NodeReport]) -> Vec<ActsOn> {
     let sum = |of: fn(&kernel::NodeReport) -> u64| nodes.iter().map(of).sum::<u64>();
     let used = [
+        (ActsOn::Peers, nodes.len() as u64 - 1),
         (ActsOn::Timers, sum(|node| node.timers)),
+        (ActsOn::WallClock, sum(|node| node.looks)),
         (ActsOn::Disk, sum(|node| node.changes)),
         (ActsOn::Strategies, 0),
     ];

@@ -239,8 +239,9 @@ impl Summary {
         if let Some((class, _)) = self.fired.iter().find(silent) {
             return Meaning::Vacuous(format!(
                 "no {} ever had an effect: if the scenario gives it nothing to act on, leave it \
-                 out of `faults`",
-                class.name()
+                 out of `faults` (`{knob}: Swarm::NONE.{knob}`)",
+                class.name(),
+                knob = class.knob()
             ));
         }
         match self.owed(scenario).into_iter().find(|mark| !self.marks.contains_key(mark)) {
