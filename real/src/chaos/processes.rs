@@ -207,7 +207,7 @@ impl Processes {
         self.all[node.index()].child.is_some()
     }
 
-    /// What a node says at its end, if one has ended by itself.
+    /// What a node says at its end, if one has ended by itself, or with an error as it was told to.
     pub(super) fn died(&mut self) -> Option<String> {
         for (node, process) in NodeId::all(self.all.len()).zip(&mut self.all) {
             let Some(child) = &mut process.child else { continue };
@@ -225,7 +225,9 @@ impl Processes {
                 let log = String::from_utf8_lossy(&log);
                 let last: Vec<&str> = log.lines().rev().take(3).collect();
                 let last: Vec<&str> = last.into_iter().rev().collect();
-                return Some(format!("{node} ended by itself ({status}): {}", last.join(" | ")));
+                let how =
+                    if process.told { "with an error as it was told to" } else { "by itself" };
+                return Some(format!("{node} ended {how} ({status}): {}", last.join(" | ")));
             }
         }
         None
@@ -261,5 +263,71 @@ impl Processes {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One node, whose program is a script.
+    fn one(place: &Path, script: &str) -> Processes {
+        let process = Process {
+            command: vec!["-c".to_owned(), script.to_owned()],
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            folder: place.join("data"),
+            log: place.join("log"),
+            child: None,
+            down: 0,
+            frozen: 0,
+            told: false,
+            gone: false,
+        };
+        Processes { program: "/bin/sh".into(), all: vec![process] }
+    }
+
+    /// What is said of a node that listens to the signal like this, if it is told to end.
+    fn told_to_end(listens: &str) -> Option<String> {
+        let place = tempfile::tempdir().expect("a folder");
+        let script = format!("{listens}\necho ready; while :; do sleep 0.01; done");
+        let mut nodes = one(place.path(), &script);
+        nodes.start(0).expect("there is a shell");
+        until(|| fs::read_to_string(place.path().join("log")).is_ok_and(|log| log == "ready\n"));
+        assert!(nodes.tell_to_end(NodeId::new(0), Signal::TERM).expect("it runs"));
+        let mut said = None;
+        until(|| {
+            said = nodes.died();
+            !nodes.is_up(NodeId::new(0))
+        });
+        said
+    }
+
+    fn until(mut is_so: impl FnMut() -> bool) {
+        while !is_so() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn who_is_told_to_end_may_end_but_not_with_an_error() {
+        assert_eq!(told_to_end("trap 'exit 0' TERM"), None);
+        assert_eq!(told_to_end(""), None, "it ends where it stands");
+        let said = told_to_end("trap 'echo my disk is full; exit 3' TERM").expect("it fails");
+        let why = "n1 ended with an error as it was told to (exit status: 3): ready | my disk";
+        assert!(said.starts_with(why), "{said}");
+    }
+
+    #[test]
+    fn who_ends_by_itself_says_why() {
+        let place = tempfile::tempdir().expect("a folder");
+        let mut nodes = one(place.path(), "echo I give up");
+        nodes.start(0).expect("there is a shell");
+        let mut said = None;
+        until(|| {
+            said = nodes.died();
+            said.is_some()
+        });
+        let why = "n1 ended by itself (exit status: 0): I give up";
+        assert_eq!(said.as_deref(), Some(why));
     }
 }
