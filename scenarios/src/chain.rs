@@ -3,7 +3,7 @@
 //! Story: a master and four servers in a chain; clients update at the head and query at the tail.
 //! Servers are cut off from the master and not from each other, crash, freeze and come back as the
 //! tail; the chain is cut, mended and grows. Clocks run 5 % fast and slow, as the lease allows.
-//! Guards: linearizability, S2 to S4 of the header, and that operations complete once the faults
+//! Guards: linearizability, S2 to S5 of the header, and that operations complete once the faults
 //! are over. Catches: `tests/planted/chn-*`.
 //!
 //! With CRAQ (`chain-craq`) clients query any server, also one that is about to be taken out, and

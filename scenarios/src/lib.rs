@@ -163,6 +163,7 @@ fn without_trust() -> Vec<Box<dyn Runnable>> {
         Box::new(reliable_broadcast::two_traitors()),
         Box::new(pbft::four()),
         Box::new(lock_service::leases()),
+        Box::new(lock_service::margin()),
         Box::new(lock_service::drifting()),
         Box::new(lock_service::unfenced()),
         Box::new(hotstuff::four()),

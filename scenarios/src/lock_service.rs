@@ -12,7 +12,10 @@
 //! whatever leases, is not enough where messages and workers may be late.
 
 use crate::raft_kv::CLOCKS;
-use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
+use crate::raft_lease;
+use seedfall::property::{
+    every_operation_completes, invariants, linearizable, one_holder, sometimes,
+};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
@@ -59,6 +62,30 @@ pub fn leases() -> Scenario<Node, CounterInput, CounterOutput> {
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
         properties,
         expect: Expect::Holds,
+    }
+}
+
+/// The same with clocks that drift as far as the leases allow, all the time: still no two workers
+/// hold the lock at once. Messages are quick, so that the next one has it as soon as it may.
+pub fn margin() -> Scenario<Node, CounterInput, CounterOutput> {
+    let leases = leases();
+    let mut properties = properties(|grants, accesses| judge(grants, accesses, false));
+    properties.push(one_holder("one worker holds the lock", |node: &Node| match node {
+        Node::Worker(worker) => worker.lease(),
+        _ => None,
+    }));
+    properties.extend([
+        sometimes("server: a lease has run out"),
+        sometimes("server: the holder of a life before turns up"),
+        sometimes("worker: its lease has run out"),
+    ]);
+    Scenario {
+        name: "lock-lease-margin",
+        story: "The same with clocks that drift as far as the leases allow.",
+        cluster: Cluster { clocks: &CLOCKS, link: raft_lease::QUICK, ..leases.cluster },
+        config: Config { drift: 50_000, ..leases.config },
+        properties,
+        ..leases
     }
 }
 

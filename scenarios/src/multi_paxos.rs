@@ -3,7 +3,7 @@
 //! Story: clients read and change three keys, at a leader that answers reads under a lease. Leaders
 //! are cut off with proposals that few have accepted, freeze, crash and are replaced; the next ones
 //! propose again what may be chosen, and fill the gaps. Clocks run 5 % fast and slow, as the lease
-//! allows. Guards: M1 to M4 of the header, linearizability, and that operations complete. Catches:
+//! allows. Guards: M1 to M5 of the header, linearizability, and that operations complete. Catches:
 //! `tests/planted/mpx-*`.
 //!
 //! Clocks that drift further apart than that let a leader read on while another has something
@@ -48,6 +48,7 @@ pub fn three() -> Scenario<MultiPaxos, Input, Output> {
         horizon: Horizon { faults: Duration::secs(2), ..Horizon::SHORT },
         properties: vec![
             invariants(INVARIANTS, multi_paxos::invariants),
+            invariants("the leases of Multi-Paxos", multi_paxos::leases),
             linearizable(Kv::new()),
             every_operation_completes(),
             sometimes("election: a node wants to lead"),

@@ -22,12 +22,16 @@ pub struct Invariants {
     unseen: SortedSet<(NodeId, u64)>,
     /// How many accesses of the resource's present life were looked at.
     seen: usize,
+    /// To whom each token was given.
+    owners: SortedMap<u64, NodeId>,
+    /// The greatest token under which a worker was told what it writes back.
+    told: u64,
 }
 
 /// A watcher that has seen nothing yet.
 pub fn invariants(judge: Judge) -> Invariants {
-    let (grants, accesses, unseen) = Default::default();
-    Invariants { judge, grants, accesses, unseen, seen: 0 }
+    let (grants, accesses, unseen, owners) = Default::default();
+    Invariants { judge, grants, accesses, unseen, seen: 0, owners, told: 0 }
 }
 
 impl Monitor<Node> for Invariants {
@@ -39,6 +43,15 @@ impl Monitor<Node> for Invariants {
                 return Ok(());
             }
             Node::Resource(resource) => {
+                let greatest = resource.seen().token;
+                if greatest < self.told {
+                    let told = self.told;
+                    let explanation = format!(
+                        "the resource let token {told} read, and now refuses those below \
+                         {greatest} alone"
+                    );
+                    return Err(Violation { property: "fence", explanation });
+                }
                 let all = resource.accesses();
                 if all.len() < self.seen {
                     self.seen = 0; // It crashed, and counts anew.
@@ -50,9 +63,18 @@ impl Monitor<Node> for Invariants {
                 self.seen = all.len();
             }
             Node::Worker(worker) => {
+                if let Some(stamp) = worker.was_told() {
+                    self.told = self.told.max(stamp.token);
+                }
                 // A new grant may have ended the one before.
                 let mut is_new = false;
                 for held in worker.grants().iter().rev().take(2) {
+                    let owner = *self.owners.entry(held.token).or_insert(node);
+                    if owner != node {
+                        let explanation =
+                            format!("token {} was given to {owner} and to {node}", held.token);
+                        return Err(Violation { property: "one-owner", explanation });
+                    }
                     is_new |= self.grants.insert((node, held.token), *held) != Some(*held);
                     self.unseen.remove(&(node, held.token));
                 }

@@ -68,6 +68,17 @@ impl Worker {
         self.at.is_some()
     }
 
+    /// Until when it believes that it holds the lock, on its own clock, if it does.
+    pub fn lease(&self) -> Option<Time> {
+        self.at.as_ref().map(|_| self.until())
+    }
+
+    /// Under which access it was told what it writes back, if it was.
+    pub(super) fn was_told(&self) -> Option<Stamp> {
+        let work = self.at.as_ref()?;
+        matches!(work.step, Step::Writing { .. }).then_some(work.stamp)
+    }
+
     /// Until when its lease lasts, if it has one.
     fn until(&self) -> Time {
         self.holds.last().map_or(Time::ZERO, |held| held.until)

@@ -1,9 +1,10 @@
-//! M1 to M4 of Multi-Paxos, watched from outside while a run goes on.
+//! M1 to M5 of Multi-Paxos, watched from outside while a run goes on.
 
+use super::leader::Role;
 use super::{Ballot, MultiPaxos, Value};
 use crate::chosen::{Chosen, Wrong};
 use crate::machine::Committed;
-use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
+use seedfall_sim::{Monitor, NodeId, SortedMap, Time, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +61,68 @@ impl Monitor<MultiPaxos> for Invariants {
         }
         let carried_out = self.carried_out.observe(node, &state.log);
         carried_out.map_err(|why| broken("M4: agreement", why))
+    }
+}
+
+/// Watches who leads, and under a lease.
+#[derive(Clone, Debug, Default)]
+pub struct Leases {
+    seen: Vec<Seat>,
+}
+
+/// A node as it was when it was last seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seat {
+    promised: Ballot,
+    leads: bool,
+    /// Until when it has a lease, on its own clock.
+    lease: Option<Time>,
+}
+
+/// A watcher of leases that has seen nothing yet.
+pub fn leases() -> Leases {
+    Leases::default()
+}
+
+impl Monitor<MultiPaxos> for Leases {
+    /// Without clocks there are no leases.
+    fn observe(&mut self, _: NodeId, _: &MultiPaxos) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn observe_at(
+        &mut self,
+        node: NodeId,
+        state: &MultiPaxos,
+        clocks: &dyn Fn(NodeId) -> Time,
+    ) -> Result<(), Violation> {
+        let leads = matches!(state.role, Role::Leader(_));
+        let lease = if leads { state.lease(clocks(node)) } else { None };
+        let now = Seat { promised: state.promised, leads, lease };
+        if self.seen.len() <= node.index() {
+            self.seen.resize(node.index() + 1, Seat::default());
+        }
+        if std::mem::replace(&mut self.seen[node.index()], now) == now || !leads {
+            return Ok(());
+        }
+        let has = |of: NodeId, seat: &Seat| seat.lease.is_some_and(|until| clocks(of) < until);
+        for (other, seat) in self.seen.iter().enumerate().filter(|(_, seat)| seat.leads) {
+            let other = NodeId::new(other as u16);
+            let (first, (next, ballot)) = match seat.promised < now.promised {
+                true => ((other, seat), (node, now.promised)),
+                false => ((node, &now), (other, seat.promised)),
+            };
+            if other != node && has(first.0, first.1) {
+                let Seat { promised, lease, .. } = first.1;
+                let why = format!(
+                    "{}, which leads under {promised:?}, has a lease until its clock shows {};                      {next} leads under {ballot:?}",
+                    first.0,
+                    lease.unwrap_or_default()
+                );
+                return Err(broken("M5: leases", why));
+            }
+        }
+        Ok(())
     }
 }
 
