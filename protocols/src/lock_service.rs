@@ -21,6 +21,7 @@
 //! - *token-order* a later grant has a greater token, whatever crashes;
 //! - *stale-token* the resource accepts no smaller token than it has seen;
 //! - *unknown-token* nobody uses a token that it was not given;
+//! - *in-time* a worker touches the resource while its lease lasts (by its own clock);
 //! - *one-owner* a token is given to one worker;
 //! - *fence* once a worker has read, the resource lets no smaller token through (Kleppmann: also
 //!   reads say their token);

@@ -10,9 +10,11 @@
 //! keys of which an update is on its way.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
+use crate::raft_lease;
 use seedfall::Swarm;
 use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
 use seedfall::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+use seedfall::workload::forgetful;
 use seedfall_checkers::models::Kv;
 use seedfall_net::Delay;
 use seedfall_protocols::chain::{self, Config, Node, Reads, Request, Response};
@@ -77,6 +79,39 @@ pub fn craq() -> Scenario<Node, Input, Output> {
         config: Config { reads: Reads::Anywhere, ..chain.config },
         properties,
         ..chain
+    }
+}
+
+/// The same with leases that clocks at their limits just allow, quick messages, and servers that
+/// are cut off with a client: who reads on after its lease, or is taken out before its end, is
+/// found out.
+pub fn leases() -> Scenario<Node, Input, Output> {
+    let craq = craq();
+    Scenario {
+        name: "chain-lease",
+        story: "Four servers in a chain answer queries under leases as long as clocks just allow.",
+        cluster: Cluster { link: raft_lease::QUICK, clients: 5, ..craq.cluster },
+        // 100 ms on a clock that is slow by 5 % are 105.3 ms, and 111 on a fast one 105.7.
+        config: Config { remove_after: Duration::millis(111), ..craq.config },
+        workload: Workload {
+            operations: 40,
+            think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(15) },
+            patience: Duration::millis(40),
+            attempts: 8,
+            generate: forgetful(raft_lease::one_key),
+            ..craq.workload
+        },
+        faults: Swarm { crashes: 3, ..raft_lease::LATE },
+        properties: vec![
+            invariants("the invariants of chain replication", chain::invariants),
+            linearizable(Kv::new()),
+            every_operation_completes(),
+            sometimes("master: takes out a silent server"),
+            sometimes("query: the lease has run out"),
+            sometimes("query: the lease has run out before the tail"),
+            sometimes("query: a clean key, before the tail"),
+        ],
+        ..craq
     }
 }
 

@@ -24,7 +24,7 @@ use seedfall_checkers::models::{Counter, CounterInput, CounterOutput};
 use seedfall_checkers::workloads::{Hold, ResourceWrite, fencing};
 use seedfall_net::Delay;
 use seedfall_protocols::lock_service::{self, Config, Held, Node, Request, Response};
-use seedfall_sim::{Choices, Duration, NodeId, SortedMap, SystemModel};
+use seedfall_sim::{Choices, Clock, Duration, NodeId, SortedMap, SystemModel};
 
 /// A lock server, a resource and three workers whose clocks are right.
 pub fn leases() -> Scenario<Node, CounterInput, CounterOutput> {
@@ -82,12 +82,22 @@ pub fn margin() -> Scenario<Node, CounterInput, CounterOutput> {
     Scenario {
         name: "lock-lease-margin",
         story: "The same with clocks that drift as far as the leases allow.",
-        cluster: Cluster { clocks: &CLOCKS, link: raft_lease::QUICK, ..leases.cluster },
+        cluster: Cluster { clocks: &APART, link: raft_lease::QUICK, ..leases.cluster },
         config: Config { drift: 50_000, ..leases.config },
         properties,
         ..leases
     }
 }
+
+/// The clocks of the server, the resource, and the workers: that of the server is fast, and waits
+/// too little if it leaves no margin.
+const APART: [Clock; 5] = [
+    Clock { offset_nanos: 0, drift_ppm: 50_000 },
+    Clock::TRUE,
+    Clock { offset_nanos: Duration::secs(3_600).as_nanos(), drift_ppm: -50_000 },
+    Clock { offset_nanos: 0, drift_ppm: -50_000 },
+    Clock::TRUE,
+];
 
 /// The same with clocks that drift: only the tokens protect then, and they do.
 pub fn drifting() -> Scenario<Node, CounterInput, CounterOutput> {

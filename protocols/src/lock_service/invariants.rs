@@ -38,6 +38,9 @@ impl Monitor<Node> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
         match state {
             Node::Server(server) => {
+                if let Some((worker, token)) = server.lent() {
+                    self.own(token, worker)?;
+                }
                 let grants = &self.grants;
                 self.unseen.extend(server.lent().filter(|lent| !grants.contains_key(lent)));
                 return Ok(());
@@ -66,15 +69,20 @@ impl Monitor<Node> for Invariants {
                 if let Some(stamp) = worker.was_told() {
                     self.told = self.told.max(stamp.token);
                 }
+                let (touched, until) = worker.touched();
+                if worker.holds() && until <= touched {
+                    let explanation = format!(
+                        "{node} touched the resource when its clock showed {touched}, and held the \
+                         lock until {until}"
+                    );
+                    return Err(Violation { property: "in-time", explanation });
+                }
+                for held in worker.grants().iter().rev().take(2) {
+                    self.own(held.token, node)?;
+                }
                 // A new grant may have ended the one before.
                 let mut is_new = false;
                 for held in worker.grants().iter().rev().take(2) {
-                    let owner = *self.owners.entry(held.token).or_insert(node);
-                    if owner != node {
-                        let explanation =
-                            format!("token {} was given to {owner} and to {node}", held.token);
-                        return Err(Violation { property: "one-owner", explanation });
-                    }
                     is_new |= self.grants.insert((node, held.token), *held) != Some(*held);
                     self.unseen.remove(&(node, held.token));
                 }
@@ -94,5 +102,17 @@ impl Monitor<Node> for Invariants {
             }
         };
         judged.map_err(|(property, explanation)| Violation { property, explanation })
+    }
+}
+
+impl Invariants {
+    /// A token is given to one worker.
+    fn own(&mut self, token: u64, worker: NodeId) -> Result<(), Violation> {
+        let owner = *self.owners.entry(token).or_insert(worker);
+        if owner == worker {
+            return Ok(());
+        }
+        let explanation = format!("token {token} was given to {owner} and to {worker}");
+        Err(Violation { property: "one-owner", explanation })
     }
 }

@@ -75,6 +75,7 @@ pub struct Leases {
 struct Seat {
     promised: Ballot,
     leads: bool,
+    stands: bool,
     /// Until when it has a lease, on its own clock.
     lease: Option<Time>,
 }
@@ -97,12 +98,19 @@ impl Monitor<MultiPaxos> for Leases {
         clocks: &dyn Fn(NodeId) -> Time,
     ) -> Result<(), Violation> {
         let leads = matches!(state.role, Role::Leader(_));
+        let stands = matches!(state.role, Role::Candidate(_));
         let lease = if leads { state.lease(clocks(node)) } else { None };
-        let now = Seat { promised: state.promised, leads, lease };
+        let now = Seat { promised: state.promised, leads, stands, lease };
         if self.seen.len() <= node.index() {
             self.seen.resize(node.index() + 1, Seat::default());
         }
-        if std::mem::replace(&mut self.seen[node.index()], now) == now || !leads {
+        let before = std::mem::replace(&mut self.seen[node.index()], now);
+        if stands && !before.stands && clocks(node) < state.held {
+            let (held, shows) = (state.held, clocks(node));
+            let why = format!("{node} holds until its clock shows {held}, and stands at {shows}");
+            return Err(broken("M5: leases", why));
+        }
+        if before == now || !leads {
             return Ok(());
         }
         let has = |of: NodeId, seat: &Seat| seat.lease.is_some_and(|until| clocks(of) < until);
