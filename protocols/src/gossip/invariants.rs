@@ -13,6 +13,10 @@ pub struct Invariants {
     rumors: SortedMap<Name, Rumor>,
     /// What the clients of each have told it.
     told: SortedMap<NodeId, SortedSet<Name>>,
+    /// Of each node, where all rounds are taken together: what it knew when it was last seen.
+    known: SortedMap<NodeId, Vec<Name>>,
+    /// In which round it was, whom it called, and what either of them knew then.
+    calls: SortedMap<NodeId, (u64, Option<NodeId>, Vec<Name>)>,
 }
 
 /// A watcher that has seen nothing yet; all know a rumor within so many rounds, if that is claimed.
@@ -44,6 +48,9 @@ impl Monitor<Node> for Invariants {
             }
         }
         let Some(bound) = self.bound else { return Ok(()) };
+        if state.compares() {
+            self.check_call(node, state)?;
+        }
         let mut at = 0;
         let mut late = |rumor: &Rumor| {
             bound.saturating_add(rumor.born) < state.rounds()
@@ -57,6 +64,39 @@ impl Monitor<Node> for Invariants {
             );
             return broken("Bound", explanation);
         }
+        Ok(())
+    }
+}
+
+impl Invariants {
+    /// 1.3: push and pull. In the round after a call both know what either knew before it.
+    fn check_call(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
+        let (count, round) = (state.known().len(), state.rounds());
+        let known = self.known.entry(node).or_default();
+        if known.len() != count {
+            *known = state.known().keys().copied().collect();
+        }
+        if self.calls.get(&node).is_some_and(|(before, ..)| *before == round) {
+            return Ok(());
+        }
+        let of = |node: NodeId| self.known.get(&node).map(Vec::as_slice).unwrap_or_default();
+        if let Some((before, Some(to), either)) = self.calls.get(&node)
+            && before + 1 == round
+        {
+            for who in [node, *to] {
+                if let Some(name) = either.iter().find(|name| of(who).binary_search(name).is_err())
+                {
+                    let explanation = format!(
+                        "{node} called {to} in round {before}; {who} does not know {name}, which \
+                         one of them knew"
+                    );
+                    return broken("Compared", explanation);
+                }
+            }
+        }
+        let mut either = of(node).to_vec();
+        either.extend(state.called().map(of).into_iter().flatten());
+        self.calls.insert(node, (round, state.called(), either));
         Ok(())
     }
 }

@@ -2,9 +2,9 @@
 //! itself.
 
 use super::broken;
-use crate::pbft::statements::{Certificate, NewView, Proposal};
+use crate::pbft::statements::{Certificate, NewView, Proposal, Stable, Vote};
 use crate::pbft::{Replica, Seq, View, digest, primary};
-use seedfall_sim::{NodeId, Signed, SortedSet, Violation};
+use seedfall_sim::{NodeId, Signed, SortedSet, StableHasher, Violation};
 
 /// What was last looked at of a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,10 @@ impl Evidence {
         {
             return broken("New view", format!("{node} is in view {view}, which nobody began"));
         }
+        if state.stable.seq != before.stable && !is_stable(&state.stable, state) {
+            let (seq, proof) = (state.stable.seq, &state.stable.proof);
+            return broken("Proved", format!("{node} holds {seq} for stable, by {proof:?} alone"));
+        }
         for (seq, slot) in &state.log {
             let accepted = slot.accepted.as_ref().is_none_or(|one| is_meant(one, state));
             let prepared = slot.certificate.as_ref().is_none_or(|one| is_prepared(one, state));
@@ -96,6 +100,14 @@ fn is_prepared(certificate: &Certificate, state: &Replica) -> bool {
     });
     let backups: SortedSet<NodeId> = agree.map(Signed::by).collect();
     is_meant(&certificate.proposal, state) && 2 * state.config.faulty <= backups.len()
+}
+
+/// 4.3: `2f + 1` replicas have taken this very checkpoint.
+fn is_stable(stable: &Stable, state: &Replica) -> bool {
+    let expected = Vote { seq: stable.seq, digest: StableHasher::hash(&stable.machine) };
+    let votes = stable.proof.iter().filter(|vote| *vote.value() == expected);
+    let by: SortedSet<NodeId> = votes.map(Signed::by).collect();
+    stable.seq == 0 || 2 * state.config.faulty < by.len()
 }
 
 /// 4.4: its primary began it, with what `2f + 1` have said of that view, and each has proved.
