@@ -13,6 +13,8 @@ pub struct Invariants {
     delivered: SortedMap<u64, (Zxid, u64)>,
     /// Who broadcasts in which epoch.
     leaders: SortedMap<Epoch, NodeId>,
+    /// By whom each follower was counted as one who has agreed to an epoch, and in which reign.
+    counted: SortedMap<(Epoch, NodeId), (NodeId, u64)>,
     seen: Vec<Seen>,
 }
 
@@ -28,6 +30,8 @@ struct Seen {
     broadcasts: Option<Epoch>,
     /// The epoch to which a quorum has agreed, if it leads.
     agreed: Option<Epoch>,
+    /// How many have.
+    count_agreed: usize,
 }
 
 /// A watcher that has seen nothing yet.
@@ -50,12 +54,19 @@ impl Monitor<Server> for Invariants {
             current: state.current_epoch(),
             broadcasts: state.broadcasts(),
             agreed: state.agreed(),
+            count_agreed: match &state.role {
+                Role::Leading(leader) => leader.agreed().1.len(),
+                _ => 0,
+            },
         };
         let seen = std::mem::replace(&mut self.seen[node.index()], now.clone());
         if seen == now {
             return Ok(());
         }
         observe_epochs(node, &seen, &now)?;
+        if now.count_agreed != 0 && now.count_agreed != seen.count_agreed {
+            self.observe_counted(node, state)?;
+        }
         if now.agreed.is_some() && now.agreed != seen.agreed {
             self.observe_agreed(node, &seen, state)?;
         }
@@ -111,6 +122,21 @@ fn observe_sessions(node: NodeId, last: Zxid, state: &Server, now: Time) -> Resu
 }
 
 impl Invariants {
+    /// Z7: who agrees to an epoch agrees to one reign of one leader.
+    fn observe_counted(&mut self, node: NodeId, state: &Server) -> Result<(), Violation> {
+        let Role::Leading(leader) = &state.role else { return Ok(()) };
+        let (reign, agreed) = leader.agreed();
+        let Some(epoch) = leader.epoch() else { return Ok(()) };
+        for (place, other) in agreed.iter().enumerate() {
+            let by = *self.counted.entry((epoch, *other)).or_insert((node, reign));
+            if by != (node, reign) || agreed[..place].contains(other) {
+                let why = format!("{other} is counted twice for epoch {epoch}: {by:?}, {node}");
+                return Err(broken("Z7: discovery", why));
+            }
+        }
+        Ok(())
+    }
+
     /// Z7: whoever begins phase 2 has promises of a quorum, none of whom has a better history.
     fn observe_agreed(
         &mut self,

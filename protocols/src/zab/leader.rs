@@ -366,6 +366,16 @@ impl Leader {
         self.links.iter().filter(has_agreed).map(|(node, _)| *node)
     }
 
+    /// The epoch that it wants to begin.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    /// Who is counted among those, in which reign.
+    pub(super) fn agreed(&self) -> (u64, &[NodeId]) {
+        (self.reign, &self.agreed)
+    }
+
     /// Whether it thinks that a quorum has.
     pub(super) fn is_agreed(&self) -> bool {
         self.is_agreed

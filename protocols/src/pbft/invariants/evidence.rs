@@ -126,5 +126,27 @@ fn begins(new_view: &Signed<NewView>, state: &Replica) -> bool {
             && said.prepared.iter().all(|one| is_prepared(one, state))
     });
     let asked: SortedSet<NodeId> = asked.map(Signed::by).collect();
-    new_view.by() == primary(*view, state.nodes) && 2 * state.config.faulty < asked.len()
+    new_view.by() == primary(*view, state.nodes)
+        && 2 * state.config.faulty < asked.len()
+        && follows(new_view.value(), state)
+}
+
+/// 4.4, `O`: after the latest stable checkpoint that they tell of, under each number up to the last
+/// that is prepared, what was prepared in the latest view, or nothing.
+fn follows(NewView { view, changes, proposals }: &NewView, state: &Replica) -> bool {
+    let changes = || changes.iter().map(Signed::value);
+    let min = changes().map(|change| change.stable).max().unwrap_or(0);
+    let prepared = || changes().flat_map(|change| &change.prepared).map(|one| &one.proposal);
+    let max = prepared().map(|proposal| proposal.pre.value().seq).max().unwrap_or(min).max(min);
+    let latest = |seq| {
+        let of_it = prepared().filter(move |proposal| proposal.pre.value().seq == seq);
+        of_it.max_by_key(|proposal| proposal.pre.value().view).map(|proposal| &proposal.ask)
+    };
+    proposals.len() as u64 == max - min
+        && (min + 1..=max).zip(proposals).all(|(seq, proposal)| {
+            let said = proposal.pre.value();
+            (said.view, said.seq) == (*view, seq)
+                && is_meant(proposal, state)
+                && latest(seq).unwrap_or(&None) == &proposal.ask
+        })
 }

@@ -4,10 +4,10 @@
 //! count, and how many).
 
 use crate::pbft::statements::{
-    Certificate, ChangeView, Message, NewView, PrePrepare, Prepare, Proposal, Stable, Vote,
+    Certificate, ChangeView, Message, NewView, PrePrepare, Prepare, Proposal,
 };
-use crate::pbft::{Machine, Replica, digest};
-use seedfall_sim::{Draw, NodeId, Signed, Signer, StableHasher, Strategy};
+use crate::pbft::{Replica, digest};
+use seedfall_sim::{Draw, NodeId, Signed, Signer, Strategy};
 
 pub(super) const STRATEGY: Strategy<Replica> =
     Strategy { name: "signs for others", says, answers: Strategy::<Replica>::ANSWERS_TRULY };
@@ -38,39 +38,16 @@ fn says(
             }
             Message::ViewChange(me.sign(padded(replica, said, me)))
         }
-        // A state that it alone vouches for, as often as needed.
-        Message::Checkpoint(vote) if vote.by() == me.id() => {
-            let (seq, machine) = (vote.value().seq, Machine::default());
-            let vote = me.sign(Vote { seq, digest: StableHasher::hash(&machine) });
-            Message::State(Stable { seq, proof: vec![vote; replica.quorum()], machine })
-        }
         // Half of the replicas hear nothing of its views, and ask for the next.
         Message::PrePrepare(_) if to.index().is_multiple_of(2) => return None,
         other => other,
     })
 }
 
-/// A view that it begins in the place of its primary, if enough ask for it; else with what it alone
-/// has said.
+/// A view that it begins by itself, with what it alone has said.
 fn begun(replica: &Replica, change: Signed<ChangeView>, me: Signer) -> Signed<NewView> {
-    let (view, own) = (change.value().view, change.by());
-    let others = replica.changes.values().filter(|one| one.value().view == view);
-    let mut changes: Vec<_> = others.filter(|one| one.by() != own).cloned().collect();
-    changes.push(change);
-    let proposals = match replica.beginning(&changes) {
-        None => Vec::new(),
-        Some(beginning) => {
-            let propose = |(seq, ask)| {
-                let pre = me.sign(PrePrepare { view, seq, digest: digest(&ask) });
-                Proposal { pre, ask }
-            };
-            beginning.requests.into_iter().map(propose).collect()
-        }
-    };
-    while changes.len() < replica.quorum() {
-        changes.push(changes[0].clone());
-    }
-    me.sign(NewView { view, changes, proposals })
+    let view = change.value().view;
+    me.sign(NewView { view, changes: vec![change; replica.quorum()], proposals: Vec::new() })
 }
 
 /// Certificates of all that it has accepted, whoever has agreed: it has, and the others too few.
