@@ -343,3 +343,32 @@ pub fn converged(nodes: &[Option<&Replica>]) -> Result<(), String> {
         Some(two) => Err(format!("{:?} and {:?} have different writes", two[0], two[1])),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_is_not_written_again_where_it_is_known() {
+        use seedfall_sim::{ClientId, Time};
+        let write = |node: u16, counter| Write {
+            request: RequestId { client: ClientId::new(0), number: 0 },
+            key: "x".into(),
+            version: Version {
+                dot: Dot { node: NodeId::new(node), counter },
+                past: VersionVector::default(),
+                value: None,
+            },
+            at: Time::ZERO,
+        };
+        let config = Config { rule: Rule::Siblings, interval: Duration::millis(60) };
+        let id = NodeId::new(0);
+        let writes = vec![Vec::new(), vec![write(1, 1)]];
+        let mut replica = Replica { id, config, writes, store: SortedMap::new() };
+        let mut watched = invariants();
+        watched.observe(id, &replica).expect("another replica's");
+        replica.writes[0].push(write(0, 1));
+        let broken = watched.observe(id, &replica).expect_err("it has that");
+        assert_eq!(broken.property, "W4: written once");
+    }
+}

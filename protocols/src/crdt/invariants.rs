@@ -175,3 +175,44 @@ fn text(received: &[&Update]) -> String {
         .collect();
     row.into_iter().filter(|(place, _)| !erased.contains(place)).map(|(_, char)| char).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(number: u64, clock: u64, behind: Option<Place>, char: char) -> Update {
+        let dot = Dot { node: NodeId::new(0), number };
+        Update { dot, past: Vector::default(), clock, operation: Operation::Type(behind, char) }
+    }
+
+    #[test]
+    fn what_is_typed_later_behind_one_stands_before_what_was_typed_earlier() {
+        let place = |clock| Some(Place { clock, node: NodeId::new(0) });
+        let mut updates = vec![
+            typed(1, 1, None, 'a'),
+            typed(2, 2, place(1), 'c'),
+            typed(3, 3, place(1), 'b'),
+            typed(4, 4, place(2), 'd'),
+        ];
+        let told = |updates: &[Update]| text(&updates.iter().collect::<Vec<_>>());
+        assert_eq!(told(&updates), "abcd");
+        updates[2].operation = Operation::Erase(place(1).expect("a place"));
+        assert_eq!(told(&updates), "cd");
+    }
+
+    #[test]
+    fn a_clock_is_above_those_of_all_that_it_rests_on() {
+        let mut seen = invariants();
+        let (one, mut two) = (typed(1, 5, None, 'a'), typed(1, 5, None, 'b'));
+        two.dot.node = NodeId::new(1);
+        seen.updates.insert(one.dot, one.clone());
+        seen.updates.insert(two.dot, two.clone());
+        seen.check_clock(two.dot).expect("they are concurrent");
+        let mut past = State::default();
+        past.apply(&one);
+        two.past = past.context().clone();
+        seen.updates.insert(two.dot, two.clone());
+        let broken = seen.check_clock(two.dot).expect_err("it rests on the other");
+        assert_eq!(broken.property, "Clock");
+    }
+}

@@ -100,3 +100,47 @@ impl Invariants {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Style};
+    use super::*;
+    use seedfall_sim::{ClientId, Duration};
+
+    fn node(id: u16, rounds: u64, called: Option<u16>, knows: &[u32]) -> Node {
+        let name = |number: &u32| Name { client: ClientId::new(0), number: *number };
+        let rumor = |number| Rumor { name: name(number), text: "a".into(), born: 0 };
+        Node {
+            id: NodeId::new(id),
+            config: Config {
+                style: Style::PushPull,
+                round: Duration::millis(30),
+                interest: None,
+                backup: None,
+                origin: None,
+            },
+            known: knows.iter().map(|number| (name(number), rumor(number))).collect(),
+            hot: SortedMap::new(),
+            rounds,
+            told: SortedSet::new(),
+            called: called.map(NodeId::new),
+        }
+    }
+
+    /// The first calls the second, and each knows what the other does not.
+    #[test]
+    fn after_a_call_both_know_what_either_knew() {
+        for (first, second, is_broken) in
+            [(&[1, 2], [1, 2], false), (&[1, 2], [2, 2], true), (&[1, 1], [1, 2], true)]
+        {
+            let mut watched = invariants(Some(16));
+            let mut look = |node: Node| watched.observe(node.id, &node);
+            look(node(1, 1, None, &[2])).expect("nobody has called");
+            look(node(0, 1, Some(1), &[1])).expect("it calls");
+            look(node(1, 1, None, &second)).expect("it may come to know more");
+            look(node(0, 1, Some(1), first)).expect("it may come to know more");
+            let after = look(node(0, 2, Some(1), first));
+            assert_eq!(after.is_err(), is_broken, "{first:?} {second:?}");
+        }
+    }
+}

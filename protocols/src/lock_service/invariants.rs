@@ -116,3 +116,19 @@ impl Invariants {
         Err(Violation { property: "one-owner", explanation })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_one_owner() {
+        let mut watched = invariants(|_, _| Ok(()));
+        let [one, two] = [2, 3].map(NodeId::new);
+        watched.own(1, one).expect("the first");
+        watched.own(1, one).expect("the same");
+        watched.own(2, two).expect("another token");
+        let broken = watched.own(1, two).expect_err("it is the first one's");
+        assert_eq!(broken.property, "one-owner");
+    }
+}

@@ -113,6 +113,14 @@ impl Monitor<MultiPaxos> for Leases {
         if before == now || !leads {
             return Ok(());
         }
+        self.compare(node, clocks)
+    }
+}
+
+impl Leases {
+    /// A leader, and all others that were seen to lead: of each two the first may have no lease.
+    fn compare(&self, node: NodeId, clocks: &dyn Fn(NodeId) -> Time) -> Result<(), Violation> {
+        let now = self.seen[node.index()];
         let has = |of: NodeId, seat: &Seat| seat.lease.is_some_and(|until| clocks(of) < until);
         for (other, seat) in self.seen.iter().enumerate().filter(|(_, seat)| seat.leads) {
             let other = NodeId::new(other as u16);
@@ -136,4 +144,30 @@ impl Monitor<MultiPaxos> for Leases {
 
 fn broken(property: &'static str, explanation: String) -> Violation {
     Violation { property, explanation }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedfall_sim::Duration;
+
+    /// Two leaders that were seen, the one under the lower number with a lease.
+    #[test]
+    fn nobody_leads_while_another_has_a_lease() {
+        let at = |millis| Time::ZERO + Duration::millis(millis);
+        let seat = |round, lease| Seat {
+            promised: Ballot { round, node: round as u16 },
+            leads: true,
+            stands: false,
+            lease,
+        };
+        let (one, two) = (NodeId::new(0), NodeId::new(1));
+        for (shows, is_broken) in [(9, true), (10, false)] {
+            let clocks = |node: NodeId| if node == one { at(shows) } else { at(1_000) };
+            let seen = [seat(1, Some(at(10))), seat(2, None)];
+            let watched = Leases { seen: seen.to_vec() };
+            assert_eq!(watched.compare(two, &clocks).is_err(), is_broken, "{shows}");
+            assert_eq!(watched.compare(one, &clocks).is_err(), is_broken, "{shows}");
+        }
+    }
 }

@@ -55,3 +55,23 @@ fn unproved(council: &Council) -> Option<String> {
     };
     paths.into_iter().find(is_wrong).map(|path| format!("what was signed by {path:?}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedfall_sim::Time;
+
+    #[test]
+    fn a_path_begins_with_the_commander_and_names_each_once() {
+        let [one, two] = [0, 1].map(NodeId::new);
+        let battle = Battle { commander: one, begins: Time::ZERO };
+        let told = |path: Path| {
+            let mut council = Council::new(battle);
+            council.heard.insert((path, Order::Attack));
+            unproved(&council)
+        };
+        assert_eq!(told(vec![one, two]), None);
+        assert!(told(vec![two]).is_some(), "nobody has asked the commander");
+        assert!(told(vec![one, two, two]).is_some(), "somebody signed twice");
+    }
+}

@@ -24,11 +24,11 @@ fn says(
         // Nothing comes of its own views: clients wait, and the next one is asked for.
         Message::PrePrepare(proposal) if proposal.pre.by() == me.id() => return None,
         Message::ViewChange(change) if change.by() == me.id() => {
-            let change = me.sign(changed(own, change.value().clone(), me, draw));
+            // True but for who begins it.
             if !own.leads(change.value().view) && to.index().is_multiple_of(2) {
                 return Some(Message::NewView(begun(own, change, me)));
             }
-            Message::ViewChange(change)
+            Message::ViewChange(me.sign(changed(own, change.value().clone(), me, draw)))
         }
         Message::NewView(new_view) if new_view.by() == me.id() => {
             let said = new_view.value().changes.iter().find(|change| change.by() == me.id());
@@ -51,7 +51,7 @@ fn changed(own: &Replica, said: ChangeView, me: Signer, draw: &mut Draw) -> Chan
         0 => ChangeView { prepared: padded(own, said.stable, me), ..said },
         1 => {
             let mut prepared = said.prepared;
-            prepared.iter_mut().for_each(|one| drop(one.prepares.pop()));
+            prepared.iter_mut().for_each(|one| one.prepares.truncate(1));
             ChangeView { prepared, ..said }
         }
         2 => {
@@ -72,22 +72,28 @@ fn changed(own: &Replica, said: ChangeView, me: Signer, draw: &mut Draw) -> Chan
     }
 }
 
-/// Certificates of all that it has accepted, whoever has agreed: it has, and the others too few.
+/// Certificates of all that it has accepted, whoever has agreed: it has, twice; as the primary,
+/// beside one backup.
 fn padded(own: &Replica, stable: Seq, me: Signer) -> Vec<Certificate> {
     let accepted = own.accepted_after(stable);
     let padded = accepted.map(|(proposal, mut prepares)| {
         let PrePrepare { view, seq, digest } = *proposal.pre.value();
-        prepares.truncate(1);
-        prepares.push(me.sign(Prepare { view, seq, digest }));
-        prepares.push(prepares[0]);
+        prepares.retain(|prepare| prepare.by() != me.id());
+        prepares.truncate(usize::from(own.leads(view)));
+        prepares.resize(prepares.len() + 2, me.sign(Prepare { view, seq, digest }));
         Certificate { proposal, prepares }
     });
     padded.collect()
 }
 
-/// An empty state, with votes that do not make it stable: its own as often as needed; or those of
-/// others, for something else, beside it; or that of one other.
+/// A true state with votes too few; or an empty one, with votes that do not make it stable: its own
+/// as often as needed; or those of others, for something else, beside it; or that of one other.
 fn vouched(own: &Replica, seq: Seq, me: Signer, draw: &mut Draw) -> Stable {
+    if draw.below(4) == 0 {
+        let mut stable = own.stable.clone();
+        stable.proof.truncate(own.config.faulty + 1);
+        return stable;
+    }
     let machine = Machine::default();
     let vote = me.sign(Vote { seq, digest: StableHasher::hash(&machine) });
     let others = own.votes.get(&seq).into_iter().flat_map(|votes| votes.values());
