@@ -28,8 +28,12 @@ fn says(
             let (view, parent) = (vote.value().view + 1, justify.block);
             Message::Propose(me.sign(Block { view, parent, justify: Some(justify), ask: None }))
         }
-        Message::Timeout { view, high } => match draw.below(2) {
-            0 => Message::Timeout { view, high: Certificate { view, ..high } },
+        Message::Timeout { view, high } => match draw.below(3) {
+            0 => {
+                let block = own.decided().last().copied().unwrap_or_default();
+                Message::Timeout { view, high: Certificate { block, ..high } }
+            }
+            1 => Message::Timeout { view, high: Certificate { view, ..high } },
             _ => Message::Timeout { view, high: alone(own, view, high.block, me) },
         },
         other => other,

@@ -21,8 +21,17 @@ fn says(
     draw: &mut Draw,
 ) -> Option<Message> {
     Some(match message {
-        // Nothing comes of its own views: clients wait, and the next one is asked for.
-        Message::PrePrepare(proposal) if proposal.pre.by() == me.id() => return None,
+        // Little comes of its own views: clients wait, and the next one is asked for.
+        Message::PrePrepare(proposal) if proposal.pre.by() == me.id() => {
+            return (!to.index().is_multiple_of(2)).then_some(Message::PrePrepare(proposal));
+        }
+        // What another has begun, in its own name.
+        Message::Prepare(_) if draw.below(4) == 0 => match &own.new_view {
+            Some(new_view) if new_view.by() != me.id() => {
+                Message::NewView(me.sign(new_view.value().clone()))
+            }
+            _ => message,
+        },
         Message::ViewChange(change) if change.by() == me.id() => {
             // True but for who begins it.
             if !own.leads(change.value().view) && to.index().is_multiple_of(2) {
@@ -90,9 +99,12 @@ fn padded(own: &Replica, stable: Seq, me: Signer) -> Vec<Certificate> {
 /// as often as needed; or those of others, for something else, beside it; or that of one other.
 fn vouched(own: &Replica, seq: Seq, me: Signer, draw: &mut Draw) -> Stable {
     if draw.below(4) == 0 {
-        let mut stable = own.stable.clone();
-        stable.proof.truncate(own.config.faulty + 1);
-        return stable;
+        let machine = own.machine.clone();
+        let vote = me.sign(Vote { seq, digest: StableHasher::hash(&machine) });
+        let others = own.votes.get(&seq).into_iter().flat_map(|votes| votes.values());
+        let others = others.filter(|other| other.value() == vote.value() && other.by() != me.id());
+        let proof = others.take(own.config.faulty).copied().chain([vote]).collect();
+        return Stable { seq, proof, machine };
     }
     let machine = Machine::default();
     let vote = me.sign(Vote { seq, digest: StableHasher::hash(&machine) });
