@@ -17,8 +17,8 @@
 //!
 //! *Properties* (4.5), guarded by [`invariants`] but for the last two:
 //! - `Prepared` no two replicas prepare different requests under one view and number (4.2);
-//! - `Committed` what is committed under a number `2f + 1` have committed (4.2), and it is what every
-//!   later view prepares there (4.4);
+//! - `Committed` what is committed under a number `2f + 1` have committed (4.2), and every later
+//!   view prepares it there (4.4);
 //! - `Agreement` no two replicas execute different requests under one number;
 //! - `State` replicas that have executed as much are in the same state;
 //! - `New view` the primary of a view for which a quorum has asked begins it at once, and as every

@@ -114,7 +114,11 @@ pub fn masking_four() -> Registers {
         name: "masking-four",
         story: "Four servers, one of which lies, and nothing is signed: one server too few.",
         cluster: Cluster { spare: 1, ..Cluster::lan(4, 4) },
-        workload: Workload { generate: many_keys(), ..workload(&plain) },
+        workload: Workload {
+            patience: Duration::millis(600),
+            generate: many_keys(),
+            ..workload(&dissemination())
+        },
         faults: LIARS,
         properties: vec![always(SAFE, safe)],
         expect: Expect::Violates {
@@ -170,8 +174,8 @@ fn many_keys() -> Generate<Input, Output> {
     })
 }
 
-/// Of one key there are so many writes that servers are apart as it is read, and of the other so few
-/// that reads overlap none.
+/// Of one key there are so many writes that servers are apart as it is read, and of the other so
+/// few that reads overlap none.
 fn hot(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     match draw.below(100) {
         0..55 => KvInput::Put { key: "x", value: operation.to_string() },

@@ -118,7 +118,7 @@ impl Monitor<MultiPaxos> for Leases {
 }
 
 impl Leases {
-    /// A leader, and all others that were seen to lead: of each two the first may have no lease.
+    /// A leader, and all others that were seen to lead: of two the first may have no lease.
     fn compare(&self, node: NodeId, clocks: &dyn Fn(NodeId) -> Time) -> Result<(), Violation> {
         let now = self.seen[node.index()];
         let has = |of: NodeId, seat: &Seat| seat.lease.is_some_and(|until| clocks(of) < until);
@@ -131,7 +131,8 @@ impl Leases {
             if other != node && has(first.0, first.1) {
                 let Seat { promised, lease, .. } = first.1;
                 let why = format!(
-                    "{}, which leads under {promised:?}, has a lease until its clock shows {};                      {next} leads under {ballot:?}",
+                    "{}, which leads under {promised:?}, has a lease until its clock shows {}; \
+                     {next} leads under {ballot:?}",
                     first.0,
                     lease.unwrap_or_default()
                 );

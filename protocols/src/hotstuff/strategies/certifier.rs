@@ -1,7 +1,7 @@
 //! A replica that makes certificates of its own: of its one vote as often as a certificate needs
-//! votes, of one vote too few, of votes for another block or of another view; that proposes behind another block than
-//! the certified one, and when it is not its turn (Yin et al. 2019, section 4.2, on what a quorum
-//! certificate is, and who proposes).
+//! votes, of one vote too few, of votes for another block or of another view; that proposes behind
+//! another block than the certified one, and when it is not its turn (Yin et al. 2019, section 4.2,
+//! on what a quorum certificate is, and who proposes).
 
 use crate::hotstuff::{Block, Certificate, Hash, Message, Replica, View, Vote};
 use seedfall_sim::{Draw, NodeId, Signer, Strategy};

@@ -1,7 +1,7 @@
-//! A general who makes chains of signatures that prove nothing: it signs the other order behind what
-//! others signed, or as if nobody had signed before; signs twice, for two; and gives orders in the
-//! place of another commander (Lamport, Shostak and Pease 1982, section 4, A4: nobody's signature
-//! can be forged, and anyone can see whose it is).
+//! A general who makes chains of signatures that prove nothing: it signs the other order behind
+//! what others signed, or as if nobody had signed before; signs twice, for two; and gives orders in
+//! the place of another commander (Lamport, Shostak and Pease 1982, section 4, A4: nobody's
+//! signature can be forged, and anyone can see whose it is).
 
 use crate::oral_messages::Battle;
 use crate::signed_messages::{General, Message, Statement, turned};
