@@ -1,8 +1,8 @@
 //! A validator that answers whoever may be behind with decisions that nobody has made: a proposal
 //! of its own, and its own precommit alone; or what was proposed, with a precommit too few, with
 //! those for something else, or with those of several rounds. And it proposes when it is not its
-//! turn (Buchman, Kwon and Milosevic 2018, lines 22 and 49 to 54: it is the proposer's proposal that
-//! counts, and `2f + 1` precommits that decide).
+//! turn (Buchman, Kwon and Milosevic 2018, lines 22 and 49 to 54: it is the proposer's proposal
+//! that counts, and `2f + 1` precommits that decide).
 
 use crate::tendermint::{Decision, Height, Kind, Message, Proposal, Round, Validator, Vote};
 use seedfall_sim::{Draw, NodeId, Signed, Signer, Strategy};
