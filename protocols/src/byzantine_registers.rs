@@ -19,6 +19,7 @@
 //! - `Safe` (masking): a read that overlaps no write returns what was written last (Lamport 1986);
 //!   what a read returns that does overlap one is not said (section 3, theorem 3.2);
 //! - `One value a tag`, `Durability`, as [`abd`](crate::abd)'s S2 and S3 ([`invariants`]);
+//! - `Chosen once`: a server remembers each tag that it chose, crash or no crash ([`invariants`]);
 //! - `Written back` (dissemination): what a read has returned is held by a quorum, but for the
 //!   liars of it: what makes `Atomic` of `Regular` (Attiya, Bar-Noy and Dolev 1995);
 //! - `L1` with `n - f` correct servers up and connected for a while, every operation completes;

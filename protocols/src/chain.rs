@@ -26,6 +26,8 @@
 //! - S3 Durability: a member of the newest chain that is ready has all that is committed;
 //! - S4 Kept: while it is in a chain, and the next ones without a break, a server has all that it
 //!   had in it (*Hist* only grows, section 2; S2 rests on it);
+//! - S5 Leases: who may answer by itself is in the chain, whatever clocks show that drift no
+//!   further than the model says;
 //! - L1 with the master and a server that was ready up and connected for a while, operations
 //!   complete.
 //!

@@ -19,7 +19,9 @@
 //! - `Convergence` replicas with the same context show the same, at any moment;
 //! - `Counter` the sum of the updates received; `Set` an element shows if some insertion of it was
 //!   not seen by any removal received (add wins); `Last` the register of the last writer; `Values`
-//!   what no later write has seen; `Text` the characters typed and not erased;
+//!   what no later write has seen; `Text` the characters typed and not erased, each behind the one
+//!   behind which it was typed, and behind what was typed there later;
+//! - `Clock` the clock of an update is above those of all that it rests on (Lamport 1978);
 //! - `Delivery` in the end all replicas have received the same (eventual delivery);
 //! - `L1` whoever asks a replica that is up is answered by it alone.
 //!

@@ -21,6 +21,8 @@
 //! - `Truth` what is known under a name is the same everywhere;
 //! - `Bound` all know a rumor within so many rounds (section 1.3: a logarithm of their number, and
 //!   as much again as makes a miss as unlikely as one likes);
+//! - `Compared` in the round after a call to push and pull both know what either knew (section 1.3;
+//!   where rounds are taken together, and nothing is lost);
 //! - `Convergence` in the end all know the same, but for rumor mongering alone;
 //! - `L1` whoever tells a node that is up is answered by it alone.
 //!
@@ -144,6 +146,8 @@ pub struct Node {
     rounds: u64,
     /// What its own journal says.
     told: SortedSet<Name>,
+    /// Whom it called last. Nothing depends on it: whoever watches may ask.
+    called: Option<NodeId>,
 }
 
 impl Protocol for Node {
@@ -156,7 +160,7 @@ impl Protocol for Node {
 
     fn start(id: NodeId, config: &Config, journal: &[Rumor], ctx: &mut Context<'_, Self>) -> Self {
         let (known, hot, told) = (SortedMap::new(), SortedMap::new(), SortedSet::new());
-        let mut node = Self { id, config: *config, known, hot, rounds: 0, told };
+        let mut node = Self { id, config: *config, known, hot, rounds: 0, told, called: None };
         if config.origin == Some(id) && journal.is_empty() {
             node.tell(
                 RequestId { client: ClientId::new(0), number: u32::MAX },
@@ -195,6 +199,7 @@ impl Protocol for Node {
         }
         let drawn = ctx.draw().below(others) as usize;
         let to = NodeId::new(((self.id.index() + 1 + drawn) % ctx.nodes()) as u16);
+        self.called = Some(to);
         self.call(to, ctx);
     }
 
@@ -225,6 +230,16 @@ impl Node {
     /// How many rounds it has begun in its present life.
     pub fn rounds(&self) -> u64 {
         self.rounds
+    }
+
+    /// Whom it has called in this round.
+    pub fn called(&self) -> Option<NodeId> {
+        self.called
+    }
+
+    /// Whether a call tells both all that either knows.
+    pub(crate) fn compares(&self) -> bool {
+        self.config.style == Style::PushPull && self.config.interest.is_none()
     }
 
     fn tell(&mut self, name: Name, text: Text, ctx: &mut Context<'_, Self>) {

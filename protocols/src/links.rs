@@ -14,6 +14,7 @@
 //! *Properties*, guarded by [`invariants`] but for the first:
 //! - PL1 reliable delivery: what a node has taken to send is delivered (judged at the end);
 //! - PL2 no duplication: no message is delivered twice;
+//! - Once: what a client asked a node to send it sends once, however often it is asked;
 //! - PL3 no creation: what is delivered was sent, by that node to this one;
 //! - FRR first in, first out (with [`Order::Fifo`]): in the order of sending.
 //!

@@ -16,11 +16,15 @@
 //! any that it has seen: so a worker whose lease ran out unnoticed can do no harm.
 //!
 //! *Properties*, guarded by [`invariants`] but for the last two:
-//! - *mutual-exclusion* two workers do not both know that they hold the lock (where clocks are
-//!   right);
+//! - *mutual-exclusion* two workers do not both know that they hold the lock (where clocks drift no
+//!   further than [`Config::drift`]);
 //! - *token-order* a later grant has a greater token, whatever crashes;
 //! - *stale-token* the resource accepts no smaller token than it has seen;
 //! - *unknown-token* nobody uses a token that it was not given;
+//! - *in-time* a worker touches the resource while its lease lasts (by its own clock);
+//! - *one-owner* a token is given to one worker;
+//! - *fence* once a worker has read, the resource lets no smaller token through (Kleppmann: also
+//!   reads say their token);
 //! - `Linearizability` no update is lost or made twice (judged on the history of the clients);
 //! - `L1` once the faults are over, whoever asks is answered.
 //!

@@ -23,12 +23,14 @@
 //! while; so for less than that while after a majority was asked, nobody else can have anything
 //! chosen, and the leader answers reads by itself.
 //!
-//! *Properties*, guarded by [`invariants`] but for the last two:
+//! *Properties*, guarded by [`invariants`], M5 by [`leases`], but for the last two:
 //! - M1 promises are kept: the number that an acceptor has promised never falls, and it accepts
 //!   under none that is higher;
 //! - M2 under one number, a slot has one value;
 //! - M3 what is chosen in a slot is proposed there ever after (P2b of Paxos);
 //! - M4 Agreement: the nodes carry out the same values in the same order;
+//! - M5 Leases: while a leader has one, nobody leads under a higher number, whatever clocks show
+//!   that drift no further than the model says (PML 5.2);
 //! - S1 the history of the clients is linearizable;
 //! - L1 with a majority up and connected for a while, operations complete.
 //!
@@ -75,7 +77,7 @@ use leader::Role;
 use seedfall_sim::{Context, Duration, NodeId, Protocol, RequestId, SortedMap, Time};
 use std::fmt;
 
-pub use invariants::{Invariants, invariants};
+pub use invariants::{Invariants, Leases, invariants, leases};
 
 /// The parameters, equal on all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -288,7 +290,7 @@ impl Protocol for MultiPaxos {
             Known::Past => return ctx.ignore("request: its client has moved on"),
             Known::New => {}
         }
-        if body.0.is_read() && self.has_lease(ctx.now()) {
+        if body.0.is_read() && self.lease(ctx.now()).is_some() {
             ctx.reach("read: answered under a lease");
             let answer = self.machine.read(&body.0);
             return ctx.respond(request, Response::Done(answer));

@@ -22,6 +22,7 @@
 //! - W1 no lost write: what a replica held is there, or something whose client was shown it;
 //! - W2 what was replaced at a replica does not come back;
 //! - W3 replicas that have the same writes hold the same;
+//! - W4 a replica that has a write does not write again what its request asked;
 //! - L1 when replicas can talk for long enough, all have the same writes.
 //!
 //! With [`Rule::LastWriterWins`] W1 does not hold.
@@ -47,7 +48,7 @@
 use crate::kv::Text;
 use crate::quorum_kv::{Dot, Version, VersionVector, Versions};
 use seedfall_sim::{
-    Context, Duration, Monitor, NodeId, Protocol, RequestId, SortedMap, Time, Violation,
+    Context, Duration, Monitor, NodeId, Protocol, RequestId, SortedMap, SortedSet, Time, Violation,
 };
 
 /// The parameters, equal on all nodes.
@@ -261,6 +262,8 @@ pub struct Invariants {
     /// Of each replica, how many writes it had, what it held, and what was ever replaced there.
     seen: SortedMap<NodeId, (Vec<usize>, SortedMap<Text, Versions>)>,
     replaced: SortedMap<(NodeId, Text), VersionVector>,
+    /// Which requests each replica was seen to have taken or heard of.
+    requests: SortedMap<NodeId, SortedSet<RequestId>>,
 }
 
 /// A watcher of W1 and W2 that has seen nothing yet.
@@ -273,6 +276,17 @@ impl Monitor<Replica> for Invariants {
         let (has, before) = self.seen.entry(node).or_default();
         if *has == state.has() {
             return Ok(());
+        }
+        let known = self.requests.entry(node).or_default();
+        let counts = has.get(node.index()).copied().unwrap_or(0);
+        let own = state.writes[node.index()].iter().skip(counts);
+        if let Some(again) = own.map(|write| write.request).find(|id| known.contains(id)) {
+            let explanation = format!("{node} writes what {again} asked, and had that already");
+            return Err(Violation { property: "W4: written once", explanation });
+        }
+        for (place, writes) in state.writes.iter().enumerate() {
+            let seen = has.get(place).copied().unwrap_or(0).min(writes.len());
+            known.extend(writes[seen..].iter().map(|write| write.request));
         }
         for (key, before) in &*before {
             let now = state.store.get(key);
@@ -327,5 +341,34 @@ pub fn converged(nodes: &[Option<&Replica>]) -> Result<(), String> {
     match all.windows(2).find(|two| two[0].1 != two[1].1) {
         None => Ok(()),
         Some(two) => Err(format!("{:?} and {:?} have different writes", two[0], two[1])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_is_not_written_again_where_it_is_known() {
+        use seedfall_sim::{ClientId, Time};
+        let write = |node: u16, counter| Write {
+            request: RequestId { client: ClientId::new(0), number: 0 },
+            key: "x".into(),
+            version: Version {
+                dot: Dot { node: NodeId::new(node), counter },
+                past: VersionVector::default(),
+                value: None,
+            },
+            at: Time::ZERO,
+        };
+        let config = Config { rule: Rule::Siblings, interval: Duration::millis(60) };
+        let id = NodeId::new(0);
+        let writes = vec![Vec::new(), vec![write(1, 1)]];
+        let mut replica = Replica { id, config, writes, store: SortedMap::new() };
+        let mut watched = invariants();
+        watched.observe(id, &replica).expect("another replica's");
+        replica.writes[0].push(write(0, 1));
+        let broken = watched.observe(id, &replica).expect_err("it has that");
+        assert_eq!(broken.property, "W4: written once");
     }
 }

@@ -17,13 +17,14 @@
 //!
 //! *Properties* (4.5), guarded by [`invariants`] but for the last two:
 //! - `Prepared` no two replicas prepare different requests under one view and number (4.2);
-//! - `Committed` what is committed under a number is what every later view prepares there (4.4);
+//! - `Committed` what is committed under a number `2f + 1` have committed (4.2), and every later
+//!   view prepares it there (4.4);
 //! - `Agreement` no two replicas execute different requests under one number;
 //! - `State` replicas that have executed as much are in the same state;
 //! - `New view` the primary of a view for which a quorum has asked begins it at once, and as every
 //!   backup finds it must (4.4); whoever is in it has the proof of that;
-//! - `Proved` what a replica has accepted its primary has said, and what it has prepared `2f`
-//!   backups have agreed to;
+//! - `Proved` what a replica has accepted its primary has said, what it has prepared `2f` backups
+//!   have agreed to, and what it holds for stable `2f + 1` have voted for;
 //! - `Kept` no more than `f` come back from a crash without a view or a number that they had;
 //! - `Linearizability` (judged on the history of the clients);
 //! - `L1` once the faults are over, whoever asks is answered.

@@ -14,7 +14,10 @@
 //! what a loyal general believes in the last round, `m + 1`, a loyal one has signed before, and
 //! told all. In the end all loyal generals know the same set of orders, and choose alike from it.
 //!
-//! *Properties*, judged by whoever sees all [`General::over`], as no general knows who is loyal:
+//! *Properties*, A4 guarded by [`invariants`], the others judged by whoever sees all
+//! [`General::over`], as no general knows who is loyal:
+//! - A4 what a general believes its commander has signed, and each of those who told it, once, and
+//!   over what was signed before;
 //! - IC1 all loyal lieutenants obey the same order;
 //! - IC2 if the commander is loyal, they obey the order that it gave;
 //! - L1 whoever heard of a battle decides, `m + 1` rounds after it began.
@@ -48,7 +51,10 @@ use seedfall_sim::{
     Strategy, Time,
 };
 
+mod invariants;
 mod strategies;
+
+pub use invariants::{Invariants, invariants};
 
 /// The parameters, equal on all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

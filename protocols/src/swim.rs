@@ -26,6 +26,8 @@
 //! - `Round-robin` of two probes of a member, less than twice as many others as there are come
 //!   between, unless it is dead meanwhile (4.3);
 //! - `Bound` a member sends a claim at most `lambda` times the logarithm of the number of members;
+//! - `Fair` what it has sent more often it does not send before what it has sent less often (4.1);
+//! - `Answer` a client is told all that the member does not hold for dead;
 //! - `Completeness` in the end all know of each member that is down that it is dead;
 //! - `Eventual accuracy` in the end all know of each member that is up that it is alive, and in
 //!   which incarnation;
@@ -203,6 +205,9 @@ pub struct Member {
     periods: u32,
     /// Lifeguard's local health: zero is best.
     health: u32,
+    /// What it has answered last, and what it knew then. Nothing depends on it: whoever watches may
+    /// ask.
+    answered: Option<(SortedSet<NodeId>, SortedMap<NodeId, Claim>)>,
 }
 
 impl Protocol for Member {
@@ -234,6 +239,7 @@ impl Protocol for Member {
             pings: born << 32,
             periods: 0,
             health: 0,
+            answered: None,
         };
         member.spread_own();
         // Not all at once.
@@ -269,7 +275,8 @@ impl Protocol for Member {
 
     fn on_request(&mut self, id: RequestId, Request: Request, ctx: &mut Context<'_, Self>) {
         let up = self.others.iter().filter(|(_, claim)| claim.status != Status::Dead);
-        let up = up.map(|(other, _)| *other).chain([self.id]).collect();
+        let up: SortedSet<NodeId> = up.map(|(other, _)| *other).chain([self.id]).collect();
+        self.answered = Some((up.clone(), self.others.clone()));
         ctx.respond(id, Response(up));
     }
 

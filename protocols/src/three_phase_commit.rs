@@ -23,6 +23,8 @@
 //! - AC3 commit is decided only if all sites voted yes;
 //! - P1 a site goes from uncertain to committable or to its opposite, never back, nor from one to
 //!   the other, crash or no crash (QBC: it takes part in one quorum only);
+//! - P2 nobody commits while a site is uncertain that has not failed (QBC: before a quorum is
+//!   committable);
 //! - AC5 what a client was told is what is decided (judged on the history, at the end of the run);
 //! - NB each site that is up and voted decides (judged at the end of the run): within a bounded
 //!   time with [`Termination::Sites`], once the failures are repaired with [`Termination::Quorum`].

@@ -29,6 +29,9 @@
 //! - Z5 it begins to once a quorum has accepted its history (phase 2, synchronisation);
 //! - Z6 Promises are kept: whoever has promised an epoch (*f.p*) follows no earlier one, crash or
 //!   no crash (phases 1 and 2);
+//! - Z7 Discovery: whoever begins an epoch has promises of a quorum, none of whom has a better
+//!   history (phase 1);
+//! - Z8 Sessions: one that a leader ends was silent for as long as it may last (ZK 2.2);
 //! - S1 updates are linearizable;
 //! - S2 the reads of a client never go back, and it sees its own updates: reads are sequentially
 //!   consistent (ZK 2.3: linearizable writes, FIFO client order);
@@ -515,6 +518,14 @@ impl Server {
     /// The epoch whose history it has (the paper's *f.a*).
     pub fn current_epoch(&self) -> Epoch {
         self.current
+    }
+
+    /// The epoch that it has begun with the agreement of a quorum, if it leads.
+    fn agreed(&self) -> Option<Epoch> {
+        match &self.role {
+            Role::Leading(leader) if leader.is_agreed() => Some(self.current),
+            _ => None,
+        }
     }
 
     /// The epoch in which it broadcasts, if it leads.

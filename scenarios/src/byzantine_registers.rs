@@ -74,10 +74,16 @@ pub fn masking() -> Registers {
     Scenario {
         name: "masking",
         story: "Five servers, one of which lies, hold two registers, and nothing is signed.",
-        cluster: Cluster { spare: 1, ..Cluster::lan(5, 4) },
+        cluster: Cluster { spare: 1, ..Cluster::lan(5, 5) },
         config: Config { kind: Kind::Masking, ..signed.config },
         // A write that is given up overlaps all that follows.
-        workload: Workload { patience: Duration::millis(600), ..workload(&signed) },
+        workload: Workload {
+            operations: 20,
+            think: Delay::Exponential { min: Duration::nanos(1), mean: Duration::millis(12) },
+            patience: Duration::millis(600),
+            generate: forgetful(hot),
+            ..workload(&signed)
+        },
         properties: properties([always(SAFE, safe), sometimes("read: too few say the same")]),
         ..signed
     }
@@ -108,7 +114,11 @@ pub fn masking_four() -> Registers {
         name: "masking-four",
         story: "Four servers, one of which lies, and nothing is signed: one server too few.",
         cluster: Cluster { spare: 1, ..Cluster::lan(4, 4) },
-        workload: Workload { generate: many_keys(), ..workload(&plain) },
+        workload: Workload {
+            patience: Duration::millis(600),
+            generate: many_keys(),
+            ..workload(&dissemination())
+        },
         faults: LIARS,
         properties: vec![always(SAFE, safe)],
         expect: Expect::Violates {
@@ -162,6 +172,17 @@ fn many_keys() -> Generate<Input, Output> {
             _ => KvInput::Put { key, value: operation.to_string() },
         }
     })
+}
+
+/// Of one key there are so many writes that servers are apart as it is read, and of the other so
+/// few that reads overlap none.
+fn hot(operation: Invocation, draw: &mut Choices<'_>) -> Input {
+    match draw.below(100) {
+        0..55 => KvInput::Put { key: "x", value: operation.to_string() },
+        55..75 => KvInput::Get { key: "x" },
+        75..80 => KvInput::Put { key: "y", value: operation.to_string() },
+        _ => KvInput::Get { key: "y" },
+    }
 }
 
 /// Reads and writes of two keys, more of the first, so that operations meet.

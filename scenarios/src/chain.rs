@@ -3,16 +3,18 @@
 //! Story: a master and four servers in a chain; clients update at the head and query at the tail.
 //! Servers are cut off from the master and not from each other, crash, freeze and come back as the
 //! tail; the chain is cut, mended and grows. Clocks run 5 % fast and slow, as the lease allows.
-//! Guards: linearizability, S2 to S4 of the header, and that operations complete once the faults
+//! Guards: linearizability, S2 to S5 of the header, and that operations complete once the faults
 //! are over. Catches: `tests/planted/chn-*`.
 //!
 //! With CRAQ (`chain-craq`) clients query any server, also one that is about to be taken out, and
 //! keys of which an update is on its way.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
+use crate::raft_lease;
 use seedfall::Swarm;
 use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
 use seedfall::scenario::{Cluster, Expect, Horizon, OperationId, Reply, Scenario, Workload};
+use seedfall::workload::forgetful;
 use seedfall_checkers::models::Kv;
 use seedfall_net::Delay;
 use seedfall_protocols::chain::{self, Config, Node, Reads, Request, Response};
@@ -77,6 +79,39 @@ pub fn craq() -> Scenario<Node, Input, Output> {
         config: Config { reads: Reads::Anywhere, ..chain.config },
         properties,
         ..chain
+    }
+}
+
+/// The same with leases that clocks at their limits just allow, quick messages, and servers that
+/// are cut off with a client: who reads on after its lease, or is taken out before its end, is
+/// found out.
+pub fn leases() -> Scenario<Node, Input, Output> {
+    let craq = craq();
+    Scenario {
+        name: "chain-lease",
+        story: "Four servers in a chain answer queries under leases as long as clocks just allow.",
+        cluster: Cluster { link: raft_lease::QUICK, clients: 5, ..craq.cluster },
+        // 100 ms on a clock that is slow by 5 % are 105.3 ms, and 111 on a fast one 105.7.
+        config: Config { remove_after: Duration::millis(111), ..craq.config },
+        workload: Workload {
+            operations: 40,
+            think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(15) },
+            patience: Duration::millis(40),
+            attempts: 8,
+            generate: forgetful(raft_lease::one_key),
+            ..craq.workload
+        },
+        faults: Swarm { crashes: 3, ..raft_lease::LATE },
+        properties: vec![
+            invariants("the invariants of chain replication", chain::invariants),
+            linearizable(Kv::new()),
+            every_operation_completes(),
+            sometimes("master: takes out a silent server"),
+            sometimes("query: the lease has run out"),
+            sometimes("query: the lease has run out before the tail"),
+            sometimes("query: a clean key, before the tail"),
+        ],
+        ..craq
     }
 }
 

@@ -8,11 +8,12 @@
 //! Operations that are applied as they come (`crdt-raw`), without waiting for their causes and as
 //! often as they arrive, converge to nothing.
 
-use seedfall::property::{eventually, every_operation_completes, invariants, sometimes};
+use seedfall::property::{always, eventually, every_operation_completes, invariants, sometimes};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
 use seedfall::{Property, Swarm};
+use seedfall_checkers::History;
 use seedfall_net::Delay;
 use seedfall_protocols::crdt::{self, Config, Mode, Replica, Request, Response, Shown};
 use seedfall_sim::{Choices, Duration, NodeId, SystemModel, Timing};
@@ -95,11 +96,30 @@ fn properties<const N: usize>(
 ) -> Vec<Property<Replica, Request, Shown>> {
     let mut properties = vec![
         invariants(INVARIANTS, crdt::invariants),
+        always("what is typed stands where it was typed", is_typed_there),
         eventually("Delivery: all have received the same", all_converge),
         every_operation_completes(),
     ];
     properties.extend(more);
     properties
+}
+
+/// From the answers alone: as a replica has just taken a character, nothing that it knows was typed
+/// later, so it stands right behind those before which its client wanted it.
+fn is_typed_there(history: &History<Request, Shown>) -> Result<(), String> {
+    for operation in &history.operations {
+        let (Request::Type(place, char), Some(shown)) =
+            (&operation.input, operation.outcome.output())
+        else {
+            continue;
+        };
+        let text: Vec<char> = shown.text.chars().collect();
+        let place = (*place).min(text.len().saturating_sub(1));
+        if text.get(place) != Some(char) {
+            return Err(format!("`{char}` was typed at {place}, and the text is {:?}", shown.text));
+        }
+    }
+    Ok(())
 }
 
 fn all_converge(nodes: &[Option<&Replica>]) -> Result<(), String> {

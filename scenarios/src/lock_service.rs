@@ -12,7 +12,10 @@
 //! whatever leases, is not enough where messages and workers may be late.
 
 use crate::raft_kv::CLOCKS;
-use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
+use crate::raft_lease;
+use seedfall::property::{
+    every_operation_completes, invariants, linearizable, one_holder, sometimes,
+};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
@@ -21,7 +24,7 @@ use seedfall_checkers::models::{Counter, CounterInput, CounterOutput};
 use seedfall_checkers::workloads::{Hold, ResourceWrite, fencing};
 use seedfall_net::Delay;
 use seedfall_protocols::lock_service::{self, Config, Held, Node, Request, Response};
-use seedfall_sim::{Choices, Duration, NodeId, SortedMap, SystemModel};
+use seedfall_sim::{Choices, Clock, Duration, NodeId, SortedMap, SystemModel};
 
 /// A lock server, a resource and three workers whose clocks are right.
 pub fn leases() -> Scenario<Node, CounterInput, CounterOutput> {
@@ -61,6 +64,40 @@ pub fn leases() -> Scenario<Node, CounterInput, CounterOutput> {
         expect: Expect::Holds,
     }
 }
+
+/// The same with clocks that drift as far as the leases allow, all the time: still no two workers
+/// hold the lock at once. Messages are quick, so that the next one has it as soon as it may.
+pub fn margin() -> Scenario<Node, CounterInput, CounterOutput> {
+    let leases = leases();
+    let mut properties = properties(|grants, accesses| judge(grants, accesses, false));
+    properties.push(one_holder("one worker holds the lock", |node: &Node| match node {
+        Node::Worker(worker) => worker.lease(),
+        _ => None,
+    }));
+    properties.extend([
+        sometimes("server: a lease has run out"),
+        sometimes("server: the holder of a life before turns up"),
+        sometimes("worker: its lease has run out"),
+    ]);
+    Scenario {
+        name: "lock-lease-margin",
+        story: "The same with clocks that drift as far as the leases allow.",
+        cluster: Cluster { clocks: &APART, link: raft_lease::QUICK, ..leases.cluster },
+        config: Config { drift: 50_000, ..leases.config },
+        properties,
+        ..leases
+    }
+}
+
+/// The clocks of the server, the resource, and the workers: that of the server is fast, and waits
+/// too little if it leaves no margin.
+const APART: [Clock; 5] = [
+    Clock { offset_nanos: 0, drift_ppm: 50_000 },
+    Clock::TRUE,
+    Clock { offset_nanos: Duration::secs(3_600).as_nanos(), drift_ppm: -50_000 },
+    Clock { offset_nanos: 0, drift_ppm: -50_000 },
+    Clock::TRUE,
+];
 
 /// The same with clocks that drift: only the tokens protect then, and they do.
 pub fn drifting() -> Scenario<Node, CounterInput, CounterOutput> {

@@ -58,7 +58,7 @@ pub fn scenario() -> Scenario<Raft, Input, Output> {
 /// What makes messages, timers and nodes late, and leaders that are cut off with a client: whatever
 /// else goes wrong keeps the cluster from having a leader at all. The clocks drift as far as the
 /// lease allows, all the time: not further. Wall clocks may show anything: no lease asks them.
-const LATE: Swarm = Swarm {
+pub(crate) const LATE: Swarm = Swarm {
     reorder: Swarm::ALL.reorder,
     clogs: Swarm::ALL.clogs,
     partitions: 2,

@@ -19,7 +19,7 @@ use seedfall::scenario::{Cluster, Expect, Horizon, Reply, Scenario, Workload};
 use seedfall::{Property, Swarm};
 use seedfall_checkers::workloads::{Process, byzantine};
 use seedfall_protocols::oral_messages::{Battle, Order};
-use seedfall_protocols::signed_messages::{Config, Council, General};
+use seedfall_protocols::signed_messages::{self, Config, Council, General};
 use seedfall_sim::{
     Duration, Links, Monitor, NodeId, Nodes, SortedMap, SortedSet, SystemModel, Timing, Violation,
 };
@@ -95,6 +95,7 @@ pub fn two_traitors() -> Scenario<General, Order, Order> {
 
 fn properties(nodes: usize, most: usize) -> Vec<Property<General, Order, Order>> {
     vec![
+        invariants("A4", signed_messages::invariants),
         invariants("IC1 and IC2", move || Campaign {
             nodes,
             most,

@@ -2,7 +2,7 @@
 //!
 //! Story: clients ask sites for transactions, of which one site in a few must refuse. A site stops
 //! for good, most often one that coordinates. Nobody who is up stays in doubt (`3pc`), other than
-//! in two-phase commit (`bank-blocking`). Guards: AC1 to AC3, P1 and NB of the header. Catches:
+//! in two-phase commit (`bank-blocking`). Guards: AC1 to AC3, P1, P2 and NB of the header. Catches:
 //! `tests/planted/3pc-*`.
 //!
 //! A partition looks like stopped sites to either side, and the two decide differently

@@ -133,7 +133,7 @@ pub mod workload;
 pub use plan::{Aim, Entry, FaultBudget, FaultPlan, PlanError};
 pub use property::{
     Judgement, Property, always, eventually, every_operation_completes, invariant, invariants,
-    linearizable, linearizable_within, sometimes, sometimes_in,
+    linearizable, linearizable_within, one_holder, sometimes, sometimes_in,
 };
 pub use report::{Conclusion, Failure, FailureKind, Report, Unknown};
 pub use run::Run;

@@ -7,8 +7,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+pub use holder::one_holder;
 pub use judgement::Judgement;
 
+mod holder;
 mod judgement;
 
 /// One property of a scenario.

@@ -1,6 +1,7 @@
 //! Invariants that are watched while a run goes on.
 
 use crate::id::NodeId;
+use crate::time::Time;
 use std::fmt;
 
 /// Watches the nodes of one run from outside and says when an invariant is broken.
@@ -14,6 +15,23 @@ pub trait Monitor<P> {
     /// # Errors
     /// The invariant that does not hold any more.
     fn observe(&mut self, node: NodeId, state: &P) -> Result<(), Violation>;
+
+    /// As [`Monitor::observe`], for who judges times too: `clocks` says what the monotonic clock of
+    /// a node shows at this instant, also of one that is down. Who overrides it is not asked
+    /// through [`Monitor::observe`] in a run; where there is no time (an exhaustive search), it is.
+    ///
+    /// # Errors
+    /// The invariant that does not hold any more.
+    #[inline]
+    fn observe_at(
+        &mut self,
+        node: NodeId,
+        state: &P,
+        clocks: &dyn Fn(NodeId) -> Time,
+    ) -> Result<(), Violation> {
+        let _ = clocks;
+        self.observe(node, state)
+    }
 }
 
 /// Two watchers: the second is asked if the first is content.
@@ -22,6 +40,17 @@ impl<P, A: Monitor<P>, B: Monitor<P>> Monitor<P> for (A, B) {
     fn observe(&mut self, node: NodeId, state: &P) -> Result<(), Violation> {
         self.0.observe(node, state)?;
         self.1.observe(node, state)
+    }
+
+    #[inline]
+    fn observe_at(
+        &mut self,
+        node: NodeId,
+        state: &P,
+        clocks: &dyn Fn(NodeId) -> Time,
+    ) -> Result<(), Violation> {
+        self.0.observe_at(node, state, clocks)?;
+        self.1.observe_at(node, state, clocks)
     }
 }
 

@@ -231,6 +231,11 @@ impl<P: Protocol, N: Network, C: Clients<P>> World<P, N, C> {
         self.now
     }
 
+    /// What the monotonic clock of a node shows now, whether the node is up or not.
+    pub fn clock(&self, node: NodeId) -> Time {
+        self.nodes[node.index()].clocks.read(self.now)
+    }
+
     /// Whose handler is running, and which. Between two events nobody's: `Some` then means that the
     /// handler panicked, and the panic was caught.
     pub fn running(&self) -> Option<(Address, Handler)> {

@@ -16,6 +16,8 @@ pub struct Invariants {
     held: SortedMap<(NodeId, Text), Tag>,
     /// What was seen to be returned by the last read of each server.
     returned: SortedMap<(NodeId, Text), Tag>,
+    /// The highest counter of each writer that anybody was seen to hold, by key.
+    chosen: SortedMap<(NodeId, Text), u64>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -39,11 +41,22 @@ impl Monitor<Server> for Invariants {
                 let explanation = format!("{node} held {before:?} under {key}, and now less");
                 return broken("Durability", explanation);
             }
+            let counter = self.chosen.entry((written.tag.writer, key.clone())).or_default();
+            *counter = written.tag.counter.max(*counter);
             let place = (key.clone(), written.tag);
             let first = self.values.entry(place).or_insert_with(|| written.value.clone());
             if *first != written.value {
                 let explanation = format!("{node} holds {written:?}, which is {first} elsewhere");
                 return broken("One value a tag", explanation);
+            }
+        }
+        for ((_, key), counter) in self.chosen.iter().filter(|((writer, _), _)| *writer == node) {
+            let chosen = state.chosen.get(key).copied().unwrap_or(0);
+            if chosen < *counter {
+                let explanation = format!(
+                    "{node} has written {key} under {counter}, and remembers {chosen} at the most"
+                );
+                return broken("Chosen once", explanation);
             }
         }
         // What is held is never dropped.

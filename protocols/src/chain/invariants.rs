@@ -1,8 +1,8 @@
-//! S2 to S4 of chain replication, watched from outside while a run goes on.
+//! S2 to S5 of chain replication, watched from outside while a run goes on.
 
 use super::server::Server;
-use super::{Epoch, Node, Update};
-use seedfall_sim::{Monitor, NodeId, RequestId, Violation};
+use super::{Chain, Epoch, MASTER, Node, Update};
+use seedfall_sim::{Monitor, NodeId, RequestId, Time, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
@@ -14,6 +14,11 @@ pub struct Invariants {
     /// What was last looked at of each server, and which updates it had.
     seen: Vec<Seen>,
     hist: Vec<Vec<RequestId>>,
+    /// The master's chain.
+    chain: Chain,
+    /// Since when each server is in the chain, as far as it knows, and until when it may answer
+    /// queries by itself, on its own clock.
+    leases: Vec<Option<(Epoch, Time)>>,
 }
 
 /// A server, when it was looked at.
@@ -86,9 +91,62 @@ impl Monitor<Node> for Invariants {
         self.seen[node.index()] = Seen { committed: self.committed.len(), ..now };
         Ok(())
     }
+
+    fn observe_at(
+        &mut self,
+        node: NodeId,
+        state: &Node,
+        clocks: &dyn Fn(NodeId) -> Time,
+    ) -> Result<(), Violation> {
+        self.leases(node, state, clocks)?;
+        self.observe(node, state)
+    }
 }
 
 impl Invariants {
+    /// Who has a lease is in the newest chain, as it believes: the master takes it out when that is
+    /// over.
+    fn leases(
+        &mut self,
+        node: NodeId,
+        state: &Node,
+        clocks: &dyn Fn(NodeId) -> Time,
+    ) -> Result<(), Violation> {
+        if self.leases.len() <= node.index() {
+            self.leases.resize(node.index() + 1, None);
+        }
+        let judged = match state.server() {
+            None if self.chain.epoch == state.chain().epoch => return Ok(()),
+            None => {
+                self.chain = state.chain().clone();
+                0..self.leases.len()
+            }
+            Some(server) => {
+                let since = server.chain().since(node).filter(|_| server.is_ready());
+                let now = since.map(|since| (since, server.lease));
+                if std::mem::replace(&mut self.leases[node.index()], now) == now {
+                    return Ok(());
+                }
+                node.index()..node.index() + 1
+            }
+        };
+        for (place, lease) in judged.clone().zip(&self.leases[judged]) {
+            let server = NodeId::new(place as u16);
+            if let Some((since, until)) = *lease
+                && self.chain.since(server) != Some(since)
+                && clocks(server) < until
+            {
+                let (shows, chain) = (clocks(server), &self.chain);
+                let explanation = format!(
+                    "{server} may answer until its clock shows {until}, now {shows}, as it is in \
+                     the chain since epoch {since}; the chain of {MASTER} is {chain:?}"
+                );
+                return Err(Violation { property: "S5: leases", explanation });
+            }
+        }
+        Ok(())
+    }
+
     /// The update propagation invariant: in a chain, each server has what its successor has, and
     /// perhaps more. What a server has that crashed within a handler was not seen: so one that was
     /// seen to have less than its successor is to blame only as it is looked at.

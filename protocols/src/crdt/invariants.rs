@@ -25,10 +25,15 @@ pub fn invariants() -> Invariants {
 impl Monitor<Replica> for Invariants {
     fn observe(&mut self, node: NodeId, replica: &Replica) -> Result<(), Violation> {
         let mut at = 0;
+        let mut news = Vec::new();
         for update in replica.updates() {
             let known = self.updates.entry_in_step(update.dot, &mut at);
-            known.or_insert_with(|| update.clone());
+            known.or_insert_with(|| {
+                news.push(update.dot);
+                update.clone()
+            });
         }
+        news.into_iter().try_for_each(|dot| self.check_clock(dot))?;
         let (state, seen) = (replica.state(), self.seen.get(&node));
         if seen == Some(state) {
             return Ok(());
@@ -75,12 +80,27 @@ impl Invariants {
         if shown.values != values {
             return broken("Values", format!("{values:?}"), format!("{:?}", shown.values));
         }
-        let (typed, mut there) = (characters(&received), shown.text.chars().collect::<Vec<_>>());
-        there.sort_unstable();
-        if there != typed {
-            return broken("Text", format!("{typed:?}"), format!("{there:?}"));
+        let typed = text(&received);
+        if shown.text != typed {
+            return broken("Text", format!("{typed:?}"), format!("{:?}", shown.text));
         }
         Ok(())
+    }
+
+    /// Lamport 1978: the clock of an update is above those of all that it rests on.
+    fn check_clock(&self, dot: Dot) -> Result<(), Violation> {
+        let update = &self.updates[&dot];
+        let past = self.updates.values().filter(|other| update.past.has(other.dot));
+        match past.max_by_key(|other| other.clock) {
+            Some(other) if update.clock <= other.clock => {
+                let explanation = format!(
+                    "{dot:?} has clock {}, and rests on {:?} of clock {}",
+                    update.clock, other.dot, other.clock
+                );
+                Err(Violation { property: "Clock", explanation })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -127,8 +147,25 @@ fn values(received: &[&Update]) -> SortedSet<Text> {
     there.map(|(_, value)| (*value).clone()).collect()
 }
 
-/// What was typed and not erased, in the order of the alphabet.
-fn characters(received: &[&Update]) -> Vec<char> {
+/// What was typed and not erased, in the order of the paper of 2011 (section 5.3): each character
+/// stands behind the one behind which it was typed, and behind what was typed there later.
+fn text(received: &[&Update]) -> String {
+    let place = |update: &Update| Place { clock: update.clock, node: update.dot.node };
+    let mut typed: Vec<(Place, Option<Place>, char)> = received
+        .iter()
+        .filter_map(|update| match update.operation {
+            Operation::Type(behind, char) => Some((place(update), behind, char)),
+            _ => None,
+        })
+        .collect();
+    typed.sort_unstable(); // Causes come before their effects.
+    let mut row: Vec<(Place, char)> = Vec::new();
+    for (place, behind, char) in typed {
+        let after = |behind| row.iter().position(|(other, _)| *other == behind).map(|at| at + 1);
+        let from = behind.and_then(after).unwrap_or(0);
+        let later = row[from..].iter().take_while(|(other, _)| place < *other).count();
+        row.insert(from + later, (place, char));
+    }
     let erased: SortedSet<Place> = received
         .iter()
         .filter_map(|update| match update.operation {
@@ -136,16 +173,46 @@ fn characters(received: &[&Update]) -> Vec<char> {
             _ => None,
         })
         .collect();
-    let mut typed: Vec<char> = received
-        .iter()
-        .filter_map(|update| match update.operation {
-            Operation::Type(_, char) => {
-                let place = Place { clock: update.clock, node: update.dot.node };
-                (!erased.contains(&place)).then_some(char)
-            }
-            _ => None,
-        })
-        .collect();
-    typed.sort_unstable();
-    typed
+    row.into_iter().filter(|(place, _)| !erased.contains(place)).map(|(_, char)| char).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(number: u64, clock: u64, behind: Option<Place>, char: char) -> Update {
+        let dot = Dot { node: NodeId::new(0), number };
+        Update { dot, past: Vector::default(), clock, operation: Operation::Type(behind, char) }
+    }
+
+    #[test]
+    fn what_is_typed_later_behind_one_stands_before_what_was_typed_earlier() {
+        let place = |clock| Some(Place { clock, node: NodeId::new(0) });
+        let mut updates = vec![
+            typed(1, 1, None, 'a'),
+            typed(2, 2, place(1), 'c'),
+            typed(3, 3, place(1), 'b'),
+            typed(4, 4, place(2), 'd'),
+        ];
+        let told = |updates: &[Update]| text(&updates.iter().collect::<Vec<_>>());
+        assert_eq!(told(&updates), "abcd");
+        updates[2].operation = Operation::Erase(place(1).expect("a place"));
+        assert_eq!(told(&updates), "cd");
+    }
+
+    #[test]
+    fn a_clock_is_above_those_of_all_that_it_rests_on() {
+        let mut seen = invariants();
+        let (one, mut two) = (typed(1, 5, None, 'a'), typed(1, 5, None, 'b'));
+        two.dot.node = NodeId::new(1);
+        seen.updates.insert(one.dot, one.clone());
+        seen.updates.insert(two.dot, two.clone());
+        seen.check_clock(two.dot).expect("they are concurrent");
+        let mut past = State::default();
+        past.apply(&one);
+        two.past = past.context().clone();
+        seen.updates.insert(two.dot, two.clone());
+        let broken = seen.check_clock(two.dot).expect_err("it rests on the other");
+        assert_eq!(broken.property, "Clock");
+    }
 }

@@ -13,6 +13,10 @@ pub struct Invariants {
     rumors: SortedMap<Name, Rumor>,
     /// What the clients of each have told it.
     told: SortedMap<NodeId, SortedSet<Name>>,
+    /// Of each node, where all rounds are taken together: what it knew when it was last seen.
+    known: SortedMap<NodeId, Vec<Name>>,
+    /// In which round it was, whom it called, and what either of them knew then.
+    calls: SortedMap<NodeId, (u64, Option<NodeId>, Vec<Name>)>,
 }
 
 /// A watcher that has seen nothing yet; all know a rumor within so many rounds, if that is claimed.
@@ -44,6 +48,9 @@ impl Monitor<Node> for Invariants {
             }
         }
         let Some(bound) = self.bound else { return Ok(()) };
+        if state.compares() {
+            self.check_call(node, state)?;
+        }
         let mut at = 0;
         let mut late = |rumor: &Rumor| {
             bound.saturating_add(rumor.born) < state.rounds()
@@ -58,5 +65,82 @@ impl Monitor<Node> for Invariants {
             return broken("Bound", explanation);
         }
         Ok(())
+    }
+}
+
+impl Invariants {
+    /// 1.3: push and pull. In the round after a call both know what either knew before it.
+    fn check_call(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
+        let (count, round) = (state.known().len(), state.rounds());
+        let known = self.known.entry(node).or_default();
+        if known.len() != count {
+            *known = state.known().keys().copied().collect();
+        }
+        if self.calls.get(&node).is_some_and(|(before, ..)| *before == round) {
+            return Ok(());
+        }
+        let of = |node: NodeId| self.known.get(&node).map(Vec::as_slice).unwrap_or_default();
+        if let Some((before, Some(to), either)) = self.calls.get(&node)
+            && before + 1 == round
+        {
+            for who in [node, *to] {
+                if let Some(name) = either.iter().find(|name| of(who).binary_search(name).is_err())
+                {
+                    let explanation = format!(
+                        "{node} called {to} in round {before}; {who} does not know {name}, which \
+                         one of them knew"
+                    );
+                    return broken("Compared", explanation);
+                }
+            }
+        }
+        let mut either = of(node).to_vec();
+        either.extend(state.called().map(of).into_iter().flatten());
+        self.calls.insert(node, (round, state.called(), either));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Style};
+    use super::*;
+    use seedfall_sim::{ClientId, Duration};
+
+    fn node(id: u16, rounds: u64, called: Option<u16>, knows: &[u32]) -> Node {
+        let name = |number: &u32| Name { client: ClientId::new(0), number: *number };
+        let rumor = |number| Rumor { name: name(number), text: "a".into(), born: 0 };
+        Node {
+            id: NodeId::new(id),
+            config: Config {
+                style: Style::PushPull,
+                round: Duration::millis(30),
+                interest: None,
+                backup: None,
+                origin: None,
+            },
+            known: knows.iter().map(|number| (name(number), rumor(number))).collect(),
+            hot: SortedMap::new(),
+            rounds,
+            told: SortedSet::new(),
+            called: called.map(NodeId::new),
+        }
+    }
+
+    /// The first calls the second, and each knows what the other does not.
+    #[test]
+    fn after_a_call_both_know_what_either_knew() {
+        for (first, second, is_broken) in
+            [(&[1, 2], [1, 2], false), (&[1, 2], [2, 2], true), (&[1, 1], [1, 2], true)]
+        {
+            let mut watched = invariants(Some(16));
+            let mut look = |node: Node| watched.observe(node.id, &node);
+            look(node(1, 1, None, &[2])).expect("nobody has called");
+            look(node(0, 1, Some(1), &[1])).expect("it calls");
+            look(node(1, 1, None, &second)).expect("it may come to know more");
+            look(node(0, 1, Some(1), first)).expect("it may come to know more");
+            let after = look(node(0, 2, Some(1), first));
+            assert_eq!(after.is_err(), is_broken, "{first:?} {second:?}");
+        }
     }
 }

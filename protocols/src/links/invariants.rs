@@ -2,7 +2,7 @@
 
 use super::Links;
 use crate::kv::Text;
-use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
+use seedfall_sim::{Monitor, NodeId, RequestId, SortedMap, SortedSet, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
@@ -11,6 +11,8 @@ pub struct Invariants {
     sent: SortedMap<(NodeId, NodeId, u32), Text>,
     /// How much each node had sent and delivered when it was last seen.
     seen: SortedMap<NodeId, (usize, usize)>,
+    /// What each node was asked to send.
+    asked: SortedSet<(NodeId, RequestId)>,
     /// What was delivered, from whom, to whom.
     delivered: SortedMap<(NodeId, NodeId), SortedSet<u32>>,
 }
@@ -30,6 +32,9 @@ impl Monitor<Links> for Invariants {
             return broken("PL1", format!("{node} has forgotten what it had sent or delivered"));
         }
         for one in &state.sent()[sent..] {
+            if !self.asked.insert((node, one.request)) {
+                return broken("Once", format!("{node} sends twice what {} asked", one.request));
+            }
             self.sent.insert((node, one.to, one.number), one.text.clone());
         }
         for (from, number, text) in &state.delivered()[delivered..] {
@@ -55,5 +60,32 @@ impl Monitor<Links> for Invariants {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Order, Sent};
+    use super::*;
+    use seedfall_sim::{ClientId, Duration};
+
+    #[test]
+    fn what_was_asked_once_is_sent_once() {
+        let request = RequestId { client: ClientId::new(0), number: 0 };
+        let sent = |number| Sent { to: NodeId::new(1), number, text: "a".into(), request };
+        let mut node = Links {
+            id: NodeId::new(0),
+            config: Config { order: Order::Free, retransmit_after: Duration::millis(1) },
+            sent: vec![sent(1)],
+            unacknowledged: SortedSet::new(),
+            received: SortedMap::new(),
+            early: SortedMap::new(),
+            delivered: Vec::new(),
+        };
+        let mut watched = invariants();
+        watched.observe(node.id, &node).expect("it was asked");
+        node.sent.push(sent(2));
+        let broken = watched.observe(node.id, &node).expect_err("under another number");
+        assert_eq!(broken.property, "Once");
     }
 }

@@ -22,23 +22,39 @@ pub struct Invariants {
     unseen: SortedSet<(NodeId, u64)>,
     /// How many accesses of the resource's present life were looked at.
     seen: usize,
+    /// To whom each token was given.
+    owners: SortedMap<u64, NodeId>,
+    /// The greatest token under which a worker was told what it writes back.
+    told: u64,
 }
 
 /// A watcher that has seen nothing yet.
 pub fn invariants(judge: Judge) -> Invariants {
-    let (grants, accesses, unseen) = Default::default();
-    Invariants { judge, grants, accesses, unseen, seen: 0 }
+    let (grants, accesses, unseen, owners) = Default::default();
+    Invariants { judge, grants, accesses, unseen, seen: 0, owners, told: 0 }
 }
 
 impl Monitor<Node> for Invariants {
     fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
         match state {
             Node::Server(server) => {
+                if let Some((worker, token)) = server.lent() {
+                    self.own(token, worker)?;
+                }
                 let grants = &self.grants;
                 self.unseen.extend(server.lent().filter(|lent| !grants.contains_key(lent)));
                 return Ok(());
             }
             Node::Resource(resource) => {
+                let greatest = resource.seen().token;
+                if greatest < self.told {
+                    let told = self.told;
+                    let explanation = format!(
+                        "the resource let token {told} read, and now refuses those below \
+                         {greatest} alone"
+                    );
+                    return Err(Violation { property: "fence", explanation });
+                }
                 let all = resource.accesses();
                 if all.len() < self.seen {
                     self.seen = 0; // It crashed, and counts anew.
@@ -50,6 +66,20 @@ impl Monitor<Node> for Invariants {
                 self.seen = all.len();
             }
             Node::Worker(worker) => {
+                if let Some(stamp) = worker.was_told() {
+                    self.told = self.told.max(stamp.token);
+                }
+                let (touched, until) = worker.touched();
+                if worker.holds() && until <= touched {
+                    let explanation = format!(
+                        "{node} touched the resource when its clock showed {touched}, and held the \
+                         lock until {until}"
+                    );
+                    return Err(Violation { property: "in-time", explanation });
+                }
+                for held in worker.grants().iter().rev().take(2) {
+                    self.own(held.token, node)?;
+                }
                 // A new grant may have ended the one before.
                 let mut is_new = false;
                 for held in worker.grants().iter().rev().take(2) {
@@ -72,5 +102,33 @@ impl Monitor<Node> for Invariants {
             }
         };
         judged.map_err(|(property, explanation)| Violation { property, explanation })
+    }
+}
+
+impl Invariants {
+    /// A token is given to one worker.
+    fn own(&mut self, token: u64, worker: NodeId) -> Result<(), Violation> {
+        let owner = *self.owners.entry(token).or_insert(worker);
+        if owner == worker {
+            return Ok(());
+        }
+        let explanation = format!("token {token} was given to {owner} and to {worker}");
+        Err(Violation { property: "one-owner", explanation })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_one_owner() {
+        let mut watched = invariants(|_, _| Ok(()));
+        let [one, two] = [2, 3].map(NodeId::new);
+        watched.own(1, one).expect("the first");
+        watched.own(1, one).expect("the same");
+        watched.own(2, two).expect("another token");
+        let broken = watched.own(1, two).expect_err("it is the first one's");
+        assert_eq!(broken.property, "one-owner");
     }
 }

@@ -33,6 +33,11 @@ impl Resource {
         &self.accesses
     }
 
+    /// The last access that it has let through.
+    pub(super) fn seen(&self) -> Stamp {
+        self.seen
+    }
+
     /// Whether a later access was seen. Of one token a copy is refused in any case.
     fn is_stale(&self, stamp: Stamp) -> bool {
         let fenced = self.config.fenced || stamp.token == self.seen.token;

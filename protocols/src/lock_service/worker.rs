@@ -18,6 +18,8 @@ pub struct Worker {
     /// What it is at, while it holds the lock.
     at: Option<Work>,
     holds: Vec<Held>,
+    /// When it touched the resource last: for those who watch.
+    touched: Time,
 }
 
 /// A grant, as its worker saw it, in times of its own clock.
@@ -56,6 +58,7 @@ impl Worker {
             released: Vec::new(),
             at: None,
             holds: Vec::new(),
+            touched: Time::ZERO,
         }
     }
 
@@ -66,6 +69,22 @@ impl Worker {
 
     pub(super) fn holds(&self) -> bool {
         self.at.is_some()
+    }
+
+    /// Until when it believes that it holds the lock, on its own clock, if it does.
+    pub fn lease(&self) -> Option<Time> {
+        self.at.as_ref().map(|_| self.until())
+    }
+
+    /// When it touched the resource last, and until when it held the lock then.
+    pub(super) fn touched(&self) -> (Time, Time) {
+        (self.touched, self.until())
+    }
+
+    /// Under which access it was told what it writes back, if it was.
+    pub(super) fn was_told(&self) -> Option<Stamp> {
+        let work = self.at.as_ref()?;
+        matches!(work.step, Step::Writing { .. }).then_some(work.stamp)
     }
 
     /// Until when its lease lasts, if it has one.
@@ -189,6 +208,7 @@ impl Worker {
             Step::Reading => Message::Read(*stamp),
             Step::Writing { data, .. } => Message::Write(*stamp, data.clone()),
         };
+        self.touched = ctx.now();
         ctx.send(RESOURCE, message);
         ctx.set_timer(Timer::Retry, self.config.retry);
     }

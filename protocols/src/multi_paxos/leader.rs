@@ -148,8 +148,12 @@ impl MultiPaxos {
         }
     }
 
-    /// 2.4: whoever has promised a higher number will promise none below.
+    /// 2.4: whoever has promised a higher number will promise none below. A follower has no number
+    /// that could be refused any more, and may hold its promises for another leader.
     pub(super) fn on_refused(&mut self, promised: Ballot, ctx: &mut Context<'_, Self>) {
+        if matches!(self.role, Role::Follower) {
+            return ctx.ignore("refused: neither leads nor wants to");
+        }
         if promised <= self.promised {
             return ctx.ignore("refused: of an earlier number");
         }
@@ -174,15 +178,15 @@ impl MultiPaxos {
         *held = (*held).max(Some(at));
     }
 
-    /// Whether nobody else can have had anything chosen, and all that others had chosen is carried
-    /// out here.
-    pub(super) fn has_lease(&self, now: Time) -> bool {
-        let Role::Leader(leader) = &self.role else { return false };
+    /// Until when, on its own clock, nobody else can have anything chosen, if all that others had
+    /// chosen is carried out here.
+    pub(super) fn lease(&self, now: Time) -> Option<Time> {
+        let Role::Leader(leader) = &self.role else { return None };
         let mut held = leader.held.clone();
         held[self.id.index()] = Some(now);
         held.sort_unstable_by(|one, other| other.cmp(one));
-        let asked = held[self.majority() - 1];
-        leader.first <= self.log.len() && asked.is_some_and(|at| now < at + self.config.lease)
+        let until = held[self.majority() - 1]? + self.config.lease;
+        (leader.first <= self.log.len() && now < until).then_some(until)
     }
 
     pub(super) fn on_fetch(&self, from: NodeId, slot: usize, ctx: &mut Context<'_, Self>) {

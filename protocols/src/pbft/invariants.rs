@@ -76,6 +76,14 @@ fn began(node: NodeId, state: &Replica, seen: &mut Seen) -> Result<(), Violation
     }
 }
 
+/// 4.2: how many say that they have committed what it has; none, if it has come back from a crash:
+/// then it has heard of none but itself.
+fn committed_by(state: &Replica, seq: Seq) -> Option<usize> {
+    let slot = state.log.get(&seq).filter(|slot| 1 < slot.commits.len())?;
+    let said = slot.certificate.as_ref()?.proposal.pre.value();
+    Some(slot.commits.values().filter(|one| **one == (said.view, said.digest)).count())
+}
+
 impl Invariants {
     /// Lemma of 4.2: one request a view and number.
     fn prepared(
@@ -134,6 +142,14 @@ impl Invariants {
             let digest = digest(ask);
             seen.decided.insert(seq, digest);
             let view = seen.certified.get(&seq).copied().unwrap_or_default();
+            if let Some(count) = committed_by(state, seq)
+                && count < state.quorum()
+            {
+                let explanation = format!(
+                    "{node} has committed {seq} in view {view}, with the commits of {count} alone"
+                );
+                return broken("Committed", explanation);
+            }
             let first = self.decided.entry(seq).or_insert((digest, view, node));
             if first.0 != digest {
                 let explanation = format!("{} and {node} committed others under {seq}", first.2);

@@ -1,5 +1,6 @@
 //! Malicious strategies of generals who sign, one file each.
 
+mod forger;
 mod two_faced;
 
 use super::General;
@@ -7,5 +8,5 @@ use seedfall_sim::Strategy;
 
 /// All of them.
 pub(super) fn all() -> Vec<Strategy<General>> {
-    vec![two_faced::STRATEGY]
+    vec![forger::STRATEGY, two_faced::STRATEGY]
 }

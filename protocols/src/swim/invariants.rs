@@ -51,6 +51,7 @@ impl Monitor<Member> for Invariants {
             return broken("Accuracy", explanation);
         }
         self.check_probe(node, state)?;
+        check_answer(node, state)?;
         let mut at = 0;
         for (other, claim) in state.others() {
             let now = (state.born(), *claim);
@@ -61,6 +62,8 @@ impl Monitor<Member> for Invariants {
             }
         }
         let (spread, mut at) = (self.spread.entry((node, state.born())).or_default(), 0);
+        // The most that anything had been told before it was told once more.
+        let (mut told, mut waiting) = (None::<(u32, NodeId)>, Vec::new());
         for rumor in state.rumors().all() {
             let about = rumor.update.member;
             let before = spread.entry_in_step(about, &mut at).or_default().replace(*rumor);
@@ -69,9 +72,41 @@ impl Monitor<Member> for Invariants {
             if again || state.rumors().most() <= rumor.sent {
                 return broken("Bound", format!("{node} goes on to spread {rumor:?}"));
             }
+            let is_told = before
+                .is_some_and(|before| before.update == rumor.update && before.sent < rumor.sent);
+            if is_told {
+                told = told.max(Some((rumor.sent - 1, about)));
+            }
+            waiting.extend(
+                before
+                    .filter(|before| before.update == rumor.update && before.sent == rumor.sent)
+                    .map(|_| (rumor.sent, about)),
+            );
+        }
+        let least = waiting.into_iter().min();
+        if let (Some((sent, about)), Some((less, waits))) = (told, least)
+            && less < sent
+        {
+            let explanation = format!(
+                "{node} tells what it had told of {about} {sent} times, before that of {waits}, \
+                 told {less} times"
+            );
+            return broken("Fair", explanation);
         }
         Ok(())
     }
+}
+
+/// What a client is told: all that the member does not hold for dead.
+fn check_answer(node: NodeId, state: &Member) -> Result<(), Violation> {
+    let Some((answer, known)) = &state.answered else { return Ok(()) };
+    let up = known.iter().filter(|(_, claim)| claim.status != Status::Dead);
+    let up: SortedSet<NodeId> = up.map(|(other, _)| *other).chain([node]).collect();
+    if *answer == up {
+        return Ok(());
+    }
+    let explanation = format!("{node} answers that {answer:?} are up, and knows of {up:?}");
+    broken("Answer", explanation)
 }
 
 impl Invariants {

@@ -3,7 +3,7 @@
 //!
 //! Byzantine validators run the protocol as they should inside, so what each knows is true.
 
-use super::{Decision, Height, Id, Kind, Prevoted, Round, Validator, Vote};
+use super::{Decision, Height, Id, Kind, Prevoted, Round, State, Validator, Vote};
 use seedfall_sim::{Monitor, NodeId, Signed, SortedMap, SortedSet, Violation};
 
 /// Watches the validators of one run.
@@ -37,6 +37,7 @@ impl Monitor<Validator> for Invariants {
             return broken("Once", explanation);
         }
         self.check_prevote(node, state)?;
+        check_lock(node, state)?;
         let decisions = state.decisions();
         let seen = self.seen.insert(node, decisions.len()).unwrap_or(0).min(decisions.len());
         for (place, decision) in decisions.iter().enumerate().skip(seen) {
@@ -78,6 +79,28 @@ impl Monitor<Validator> for Invariants {
         }
         Ok(())
     }
+}
+
+/// Lines 36 to 43: a validator is locked on what it has precommitted last, since then; and what it
+/// knows to be valid is no older.
+fn check_lock(node: NodeId, state: &Validator) -> Result<(), Violation> {
+    let (State { height, locked, valid, .. }, precommitted) = (state.state(), state.precommitted);
+    if precommitted.is_some() && *locked != precommitted {
+        let explanation = format!(
+            "at height {height}, {node} has precommitted {precommitted:?}, and is locked on \
+             {locked:?}"
+        );
+        return broken("Locked", explanation);
+    }
+    let valid = valid.as_ref().map(|(round, _)| *round);
+    if valid < locked.map(|(round, _)| round) {
+        let explanation = format!(
+            "at height {height}, {node} is locked since {locked:?}, and knows of a valid value of \
+             {valid:?}"
+        );
+        return broken("Locked", explanation);
+    }
+    Ok(())
 }
 
 impl Invariants {

@@ -1,7 +1,7 @@
-//! AC1 to AC3 and P1 of three-phase commit, watched from outside while a run goes on.
+//! AC1 to AC3, P1 and P2 of three-phase commit, watched from outside while a run goes on.
 
-use super::{Site, State, TransactionId};
-use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
+use super::{Site, State, Termination, TransactionId};
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
 /// Watches the sites of one run.
 #[derive(Clone, Debug, Default, Hash)]
@@ -10,6 +10,8 @@ pub struct Invariants {
     seen: Vec<SortedMap<TransactionId, Option<State>>>,
     /// The first decision about each transaction, and whose it was.
     decided: SortedMap<TransactionId, (State, NodeId)>,
+    /// Of each that is committed: who was seen since, and had not been brought to commit.
+    behind: SortedMap<TransactionId, SortedSet<NodeId>>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -30,6 +32,7 @@ impl Monitor<Site> for Invariants {
                 self.on_change(node, id, before, now)?;
             }
         }
+        self.check_behind(node, site)?;
         // Whoever voted yes knows of it, whatever has crashed since.
         let mut at = 0;
         let mut unheard = |id: &TransactionId| site.transactions.get_in_step(id, &mut at).is_none();
@@ -44,6 +47,29 @@ impl Monitor<Site> for Invariants {
 }
 
 impl Invariants {
+    /// P2: nobody commits before all (or a quorum) can be brought to nothing else. Who is seen
+    /// afterwards where it can be had not been brought there.
+    fn check_behind(&mut self, node: NodeId, site: &Site) -> Result<(), Violation> {
+        let allowed = match site.config.termination {
+            Termination::Sites => 0,
+            Termination::Quorum => site.sites - site.quorum(),
+        };
+        for (id, state) in site.states() {
+            let is_elsewhere = matches!(state, State::Uncertain | State::Abortable);
+            if !is_elsewhere || self.decided.get(&id).is_none_or(|one| one.0 != State::Committed) {
+                continue;
+            }
+            let behind = self.behind.entry(id).or_default();
+            if behind.insert(node) && allowed < behind.len() {
+                let by = self.decided[&id].1;
+                let explanation =
+                    format!("{by} has committed {id}, and {behind:?} are not committable");
+                return Err(Violation { property: "P2", explanation });
+            }
+        }
+        Ok(())
+    }
+
     fn on_change(
         &mut self,
         node: NodeId,

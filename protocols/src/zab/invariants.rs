@@ -1,7 +1,8 @@
-//! Z1 to Z6 of Zab, watched from outside while a run goes on.
+//! Z1 to Z8 of Zab, watched from outside while a run goes on.
 
-use super::{Epoch, Server, Txn, Zxid};
-use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
+use super::tree::Delta;
+use super::{Epoch, Role, Server, Txn, Zxid};
+use seedfall_sim::{Monitor, NodeId, SortedMap, Time, Violation};
 
 /// Watches the servers of one run.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +13,8 @@ pub struct Invariants {
     delivered: SortedMap<u64, (Zxid, u64)>,
     /// Who broadcasts in which epoch.
     leaders: SortedMap<Epoch, NodeId>,
+    /// By whom each follower was counted as one who has agreed to an epoch, and in which reign.
+    counted: SortedMap<(Epoch, NodeId), (NodeId, u64)>,
     seen: Vec<Seen>,
 }
 
@@ -25,6 +28,10 @@ struct Seen {
     promised: Epoch,
     current: Epoch,
     broadcasts: Option<Epoch>,
+    /// The epoch to which a quorum has agreed, if it leads.
+    agreed: Option<Epoch>,
+    /// How many have.
+    count_agreed: usize,
 }
 
 /// A watcher that has seen nothing yet.
@@ -46,12 +53,23 @@ impl Monitor<Server> for Invariants {
             promised: state.promised,
             current: state.current_epoch(),
             broadcasts: state.broadcasts(),
+            agreed: state.agreed(),
+            count_agreed: match &state.role {
+                Role::Leading(leader) => leader.agreed().1.len(),
+                _ => 0,
+            },
         };
         let seen = std::mem::replace(&mut self.seen[node.index()], now.clone());
         if seen == now {
             return Ok(());
         }
         observe_epochs(node, &seen, &now)?;
+        if now.count_agreed != 0 && now.count_agreed != seen.count_agreed {
+            self.observe_counted(node, state)?;
+        }
+        if now.agreed.is_some() && now.agreed != seen.agreed {
+            self.observe_agreed(node, &seen, state)?;
+        }
         if (seen.base, seen.last, seen.count) != (now.base, now.last, now.count) {
             // Mostly there is more at the end.
             let is_longer = seen.base == now.base && seen.count <= now.count;
@@ -68,9 +86,86 @@ impl Monitor<Server> for Invariants {
             _ => Ok(()),
         }
     }
+
+    fn observe_at(
+        &mut self,
+        node: NodeId,
+        state: &Server,
+        clocks: &dyn Fn(NodeId) -> Time,
+    ) -> Result<(), Violation> {
+        let last = self.seen.get(node.index()).map(|seen| seen.last).unwrap_or_default();
+        self.observe(node, state)?;
+        observe_sessions(node, last, state, clocks(node))
+    }
+}
+
+/// Z8: a session that a leader ends was silent for as long as it may last, by its clock.
+fn observe_sessions(node: NodeId, last: Zxid, state: &Server, now: Time) -> Result<(), Violation> {
+    let Role::Leading(leader) = &state.role else { return Ok(()) };
+    if last == state.history().last() {
+        return Ok(());
+    }
+    let news = state.history().after(last).iter().filter(|txn| txn.request.is_none());
+    for txn in news.filter(|txn| txn.zxid.epoch == state.current) {
+        if let Delta::End(client) = txn.delta
+            && let Some(heard) = leader.last_heard(client)
+            && now < heard + state.config.session_timeout
+        {
+            let why = format!(
+                "{node} ends the session of {client}, heard of at {heard}, at {now}, in {:?}",
+                txn.zxid
+            );
+            return Err(broken("Z8: sessions last", why));
+        }
+    }
+    Ok(())
 }
 
 impl Invariants {
+    /// Z7: who agrees to an epoch agrees to one reign of one leader.
+    fn observe_counted(&mut self, node: NodeId, state: &Server) -> Result<(), Violation> {
+        let Role::Leading(leader) = &state.role else { return Ok(()) };
+        let (reign, agreed) = leader.agreed();
+        let Some(epoch) = leader.epoch() else { return Ok(()) };
+        for (place, other) in agreed.iter().enumerate() {
+            let by = *self.counted.entry((epoch, *other)).or_insert((node, reign));
+            if by != (node, reign) || agreed[..place].contains(other) {
+                let why = format!("{other} is counted twice for epoch {epoch}: {by:?}, {node}");
+                return Err(broken("Z7: discovery", why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Z7: whoever begins phase 2 has promises of a quorum, none of whom has a better history.
+    fn observe_agreed(
+        &mut self,
+        node: NodeId,
+        before: &Seen,
+        state: &Server,
+    ) -> Result<(), Violation> {
+        let Role::Leading(leader) = &state.role else { return Ok(()) };
+        let (epoch, quorum) = (state.current, self.seen.len() / 2 + 1);
+        let promised = self.seen.iter().filter(|server| epoch <= server.promised).count();
+        if promised < quorum {
+            let why = format!("{node} begins epoch {epoch}, which {promised} have promised");
+            return Err(broken("Z7: discovery", why));
+        }
+        let own = (before.current, state.history().last());
+        for other in leader.followers() {
+            let Some(seen) = self.seen.get(other.index()) else { continue };
+            if seen.promised == epoch && own < (seen.current, seen.last) {
+                let has = (seen.current, seen.last);
+                let why = format!(
+                    "{node} begins epoch {epoch} with {own:?}, and {other}, which has agreed, has \
+                     {has:?}"
+                );
+                return Err(broken("Z7: discovery", why));
+            }
+        }
+        Ok(())
+    }
+
     /// Z1: each transaction comes after the same one wherever it is.
     fn observe_history(
         &mut self,

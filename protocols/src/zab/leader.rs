@@ -360,6 +360,32 @@ impl Leader {
         self.heard.insert(client, now);
     }
 
+    /// Who has agreed to its epoch, as it thinks.
+    pub(super) fn followers(&self) -> impl Iterator<Item = NodeId> {
+        let has_agreed = |one: &(&NodeId, &Link)| one.1.stage != Stage::Discovery;
+        self.links.iter().filter(has_agreed).map(|(node, _)| *node)
+    }
+
+    /// The epoch that it wants to begin.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    /// Who is counted among those, in which reign.
+    pub(super) fn agreed(&self) -> (u64, &[NodeId]) {
+        (self.reign, &self.agreed)
+    }
+
+    /// Whether it thinks that a quorum has.
+    pub(super) fn is_agreed(&self) -> bool {
+        self.is_agreed
+    }
+
+    /// When a client was heard of last.
+    pub(super) fn last_heard(&self, client: ClientId) -> Option<Time> {
+        self.heard.get(&client).copied()
+    }
+
     fn next(&self, epoch: Epoch) -> Zxid {
         Zxid { epoch, counter: self.counter + 1 }
     }

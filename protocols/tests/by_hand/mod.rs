@@ -163,7 +163,7 @@ impl<P: Protocol, M: Monitor<P>> Bench<P, M> {
             self.perform(id, effect);
         }
         if let Some(state) = &self.nodes[id.index()].state
-            && let Err(violation) = self.monitor.observe(id, state)
+            && let Err(violation) = self.monitor.observe_at(id, state, &|_| now)
         {
             panic!("{violation}");
         }

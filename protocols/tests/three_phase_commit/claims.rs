@@ -167,3 +167,17 @@ fn who_has_not_voted_aborts_when_it_is_asked() {
     assert_eq!(states(&bench, &[N3]), [Some(State::Aborted)]);
     assert!(bench.wire.is_empty(), "it votes no more");
 }
+
+/// QBC: before a quorum is committable nobody commits; who watches sees who was not.
+#[test]
+#[should_panic(expected = "P2")]
+fn a_commit_that_nobody_was_prepared_for_is_seen() {
+    let transaction = first();
+    let mut bench = three(QUORUM);
+    bench.ask(N1, transaction, WILLING);
+    bench.settle_if(&[N1, N2, N3], |message| matches!(message, Message::VoteRequest { .. }));
+    bench.deliver(N1, N2, Message::Decision { transaction, commit: true });
+    for uncertain in [N1, N3] {
+        bench.deliver(N2, uncertain, Message::StateRequest { transaction });
+    }
+}

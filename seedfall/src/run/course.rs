@@ -278,10 +278,12 @@ impl<P: Protocol, I: Debug, O: Debug> Running<'_, P, I, O> {
         // A handler that is not over is not to be judged: nobody knows yet of what it did, and a
         // crash may still undo it.
         let world = self.world.as_ref().filter(|world| !world.is_mid_handler(node));
-        let Some(state) = world.and_then(|world| world.node(node)) else { return false };
+        let Some((world, state)) = world.and_then(|world| Some((world, world.node(node)?))) else {
+            return false;
+        };
         for (property, monitor) in &mut self.monitors {
             self.judging = Some(property);
-            if let Err(violation) = monitor.observe(node, state) {
+            if let Err(violation) = monitor.observe_at(node, state, &|of| world.clock(of)) {
                 note(&mut self.broken, property, &violation);
             }
         }

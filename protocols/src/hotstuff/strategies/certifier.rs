@@ -1,7 +1,7 @@
 //! A replica that makes certificates of its own: of its one vote as often as a certificate needs
-//! votes, of one vote too few, of votes for another block; that proposes behind another block than
-//! the certified one, and when it is not its turn (Yin et al. 2019, section 4.2, on what a quorum
-//! certificate is, and who proposes).
+//! votes, of one vote too few, of votes for another block or of another view; that proposes behind
+//! another block than the certified one, and when it is not its turn (Yin et al. 2019, section 4.2,
+//! on what a quorum certificate is, and who proposes).
 
 use crate::hotstuff::{Block, Certificate, Hash, Message, Replica, View, Vote};
 use seedfall_sim::{Draw, NodeId, Signer, Strategy};
@@ -28,9 +28,14 @@ fn says(
             let (view, parent) = (vote.value().view + 1, justify.block);
             Message::Propose(me.sign(Block { view, parent, justify: Some(justify), ask: None }))
         }
-        Message::Timeout { view, high } => {
-            Message::Timeout { view, high: alone(own, view, high.block, me) }
-        }
+        Message::Timeout { view, high } => match draw.below(3) {
+            0 => {
+                let block = own.decided().last().copied().unwrap_or_default();
+                Message::Timeout { view, high: Certificate { block, ..high } }
+            }
+            1 => Message::Timeout { view, high: Certificate { view, ..high } },
+            _ => Message::Timeout { view, high: alone(own, view, high.block, me) },
+        },
         other => other,
     })
 }
@@ -38,7 +43,7 @@ fn says(
 fn changed(own: &Replica, block: Block, me: Signer, draw: &mut Draw) -> Block {
     let other = own.decided().last().copied().unwrap_or_default();
     let Some(mut justify) = block.justify.clone() else { return block };
-    match draw.below(4) {
+    match draw.below(5) {
         0 => {
             let justify = Some(alone(own, block.view.saturating_sub(1), other, me));
             Block { parent: other, justify, ..block }
@@ -47,7 +52,14 @@ fn changed(own: &Replica, block: Block, me: Signer, draw: &mut Draw) -> Block {
             justify.votes.pop();
             Block { justify: Some(justify), ..block }
         }
+        // True votes, as if they had been cast later.
         2 => {
+            let earlier = own.block(other).and_then(|block| block.justify.clone());
+            let mut justify = earlier.unwrap_or(justify);
+            justify.view = block.view.saturating_sub(1);
+            Block { parent: justify.block, justify: Some(justify), ..block }
+        }
+        3 => {
             justify.block = other;
             Block { parent: other, justify: Some(justify), ..block }
         }

@@ -2,9 +2,9 @@
 //! itself.
 
 use super::broken;
-use crate::pbft::statements::{Certificate, NewView, Proposal};
+use crate::pbft::statements::{Certificate, NewView, Proposal, Stable, Vote};
 use crate::pbft::{Replica, Seq, View, digest, primary};
-use seedfall_sim::{NodeId, Signed, SortedSet, Violation};
+use seedfall_sim::{NodeId, Signed, SortedSet, StableHasher, Violation};
 
 /// What was last looked at of a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,10 @@ impl Evidence {
         {
             return broken("New view", format!("{node} is in view {view}, which nobody began"));
         }
+        if state.stable.seq != before.stable && !is_stable(&state.stable, state) {
+            let (seq, proof) = (state.stable.seq, &state.stable.proof);
+            return broken("Proved", format!("{node} holds {seq} for stable, by {proof:?} alone"));
+        }
         for (seq, slot) in &state.log {
             let accepted = slot.accepted.as_ref().is_none_or(|one| is_meant(one, state));
             let prepared = slot.certificate.as_ref().is_none_or(|one| is_prepared(one, state));
@@ -98,6 +102,14 @@ fn is_prepared(certificate: &Certificate, state: &Replica) -> bool {
     is_meant(&certificate.proposal, state) && 2 * state.config.faulty <= backups.len()
 }
 
+/// 4.3: `2f + 1` replicas have taken this very checkpoint.
+fn is_stable(stable: &Stable, state: &Replica) -> bool {
+    let expected = Vote { seq: stable.seq, digest: StableHasher::hash(&stable.machine) };
+    let votes = stable.proof.iter().filter(|vote| *vote.value() == expected);
+    let by: SortedSet<NodeId> = votes.map(Signed::by).collect();
+    stable.seq == 0 || 2 * state.config.faulty < by.len()
+}
+
 /// 4.4: its primary began it, with what `2f + 1` have said of that view, and each has proved.
 fn begins(new_view: &Signed<NewView>, state: &Replica) -> bool {
     let NewView { view, changes, .. } = new_view.value();
@@ -114,5 +126,27 @@ fn begins(new_view: &Signed<NewView>, state: &Replica) -> bool {
             && said.prepared.iter().all(|one| is_prepared(one, state))
     });
     let asked: SortedSet<NodeId> = asked.map(Signed::by).collect();
-    new_view.by() == primary(*view, state.nodes) && 2 * state.config.faulty < asked.len()
+    new_view.by() == primary(*view, state.nodes)
+        && 2 * state.config.faulty < asked.len()
+        && follows(new_view.value(), state)
+}
+
+/// 4.4, `O`: after the latest stable checkpoint that they tell of, under each number up to the last
+/// that is prepared, what was prepared in the latest view, or nothing.
+fn follows(NewView { view, changes, proposals }: &NewView, state: &Replica) -> bool {
+    let changes = || changes.iter().map(Signed::value);
+    let min = changes().map(|change| change.stable).max().unwrap_or(0);
+    let prepared = || changes().flat_map(|change| &change.prepared).map(|one| &one.proposal);
+    let max = prepared().map(|proposal| proposal.pre.value().seq).max().unwrap_or(min).max(min);
+    let latest = |seq| {
+        let of_it = prepared().filter(move |proposal| proposal.pre.value().seq == seq);
+        of_it.max_by_key(|proposal| proposal.pre.value().view).map(|proposal| &proposal.ask)
+    };
+    proposals.len() as u64 == max - min
+        && (min + 1..=max).zip(proposals).all(|(seq, proposal)| {
+            let said = proposal.pre.value();
+            (said.view, said.seq) == (*view, seq)
+                && is_meant(proposal, state)
+                && latest(seq).unwrap_or(&None) == &proposal.ask
+        })
 }
