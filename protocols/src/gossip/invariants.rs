@@ -13,10 +13,19 @@ pub struct Invariants {
     rumors: SortedMap<Name, Rumor>,
     /// What the clients of each have told it.
     told: SortedMap<NodeId, SortedSet<Name>>,
-    /// Of each node, where all rounds are taken together: what it knew when it was last seen.
-    known: SortedMap<NodeId, Vec<Name>>,
-    /// In which round it was, whom it called, and what either of them knew then.
-    calls: SortedMap<NodeId, (u64, Option<NodeId>, Vec<Name>)>,
+    /// Of each node, where all rounds are taken together.
+    rounds: Vec<Round>,
+}
+
+/// A node in its round.
+#[derive(Clone, Debug, Default)]
+struct Round {
+    /// What it knew when it was last seen.
+    known: Vec<Name>,
+    /// In which round it was when it called, whom, and what either of them knew then.
+    round: u64,
+    called: Option<NodeId>,
+    either: Vec<Name>,
 }
 
 /// A watcher that has seen nothing yet; all know a rumor within so many rounds, if that is claimed.
@@ -71,19 +80,23 @@ impl Monitor<Node> for Invariants {
 impl Invariants {
     /// 1.3: push and pull. In the round after a call both know what either knew before it.
     fn check_call(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
-        let (count, round) = (state.known().len(), state.rounds());
-        let known = self.known.entry(node).or_default();
-        if known.len() != count {
-            *known = state.known().keys().copied().collect();
+        let most = state.called().map_or(node, |to| node.max(to));
+        if self.rounds.len() <= most.index() {
+            self.rounds.resize_with(most.index() + 1, Round::default);
         }
-        if self.calls.get(&node).is_some_and(|(before, ..)| *before == round) {
+        let own = &mut self.rounds[node.index()];
+        if own.known.len() != state.known().len() {
+            own.known = state.known().keys().copied().collect();
+        }
+        let round = state.rounds();
+        if own.round == round {
             return Ok(());
         }
-        let of = |node: NodeId| self.known.get(&node).map(Vec::as_slice).unwrap_or_default();
-        if let Some((before, Some(to), either)) = self.calls.get(&node)
-            && before + 1 == round
-        {
-            for who in [node, *to] {
+        let (before, called) = (own.round, own.called);
+        let mut either = std::mem::take(&mut own.either);
+        let of = |node: NodeId| self.rounds[node.index()].known.as_slice();
+        if let Some(to) = called.filter(|_| before + 1 == round) {
+            for who in [node, to] {
                 if let Some(name) = either.iter().find(|name| of(who).binary_search(name).is_err())
                 {
                     let explanation = format!(
@@ -94,9 +107,11 @@ impl Invariants {
                 }
             }
         }
-        let mut either = of(node).to_vec();
-        either.extend(state.called().map(of).into_iter().flatten());
-        self.calls.insert(node, (round, state.called(), either));
+        let called = state.called();
+        either.clear();
+        either.extend([Some(node), called].into_iter().flatten().flat_map(of));
+        let own = &mut self.rounds[node.index()];
+        (own.round, own.called, own.either) = (round, called, either);
         Ok(())
     }
 }
