@@ -81,6 +81,14 @@ impl Locks {
         granted
     }
 
+    /// Every lock: its key, who holds it, and who waits for it, in the order of asking.
+    pub(super) fn iter(
+        &self,
+    ) -> impl Iterator<Item = (&Text, &[(TransactionId, Mode)], &VecDeque<(TransactionId, Mode)>)>
+    {
+        self.keys.iter().map(|(key, lock)| (key, lock.holders.as_slice(), &lock.queue))
+    }
+
     /// True if nothing is locked.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
