@@ -69,6 +69,14 @@ impl Operation {
         matches!(self.kind, Kind::Put { .. }) && !self.is_acknowledged
     }
 
+    /// Of a put: the key, the name of the version, and the homes that have answered.
+    pub(super) fn counted(&self) -> Option<(&Text, Dot, &[NodeId])> {
+        match &self.kind {
+            Kind::Put { dot, .. } => Some((&self.key, *dot, &self.answered)),
+            Kind::Get { .. } => None,
+        }
+    }
+
     fn is_get(&self) -> bool {
         matches!(self.kind, Kind::Get { .. })
     }
