@@ -64,6 +64,13 @@ pub(super) struct Session {
     contexts: SortedMap<Text, VersionVector>,
 }
 
+impl Session {
+    /// The number of the client's latest operation here.
+    pub(super) fn latest(&self) -> Option<u32> {
+        self.latest.as_ref().map(|(number, _)| *number)
+    }
+}
+
 impl Operation {
     pub(super) fn is_unacknowledged_put(&self) -> bool {
         matches!(self.kind, Kind::Put { .. }) && !self.is_acknowledged

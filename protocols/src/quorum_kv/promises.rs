@@ -3,6 +3,9 @@
 //! *Durability*: whatever a node does is in its journal before anything is said of it. So after a
 //! crash it has done no less, its epoch is no lower, and it gives no dot twice.
 //!
+//! *Session*: in one life, what a client asked for before its latest operation is not begun again: a
+//! late copy of an old put would replace what its client has put since.
+//!
 //! *Known to be Stored*: what an acknowledged put rests on. A home that a coordinator
 //! counts has the version, or what replaces it, crash or no crash; and no home is counted twice
 //! (Dynamo, 4.5: `W` *nodes* have written it).
@@ -15,7 +18,7 @@ use super::coordinator::Operation;
 use super::replica::Durable;
 use super::{Dot, QuorumKv, VersionVector};
 use crate::kv::Text;
-use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
+use seedfall_sim::{ClientId, Monitor, NodeId, SortedMap, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,8 @@ pub struct Promises {
     seen: Vec<Option<Seen>>,
     /// What each node was ever seen to hold or to replace.
     held: Vec<SortedMap<Text, VersionVector>>,
+    /// The latest operation of each client at each node, in which life.
+    sessions: Vec<(u32, SortedMap<ClientId, u32>)>,
     /// How many answers were counted, by the puts under way at each node.
     counted: Vec<usize>,
     /// What coordinators have counted, by home.
@@ -57,6 +62,7 @@ impl Monitor<QuorumKv> for Promises {
             self.seen.resize(state.nodes, None);
             self.held.resize_with(state.nodes, SortedMap::new);
             self.counted.resize(state.nodes, 0);
+            self.sessions.resize_with(state.nodes, Default::default);
             self.claims.resize_with(state.nodes, Vec::new);
         }
         let seen = &mut self.seen[node.index()];
@@ -71,6 +77,7 @@ impl Monitor<QuorumKv> for Promises {
                 held.join(&versions.context());
             }
         }
+        self.observe_sessions(node, state)?;
         for claim in std::mem::take(&mut self.claims[node.index()]) {
             claim.is_true(node, &self.held[node.index()], state)?;
         }
@@ -88,6 +95,28 @@ impl Monitor<QuorumKv> for Promises {
                     self.claims[home.index()].push(claim);
                 }
             }
+        }
+        Ok(())
+    }
+}
+
+impl Promises {
+    fn observe_sessions(&mut self, node: NodeId, state: &QuorumKv) -> Result<(), Violation> {
+        let (life, known) = &mut self.sessions[node.index()];
+        if *life != state.durable.life {
+            (*life, *known) = (state.durable.life, SortedMap::new());
+        }
+        let mut at = 0;
+        for (client, session) in &state.sessions {
+            let Some(number) = session.latest() else { continue };
+            let last = known.entry_in_step(*client, &mut at).or_insert(number);
+            if number < *last {
+                let explanation = format!(
+                    "{node} begins operation {number} of {client}, which was at {last} already"
+                );
+                return Err(Violation { property: "Session", explanation });
+            }
+            *last = number;
         }
         Ok(())
     }
