@@ -3,8 +3,8 @@
 //! *Durability*: whatever a node does is in its journal before anything is said of it. So after a
 //! crash it has done no less, its epoch is no lower, and it gives no dot twice.
 //!
-//! *Session*: in one life, what a client asked for before its latest operation is not begun again: a
-//! late copy of an old put would replace what its client has put since.
+//! *Session*: in one life, what a client asked for before its latest operation is not begun again:
+//! a late copy of an old put would replace what its client has put since.
 //!
 //! *Known to be Stored*: what an acknowledged put rests on. A home that a coordinator
 //! counts has the version, or what replaces it, crash or no crash; and no home is counted twice

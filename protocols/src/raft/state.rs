@@ -274,13 +274,13 @@ impl Machine {
         self.sessions.get(client.index())?.as_ref()
     }
 
-    /// The sessions of all clients, by their numbers.
-    pub(super) fn sessions(&self) -> impl Iterator<Item = Option<&Session>> {
-        self.sessions.iter().map(Option::as_ref)
-    }
-
     /// A digest of everything ever answered: equal on two servers that applied the same entries.
     pub fn digest(&self) -> u64 {
         self.digest
+    }
+
+    /// The sessions of all clients, by their numbers.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = Option<&Session>> {
+        self.sessions.iter().map(Option::as_ref)
     }
 }
