@@ -46,6 +46,10 @@ struct Lock {
     queue: VecDeque<(TransactionId, Mode)>,
 }
 
+/// A lock as a watcher sees it: its key, who holds it, and who waits, in the order of asking.
+pub(super) type View<'a> =
+    (&'a Text, &'a [(TransactionId, Mode)], &'a VecDeque<(TransactionId, Mode)>);
+
 impl Locks {
     /// Asks for a lock that the transaction has not asked for before.
     pub fn acquire(&mut self, transaction: TransactionId, key: &Text, mode: Mode) -> Grant {
@@ -81,11 +85,8 @@ impl Locks {
         granted
     }
 
-    /// Every lock: its key, who holds it, and who waits for it, in the order of asking.
-    pub(super) fn iter(
-        &self,
-    ) -> impl Iterator<Item = (&Text, &[(TransactionId, Mode)], &VecDeque<(TransactionId, Mode)>)>
-    {
+    /// Every lock.
+    pub(super) fn iter(&self) -> impl Iterator<Item = View<'_>> {
         self.keys.iter().map(|(key, lock)| (key, lock.holders.as_slice(), &lock.queue))
     }
 
