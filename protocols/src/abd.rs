@@ -390,6 +390,11 @@ impl Abd {
         self.id
     }
 
+    /// How many operations it coordinates that are not complete.
+    pub fn incomplete(&self) -> usize {
+        self.operations.len()
+    }
+
     /// The node through which a client writes.
     pub fn proxy(&self, client: ClientId) -> NodeId {
         match self.config.writers {

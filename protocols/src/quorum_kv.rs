@@ -28,6 +28,7 @@
 //! - S3 Strict quorums with `R + W > N`: a get *covers* every put and delete that was acknowledged
 //!   before it was called: it returns that version, or one that replaces it, and nothing that it
 //!   replaced (checked on the history of the clients). That is the regular register, for siblings.
+//!   It rests on what a coordinator counts ([`promises`]).
 //! - It is *not* atomic: of two gets in a row, the later may miss what the earlier returned, while
 //!   the put is under way (nothing is written back before the answer). A negative control finds it.
 //! - Sloppy quorums promise S1 and S2 and L2, and not S3: `W` hints and `R` homes need not meet.
@@ -91,6 +92,7 @@
 mod anti_entropy;
 mod coordinator;
 mod invariants;
+mod promises;
 mod replica;
 mod ring;
 mod tombstones;
@@ -104,6 +106,7 @@ use std::fmt;
 use tombstones::Burial;
 
 pub use invariants::{Invariants, converged, invariants};
+pub use promises::{Promises, promises};
 pub use ring::Ring;
 pub use versions::{Dot, Version, VersionVector, Versions};
 

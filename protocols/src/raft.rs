@@ -32,7 +32,9 @@
 //! - S6 The store is linearizable, each command taking effect once (checked on the history of the
 //!   clients).
 //! - S7 Durability: a server that stores a committed entry keeps it, crash or no crash.
-//! - Figure 2's own: one vote a term ([`promises`]); terms and indices that grow ([`indices`]).
+//! - Figure 2's own: one vote a term, for a log as good as the voter's, and a majority of them for
+//!   a leader ([`promises`]); terms and indices that grow, and indices that say what is so
+//!   ([`indices`]).
 //! - L1 With a majority up and connected for a while, a leader is elected and requests are
 //!   answered.
 //!

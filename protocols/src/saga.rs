@@ -28,11 +28,14 @@
 //! - S1 each effect lands at most once, whatever is repeated;
 //! - S2 each compensation lands at most once, and only after its effect;
 //! - S3 a step lands only after the stages before it; nothing lands behind a tombstone;
-//! - S4 what has passed its pivot is not compensated, and what is compensated never passes it;
+//! - S4 what has passed its pivot is not compensated, and what is compensated never passes it; an
+//!   orchestrator that turns back never goes forward again;
 //! - S5 a saga that is said to be completed has landed whole; of one that is said to be compensated
 //!   nothing stands, then and later;
 //! - S6 what landed stays, crash or no crash;
 //! - S7 conservation: amounts of a plan add up to nothing, so those that stand do, once all ended;
+//! - S8 a step that may be refused leaves its account within its bounds, and with the semantic lock
+//!   lands on no account that is pending for another saga;
 //! - L1 every saga ends, once failures are repaired.
 //!
 //! *What is not promised*: isolation. Others may see a step that will be compensated (a dirty
@@ -192,6 +195,10 @@ pub trait Books {
     fn keeper_of(&self, account: &str) -> NodeId;
     /// What it still has to do, in words; `None`: nothing.
     fn unfinished(&self) -> Option<String>;
+    /// The parameters.
+    fn config(&self) -> &Config;
+    /// The sagas that the node drives, each with whether it turns back: durable.
+    fn directions(&self) -> impl Iterator<Item = (SagaId, bool)>;
 }
 
 impl Plan {

@@ -42,6 +42,7 @@
 //! - AC4 if there are no failures and all voted yes, the decision is commit: here, an abort names
 //!   its cause, and a vote that it names was cast;
 //! - AC5 once all failures are repaired for long enough, all processes reach a decision;
+//! - what these rest on, with names of their own: [`promises`], [`presumptions`];
 //! - S1 the committed transactions are strictly serializable (judged on the clients' history);
 //! - L1 every request is answered once failures are repaired.
 //!
@@ -94,6 +95,7 @@ mod invariants;
 mod journal;
 pub mod locks;
 mod participant;
+mod presumptions;
 mod promises;
 
 use crate::kv;
@@ -107,6 +109,7 @@ use std::fmt;
 pub use coordinator::{Outcome, Reason, Session};
 pub use invariants::{Invariants, invariants};
 pub use journal::{Record, Writes};
+pub use presumptions::{Presumptions, presumptions};
 pub use promises::{Promises, promises};
 
 /// The parameters, equal on all sites.

@@ -11,7 +11,9 @@
 
 use crate::registers::{self, Input, Output};
 use seedfall::Property;
-use seedfall::property::{always, every_operation_completes, invariants, linearizable, sometimes};
+use seedfall::property::{
+    always, eventually, every_operation_completes, invariants, linearizable, sometimes,
+};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
@@ -123,6 +125,7 @@ fn properties<const N: usize>(
     let mut properties = vec![
         invariants("the invariants of ABD", abd::invariants),
         every_operation_completes(),
+        eventually("L1: what is under way completes", all_complete),
         sometimes("write: a retry goes on under the tag that it has"),
         sometimes("write: a retry goes on under the tag that it got before a crash"),
         sometimes("write: its client has written since"),
@@ -131,6 +134,15 @@ fn properties<const N: usize>(
     ];
     properties.extend(more);
     properties
+}
+
+/// Eventually: nobody coordinates an operation that does not come to its end, whether its client
+/// still waits or not.
+fn all_complete(nodes: &[Option<&Abd>]) -> Result<(), String> {
+    match nodes.iter().flatten().find(|node| 0 < node.incomplete()) {
+        None => Ok(()),
+        Some(node) => Err(format!("{}: {} operations are under way", node.id(), node.incomplete())),
+    }
 }
 
 /// Reads and writes of two keys, more of the first, so that operations meet.

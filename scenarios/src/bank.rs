@@ -17,6 +17,7 @@ use seedfall::property::{invariants, sometimes};
 use seedfall::scenario::{
     Cluster, Expect, Horizon, Invocation, OperationId, Reply, Scenario, Workload,
 };
+use seedfall::workload::forgetful;
 use seedfall::{Property, Swarm};
 use seedfall_checkers::transactions::{Level, Micro, TransactionHistory, check};
 use seedfall_checkers::workloads::{self, Bank, BankAccess};
@@ -45,6 +46,8 @@ pub enum Input {
     },
     /// Read accounts, in this order.
     Read(Vec<u32>),
+    /// Move money, and read the payer's account before and after it is debited.
+    Statement(Transfer),
 }
 
 /// Money on its way from one account to another.
@@ -133,6 +136,26 @@ pub fn crashes() -> Scenario<Site, Input, Output> {
     .abstraction(told_apart)
 }
 
+/// Transactions that read what they write: the stronger of two locks on a key is the one that
+/// counts, and within a transaction each command sees those before it.
+pub fn statements() -> Scenario<Site, Input, Output> {
+    let mut properties: Vec<_> =
+        properties().into_iter().filter(|property| !property.is_sometimes()).collect();
+    properties.extend([
+        always("a transaction sees its own writes", sees_own_writes),
+        sometimes("locks: an older transaction waits"),
+        sometimes("recovery: a participant comes back in doubt"),
+    ]);
+    Scenario {
+        name: "bank-statements",
+        story: "As bank-presumed-abort, with transfers that show the payer's account.",
+        workload: Workload { generate: forgetful(generate_statements), ..workload() },
+        properties,
+        ..presumed_abort()
+    }
+    .abstraction(told_apart)
+}
+
 /// A site that stops for good: whoever voted yes and has not heard the decision waits for ever, if
 /// nobody left alive heard it. Safety holds all the same, and whoever need not wait decides.
 /// Clients may wait too, for a site that is gone or for a lock: that their operations complete is
@@ -145,6 +168,7 @@ pub fn blocking() -> Scenario<Site, Input, Output> {
         faults: Swarm { stops: 1, ..crate::MEASURED },
         properties: vec![
             invariants("AC1, AC2, AC3 and AC4", two_phase_commit::invariants),
+            invariants("presumptions and locks", two_phase_commit::presumptions),
             always("strictly serializable", strictly_serializable),
             always("money is neither made nor lost", money_is_conserved),
             always("a contract is signed once", signed_once),
@@ -190,6 +214,7 @@ fn properties() -> Vec<Property<Site, Input, Output>> {
     vec![
         invariants("AC1, AC2, AC3 and AC4", two_phase_commit::invariants),
         invariants("what was told stays", two_phase_commit::promises),
+        invariants("presumptions and locks", two_phase_commit::presumptions),
         always("strictly serializable", strictly_serializable),
         always("money is neither made nor lost", money_is_conserved),
         always("a contract is signed once", signed_once),
@@ -233,6 +258,14 @@ fn generate(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     }
 }
 
+/// Mostly transfers that read, between few accounts.
+fn generate_statements(operation: Invocation, draw: &mut Choices<'_>) -> Input {
+    match generate(operation, draw) {
+        Input::Transfer(transfer) | Input::Sign { transfer, .. } => Input::Statement(transfer),
+        read => read,
+    }
+}
+
 fn request(operation: OperationId, input: &Input) -> Request {
     let commands = match input {
         Input::Transfer(transfer) => postings(transfer).into(),
@@ -244,6 +277,11 @@ fn request(operation: OperationId, input: &Input) -> Request {
         }
         Input::Read(accounts) => {
             accounts.iter().map(|account| Command::Get { key: key(*account) }).collect()
+        }
+        Input::Statement(transfer) => {
+            let read = Command::Get { key: key(transfer.from) };
+            let [debit, credit] = postings(transfer);
+            vec![read.clone(), debit, read, credit]
         }
     };
     Request { sequence: u64::from(operation.number) + 1, commands }
@@ -299,6 +337,12 @@ fn strictly_serializable(history: &History<Input, Output>) -> Judgement {
                 });
                 (Outcome::Ok { returned: *returned, output: () }, seen.collect())
             }
+            (Outcome::Ok { returned, output }, Input::Statement(transfer)) => {
+                let values = output[0].1.iter().map(|(id, _)| *id).collect();
+                let mut all = vec![Micro::ReadList { key: u64::from(transfer.from), values }];
+                all.extend(intended(&operation.input));
+                (Outcome::Ok { returned: *returned, output: () }, all)
+            }
             (Outcome::Ok { returned, .. }, input) => {
                 (Outcome::Ok { returned: *returned, output: () }, intended(input))
             }
@@ -317,7 +361,7 @@ fn strictly_serializable(history: &History<Input, Output>) -> Judgement {
 /// What an operation would do, as far as it is known without its answer.
 fn intended(input: &Input) -> Vec<Micro> {
     match input {
-        Input::Transfer(transfer) | Input::Sign { transfer, .. } => {
+        Input::Transfer(transfer) | Input::Sign { transfer, .. } | Input::Statement(transfer) => {
             let append = |account| Micro::Append { key: u64::from(account), value: transfer.id };
             vec![append(transfer.from), append(transfer.to)]
         }
@@ -325,6 +369,29 @@ fn intended(input: &Input) -> Vec<Micro> {
             accounts.iter().map(|account| Micro::Unread { key: u64::from(*account) }).collect()
         }
     }
+}
+
+/// Always: a statement differs by its own transfer, and by nothing else.
+fn sees_own_writes(history: &History<Input, Output>) -> Judgement {
+    for (place, operation) in history.operations.iter().enumerate() {
+        let (Input::Statement(transfer), Outcome::Ok { output, .. }) =
+            (&operation.input, &operation.outcome)
+        else {
+            continue;
+        };
+        let [(_, before), (_, after)] = output.as_slice() else {
+            unreachable!("the payer's account is read twice")
+        };
+        let own = (transfer.id, -transfer.amount);
+        if after.split_last() != Some((&own, before.as_slice())) {
+            return Judgement::Violated {
+                reason: "a transaction that does not see its own writes alone".to_owned(),
+                operation: Some(place),
+                core: vec![place],
+            };
+        }
+    }
+    Judgement::Holds
 }
 
 /// Always: whoever reads all accounts sees all the money there is. It begins at nothing, and debts

@@ -212,6 +212,7 @@ fn properties<const N: usize>(
 ) -> Vec<Property<QuorumKv, Input, Output>> {
     let mut properties = vec![
         invariants("the invariants of the quorum store", quorum_kv::invariants),
+        invariants("what is counted is stored", quorum_kv::promises),
         every_operation_completes(),
         eventually("all homes agree", quorum_kv::converged),
         sometimes("put: a sibling of what its client was not shown"),

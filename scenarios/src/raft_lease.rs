@@ -3,9 +3,12 @@
 //! Story: a leader answers reads by itself as long as its clock says that nobody else can lead.
 //! Clocks run up to 5 % fast and slow, as the lease allows; leaders are cut off, paused and
 //! deposed, and messages are late. Guards: linearizability, which is what a wrong lease breaks.
-//! Catches: leases that are counted from the wrong moment.
+//! Catches: leases that are counted from the wrong moment, and promises to a leader that are not
+//! kept: the time between the end of a promise that is too short and the end of the lease must be
+//! long enough for a successor, so `raft-lease-transfer` has long leases and good clocks.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
+use crate::raft_members;
 use seedfall::property::sometimes;
 use seedfall::scenario::{Cluster, Horizon, Invocation, Workload};
 use seedfall::workload::forgetful;
@@ -13,7 +16,7 @@ use seedfall::{Scenario, Swarm};
 use seedfall_checkers::models::KvInput;
 use seedfall_net::{Delay, LinkModel, Order};
 use seedfall_protocols::raft::{Config, Raft};
-use seedfall_sim::{Choices, Duration};
+use seedfall_sim::{Choices, Clock, Duration};
 
 /// Three nodes; the drift that the lease allows is the one that the clocks have.
 pub fn scenario() -> Scenario<Raft, Input, Output> {
@@ -113,6 +116,69 @@ pub fn drifting() -> Scenario<Raft, Input, Output> {
             ..Swarm::NONE
         },
         ..lease
+    }
+}
+
+/// Leases that are long beside what an election costs, and leaders that hand over while they hold
+/// one: dissertation 3.10 is the election that respects no lease.
+pub fn transfer() -> Scenario<Raft, raft_members::Input, raft_members::Output> {
+    let lease = scenario();
+    let members = raft_members::four();
+    let properties = raft_members::properties(&[
+        "transfer: the chosen server leads",
+        "read: answered under a lease",
+        "lease: it has expired, and a read asks a majority",
+        "election: a request for votes was ignored because there is a leader",
+    ]);
+    Scenario {
+        name: "raft-lease-transfer",
+        story: "Three Raft nodes that hand over leadership, and read under long leases.",
+        model: lease.model,
+        cluster: Cluster { clocks: &GOOD_CLOCKS, ..lease.cluster },
+        config: Config {
+            election_timeout_min: Duration::millis(400),
+            election_timeout_max: Duration::millis(440),
+            heartbeat_interval: Duration::millis(100),
+            lease_drift: Some(10_000),
+            ..lease.config
+        },
+        workload: Workload {
+            operations: 100,
+            think: Delay::Exponential { min: Duration::millis(1), mean: Duration::millis(20) },
+            patience: Duration::millis(40),
+            attempts: 8,
+            generate: forgetful(one_key_and_transfers),
+            ..members.workload
+        },
+        horizon: lease.horizon,
+        faults: Swarm {
+            clogs: 8,
+            partitions: 3,
+            company: 800_000,
+            crashes: 4,
+            reorder: Swarm::ALL.reorder,
+            pauses: Swarm::ALL.pauses,
+            timers: Swarm::ALL.timers,
+            ..Swarm::NONE
+        },
+        properties,
+        expect: lease.expect,
+    }
+    .abstraction(raft_kv::told_apart)
+}
+
+/// One percent fast and slow, which is what the lease allows.
+const GOOD_CLOCKS: [Clock; 3] = [
+    Clock { offset_nanos: 0, drift_ppm: -10_000 },
+    Clock { offset_nanos: 0, drift_ppm: 10_000 },
+    Clock { offset_nanos: 0, drift_ppm: 0 },
+];
+
+/// Now and then another is to lead.
+fn one_key_and_transfers(operation: Invocation, draw: &mut Choices<'_>) -> raft_members::Input {
+    match draw.below(100) {
+        0..4 => raft_members::Input::Transfer(raft_members::any_node(3, draw)),
+        _ => raft_members::Input::Store(one_key(operation, draw)),
     }
 }
 

@@ -119,7 +119,7 @@ pub fn four() -> Scenario<Raft, Input, Output> {
     .abstraction(raft_kv::told_apart)
 }
 
-fn properties(rare: &[&'static str]) -> Vec<seedfall::Property<Raft, Input, Output>> {
+pub(super) fn properties(rare: &[&'static str]) -> Vec<seedfall::Property<Raft, Input, Output>> {
     let mut properties = vec![
         invariants("the invariants of Raft", raft::invariants),
         invariants(ONE_VOTE, raft::promises),
@@ -157,7 +157,7 @@ fn one_at_a_time(operation: Invocation, draw: &mut Choices<'_>) -> Input {
     }
 }
 
-fn any_node(nodes: u32, draw: &mut Choices<'_>) -> NodeId {
+pub(super) fn any_node(nodes: u32, draw: &mut Choices<'_>) -> NodeId {
     NodeId::new(draw.below(nodes) as u16)
 }
 

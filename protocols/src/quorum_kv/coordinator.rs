@@ -64,9 +64,24 @@ pub(super) struct Session {
     contexts: SortedMap<Text, VersionVector>,
 }
 
+impl Session {
+    /// The number of the client's latest operation here.
+    pub(super) fn latest(&self) -> Option<u32> {
+        self.latest.as_ref().map(|(number, _)| *number)
+    }
+}
+
 impl Operation {
     pub(super) fn is_unacknowledged_put(&self) -> bool {
         matches!(self.kind, Kind::Put { .. }) && !self.is_acknowledged
+    }
+
+    /// Of a put: the key, the name of the version, and the homes that have answered.
+    pub(super) fn counted(&self) -> Option<(&Text, Dot, &[NodeId])> {
+        match &self.kind {
+            Kind::Put { dot, .. } => Some((&self.key, *dot, &self.answered)),
+            Kind::Get { .. } => None,
+        }
     }
 
     fn is_get(&self) -> bool {

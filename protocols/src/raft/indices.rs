@@ -1,7 +1,8 @@
 //! Figure 2's own words on its state, watched: `currentTerm` "increases monotonically",
 //! `commitIndex` and `matchIndex` too; what a leader sends next lies beyond what it knows to be
 //! stored; and of its own term it commits what a majority stores, all of it (its last rule for
-//! leaders) and nothing else (5.4.2).
+//! leaders) and nothing else (5.4.2, 5.3). What `matchIndex` says of a follower is "known to be
+//! replicated" there: the follower has it, crash or no crash, as long as it is in that term.
 //!
 //! None of them is a theorem, and a server that breaks one may do no harm for a long time: the
 //! theorems of Figure 3 break much later, if ever. Model checkers of real servers look for just
@@ -9,15 +10,17 @@
 //! Specification-Level State Exploration*, 2024, table 2). As [`super::promises`], it is a watcher
 //! of its own: servers that lie or lose their disks break it.
 
-use super::Raft;
 use super::log::{LogIndex, Term};
-use super::membership::NodeSet;
+use super::membership::{Configuration, NodeSet};
+use super::{Log, Raft};
 use seedfall_sim::{Monitor, NodeId, Violation};
 
 /// Watches the indices of one run.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Indices {
     servers: Vec<Seen>,
+    /// What a leader has newly come to know of a server that was not looked at since.
+    claims: Vec<Option<Claim>>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -32,6 +35,17 @@ struct Seen {
     commit: LogIndex,
     /// `matchIndex` of each server, if it led that term.
     matched: Vec<LogIndex>,
+    /// The configuration by which it counted, and where that stands, if it led that term.
+    configuration: Option<(LogIndex, Configuration)>,
+}
+
+/// A leader knows that a server has its log up to an entry.
+#[derive(Clone, Copy, Debug, Hash)]
+struct Claim {
+    leader: NodeId,
+    term: Term,
+    index: LogIndex,
+    digest: u64,
 }
 
 impl Monitor<Raft> for Indices {
@@ -39,22 +53,52 @@ impl Monitor<Raft> for Indices {
     fn observe(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
         if self.servers.len() <= node.index() {
             self.servers.resize_with(node.index() + 1, Seen::default);
+            self.claims.resize(self.servers.len(), None);
+        }
+        if let Some(claim) = self.claims[node.index()].take() {
+            claim.is_true(node, state.term(), state.log())?;
         }
         let seen = &mut self.servers[node.index()];
         let before = seen.commit;
         seen.grows(node, state.term(), state.commit_index(), state.log().base())?;
         let Some(progress) = state.progress() else {
             seen.matched.clear();
+            seen.configuration = None;
             return Ok(());
         };
         let mut is_new = before != seen.commit;
         for (slot, (next, matched)) in progress.enumerate() {
             let follower = NodeId::new(slot as u16);
-            if follower != node {
-                is_new |= seen.follower(node, follower, next, matched)?;
+            if follower != node && seen.follower(node, follower, next, matched)? {
+                is_new = true;
+                let digest = state.log().digest_at(matched);
+                let claim =
+                    |digest| Claim { leader: node, term: seen.term, index: matched, digest };
+                if let Some(slot) = self.claims.get_mut(slot) {
+                    *slot = digest.map(claim);
+                }
             }
         }
-        if is_new { seen.commits(node, state, before) } else { Ok(()) }
+        let configurations = &state.durable.configurations;
+        let current = (configurations.index(), *configurations.current());
+        let counted = seen.configuration.replace(current);
+        if is_new { seen.commits(node, state, before, counted) } else { Ok(()) }
+    }
+}
+
+impl Claim {
+    /// It is looked for in the log of the server, if that is still in the term: in a later one,
+    /// another leader may have removed it.
+    fn is_true(&self, node: NodeId, term: Term, log: &Log) -> Result<(), Violation> {
+        let Self { leader, index, digest, .. } = *self;
+        if term != self.term || index < log.base() || log.digest_at(index) == Some(digest) {
+            return Ok(());
+        }
+        let explanation = format!(
+            "{leader} leads {term} and knows its log up to entry {index} to be on {node}, which \
+             has {log}"
+        );
+        violated("Known to be Replicated", explanation)
     }
 }
 
@@ -80,14 +124,21 @@ impl Seen {
         }
         if self.term < term {
             self.matched.clear();
+            self.configuration = None;
         }
         (self.term, self.commit) = (term, commit);
         Ok(())
     }
 
     /// 5.4.2, and the last rule of Figure 2: what a leader commits by counting is of its own term,
-    /// and all of that term that a majority stores.
-    fn commits(&self, node: NodeId, state: &Raft, before: LogIndex) -> Result<(), Violation> {
+    /// a majority stores it, and so all of that term that a majority stores.
+    fn commits(
+        &self,
+        node: NodeId,
+        state: &Raft,
+        before: LogIndex,
+        counted: Option<(LogIndex, Configuration)>,
+    ) -> Result<(), Violation> {
         let (log, commit, term) = (state.log(), self.commit, self.term);
         if before < commit && log.term_at(commit) != Some(term) {
             let explanation = format!("{node} leads {term} and commits {commit} entries: {log}");
@@ -96,6 +147,23 @@ impl Seen {
         let holders = |index: LogIndex| {
             NodeSet::of(self.matched.iter().map(|matched| index <= *matched)).with(node)
         };
+        if before < commit {
+            let (current, holds) = (*state.configuration(), holders(commit));
+            let (at, counted) = counted.unwrap_or((LogIndex::ZERO, current));
+            // Where the event brought another configuration, either may have been counted by; but a
+            // joint one is left when its own majorities have it.
+            let left_early = counted.is_joint()
+                && counted != current
+                && before < at
+                && !counted.is_quorum(holders(at));
+            if left_early || !(counted.is_quorum(holds) || current.is_quorum(holds)) {
+                let explanation = format!(
+                    "{node} leads {term} and commits {commit} entries, the last of which it knows \
+                     to be on {holds:?} alone, by {counted:?}"
+                );
+                return violated("Majority before Commit", explanation);
+            }
+        }
         let mut index = commit.next();
         while log.term_at(index).is_some_and(|of| of < term) {
             index = index.next();
@@ -149,6 +217,7 @@ fn violated(property: &'static str, explanation: String) -> Result<(), Violation
 
 #[cfg(test)]
 mod tests {
+    use super::super::log::Entry;
     use super::*;
 
     const N1: NodeId = NodeId::new(0);
@@ -184,5 +253,20 @@ mod tests {
         assert_eq!(follower(&mut seen, 3, 3), "Next beyond Match");
         seen.grows(N1, Term(7), LogIndex(0), LogIndex(0)).expect("a later term");
         assert_eq!(follower(&mut seen, 1, 0), "none", "it knows nothing yet");
+    }
+
+    #[test]
+    fn what_a_leader_knows_of_a_follower_is_there() {
+        let mut log = Log::default();
+        for term in [1, 1, 3] {
+            log.push(Entry::no_op(Term(term)));
+        }
+        let digest = log.digest_at(LogIndex(2)).expect("it is there");
+        let claim = |index, digest| Claim { leader: N1, term: Term(3), index, digest };
+        let is_true = |claim: Claim, term| broken(claim.is_true(N2, Term(term), &log));
+        assert_eq!(is_true(claim(LogIndex(2), digest), 3), "none");
+        assert_eq!(is_true(claim(LogIndex(3), digest), 3), "Known to be Replicated", "another");
+        assert_eq!(is_true(claim(LogIndex(4), digest), 3), "Known to be Replicated", "lost");
+        assert_eq!(is_true(claim(LogIndex(4), digest), 4), "none", "in a later term it may be");
     }
 }

@@ -15,7 +15,7 @@
 use super::log::{Entry, LogIndex, Term};
 use super::membership::NodeSet;
 use super::{Log, Raft};
-use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
+use seedfall_sim::{ClientId, Monitor, NodeId, SortedMap, StableHasher, Violation};
 
 /// Watches the servers of one run.
 #[derive(Clone, Debug, Default, Hash)]
@@ -26,9 +26,11 @@ pub struct Invariants {
     entries: Entries,
     /// Everything ever seen committed, from the first entry on.
     committed: Vec<Committed>,
-    /// The digest of all answers after that many entries, where a server was seen to have applied
-    /// so many.
+    /// The digest of the state machine after that many entries, and of all that it answered, where
+    /// a server was seen to have applied so many.
     answers: Vec<Option<u64>>,
+    /// The number of each client's latest command after the most entries ever seen applied.
+    sessions: Vec<u64>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -268,20 +270,43 @@ impl Invariants {
         )
     }
 
-    /// State Machine Safety to the end: equal entries, equal answers.
+    /// State Machine Safety to the end: equal entries, equal answers, stores and sessions.
     fn observe_answers(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
         let applied = state.commit_index().0 as usize;
         if self.answers.len() <= applied {
             self.answers.resize(applied + 1, None);
+            self.observe_sessions(node, state)?;
         }
-        let digest = state.machine().digest();
+        let digest = StableHasher::hash(state.machine());
         if *self.answers[applied].get_or_insert(digest) != digest {
             return violated(
                 "State Machine Safety",
                 format!(
-                    "{node} answered its first {applied} entries otherwise than another server"
+                    "{node} has applied {applied} entries otherwise than another server, with \
+                     other answers, sessions or contents"
                 ),
             );
+        }
+        Ok(())
+    }
+}
+
+impl Invariants {
+    /// Dissertation 6.3: what took effect never does again, so the numbers of a session grow.
+    fn observe_sessions(&mut self, node: NodeId, state: &Raft) -> Result<(), Violation> {
+        let numbers = state.machine().sessions().map(|one| one.map_or(0, |one| one.sequence));
+        for (client, number) in numbers.enumerate() {
+            if self.sessions.len() <= client {
+                self.sessions.push(0);
+            }
+            let before = std::mem::replace(&mut self.sessions[client], number);
+            if number < before {
+                let client = ClientId::new(client as u16);
+                return violated(
+                    "Session",
+                    format!("{node} applied command {number} of {client} after its {before}"),
+                );
+            }
         }
         Ok(())
     }

@@ -278,4 +278,9 @@ impl Machine {
     pub fn digest(&self) -> u64 {
         self.digest
     }
+
+    /// The sessions of all clients, by their numbers.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = Option<&Session>> {
+        self.sessions.iter().map(Option::as_ref)
+    }
 }

@@ -1,12 +1,13 @@
-//! S1 to S6, watched from outside while a run goes on, whoever drives the sagas.
+//! S1 to S6 and S8, watched from outside while a run goes on, whoever drives the sagas.
 //!
 //! A node that is down shows nothing: what it must have written by then is looked for when it is up
 //! again. Where a step landed in time is not judged, as it may be seen late; in which order one
 //! service wrote its own book is.
 
 use super::ledger::{Entry, Fate};
-use super::{Books, Kind, Outcome, Plan, SagaId, StepIndex};
-use seedfall_sim::{Monitor, NodeId, SortedMap, Violation};
+use super::{Books, Config, Isolation, Kind, Outcome, Plan, SagaId, Step, StepIndex};
+use crate::kv::Text;
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
 
 /// Watches the nodes of one run.
 #[derive(Clone, Debug, Default, Hash)]
@@ -16,6 +17,15 @@ pub struct Invariants {
     sagas: SortedMap<SagaId, Known>,
     /// Steps that do not look as the end of their saga asks, and whose node was not seen since.
     owed: Vec<(SagaId, StepIndex, NodeId)>,
+    /// What was added to each account, and who may still take some of it back.
+    accounts: SortedMap<Text, Account>,
+}
+
+/// An account, by its service's book.
+#[derive(Clone, Debug, Default, Hash)]
+struct Account {
+    change: i64,
+    pending: SortedSet<(SagaId, StepIndex)>,
 }
 
 /// A watcher that has seen nothing yet.
@@ -37,6 +47,8 @@ struct Seen {
 struct Known {
     has_passed_pivot: bool,
     was_compensated: bool,
+    /// Its orchestrator said so.
+    turns_back: bool,
     outcome: Option<Outcome>,
 }
 
@@ -46,7 +58,10 @@ impl<P: Books> Monitor<P> for Invariants {
             self.nodes.resize_with(node.index() + 1, Seen::default);
         }
         if let Some(ledger) = state.ledger() {
-            self.observe_book(node, ledger.book())?;
+            self.observe_book(node, ledger.book(), state.config())?;
+        }
+        for (saga, turns_back) in state.directions() {
+            self.observe_direction(node, saga, turns_back)?;
         }
         if self.nodes[node.index()].outcomes != state.outcomes().count() {
             self.observe_outcomes(node, state)?;
@@ -56,7 +71,28 @@ impl<P: Books> Monitor<P> for Invariants {
 }
 
 impl Invariants {
-    fn observe_book(&mut self, node: NodeId, book: &[Entry]) -> Result<(), Violation> {
+    /// S4 of an orchestrator: that a saga turns back is for ever.
+    fn observe_direction(
+        &mut self,
+        node: NodeId,
+        saga: SagaId,
+        turns_back: bool,
+    ) -> Result<(), Violation> {
+        let known = self.sagas.entry(saga).or_default();
+        if known.turns_back && !turns_back && known.outcome.is_none() {
+            let explanation = format!("{node} turned saga {saga} back, and now goes forward");
+            return violated("S4", explanation);
+        }
+        known.turns_back |= turns_back;
+        Ok(())
+    }
+
+    fn observe_book(
+        &mut self,
+        node: NodeId,
+        book: &[Entry],
+        config: &Config,
+    ) -> Result<(), Violation> {
         let before = self.nodes[node.index()].book;
         if book.len() < before {
             let lost = before - book.len();
@@ -65,6 +101,58 @@ impl Invariants {
         self.nodes[node.index()].book = book.len();
         for entry in &book[before..] {
             self.observe_entry(node, entry)?;
+            self.observe_account(node, entry, config)?;
+        }
+        Ok(())
+    }
+
+    /// S8: what a step that may be refused finds on its account, and what it leaves there.
+    fn observe_account(
+        &mut self,
+        node: NodeId,
+        entry: &Entry,
+        config: &Config,
+    ) -> Result<(), Violation> {
+        let (saga, index, step) = match entry {
+            Entry::Effect { saga, index, step } => (*saga, *index, step),
+            Entry::Compensation { saga, index, step } => {
+                let account = self.accounts.entry(step.account.clone()).or_default();
+                account.change -= step.amount;
+                account.pending.remove(&(*saga, *index));
+                return Ok(());
+            }
+            Entry::Cancelled { .. } => return Ok(()),
+            Entry::Settled { saga } => {
+                for account in self.accounts.values_mut() {
+                    account.pending.retain(|(holder, _)| holder != saga);
+                }
+                return Ok(());
+            }
+        };
+        let Step { kind, account: name, amount } = step;
+        let account = self.accounts.entry(name.clone()).or_default();
+        account.change += amount;
+        let other = account.pending.iter().find(|(holder, _)| *holder != saga).copied();
+        if *kind == Kind::Compensatable {
+            account.pending.insert((saga, index));
+        }
+        let balance = config.opening + account.change;
+        if *kind == Kind::Retriable {
+            return Ok(());
+        }
+        if let (Isolation::SemanticLock, Some((holder, _))) = (config.isolation, other) {
+            let explanation = format!(
+                "step {index} of saga {saga} landed on {name} of {node}, which is pending for \
+                 saga {holder}"
+            );
+            return violated("S8", explanation);
+        }
+        // Others that ignore the bounds may have left it outside; a step must not go further.
+        let goes_out = (*amount < 0 && balance < 0) || (0 < *amount && config.ceiling < balance);
+        if goes_out {
+            let explanation =
+                format!("step {index} of saga {saga} leaves {balance} on {name} of {node}");
+            return violated("S8", explanation);
         }
         Ok(())
     }
@@ -175,9 +263,18 @@ fn violated(property: &'static str, explanation: String) -> Result<(), Violation
 
 #[cfg(test)]
 mod tests {
-    use super::super::Step;
     use super::*;
-    use seedfall_sim::ClientId;
+    use seedfall_sim::{ClientId, Duration};
+
+    const CONFIG: Config = Config {
+        isolation: Isolation::None,
+        opening: 10,
+        ceiling: 12,
+        backoff_min: Duration::millis(1),
+        backoff_max: Duration::millis(1),
+        attempts: 1,
+        flush_interval: Duration::millis(1),
+    };
 
     const NODE: NodeId = NodeId::new(1);
     const SAGA: SagaId = SagaId { client: ClientId::new(0), sequence: 1 };
@@ -198,7 +295,8 @@ mod tests {
     fn broken(book: &[Entry]) -> &'static str {
         let mut seen = invariants();
         seen.nodes.resize_with(2, Seen::default);
-        seen.observe_book(NODE, book).map_or_else(|violation| violation.property, |()| "none")
+        seen.observe_book(NODE, book, &CONFIG)
+            .map_or_else(|violation| violation.property, |()| "none")
     }
 
     #[test]
@@ -244,8 +342,42 @@ mod tests {
     fn a_book_does_not_get_shorter() {
         let mut seen = invariants();
         seen.nodes.resize_with(2, Seen::default);
-        seen.observe_book(NODE, &[effect(0, Kind::Pivot)]).expect("nothing is wrong yet");
-        let forgotten = seen.observe_book(NODE, &[]).expect_err("it forgot an entry");
+        seen.observe_book(NODE, &[effect(0, Kind::Pivot)], &CONFIG).expect("nothing is wrong yet");
+        let forgotten = seen.observe_book(NODE, &[], &CONFIG).expect_err("it forgot an entry");
         assert_eq!(forgotten.property, "S6");
+    }
+
+    #[test]
+    fn what_has_turned_back_does_not_go_forward_again() {
+        let mut seen = invariants();
+        let mut goes = |turns_back| {
+            let result = seen.observe_direction(NODE, SAGA, turns_back);
+            result.map_or_else(|violation| violation.property, |()| "none")
+        };
+        assert_eq!(
+            [goes(false), goes(true), goes(true), goes(false)],
+            ["none", "none", "none", "S4"]
+        );
+    }
+
+    #[test]
+    fn a_step_keeps_to_the_bounds_and_to_the_lock() {
+        let other = SagaId { sequence: 2, ..SAGA };
+        let lands = |saga, kind, amount, isolation| {
+            let config = Config { isolation, ..CONFIG };
+            let step = Step { amount, ..step(kind) };
+            let book = [effect(0, Kind::Compensatable), Entry::Effect { saga, index: 1, step }];
+            let mut seen = invariants();
+            seen.nodes.resize_with(2, Seen::default);
+            let result = seen.observe_book(NODE, &book, &config);
+            result.map_or_else(|violation| violation.property, |()| "none")
+        };
+        let (none, lock) = (Isolation::None, Isolation::SemanticLock);
+        assert_eq!(lands(other, Kind::Pivot, 1, none), "none", "to the ceiling");
+        assert_eq!(lands(other, Kind::Pivot, 2, none), "S8");
+        assert_eq!(lands(other, Kind::Compensatable, -12, none), "S8");
+        assert_eq!(lands(other, Kind::Retriable, 2, none), "none", "it ignores the bounds");
+        assert_eq!(lands(other, Kind::Pivot, 1, lock), "S8", "pending for another");
+        assert_eq!(lands(SAGA, Kind::Pivot, 1, lock), "none", "its own");
     }
 }

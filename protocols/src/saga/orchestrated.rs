@@ -305,4 +305,19 @@ impl Books for Node {
             Self::Service(service) => service.unfinished(),
         }
     }
+
+    fn config(&self) -> &Config {
+        match self {
+            Self::Orchestrator(orchestrator) => orchestrator.config(),
+            Self::Service(service) => service.config(),
+        }
+    }
+
+    fn directions(&self) -> impl Iterator<Item = (SagaId, bool)> {
+        let orchestrator = match self {
+            Self::Orchestrator(orchestrator) => Some(orchestrator),
+            Self::Service(_) => None,
+        };
+        orchestrator.into_iter().flat_map(Orchestrator::directions)
+    }
 }

@@ -430,6 +430,18 @@ impl Coordinator {
         self.notices.iter().map(|(transaction, notice)| (*transaction, notice.decision))
     }
 
+    /// What it takes for executed, by transaction, site and life, of what is not decided.
+    pub(super) fn executed(
+        &self,
+    ) -> impl Iterator<Item = (TransactionId, NodeId, Life, &[kv::Answer])> {
+        self.undecided.iter().flat_map(|(transaction, undecided)| {
+            undecided.shares.iter().filter_map(|(node, share)| {
+                let (life, answers) = share.executed.as_ref()?;
+                Some((*transaction, *node, *life, answers.as_slice()))
+            })
+        })
+    }
+
     pub(super) fn under_way(&self) -> usize {
         self.undecided.len()
     }

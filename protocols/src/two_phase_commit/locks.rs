@@ -46,6 +46,10 @@ struct Lock {
     queue: VecDeque<(TransactionId, Mode)>,
 }
 
+/// A lock as a watcher sees it: its key, who holds it, and who waits, in the order of asking.
+pub(super) type View<'a> =
+    (&'a Text, &'a [(TransactionId, Mode)], &'a VecDeque<(TransactionId, Mode)>);
+
 impl Locks {
     /// Asks for a lock that the transaction has not asked for before.
     pub fn acquire(&mut self, transaction: TransactionId, key: &Text, mode: Mode) -> Grant {
@@ -79,6 +83,11 @@ impl Locks {
         }
         self.keys.retain(|_, lock| !lock.holders.is_empty());
         granted
+    }
+
+    /// Every lock.
+    pub(super) fn iter(&self) -> impl Iterator<Item = View<'_>> {
+        self.keys.iter().map(|(key, lock)| (key, lock.holders.as_slice(), &lock.queue))
     }
 
     /// True if nothing is locked.

@@ -303,6 +303,25 @@ impl Participant {
         self.prepared.keys().copied()
     }
 
+    /// What it has executed, and not voted on, with what came of it.
+    pub(super) fn executed(&self) -> impl Iterator<Item = (TransactionId, &[Answer])> {
+        self.active.iter().filter_map(|(transaction, active)| {
+            let (answers, _) = active.executed.as_ref()?;
+            Some((*transaction, answers.as_slice()))
+        })
+    }
+
+    pub(super) fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// What it will write if it is told to, by transaction and key.
+    pub(super) fn promised(&self) -> impl Iterator<Item = (TransactionId, &Text)> {
+        self.prepared.iter().flat_map(|(transaction, one)| {
+            one.writes.iter().map(move |(key, _)| (*transaction, key))
+        })
+    }
+
     /// Whom it asks how a transaction ended about which it is in doubt: all that may know.
     pub(super) fn asks(&self, transaction: TransactionId) -> Vec<NodeId> {
         let prepared = self.prepared.get(&transaction);

@@ -318,6 +318,15 @@ impl Orchestrator {
         ctx.set_timer(Timer::Flush, self.config.flush_interval);
     }
 
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn directions(&self) -> impl Iterator<Item = (SagaId, bool)> {
+        let turns_back = |one: &Running| matches!(one.phase, Phase::Backward(_));
+        self.running.iter().map(move |(saga, one)| (*saga, turns_back(one)))
+    }
+
     pub(super) fn nodes(&self) -> usize {
         self.nodes
     }

@@ -134,6 +134,10 @@ impl Service {
         &self.ledger
     }
 
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(super) fn nodes(&self) -> usize {
         self.nodes
     }
