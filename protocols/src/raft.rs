@@ -35,6 +35,8 @@
 //! - Figure 2's own: one vote a term, for a log as good as the voter's, and a majority of them for
 //!   a leader ([`promises`]); terms and indices that grow, and indices that say what is so
 //!   ([`indices`]).
+//! - Leader Lease: while a leader has a lease, nobody leads a later term, whatever clocks show that
+//!   drift no further than [`Config::lease_drift`] says (dissertation 6.4.1; [`leases`]).
 //! - L1 With a majority up and connected for a while, a leader is elected and requests are
 //!   answered.
 //!
@@ -103,6 +105,7 @@ mod election;
 mod indices;
 mod invariants;
 mod lease;
+mod leases;
 pub mod log;
 pub mod membership;
 mod message;
@@ -122,6 +125,7 @@ use state::{Durable, Role};
 pub use config::{Config, ConfigError};
 pub use indices::{Indices, indices};
 pub use invariants::{Invariants, invariants};
+pub use leases::{Leases, leases};
 pub use message::{Message, Outcome, Record, Request, Response, Submission, Timer};
 pub use promises::{Promises, promises};
 pub use state::{Machine, Session};

@@ -2,26 +2,31 @@
 //!
 //! Story: a leader answers reads by itself as long as its clock says that nobody else can lead.
 //! Clocks run up to 5 % fast and slow, as the lease allows; leaders are cut off, paused and
-//! deposed, and messages are late. Guards: linearizability, which is what a wrong lease breaks.
+//! deposed, and messages are late. Guards: that nobody else leads while a lease lasts, and
+//! linearizability, which is what a wrong lease breaks in the end.
 //! Catches: leases that are counted from the wrong moment, and promises to a leader that are not
 //! kept: the time between the end of a promise that is too short and the end of the lease must be
 //! long enough for a successor, so `raft-lease-transfer` has long leases and good clocks.
 
 use crate::raft_kv::{self, CLOCKS, Input, Output};
 use crate::raft_members;
-use seedfall::property::sometimes;
+use seedfall::property::{invariants, sometimes};
 use seedfall::scenario::{Cluster, Horizon, Invocation, Workload};
 use seedfall::workload::forgetful;
 use seedfall::{Scenario, Swarm};
 use seedfall_checkers::models::KvInput;
 use seedfall_net::{Delay, LinkModel, Order};
-use seedfall_protocols::raft::{Config, Raft};
+use seedfall_protocols::raft::{self, Config, Raft};
 use seedfall_sim::{Choices, Clock, Duration};
+
+/// The name of the invariant about leases.
+const LEASES: &str = "the leases of Raft";
 
 /// Three nodes; the drift that the lease allows is the one that the clocks have.
 pub fn scenario() -> Scenario<Raft, Input, Output> {
     let mut properties = raft_kv::properties();
     properties.extend([
+        invariants(LEASES, raft::leases),
         sometimes("read: answered under a lease"),
         sometimes("lease: it has expired, and a read asks a majority"),
         sometimes("election: a leader that reached no majority stepped down"),
@@ -124,12 +129,13 @@ pub fn drifting() -> Scenario<Raft, Input, Output> {
 pub fn transfer() -> Scenario<Raft, raft_members::Input, raft_members::Output> {
     let lease = scenario();
     let members = raft_members::four();
-    let properties = raft_members::properties(&[
+    let mut properties = raft_members::properties(&[
         "transfer: the chosen server leads",
         "read: answered under a lease",
         "lease: it has expired, and a read asks a majority",
         "election: a request for votes was ignored because there is a leader",
     ]);
+    properties.push(invariants(LEASES, raft::leases));
     Scenario {
         name: "raft-lease-transfer",
         story: "Three Raft nodes that hand over leadership, and read under long leases.",

@@ -103,6 +103,13 @@ impl Raft {
         true
     }
 
+    /// Until when it may answer reads by itself, on its own clock, if it leads under a lease.
+    pub(super) fn lease(&self) -> Option<Time> {
+        let Role::Leader(leader) = &self.role else { return None };
+        let has_one = self.config.lease_drift.is_some() && !leader.lease.given_up;
+        has_one.then_some(leader.lease.until)
+    }
+
     /// 6.2: false if no majority has answered this leader for an election timeout. Since others
     /// stick to a leader, it must not stay one for ever.
     pub(super) fn reaches_a_quorum(&mut self, ctx: &mut Context<'_, Self>) -> bool {
