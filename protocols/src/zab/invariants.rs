@@ -15,6 +15,9 @@ pub struct Invariants {
     leaders: SortedMap<Epoch, NodeId>,
     /// By whom each follower was counted as one who has agreed to an epoch, and in which reign.
     counted: SortedMap<(Epoch, NodeId), (NodeId, u64)>,
+    /// Who was counted without having been seen to promise, which epoch, and by whom: one that
+    /// crashed as it answered. When it comes back it is seen to have.
+    owed: Vec<(NodeId, Epoch, NodeId)>,
     seen: Vec<Seen>,
 }
 
@@ -64,6 +67,7 @@ impl Monitor<Server> for Invariants {
             return Ok(());
         }
         observe_epochs(node, &seen, &now)?;
+        self.settle_owed(node, now.promised)?;
         if now.count_agreed != 0 && now.count_agreed != seen.count_agreed {
             self.observe_counted(node, state)?;
         }
@@ -137,6 +141,19 @@ impl Invariants {
         Ok(())
     }
 
+    /// Z7: who was counted as one who has promised has, crash or no crash.
+    fn settle_owed(&mut self, node: NodeId, promised: Epoch) -> Result<(), Violation> {
+        let lied =
+            |(server, epoch, _): &&(NodeId, Epoch, NodeId)| *server == node && promised < *epoch;
+        if let Some((_, epoch, leader)) = self.owed.iter().find(lied) {
+            let why =
+                format!("{leader} counts {node} for epoch {epoch}, which promised {promised}");
+            return Err(broken("Z7: discovery", why));
+        }
+        self.owed.retain(|(server, ..)| *server != node);
+        Ok(())
+    }
+
     /// Z7: whoever begins phase 2 has promises of a quorum, none of whom has a better history.
     fn observe_agreed(
         &mut self,
@@ -146,11 +163,17 @@ impl Invariants {
     ) -> Result<(), Violation> {
         let Role::Leading(leader) = &state.role else { return Ok(()) };
         let (epoch, quorum) = (state.current, self.seen.len() / 2 + 1);
+        let has_promised = |server: NodeId| {
+            self.seen.get(server.index()).is_some_and(|seen| epoch <= seen.promised)
+        };
+        let unseen = || leader.agreed().1.iter().filter(|server| !has_promised(**server));
         let promised = self.seen.iter().filter(|server| epoch <= server.promised).count();
-        if promised < quorum {
+        if promised + unseen().count() < quorum {
             let why = format!("{node} begins epoch {epoch}, which {promised} have promised");
             return Err(broken("Z7: discovery", why));
         }
+        let owed: Vec<_> = unseen().map(|server| (*server, epoch, node)).collect();
+        self.owed.extend(owed);
         let own = (before.current, state.history().last());
         for other in leader.followers() {
             let Some(seen) = self.seen.get(other.index()) else { continue };
