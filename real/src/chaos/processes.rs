@@ -302,6 +302,7 @@ mod tests {
         said
     }
 
+    #[expect(clippy::disallowed_methods, reason = "it waits for real processes")]
     fn until(mut is_so: impl FnMut() -> bool) {
         while !is_so() {
             std::thread::sleep(Duration::from_millis(2));
