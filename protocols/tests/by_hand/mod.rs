@@ -144,10 +144,10 @@ impl<P: Protocol, M: Monitor<P>> Bench<P, M> {
         id: NodeId,
         handler: impl FnOnce(&mut Option<P>, &mut Context<'_, P>),
     ) -> Vec<Effect<P>> {
-        let count = self.nodes.len();
+        let (count, now) = (self.nodes.len(), self.now);
         let node = &mut self.nodes[id.index()];
         let mut effects = Vec::new();
-        let mut ctx = Context::new(id, count, self.now, &mut node.draws, &mut effects);
+        let mut ctx = Context::new(id, count, now, &mut node.draws, &mut effects);
         handler(&mut node.state, &mut ctx);
         if self.forces_all {
             let written = written(&effects);
