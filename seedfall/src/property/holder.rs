@@ -99,7 +99,7 @@ mod tests {
         };
         assert_eq!(judge(100), Ok(()));
         let broken = judge(99).expect_err("two hold");
-        assert!(broken.explanation.contains("N2 holds until its clock shows"), "{broken}");
+        assert!(broken.explanation.contains("n2 holds until its clock shows"), "{broken}");
     }
 
     #[test]
