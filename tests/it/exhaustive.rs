@@ -9,7 +9,7 @@ const STATES: [(&str, u32, u32); 5] = [
     ("paxos-crash", 2_200, 13),
     ("paxos-disjoint-quorums", 1_523, 7),
     ("2pc", 5_343, 16),
-    ("raft", 74_758, 26),
+    ("raft", 97_642, 26),
     ("copied-register", 3, 2),
 ];
 
