@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// struct Node {
 ///     lease: Option<Time>,
 /// }
-/// # fn a<P: Protocol>(lease: fn(&P) -> Option<Time>) -> Property<P, (), ()> {
+/// # fn a<P: Protocol + 'static>(lease: fn(&P) -> Option<Time>) -> Property<P, (), ()> {
 /// one_holder("one holds the lease", lease)
 /// # }
 /// ```
