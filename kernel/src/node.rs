@@ -77,7 +77,7 @@ pub(crate) struct Node {
     pub(crate) runnable: Vec<usize>,
     /// Whether it is in the list of nodes that have something to run.
     pub(crate) queued: bool,
-    /// How often its programs looked at the wall clock, at least.
+    /// Zero if its programs never looked at the wall clock.
     pub(crate) looks: u64,
     /// Its two clocks.
     pub(crate) clocks: Clocks,

@@ -151,7 +151,7 @@ pub struct NodeReport {
     pub changes: u64,
     /// How many timers and waits of a certain length its programs set, over the whole run.
     pub timers: u64,
-    /// How often its programs looked at the wall clock, at least, over the whole run.
+    /// Zero if its programs never looked at the wall clock over the whole run.
     pub looks: u64,
 }
 

@@ -70,6 +70,7 @@ pub mod pbft;
 pub mod primary_backup;
 pub mod quorum_kv;
 pub mod raft;
+mod reigns;
 pub mod reliable_broadcast;
 pub mod saga;
 pub mod scuttlebutt;

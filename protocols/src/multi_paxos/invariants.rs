@@ -4,6 +4,7 @@ use super::leader::Role;
 use super::{Ballot, MultiPaxos, Value};
 use crate::chosen::{Chosen, Wrong};
 use crate::machine::Committed;
+use crate::reigns::{Reign, Reigns};
 use seedfall_sim::{Monitor, NodeId, SortedMap, Time, Violation};
 
 /// Watches the nodes of one run.
@@ -64,20 +65,12 @@ impl Monitor<MultiPaxos> for Invariants {
     }
 }
 
-/// Watches who leads, and under a lease.
+/// Watches who leads under a lease, and who stands while it holds.
 #[derive(Clone, Debug, Default)]
 pub struct Leases {
-    seen: Vec<Seat>,
-}
-
-/// A node as it was when it was last seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Seat {
-    promised: Ballot,
-    leads: bool,
-    stands: bool,
-    /// Until when it has a lease, on its own clock.
-    lease: Option<Time>,
+    reigns: Reigns<Ballot>,
+    /// Who stood for leader when it was seen last.
+    stood: Vec<bool>,
 }
 
 /// A watcher of leases that has seen nothing yet.
@@ -97,78 +90,24 @@ impl Monitor<MultiPaxos> for Leases {
         state: &MultiPaxos,
         clocks: &dyn Fn(NodeId) -> Time,
     ) -> Result<(), Violation> {
-        let leads = matches!(state.role, Role::Leader(_));
-        let stands = matches!(state.role, Role::Candidate(_));
-        let lease = if leads { state.lease(clocks(node)) } else { None };
-        let now = Seat { promised: state.promised, leads, stands, lease };
-        if self.seen.len() <= node.index() {
-            self.seen.resize(node.index() + 1, Seat::default());
+        if self.stood.len() <= node.index() {
+            self.stood.resize(node.index() + 1, false);
         }
-        let before = std::mem::replace(&mut self.seen[node.index()], now);
-        if stands && !before.stands && clocks(node) < state.held {
-            let (held, shows) = (state.held, clocks(node));
+        let stands = matches!(state.role, Role::Candidate(_));
+        let stood = std::mem::replace(&mut self.stood[node.index()], stands);
+        let shows = clocks(node);
+        if stands && !stood && shows < state.held {
+            let held = state.held;
             let why = format!("{node} holds until its clock shows {held}, and stands at {shows}");
             return Err(broken("M5: leases", why));
         }
-        if before == now || !leads {
-            return Ok(());
-        }
-        self.compare(node, clocks)
-    }
-}
-
-impl Leases {
-    /// A leader, and all others that were seen to lead: of two the first may have no lease.
-    fn compare(&self, node: NodeId, clocks: &dyn Fn(NodeId) -> Time) -> Result<(), Violation> {
-        let now = self.seen[node.index()];
-        let has = |of: NodeId, seat: &Seat| seat.lease.is_some_and(|until| clocks(of) < until);
-        for (other, seat) in self.seen.iter().enumerate().filter(|(_, seat)| seat.leads) {
-            let other = NodeId::new(other as u16);
-            let (first, (next, ballot)) = match seat.promised < now.promised {
-                true => ((other, seat), (node, now.promised)),
-                false => ((node, &now), (other, seat.promised)),
-            };
-            if other != node && has(first.0, first.1) {
-                let Seat { promised, lease, .. } = first.1;
-                let why = format!(
-                    "{}, which leads under {promised:?}, has a lease until its clock shows {}; \
-                     {next} leads under {ballot:?}",
-                    first.0,
-                    lease.unwrap_or_default()
-                );
-                return Err(broken("M5: leases", why));
-            }
-        }
-        Ok(())
+        let leads = matches!(state.role, Role::Leader(_));
+        let reign = || Reign { number: state.promised, until: state.lease(shows) };
+        let seen = self.reigns.see(node, leads.then(reign), clocks);
+        seen.map_err(|why| broken("M5: leases", why))
     }
 }
 
 fn broken(property: &'static str, explanation: String) -> Violation {
     Violation { property, explanation }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use seedfall_sim::Duration;
-
-    /// Two leaders that were seen, the one under the lower number with a lease.
-    #[test]
-    fn nobody_leads_while_another_has_a_lease() {
-        let at = |millis| Time::ZERO + Duration::millis(millis);
-        let seat = |round, lease| Seat {
-            promised: Ballot { round, node: round as u16 },
-            leads: true,
-            stands: false,
-            lease,
-        };
-        let (one, two) = (NodeId::new(0), NodeId::new(1));
-        for (shows, is_broken) in [(9, true), (10, false)] {
-            let clocks = |node: NodeId| if node == one { at(shows) } else { at(1_000) };
-            let seen = [seat(1, Some(at(10))), seat(2, None)];
-            let watched = Leases { seen: seen.to_vec() };
-            assert_eq!(watched.compare(two, &clocks).is_err(), is_broken, "{shows}");
-            assert_eq!(watched.compare(one, &clocks).is_err(), is_broken, "{shows}");
-        }
-    }
 }
