@@ -62,6 +62,35 @@ pub struct Report {
 }
 
 impl Report {
+    /// The report of a run in which nothing happened and nothing was planned: who runs something of
+    /// their own as a [`Runnable`](crate::Runnable) fills in what did.
+    pub fn new(scenario: &'static str, seed: Seed) -> Report {
+        Report {
+            scenario,
+            seed,
+            hash: 0,
+            events: 0,
+            ended: Time::ZERO,
+            counters: Counters::default(),
+            completed: 0,
+            indeterminate: 0,
+            without: Vec::new(),
+            marks: Vec::new(),
+            declared: Vec::new(),
+            plan: FaultPlan::default(),
+            fired: Vec::new(),
+            struck: Vec::new(),
+            failures: Vec::new(),
+            unknown: Vec::new(),
+            vacuous: None,
+            trace: Vec::new(),
+            printed: Vec::new(),
+            observed: None,
+            draws: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
     /// The outcome of the run, in a word: the gravest of everything that was judged.
     pub fn conclusion(&self) -> Conclusion<'_> {
         match (self.failures.first(), self.unknown.first(), &self.vacuous) {

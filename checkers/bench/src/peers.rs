@@ -154,7 +154,7 @@ pub fn table() {
         for peer in ["todc", "stateright"] {
             match ask(peer, number) {
                 Some((seconds, answer)) => {
-                    assert_eq!(answer, verdict.holds(), "{peer} disagrees");
+                    assert_eq!(answer, holds, "{peer} disagrees");
                     row += &format!(" {:.2} ms | {:.0} |", seconds * 1e3, seconds / ours);
                 }
                 None => {

@@ -156,8 +156,6 @@ impl Outside {
         failures.sort_by_key(|failure| failure.expected.is_some());
         let vacuous = (history.completed() == 0).then(|| "no operation completed".to_owned());
         Report {
-            scenario: self.0.name,
-            seed: Seed(job.seed),
             hash: life.hash,
             events: life.messages,
             ended: Time::from_nanos(life.ended),
@@ -167,20 +165,15 @@ impl Outside {
                 crashes: life.crashes,
                 ..Counters::default()
             },
-            without: Vec::new(),
             completed: history.completed() as u64,
             indeterminate,
-            marks: Vec::new(),
             struck: job.plan.entries.iter().cloned().map(Some).collect(),
             plan: job.plan,
             fired,
             failures,
             unknown,
             vacuous,
-            printed: Vec::new(),
-            trace: Vec::new(),
-            draws: Vec::new(),
-            calls: Vec::new(),
+            ..Report::new(self.0.name, Seed(job.seed))
         }
     }
 
@@ -198,26 +191,10 @@ impl Outside {
         // Numbers differ from run to run; the words are the bug.
         failure.fingerprint.retain(|c| !c.is_ascii_digit());
         Report {
-            scenario: self.0.name,
-            seed: Seed(job.seed),
-            hash: 0,
-            events: 0,
-            ended: Time::ZERO,
-            counters: Counters::default(),
-            without: Vec::new(),
-            completed: 0,
-            indeterminate: 0,
-            marks: Vec::new(),
             fired: job.plan.entries.iter().map(|entry| (entry.fault.class(), false)).collect(),
-            struck: Vec::new(),
             plan: job.plan,
             failures: vec![failure],
-            unknown: Vec::new(),
-            vacuous: None,
-            printed: Vec::new(),
-            trace: Vec::new(),
-            draws: Vec::new(),
-            calls: Vec::new(),
+            ..Report::new(self.0.name, Seed(job.seed))
         }
     }
 

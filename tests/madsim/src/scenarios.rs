@@ -7,7 +7,7 @@ use crate::subject::{Answer, Asks, Question, Service, Subject, Task};
 use seedfall::clients::{ClientPolicy, Lost};
 use seedfall::net::Delay;
 use seedfall::sim::{ClientId, Duration, NodeId, SystemModel, Time};
-use seedfall::{Expectation, FaultBudget, OperationId, Reply, Swarm};
+use seedfall::{Expectation, FaultBudget, OperationId, Reply};
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -96,6 +96,7 @@ fn like(
             think: ours.workload.think,
             patience: ours.workload.patience,
             attempts: ours.workload.attempts,
+            agree: ours.workload.agree,
             generate: ours.workload.generate,
             request: ours.workload.request,
             reply: ours.workload.reply,
