@@ -34,9 +34,12 @@
 //! - S7 Durability: a server that stores a committed entry keeps it, crash or no crash.
 //! - Figure 2's own: one vote a term, for a log as good as the voter's, and a majority of them for
 //!   a leader ([`promises`]); terms and indices that grow, and indices that say what is so
-//!   ([`indices`]).
+//!   ([`indices`]); one change of the configuration at a time (section 6; dissertation 4.1).
+//! - A read waits for a round of heartbeats that begins after it, and who confirms that round
+//!   follows the leader in it (dissertation 6.4; [`reads`]).
 //! - Leader Lease: while a leader has a lease, nobody leads a later term, whatever clocks show that
-//!   drift no further than [`Config::lease_drift`] says (dissertation 6.4.1; [`leases`]).
+//!   drift no further than [`Config::lease_drift`] says; and whoever hears a leader votes in no
+//!   later term for the shortest election timeout (dissertation 6.4.1, 4.2.3; [`leases`]).
 //! - L1 With a majority up and connected for a while, a leader is elected and requests are
 //!   answered.
 //!
@@ -111,6 +114,7 @@ pub mod membership;
 mod message;
 mod mutation;
 mod promises;
+mod reads;
 mod replication;
 pub mod snapshot;
 mod state;
@@ -128,6 +132,7 @@ pub use invariants::{Invariants, invariants};
 pub use leases::{Leases, leases};
 pub use message::{Message, Outcome, Record, Request, Response, Submission, Timer};
 pub use promises::{Promises, promises};
+pub use reads::{Reads, reads};
 pub use state::{Machine, Session};
 
 /// One server of a Raft cluster.

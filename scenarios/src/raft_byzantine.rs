@@ -28,7 +28,7 @@ pub fn liar() -> Control {
         properties: duel
             .properties
             .iter()
-            .filter(|one| !one.is_sometimes() && !raft_kv::FIGURE_2.contains(&one.name))
+            .filter(|one| !one.is_sometimes() && !raft_kv::LEMMAS.contains(&one.name))
             .cloned()
             .collect(),
         expect: Expect::Violates {

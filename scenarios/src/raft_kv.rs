@@ -40,8 +40,12 @@ pub(super) const ONE_VOTE: &str = "one vote a term";
 /// The rules of Figure 2 for its state, which break long before any theorem does.
 pub(super) const INDICES: &str = "the rules of Figure 2";
 
-/// Both: servers that lie or lose their disks break them, and that says nothing of the theorems.
-pub(super) const FIGURE_2: [&str; 2] = [ONE_VOTE, INDICES];
+/// What reads without the log rest on.
+pub(super) const READS: &str = "reads ask a majority";
+
+/// All of them: servers that lie or lose their disks break them, and that says nothing of the
+/// theorems.
+pub(super) const LEMMAS: [&str; 3] = [ONE_VOTE, INDICES, READS];
 
 /// Five nodes: room for two majorities that share one node only.
 pub fn five() -> Scenario<Raft, Input, Output> {
@@ -133,6 +137,7 @@ pub(super) fn properties() -> Vec<Property<Raft, Input, Output>> {
         invariants("the invariants of Raft", raft::invariants),
         invariants(ONE_VOTE, raft::promises),
         invariants(INDICES, raft::indices),
+        invariants(READS, raft::reads),
         linearizable(Kv::new()),
         every_operation_completes(),
         sometimes("election: a leader was deposed"),

@@ -6,7 +6,7 @@
 //! Guards: Figure 3 across configurations, the rule that the latest configuration in the log is
 //! used, linearizability, recovery. Catches: configurations whose majorities need not meet.
 
-use crate::raft_kv::{self, INDICES, Input as KvAsk, ONE_VOTE, Output as KvSaid};
+use crate::raft_kv::{self, INDICES, Input as KvAsk, ONE_VOTE, Output as KvSaid, READS};
 use seedfall::Scenario;
 use seedfall::property::{every_operation_completes, invariants, linearizable, sometimes};
 use seedfall::scenario::{Cluster, Horizon, Invocation, OperationId, Reply, Workload};
@@ -124,6 +124,7 @@ pub(super) fn properties(rare: &[&'static str]) -> Vec<seedfall::Property<Raft, 
         invariants("the invariants of Raft", raft::invariants),
         invariants(ONE_VOTE, raft::promises),
         invariants(INDICES, raft::indices),
+        invariants(READS, raft::reads),
         linearizable(Members(Kv::new())),
         every_operation_completes(),
     ];

@@ -61,6 +61,10 @@ impl Monitor<Replica> for Invariants {
             }
             self.check_branch(certificate.view, certificate.block, node)?;
         }
+        if before.1 < now.1 && !is_chained(state) {
+            let explanation = format!("{node} decides a block that heads no three in a row");
+            return broken("Chain", explanation);
+        }
         let before_count = self.decided.len();
         // A replica that has come back begins anew.
         let from = if now.1 < before.1 { 0 } else { before.1 };
@@ -172,6 +176,22 @@ impl Invariants {
         }
         Ok(())
     }
+}
+
+/// Algorithm 3: whether what is decided last heads three blocks of consecutive views, each the
+/// parent of the next, and a certificate as late as the third is known.
+fn is_chained(state: &Replica) -> bool {
+    let Some(first) = state.decided().last().and_then(|hash| state.block(*hash)) else {
+        return true;
+    };
+    // A leader that lies may have proposed several in a view.
+    let children = |of: Hash, view: View| {
+        let blocks = state.blocks.iter().map(|(hash, block)| (*hash, block.value()));
+        blocks.filter(move |(_, it)| (it.parent, it.view) == (of, view)).map(|(hash, _)| hash)
+    };
+    let mut seconds = children(first.hash(), first.view + 1);
+    seconds.any(|second| children(second, first.view + 2).next().is_some())
+        && first.view + 2 <= state.high.view
 }
 
 /// Whether a quorum has voted for what a certificate is about.

@@ -4,6 +4,9 @@
 //! leaders) and nothing else (5.4.2, 5.3). What `matchIndex` says of a follower is "known to be
 //! replicated" there: the follower has it, crash or no crash, as long as it is in that term.
 //!
+//! Beside them, the rules for changes of the configuration (section 6; dissertation 4.1 and 4.3,
+//! with the correction of 2015).
+//!
 //! None of them is a theorem, and a server that breaks one may do no harm for a long time: the
 //! theorems of Figure 3 break much later, if ever. Model checkers of real servers look for just
 //! these (Tang, Sun, Huang, Wei, Ouyang and Ma, *Scalable Distributed System Model Checking with
@@ -82,6 +85,9 @@ impl Monitor<Raft> for Indices {
         let configurations = &state.durable.configurations;
         let current = (configurations.index(), *configurations.current());
         let counted = seen.configuration.replace(current);
+        if let Some(before) = counted.filter(|before| before.0 < current.0) {
+            seen.changes(node, state.log(), before, current.1)?;
+        }
         if is_new { seen.commits(node, state, before, counted) } else { Ok(()) }
     }
 }
@@ -178,6 +184,35 @@ impl Seen {
         Ok(())
     }
 
+    /// 4.1, 4.3 and section 6: a leader changes a configuration that is committed, once an entry of
+    /// its term is; by one server, or into a joint one, which has one way out.
+    fn changes(
+        &self,
+        node: NodeId,
+        log: &Log,
+        (at, before): (LogIndex, Configuration),
+        now: Configuration,
+    ) -> Result<(), Violation> {
+        let is_settled = at <= self.commit && log.term_at(self.commit) == Some(self.term);
+        let differ = before.voters.minus(now.voters).len() + now.voters.minus(before.voters).len();
+        let follows = match (before.outgoing, now.outgoing) {
+            // Of learners as many as it likes.
+            (None, None) => differ <= 1,
+            (None, Some(outgoing)) => outgoing == before.voters,
+            (Some(_), None) => differ == 0,
+            (Some(_), Some(_)) => false,
+        };
+        if is_settled && follows {
+            return Ok(());
+        }
+        let explanation = format!(
+            "{node} leads {} and has committed {} entries; after {before:?}, of entry {at}, it \
+             begins {now:?}",
+            self.term, self.commit
+        );
+        violated("One Change at a Time", explanation)
+    }
+
     /// What a leader knows of one follower; whether that is new.
     #[inline]
     fn follower(
@@ -268,5 +303,27 @@ mod tests {
         assert_eq!(is_true(claim(LogIndex(3), digest), 3), "Known to be Replicated", "another");
         assert_eq!(is_true(claim(LogIndex(4), digest), 3), "Known to be Replicated", "lost");
         assert_eq!(is_true(claim(LogIndex(4), digest), 4), "none", "in a later term it may be");
+    }
+    #[test]
+    fn a_configuration_is_changed_by_one_or_by_way_of_a_joint_one() {
+        let mut log = Log::default();
+        for term in [1, 3, 3] {
+            log.push(Entry::no_op(Term(term)));
+        }
+        let of = |nodes| Configuration::of(NodeSet::first(nodes));
+        let joint = |before, now| Configuration { outgoing: Some(of(before).voters), ..of(now) };
+        let changes = |commit, before: (u64, Configuration), now| {
+            let seen = Seen { term: Term(3), commit: LogIndex(commit), ..Seen::default() };
+            broken(seen.changes(N1, &log, (LogIndex(before.0), before.1), now))
+        };
+        let rule = "One Change at a Time";
+        assert_eq!(changes(2, (1, of(3)), of(4)), "none");
+        assert_eq!(changes(2, (1, of(3)), of(5)), rule, "by two");
+        assert_eq!(changes(2, (1, of(3)), joint(3, 5)), "none");
+        assert_eq!(changes(2, (1, joint(3, 5)), of(5)), "none", "the way out");
+        assert_eq!(changes(2, (1, joint(3, 5)), of(4)), rule, "another way out");
+        assert_eq!(changes(2, (1, joint(3, 5)), joint(5, 3)), rule, "from joint to joint");
+        assert_eq!(changes(2, (3, of(3)), of(4)), rule, "the last one is not committed");
+        assert_eq!(changes(1, (1, of(3)), of(4)), rule, "no entry of its term is committed");
     }
 }

@@ -62,7 +62,7 @@ impl Raft {
     /// removed, and is not to depose it. Its term is not even adopted.
     pub(super) fn is_disruption(&self, message: &Message, ctx: &Context<'_, Self>) -> bool {
         matches!(message, Message::RequestVote { term, transfer: false, .. }
-            if *term > self.durable.term)
+            if *term >= self.durable.term)
             && self.hears_a_leader(ctx)
     }
 

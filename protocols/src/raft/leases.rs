@@ -1,14 +1,33 @@
-//! What a lease promises (dissertation 6.4.1), watched from outside while a run goes on: as long as
-//! a leader has one, nobody leads a later term.
+//! What a lease promises, and what it rests on (dissertation 6.4.1 and 4.2.3), watched from outside
+//! while a run goes on.
+//!
+//! - *Leader Lease*: as long as a leader has a lease, nobody leads a later term.
+//! - *Sticky Vote*: nobody votes in a later term, for others or for itself, within the shortest
+//!   election timeout of hearing a leader, crash or no crash. Only leaders themselves can allow it, who let another be
+//!   elected at once (3.10): from then on nothing is asked.
 
 use super::Raft;
 use super::log::Term;
+use super::state::Role;
 use crate::reigns::{Reign, Reigns};
 use seedfall_sim::{Monitor, NodeId, Time, Violation};
 
 /// Watches the leases of one run.
 #[derive(Clone, Debug, Default)]
-pub struct Leases(Reigns<Term>);
+pub struct Leases {
+    reigns: Reigns<Term>,
+    votes: Vec<Seen>,
+    /// Some leader has begun to hand over.
+    hands_over: bool,
+}
+
+/// A server as it was seen last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    vote: (Term, Option<NodeId>),
+    /// When it heard a leader last, by its own clock, and of which term.
+    heard: Option<(Term, Time)>,
+}
 
 /// A watcher of leases that has seen nothing yet.
 pub fn leases() -> Leases {
@@ -28,7 +47,45 @@ impl Monitor<Raft> for Leases {
         clocks: &dyn Fn(NodeId) -> Time,
     ) -> Result<(), Violation> {
         let reign = Reign { number: state.term(), until: state.lease() };
-        let seen = self.0.see(node, state.is_leader().then_some(reign), clocks);
-        seen.map_err(|explanation| Violation { property: "Leader Lease", explanation })
+        let seen = self.reigns.see(node, state.is_leader().then_some(reign), clocks);
+        seen.map_err(|explanation| Violation { property: "Leader Lease", explanation })?;
+        self.vote(node, state, clocks)
+    }
+}
+
+impl Leases {
+    /// Sticky Vote.
+    fn vote(
+        &mut self,
+        node: NodeId,
+        state: &Raft,
+        clocks: &dyn Fn(NodeId) -> Time,
+    ) -> Result<(), Violation> {
+        if self.votes.len() <= node.index() {
+            self.votes.resize(node.index() + 1, Seen::default());
+        }
+        if let Role::Leader(leader) = &state.role {
+            self.hands_over |= leader.transfer.is_some();
+        }
+        let seen = &mut self.votes[node.index()];
+        let vote = (state.term(), state.voted_for());
+        let is_new = std::mem::replace(&mut seen.vote, vote) != vote && vote.1.is_some();
+        let before = seen.heard;
+        if state.leader.is_some() {
+            seen.heard = state.heard.map(|heard| (state.term(), heard));
+        }
+        let Some((term, heard)) = before.filter(|_| is_new && !self.hands_over) else {
+            return Ok(());
+        };
+        let now = clocks(node);
+        if term < vote.0 && now.since(heard) < state.config.election_timeout_min {
+            let whom = vote.1.expect("it is a new vote");
+            let explanation = format!(
+                "{node} heard the leader of {term} at {heard}, and votes in {} for {whom} at {now}",
+                vote.0
+            );
+            return Err(Violation { property: "Sticky Vote", explanation });
+        }
+        Ok(())
     }
 }

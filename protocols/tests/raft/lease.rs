@@ -1,6 +1,7 @@
 //! Dissertation 6.4.1: reads under a lease, and what a lease rests on.
 
 use crate::support::*;
+use seedfall_protocols::raft::log::Term;
 use seedfall_protocols::raft::{Config, Message, Request};
 use seedfall_sim::{Duration, NodeId};
 
@@ -92,6 +93,19 @@ fn a_new_leader_reads_nothing_before_its_first_commit() {
 fn a_follower_keeps_its_promise_through_a_crash() {
     let mut bench = bench();
     bench.at(N2).restart();
+    assert!(bench.at(N2).deliver(N3, request_vote(9, 9, 9)).sent(N2, 3).is_empty());
+    bench.pass(leasing().election_timeout_min);
+    assert_eq!(bench.at(N2).deliver(N3, request_vote(9, 9, 9)).reply(), granted(9));
+}
+
+/// The promise holds in a later term too: the answer of a server that has gone on brings its term,
+/// and then the candidate asks for a vote in the term that the follower is in already.
+#[test]
+fn a_follower_keeps_its_promise_when_a_reply_brings_a_later_term() {
+    let mut bench = bench();
+    let reply = Message::PreVoteReply { term: Term(9), granted: false };
+    bench.at(N2).deliver(N3, reply);
+    assert_eq!(bench.at(N2).raft.term(), Term(9));
     assert!(bench.at(N2).deliver(N3, request_vote(9, 9, 9)).sent(N2, 3).is_empty());
     bench.pass(leasing().election_timeout_min);
     assert_eq!(bench.at(N2).deliver(N3, request_vote(9, 9, 9)).reply(), granted(9));
