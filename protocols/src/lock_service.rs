@@ -21,6 +21,8 @@
 //! - *token-order* a later grant has a greater token, whatever crashes;
 //! - *stale-token* the resource accepts no smaller token than it has seen;
 //! - *unknown-token* nobody uses a token that it was not given;
+//! - *waits* a server that has come back grants nothing before all leases of the life before can be
+//!   over (Gray and Cheriton, section 5);
 //! - *in-time* a worker touches the resource while its lease lasts (by its own clock);
 //! - *one-owner* a token is given to one worker;
 //! - *fence* once a worker has read, the resource lets no smaller token through (Kleppmann: also

@@ -2,7 +2,7 @@
 //! judges it, which is the caller's.
 
 use super::{Held, Node};
-use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Violation};
+use seedfall_sim::{Monitor, NodeId, SortedMap, SortedSet, Time, Violation};
 
 /// Judges all grants, by worker and token, and all accesses to the resource, in its order: what is
 /// broken, and how.
@@ -24,17 +24,29 @@ pub struct Invariants {
     seen: usize,
     /// To whom each token was given.
     owners: SortedMap<u64, NodeId>,
+    /// Until when the server waits for leases of a life before.
+    waits: Option<Time>,
     /// The greatest token under which a worker was told what it writes back.
     told: u64,
 }
 
 /// A watcher that has seen nothing yet.
 pub fn invariants(judge: Judge) -> Invariants {
-    let (grants, accesses, unseen, owners) = Default::default();
-    Invariants { judge, grants, accesses, unseen, seen: 0, owners, told: 0 }
+    let (grants, accesses, unseen, owners, waits) = Default::default();
+    Invariants { judge, grants, accesses, unseen, seen: 0, owners, waits, told: 0 }
 }
 
 impl Monitor<Node> for Invariants {
+    fn observe_at(
+        &mut self,
+        node: NodeId,
+        state: &Node,
+        clocks: &dyn Fn(NodeId) -> Time,
+    ) -> Result<(), Violation> {
+        self.waits(node, state, clocks(node))?;
+        self.observe(node, state)
+    }
+
     fn observe(&mut self, node: NodeId, state: &Node) -> Result<(), Violation> {
         match state {
             Node::Server(server) => {
@@ -106,6 +118,26 @@ impl Monitor<Node> for Invariants {
 }
 
 impl Invariants {
+    /// What the server may have lent before a crash it waits for: for a lease by the slowest clock
+    /// of a worker, counted on the fastest of its own.
+    fn waits(&mut self, node: NodeId, state: &Node, shows: Time) -> Result<(), Violation> {
+        let Node::Server(server) = state else { return Ok(()) };
+        let waits = server.grace();
+        if std::mem::replace(&mut self.waits, waits) == waits {
+            return Ok(());
+        }
+        let Some(until) = waits else { return Ok(()) };
+        let least = server.lease_at_most();
+        if until < shows + least {
+            let explanation = format!(
+                "when its clock shows {shows}, {node} waits until {until} for a lease that may \
+                 last {least} by that clock"
+            );
+            return Err(Violation { property: "waits", explanation });
+        }
+        Ok(())
+    }
+
     /// A token is given to one worker.
     fn own(&mut self, token: u64, worker: NodeId) -> Result<(), Violation> {
         let owner = *self.owners.entry(token).or_insert(worker);

@@ -60,6 +60,18 @@ impl Server {
         self.holder.map(|grant| (grant.worker, self.token))
     }
 
+    /// Until when it waits for the leases of a life before. For whoever watches.
+    pub(super) fn grace(&self) -> Option<Time> {
+        self.grace
+    }
+
+    /// How long a lease lasts by this clock at the most: by the slowest clock of a worker and the
+    /// fastest of its own. For whoever watches.
+    pub(super) fn lease_at_most(&self) -> Duration {
+        let Config { lease, drift, .. } = self.config;
+        lease.scale(1_000_000 + u64::from(drift), 1_000_000 - u64::from(drift))
+    }
+
     /// How long a lease may last by this clock: longer than by that of its worker, however both
     /// drift.
     fn term(&self) -> Duration {

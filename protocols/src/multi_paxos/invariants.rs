@@ -69,8 +69,9 @@ impl Monitor<MultiPaxos> for Invariants {
 #[derive(Clone, Debug, Default)]
 pub struct Leases {
     reigns: Reigns<Ballot>,
-    /// Who stood for leader when it was seen last.
-    stood: Vec<bool>,
+    /// Who stood for leader when it was seen last, until when each held its promises, and what its
+    /// clock showed then.
+    seen: Vec<(bool, Time, Time)>,
 }
 
 /// A watcher of leases that has seen nothing yet.
@@ -90,15 +91,22 @@ impl Monitor<MultiPaxos> for Leases {
         state: &MultiPaxos,
         clocks: &dyn Fn(NodeId) -> Time,
     ) -> Result<(), Violation> {
-        if self.stood.len() <= node.index() {
-            self.stood.resize(node.index() + 1, false);
+        if self.seen.len() <= node.index() {
+            self.seen.resize(node.index() + 1, (false, Time::ZERO, Time::ZERO));
         }
         let stands = matches!(state.role, Role::Candidate(_));
-        let stood = std::mem::replace(&mut self.stood[node.index()], stands);
-        let shows = clocks(node);
-        if stands && !stood && shows < state.held {
-            let held = state.held;
+        let (shows, held) = (clocks(node), state.held);
+        let now = (stands, held, shows);
+        let (stood, before, showed) = std::mem::replace(&mut self.seen[node.index()], now);
+        if stands && !stood && shows < held {
             let why = format!("{node} holds until its clock shows {held}, and stands at {shows}");
+            return Err(broken("M5: leases", why));
+        }
+        // From when it says so on, which may be a while ago, crash or no crash.
+        if held < before || (before < held && held < showed + state.config.hold) {
+            let why = format!(
+                "{node} held until its clock shows {before}, and at {shows} holds until {held}"
+            );
             return Err(broken("M5: leases", why));
         }
         let leads = matches!(state.role, Role::Leader(_));
