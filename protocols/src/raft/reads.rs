@@ -34,10 +34,14 @@ pub fn reads() -> Reads {
 struct Seen {
     /// Whom it has followed in each term, and the last look at which it did.
     follows: Vec<(Term, NodeId, u64)>,
-    /// The last look at it, and the last at which it may just have come back from a crash: what it
-    /// did before that is seen by nobody.
-    seen: u64,
+    /// The last look.
+    looked: u64,
+    /// The last look at which it may just have come back from a crash: what it did before that is
+    /// seen by nobody.
     fresh: u64,
+    /// By whom it is counted, and what is wrong with that: unless it has crashed since it was
+    /// looked at, or was in the middle of following just then.
+    doubted: Option<(Term, NodeId, String)>,
     leads: Option<Leading>,
 }
 
@@ -48,7 +52,7 @@ struct Leading {
     configuration: Configuration,
     /// How far the log was committed.
     commit: LogIndex,
-    /// The rounds, and the looks at which they had begun; the latest few.
+    /// The rounds, and the looks at it before they began; the latest few.
     rounds: VecDeque<(u64, u64)>,
     /// The latest round that each server is known to have confirmed.
     confirmed: Vec<u64>,
@@ -72,9 +76,14 @@ impl Monitor<Raft> for Reads {
         }
         let term = state.term();
         let seen = &mut self.servers[node.index()];
-        seen.seen = self.now;
+        let looked = std::mem::replace(&mut seen.looked, self.now);
+        let doubted = seen.doubted.take();
         if state.leader.is_none() && state.commit == state.log().base() {
             seen.fresh = self.now;
+        } else if let Some((of, by, explanation)) = doubted
+            && (of, Some(by)) != (term, state.leader)
+        {
+            return broken("Still Leads", explanation);
         }
         if let Some(leader) = state.leader {
             let follows = &mut seen.follows;
@@ -99,29 +108,25 @@ impl Monitor<Raft> for Reads {
                 reads: VecDeque::new(),
             },
         };
-        let looked =
-            known.asked(node, leader).and_then(|()| self.confirmed(node, &mut known, leader));
-        let looked = looked.and_then(|()| known.answered(node, state.configuration(), leader));
+        let asked = known.asked(node, leader);
+        if known.rounds.back().is_none_or(|(round, _)| *round < leader.round) {
+            // It may have begun, and been answered, before the handler that began it was over.
+            known.rounds.push_back((leader.round, looked));
+        }
+        if ROUNDS < known.rounds.len() {
+            known.rounds.pop_front();
+        }
+        self.confirmed(node, &mut known, leader);
+        let judged = asked.and_then(|()| known.answered(node, state.configuration(), leader));
         known.commit = state.commit;
         self.servers[node.index()].leads = Some(known);
-        looked
+        judged
     }
 }
 
 impl Reads {
     /// Still Leads.
-    fn confirmed(
-        &self,
-        node: NodeId,
-        known: &mut Leading,
-        leader: &Leader,
-    ) -> Result<(), Violation> {
-        if known.rounds.back().is_none_or(|(round, _)| *round < leader.round) {
-            known.rounds.push_back((leader.round, self.now));
-            if ROUNDS < known.rounds.len() {
-                known.rounds.pop_front();
-            }
-        }
+    fn confirmed(&mut self, node: NodeId, known: &mut Leading, leader: &Leader) {
         let reached = leader.progress.iter().map(|progress| progress.round);
         for (index, round) in reached.enumerate() {
             if round <= known.confirmed[index] {
@@ -131,21 +136,19 @@ impl Reads {
             let oldest = known.rounds.front().is_some_and(|(first, _)| round < *first);
             let began = known.rounds.iter().find(|(later, _)| round <= *later);
             let Some((_, began)) = began.filter(|_| !oldest) else { continue };
-            let Some(seen) = self.servers.get(index) else { continue };
+            let Some(seen) = self.servers.get_mut(index) else { continue };
             let follows = |(term, by, when): &(Term, NodeId, u64)| {
                 (*term, *by) == (known.term, node) && began < when
             };
-            let is_known = seen.fresh <= *began && began < &seen.seen;
-            if is_known && !seen.follows.iter().rev().any(follows) {
+            if seen.fresh <= *began && !seen.follows.iter().rev().any(follows) {
                 let (other, term) = (NodeId::new(index as u16), known.term);
                 let explanation = format!(
                     "{node} counts {other} for round {round} of {term}, which has not followed it \
                      since that began"
                 );
-                return broken("Still Leads", explanation);
+                seen.doubted = Some((term, node, explanation));
             }
         }
-        Ok(())
     }
 }
 
@@ -268,17 +271,17 @@ mod tests {
 
     #[test]
     fn who_confirms_a_round_has_followed_since() {
-        let judge = |follows: (Term, NodeId, u64), seen, fresh| {
-            let follower = Seen { follows: vec![follows], seen, fresh, leads: None };
-            let watched = Reads { servers: vec![Seen::default(), follower], now: 30 };
-            broken(watched.confirmed(N1, &mut known(), &leader(&[])))
+        let doubted = |follows: (Term, NodeId, u64), fresh| {
+            let follower = Seen { follows: vec![follows], fresh, ..Seen::default() };
+            let mut watched = Reads { servers: vec![Seen::default(), follower], now: 30 };
+            watched.confirmed(N1, &mut known(), &leader(&[]));
+            watched.servers[1].doubted.is_some()
         };
-        assert_eq!(judge((Term(3), N1, 25), 25, 0), "none");
-        assert_eq!(judge((Term(3), N1, 15), 25, 0), "Still Leads", "before the round began");
-        assert_eq!(judge((Term(2), N1, 25), 25, 0), "Still Leads", "in another term");
-        assert_eq!(judge((Term(3), NodeId::new(2), 25), 25, 0), "Still Leads", "another leader");
-        assert_eq!(judge((Term(3), N1, 15), 25, 25), "none", "it may have crashed after it");
-        assert_eq!(judge((Term(3), N1, 15), 15, 0), "none", "it was not looked at since");
+        assert!(!doubted((Term(3), N1, 25), 0));
+        assert!(doubted((Term(3), N1, 15), 0), "before the round began");
+        assert!(doubted((Term(2), N1, 25), 0), "in another term");
+        assert!(doubted((Term(3), NodeId::new(2), 25), 0), "another leader");
+        assert!(!doubted((Term(3), N1, 15), 25), "it may have crashed after it");
     }
 
     #[test]
