@@ -19,7 +19,8 @@
 //! - `Safe` what a replica votes for extends what it is locked on, or shows a later certificate
 //!   (`safeNode`, on which the proof rests);
 //! - `One a view` two different blocks are never certified in one view (lemma 1);
-//! - `Chain` what a replica decides heads three certified blocks of consecutive views (algorithm 3);
+//! - `Chain` what a replica decides heads three certified blocks of consecutive views (algorithm
+//!   3);
 //! - `Branch` what is certified after a decision extends what was decided;
 //! - `Proved` a replica votes for blocks of leaders alone, and goes by certificates that `2f + 1`
 //!   have signed;
