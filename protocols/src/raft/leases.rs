@@ -3,8 +3,8 @@
 //!
 //! - *Leader Lease*: as long as a leader has a lease, nobody leads a later term.
 //! - *Sticky Vote*: nobody votes in a later term, for others or for itself, within the shortest
-//!   election timeout of hearing a leader, crash or no crash. Only leaders themselves can allow it, who let another be
-//!   elected at once (3.10): from then on nothing is asked.
+//!   election timeout of hearing a leader, crash or no crash. Only leaders themselves can allow it,
+//!   who let another be elected at once (3.10): from then on nothing is asked.
 
 use super::Raft;
 use super::log::Term;
