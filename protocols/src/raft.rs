@@ -129,7 +129,7 @@ use state::{Durable, Role};
 pub use config::{Config, ConfigError};
 pub use indices::{Indices, indices};
 pub use invariants::{Invariants, invariants};
-pub use leases::{Leases, leases};
+pub use leases::{Leases, leases, leases_beside_transfers};
 pub use message::{Message, Outcome, Record, Request, Response, Submission, Timer};
 pub use promises::{Promises, promises};
 pub use reads::{Reads, reads};

@@ -135,7 +135,7 @@ pub fn transfer() -> Scenario<Raft, raft_members::Input, raft_members::Output> {
         "lease: it has expired, and a read asks a majority",
         "election: a request for votes was ignored because there is a leader",
     ]);
-    properties.push(invariants(LEASES, raft::leases));
+    properties.push(invariants(LEASES, raft::leases_beside_transfers));
     Scenario {
         name: "raft-lease-transfer",
         story: "Three Raft nodes that hand over leadership, and read under long leases.",

@@ -3,12 +3,11 @@
 //!
 //! - *Leader Lease*: as long as a leader has a lease, nobody leads a later term.
 //! - *Sticky Vote*: nobody votes in a later term, for others or for itself, within the shortest
-//!   election timeout of hearing a leader, crash or no crash. Only leaders themselves can allow it,
-//!   who let another be elected at once (3.10): from then on nothing is asked.
+//!   election timeout of hearing a leader, crash or no crash. Only a leader itself can allow it, by
+//!   letting another be elected at once (3.10).
 
 use super::Raft;
 use super::log::Term;
-use super::state::Role;
 use crate::reigns::{Reign, Reigns};
 use seedfall_sim::{Monitor, NodeId, Time, Violation};
 
@@ -17,8 +16,8 @@ use seedfall_sim::{Monitor, NodeId, Time, Violation};
 pub struct Leases {
     reigns: Reigns<Term>,
     votes: Vec<Seen>,
-    /// Some leader has begun to hand over.
-    hands_over: bool,
+    /// Whether votes are asked about.
+    is_sticky: bool,
 }
 
 /// A server as it was seen last.
@@ -31,6 +30,12 @@ struct Seen {
 
 /// A watcher of leases that has seen nothing yet.
 pub fn leases() -> Leases {
+    Leases { is_sticky: true, ..Leases::default() }
+}
+
+/// The same for runs in which leaders hand over, and which know of no *Sticky Vote*: who votes at
+/// the wish of a leader that crashed as it sent that looks like one who broke its promise.
+pub fn leases_beside_transfers() -> Leases {
     Leases::default()
 }
 
@@ -64,9 +69,6 @@ impl Leases {
         if self.votes.len() <= node.index() {
             self.votes.resize(node.index() + 1, Seen::default());
         }
-        if let Role::Leader(leader) = &state.role {
-            self.hands_over |= leader.transfer.is_some();
-        }
         let seen = &mut self.votes[node.index()];
         let vote = (state.term(), state.voted_for());
         let is_new = std::mem::replace(&mut seen.vote, vote) != vote && vote.1.is_some();
@@ -74,7 +76,7 @@ impl Leases {
         if state.leader.is_some() {
             seen.heard = state.heard.map(|heard| (state.term(), heard));
         }
-        let Some((term, heard)) = before.filter(|_| is_new && !self.hands_over) else {
+        let Some((term, heard)) = before.filter(|_| is_new && self.is_sticky) else {
             return Ok(());
         };
         let now = clocks(node);
