@@ -178,11 +178,13 @@ fn the_same_seed_is_the_same_run_of_a_program_wherever_it_runs() {
         let (alone, again) = (scenario.run(&Trial::of(Seed(seed))), scenario.shared());
         (alone.hash, again.run(&Trial::of(Seed(seed))).hash)
     };
-    for seed in 0..20 {
-        let (alone, again) = hashes(seed);
-        assert_eq!(alone, again, "seed {seed}");
-    }
-    assert_ne!(hashes(1).0, hashes(2).0);
+    scenario.alone(&mut || {
+        for seed in 0..20 {
+            let (alone, again) = hashes(seed);
+            assert_eq!(alone, again, "seed {seed}");
+        }
+        assert_ne!(hashes(1).0, hashes(2).0);
+    });
 }
 
 /// A program that shows the number of its thread, which goes on from that of the process in which
@@ -361,32 +363,35 @@ fn small(scenario: &Programs<In<u64>, Out<u64>>) -> Shrunk {
 #[test]
 fn a_run_of_a_program_is_traced_and_is_the_run_that_is_not() {
     let scenario = register("program-register", true);
-    for seed in 0..20 {
-        let (plain, kept) = (scenario.run(&Trial::of(Seed(seed))), scenario.run(&full(seed)));
-        assert_eq!((plain.hash, plain.events), (kept.hash, kept.events), "seed {seed}");
-        assert_eq!(kept.trace.len() as u64, kept.events);
-        let case = Case::of(&full(seed), &kept, "");
-        assert_eq!(case.compare(&scenario.run(&case.trial())), Replayed::Same);
-        let part = scenario.run(&Trial { until: Some(kept.events / 2), ..full(seed) });
-        assert_eq!(part.trace[..], kept.trace[..part.trace.len()], "and a part of it");
-    }
-    let report = scenario.run(&full(7));
-    let lines: Vec<String> = report.trace.iter().map(ToString::to_string).collect();
-    for words in [
-        "n1 starts",
-        "c1 calls        c1#0 ",
-        "c1 connect n1   client1:32769 connects to server:7000",
-        "c1 ->      n1   w",
-        "n1 <-      c1   w",
-        "n1 file         renames /work/new to /work/value",
-        "n1 syncs        /work/new",
-        "n1 ->      c1   ok",
-        "c1 returns      c1#",
-        "n1 FAULT        begins: ",
-        "n1 FAULT        ends: ",
-    ] {
-        assert!(lines.iter().any(|line| line.contains(words)), "{words}\n{}", lines.join("\n"));
-    }
+    // As commands and `check` run it: the other tests of this process are not in its runs.
+    scenario.alone(&mut || {
+        for seed in 0..20 {
+            let (plain, kept) = (scenario.run(&Trial::of(Seed(seed))), scenario.run(&full(seed)));
+            assert_eq!((plain.hash, plain.events), (kept.hash, kept.events), "seed {seed}");
+            assert_eq!(kept.trace.len() as u64, kept.events);
+            let case = Case::of(&full(seed), &kept, "");
+            assert_eq!(case.compare(&scenario.run(&case.trial())), Replayed::Same);
+            let part = scenario.run(&Trial { until: Some(kept.events / 2), ..full(seed) });
+            assert_eq!(part.trace[..], kept.trace[..part.trace.len()], "and a part of it");
+        }
+        let report = scenario.run(&full(7));
+        let lines: Vec<String> = report.trace.iter().map(ToString::to_string).collect();
+        for words in [
+            "n1 starts",
+            "c1 calls        c1#0 ",
+            "c1 connect n1   client1:32769 connects to server:7000",
+            "c1 ->      n1   w",
+            "n1 <-      c1   w",
+            "n1 file         renames /work/new to /work/value",
+            "n1 syncs        /work/new",
+            "n1 ->      c1   ok",
+            "c1 returns      c1#",
+            "n1 FAULT        begins: ",
+            "n1 FAULT        ends: ",
+        ] {
+            assert!(lines.iter().any(|line| line.contains(words)), "{words}\n{}", lines.join("\n"));
+        }
+    });
 }
 
 #[test]
