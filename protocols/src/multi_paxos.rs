@@ -30,7 +30,8 @@
 //! - M3 what is chosen in a slot is proposed there ever after (P2b of Paxos);
 //! - M4 Agreement: the nodes carry out the same values in the same order;
 //! - M5 Leases: while a leader has one, nobody leads under a higher number, whatever clocks show
-//!   that drift no further than the model says (PML 5.2);
+//!   that drift no further than the model says; nobody stands while it holds its promises, and
+//!   nobody holds them for less than was said (PML 5.2);
 //! - S1 the history of the clients is linearizable;
 //! - L1 with a majority up and connected for a while, operations complete.
 //!

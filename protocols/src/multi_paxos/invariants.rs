@@ -102,7 +102,8 @@ impl Monitor<MultiPaxos> for Leases {
             let why = format!("{node} holds until its clock shows {held}, and stands at {shows}");
             return Err(broken("M5: leases", why));
         }
-        // From when it says so on, which may be a while ago, crash or no crash.
+        // It holds from when it said so, which was after it was last looked at, and never for less
+        // than before, crash or no crash.
         if held < before || (before < held && held < showed + state.config.hold) {
             let why = format!(
                 "{node} held until its clock shows {before}, and at {shows} holds until {held}"
