@@ -19,6 +19,7 @@ use seedfall::{
 };
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -185,21 +186,21 @@ fn the_same_seed_is_the_same_run_of_a_program_wherever_it_runs() {
     assert_ne!(hashes(1).0, hashes(2).0);
 }
 
-/// A program that shows the number of its thread, which goes on from that of the process in which
-/// it is forked: a sweep's has as many threads as the machine has cores.
+/// What the process of a test has done until now, for all that its runs can see of it.
+static DONE: AtomicU32 = AtomicU32::new(0);
+
+/// A program that shows what is in the process in which it is forked.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a program's threads, and those of a test")]
 #[expect(clippy::print_stdout, reason = "what a program prints is in its trace")]
-fn the_runs_of_a_sweep_find_nothing_of_its_threads() {
-    let main = || println!("{:?}", std::thread::spawn(|| std::thread::current().id()).join());
+fn the_runs_of_a_sweep_find_nothing_of_what_its_process_does() {
     let scenario = Programs {
-        nodes: vec![Program::new("server", main)],
-        ..register("program-that-counts", true)
+        nodes: vec![Program::new("server", || println!("{}", DONE.load(Relaxed)))],
+        ..register("program-that-looks", true)
     };
     scenario.alone(&mut || {
         let hash = || scenario.run(&Trial::of(Seed(3))).hash;
         let before = hash();
-        (0..3).for_each(|_| std::thread::spawn(|| {}).join().expect("it does nothing"));
+        DONE.fetch_add(1, Relaxed);
         assert_eq!(hash(), before, "what was done meanwhile is not in the run");
         let trial = Trial { recording: Recording::Full, ..Trial::of(Seed(3)) };
         let report = scenario.run(&trial);
@@ -207,6 +208,12 @@ fn the_runs_of_a_sweep_find_nothing_of_its_threads() {
         let other = Programs { operations: 1, ..scenario.clone() };
         assert_ne!(other.run(&trial).hash, before, "it is another scenario, of the same name");
     });
+    let other = Programs { operations: 1, ..scenario };
+    let seen = |done| {
+        DONE.store(done, Relaxed);
+        other.run(&Trial::of(Seed(3))).hash
+    };
+    assert_ne!(seen(1), seen(2), "what is forked from here finds it");
 }
 
 #[test]

@@ -17,6 +17,9 @@ pub(crate) struct Elf {
 struct Section {
     name: String,
     kind: usize,
+    /// Where it is, before the file is loaded somewhere.
+    address: usize,
+    /// Where it is in the file.
     start: usize,
     length: usize,
     /// The section that belongs to it: of symbols, that of their names.
@@ -39,6 +42,8 @@ pub(crate) struct Static<'a> {
     pub(crate) address: usize,
     /// How many bytes.
     pub(crate) size: usize,
+    /// In which section.
+    section: usize,
 }
 
 const SYMBOLS: usize = 2;
@@ -88,6 +93,7 @@ impl Elf {
         let section = |index: usize| Section {
             name: text(&names, of(index, 0, 4)).to_owned(),
             kind: of(index, 4, 4),
+            address: of(index, 0x10, 8),
             start: of(index, 0x18, 8),
             length: of(index, 0x20, 8),
             link: of(index, 0x28, 4),
@@ -137,8 +143,20 @@ impl Elf {
                 name: text(&symbols.names, number(symbol, 0, 4)),
                 address: number(symbol, 8, 8),
                 size: number(symbol, 16, 8),
+                section: number(symbol, 6, 2),
             })
             .collect()
+    }
+
+    /// What a static is as a process begins, but for addresses in it, which the loader puts there.
+    pub(crate) fn initial(&self, one: &Static<'_>) -> Result<Vec<u8>> {
+        const NO_BITS: usize = 8;
+        match self.sections.get(one.section) {
+            Some(section) if section.kind != NO_BITS => {
+                self.bytes(section.start + one.address.saturating_sub(section.address), one.size)
+            }
+            _ => Ok(vec![0; one.size]),
+        }
     }
 
     /// What it takes from shared libraries.
@@ -157,17 +175,23 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     static WRITTEN: AtomicU64 = AtomicU64::new(7);
+    static ZERO: AtomicU64 = AtomicU64::new(0);
     static READ: [u64; 2] = [7, 8];
 
     #[test]
     fn a_static_that_is_written_to_is_found_and_one_that_is_not_is_not() {
         WRITTEN.fetch_add(READ[0], Relaxed);
+        ZERO.fetch_add(READ[1], Relaxed);
         let elf = Elf::own().unwrap();
         let symbols = elf.all().unwrap().expect("the names of this test");
         let written = elf.written(&symbols);
         let named = |name: &str| written.iter().find(|one| one.name.contains(name));
         assert_eq!(named("elf5tests7WRITTEN").map(|one| one.size), Some(8));
         assert!(named("elf5tests4READ").is_none());
+        for (name, value) in [("elf5tests7WRITTEN", 7_u64), ("elf5tests4ZERO", 0)] {
+            let one = named(name).expect("a static of this test");
+            assert_eq!(elf.initial(one).unwrap(), value.to_ne_bytes(), "{name}");
+        }
     }
 
     #[test]

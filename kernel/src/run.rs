@@ -297,9 +297,7 @@ pub(crate) fn child(
         kernel.queue.push(at, Event::Nemesis);
     }
     machine::install(kernel);
-    if !world.shared_statics {
-        machine::divide_statics(count);
-    }
+    machine::divide_statics(count, world.shared_statics);
     let mains = world.nodes().map(|spec| spec.main.clone()).collect();
     assert!(MAINS.set(mains).is_ok(), "one run a process");
     let (system_calls, time_stamps) = machine::arm();

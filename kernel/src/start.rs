@@ -81,8 +81,7 @@ fn watch() {
         Some(path.to_string_lossy().into_owned())
     });
     machine::note_statics();
-    // If they cannot be found, runs say why.
-    let _ = machine::find_statics();
+    machine::find_statics();
     watch_panics();
 }
 
@@ -122,9 +121,9 @@ impl From<Simulation> for Asked {
 }
 
 /// A process that forks runs, and does nothing else. What a run finds in its process is what was
-/// there when the zygote was made: statics, the heap of the process and where it has put things,
-/// the numbers of threads. A run that is forked from the process that asks for it finds what that
-/// process has done until then, which is another thing in each sweep.
+/// there when the zygote was made: statics, the heap of the process and where it has put things. A
+/// run that is forked from the process that asks for it finds what that process has done until
+/// then, which is another thing in each sweep.
 ///
 /// Make it first, before there are other threads. It ends with the process that made it.
 #[derive(Debug)]

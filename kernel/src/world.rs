@@ -316,7 +316,8 @@ impl Simulation {
 
     /// All nodes share the statics of the process, which survive crashes: for programs that hand
     /// something to each other by one. Without it each node has its own, as processes have, and new
-    /// ones whenever its program starts; only those of the standard library are common to all.
+    /// ones whenever its program starts; only those of the standard library are common to all, but
+    /// for its locks, its streams and its count of threads.
     #[must_use]
     pub fn shared_statics(mut self) -> Self {
         self.world.shared_statics = true;

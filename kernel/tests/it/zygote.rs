@@ -125,3 +125,41 @@ fn futures_of_a_zygote_are_those_of_the_run() {
         assert!(distinct.len() > 1, "futures differ");
     });
 }
+
+/// Threads of the process that asks hold locks of the standard library as a run is forked. They are
+/// not in the run, and would never give them back to it.
+#[test]
+fn a_run_finds_no_lock_that_a_thread_of_its_asker_holds() {
+    let main = || {
+        let own = std::thread::current();
+        let other = std::thread::spawn(|| std::thread::current().id()).join().unwrap();
+        println!("{:?} {:?} {other:?}", own.name(), own.id());
+        std::thread::sleep(std::time::Duration::from_secs(9));
+    };
+    isolated(|| {
+        let world = Simulation::new(1).node("a", main).node("b", main);
+        let world = world.crash(Span::secs(1), Span::secs(2), "a").horizon(Span::secs(3));
+        let before = world.clone().run();
+        assert_eq!(before.failures, []);
+        let line = "Some(\"main\") ThreadId(1) ThreadId(2)\n";
+        assert_eq!(before.node("a").output(), line.repeat(2), "each life counts its own threads");
+        assert_eq!(before.node("b").output(), line);
+        let (is_held, held) = std::sync::mpsc::channel();
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let holder = std::thread::spawn(move || {
+            let lock = std::io::stdout().lock();
+            is_held.send(()).unwrap();
+            is_done.recv().unwrap();
+            drop(lock);
+        });
+        held.recv().unwrap();
+        let (while_held, shared) = (world.clone().run(), world.shared_statics().run());
+        done.send(()).unwrap();
+        holder.join().unwrap();
+        assert_eq!(
+            (while_held.hash, while_held.node("b").output()),
+            (before.hash, line.to_owned())
+        );
+        assert_eq!(shared.node("b").output(), line);
+    });
+}
