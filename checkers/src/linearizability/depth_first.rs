@@ -367,10 +367,15 @@ impl<M: Machine> Walk<'_, M> {
                 self.list.push(operation);
             }
         }
-        // Positions are in the order of the calls.
+        // Positions are in the order of the calls; a flag in the highest bit puts what may never
+        // have happened behind all others.
         let last = self.pending != Pending::AsCalled;
-        let early = |operation: &u32| (last && !self.left.is_known(*operation), *operation);
-        self.list[start..].sort_unstable_by_key(|operation| std::cmp::Reverse(early(operation)));
+        let flag = |operation: u32| u32::from(last && !self.left.is_known(operation)) << 31;
+        let list = &mut self.list[start..];
+        // From the last to the first, as the complements of the keys are sorted.
+        list.iter_mut().for_each(|operation| *operation = !(*operation | flag(*operation)));
+        list.sort_unstable();
+        list.iter_mut().for_each(|operation| *operation = !*operation & !(1 << 31));
         depends(self.machine, self.meter, self.state, first, &mut self.list, start)?;
         let mut kept = start;
         for at in start..self.list.len() {

@@ -2,12 +2,18 @@
 //!
 //! Values that no operation can ever tell apart from others become one dead state (R4 in the notes
 //! of `schedule`). With appends a state is alive if it is the beginning of a text that somebody
-//! saw; it is then kept as a range of the sorted texts, so that no text is ever copied.
+//! saw; it is then kept as a range of the sorted texts, so that no text is ever copied. To append a
+//! text that stands in none of those is to write the dead state.
 
 use super::machine::Machine;
 use super::part::Part;
 use crate::interner::Interner;
 use crate::models::abstraction::{RegisterStep, RegisterView};
+use rustc_hash::FxHashSet;
+
+/// If appended texts have more lengths than this, each is taken for one that somebody saw: to look
+/// for them takes so many passes over all texts.
+const LENGTHS: usize = 8;
 
 /// A register, part of it known to be unobservable.
 pub(crate) struct RegisterMachine<'a> {
@@ -81,8 +87,39 @@ impl<'a> Texts<'a> {
         TextState::Prefix { first, end: first + count as u32, length: length + text.len() as u32 }
     }
 
+    fn text(&self, value: u32) -> &'a [u8] {
+        self.of_value[value as usize].unwrap_or(&[])
+    }
+
+    /// Of texts that are appended, those that stand somewhere in one that somebody saw.
+    fn seen_of(&self, appended: FxHashSet<&'a [u8]>) -> FxHashSet<&'a [u8]> {
+        let mut lengths: Vec<usize> = appended.iter().map(|text| text.len()).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        if lengths.len() > LENGTHS {
+            return appended;
+        }
+        let mut begins = [false; 256];
+        appended.iter().filter_map(|text| text.first()).for_each(|at| begins[*at as usize] = true);
+        let mut seen = FxHashSet::default();
+        for (at, text) in self.observed.iter().enumerate() {
+            let longer = self.observed.get(at + 1);
+            if longer.is_some_and(|longer| longer.starts_with(text)) {
+                continue; // It stands in that one.
+            }
+            for from in (0..text.len()).filter(|from| begins[text[*from] as usize]) {
+                let ends = lengths.iter().map_while(|length| text.get(from..from + length));
+                seen.extend(ends.filter(|text| appended.contains(text)));
+            }
+            if seen.len() == appended.len() {
+                break;
+            }
+        }
+        seen
+    }
+
     fn append(&mut self, state: u32, value: u32) -> u32 {
-        let text = self.of_value[value as usize].unwrap_or(&[]);
+        let text = self.text(value);
         let after = match *self.states.get(state) {
             TextState::Dead => return state,
             TextState::Missing => self.extended((0, self.observed.len() as u32, 0), text),
@@ -108,6 +145,7 @@ impl<'a> RegisterMachine<'a> {
         } else {
             machine.number_by_text(view);
         }
+        machine.leave_out();
         machine.classify();
         machine
     }
@@ -138,8 +176,19 @@ impl<'a> RegisterMachine<'a> {
         let mut texts = Texts::new(view);
         self.dead = 0;
         self.initial = texts.state_of(0);
+        let appended = self.steps.iter().filter_map(|step| match step {
+            RegisterStep::Append(value) => Some(texts.text(*value)),
+            _ => None,
+        });
+        let seen = texts.seen_of(appended.filter(|text| !text.is_empty()).collect());
         for step in &mut self.steps {
             match step {
+                RegisterStep::Append(value) => {
+                    let text = texts.text(*value);
+                    if !text.is_empty() && !seen.contains(text) {
+                        *step = RegisterStep::Write(self.dead);
+                    }
+                }
                 RegisterStep::Read(value)
                 | RegisterStep::Write(value)
                 | RegisterStep::Differs(value) => *value = texts.state_of(*value),
@@ -150,6 +199,25 @@ impl<'a> RegisterMachine<'a> {
             }
         }
         self.texts = Some(texts);
+    }
+
+    /// What may never have happened, and would have led where nobody sees the difference, did not:
+    /// without it everything else can happen as before (R6). But that the value was *not* some
+    /// other one, it can explain.
+    fn leave_out(&mut self) {
+        let differs = |(step, known): (&RegisterStep, &bool)| {
+            *known && matches!(step, RegisterStep::Differs(_))
+        };
+        if self.steps.iter().zip(&self.known).any(differs) {
+            return;
+        }
+        for (step, _) in self.steps.iter_mut().zip(&self.known).filter(|(_, known)| !**known) {
+            if let RegisterStep::Write(to) | RegisterStep::Swap(_, to) = *step
+                && to == self.dead
+            {
+                *step = RegisterStep::Nothing;
+            }
+        }
     }
 
     /// Operations with equal steps and equal certainty can stand for one another.

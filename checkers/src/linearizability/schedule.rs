@@ -14,6 +14,8 @@
 //! - R3 of interchangeable operations the one that responds first goes first, by exchange.
 //! - R4 values that no operation can tell apart are one state (`register_machine`).
 //! - R5 what commutes with all that the next response can depend on waits (`depends`).
+//! - R6 what may never have happened, and would have led to a state that no operation can tell from
+//!   others, is left out, unless an answer says that a value was another one (`register_machine`).
 //! - Round robin over the parts.
 
 use super::breadth_first;
