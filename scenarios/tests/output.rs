@@ -130,3 +130,22 @@ fn a_sweep_that_goes_on_counts_the_ways_of_failing_and_keeps_a_case_of_each() {
     kinds.dedup();
     assert_eq!(kinds.len(), ways.len());
 }
+
+#[test]
+fn the_line_to_paste_begins_with_what_the_environment_says() {
+    let here = tempfile::tempdir().expect("a folder");
+    let told = |said: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seedfall"));
+        command.current_dir(here.path()).env("COLUMNS", "80").env_remove("SEEDFALL_COMMAND");
+        command.envs(said.map(|said| ("SEEDFALL_COMMAND", said)));
+        let output = command.args(["sweep", "copied-register", "--seeds", "4"]).output();
+        let output = output.expect("the binary was built for this test");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let own = "cargo run -p a-crate-with-many-programs --bin one-of-them --profile fast --";
+    for (said, start) in [(None, "cargo run --release --"), (Some(own), own)] {
+        let text = told(said);
+        let line = format!("{start} replay target/seedfall/copied-register-0.json");
+        assert!(text.lines().any(|one| one.ends_with(&line)), "{line}\n{text}");
+    }
+}

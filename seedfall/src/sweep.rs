@@ -77,8 +77,8 @@ impl Sweep {
             options += &format!(" --without {}", class.name());
         }
         let (name, seed) = (failure.scenario, failure.seed.0);
-        let sweep = format!("cargo run --release -- sweep {name} --seeds {seed}..{}", seed + 1);
-        (!options.is_empty()).then(|| sweep + &options)
+        let sweep = format!("sweep {name} --seeds {seed}..{}", seed + 1);
+        (!options.is_empty()).then(|| crate::words::command(&(sweep + &options)))
     }
 }
 

@@ -1,4 +1,30 @@
-//! Numbers as people read them.
+//! Numbers as people read them, and commands as they paste them.
+
+use std::sync::OnceLock;
+
+/// A command of the binary that runs a scenario, to be pasted into a shell: `replay` with its
+/// arguments, behind what starts that binary. That is `cargo run --release --`, or what the
+/// environment variable `SEEDFALL_COMMAND` says: where cargo has to be told more (`cargo run -p
+/// trials --bin sim --`), or a script builds the binary.
+pub fn command(arguments: &str) -> String {
+    format!("{} {arguments}", start())
+}
+
+/// Whether a line has a command in it that is to be pasted.
+pub fn is_command(line: &str) -> bool {
+    ["cargo run ", "cargo test ", start()].iter().any(|start| line.contains(start))
+}
+
+/// What starts the binary.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a failure says how to run the scenario again; a run never sees it"
+)]
+fn start() -> &'static str {
+    static START: OnceLock<String> = OnceLock::new();
+    let said = || std::env::var("SEEDFALL_COMMAND").ok().filter(|said| !said.trim().is_empty());
+    START.get_or_init(|| said().unwrap_or_else(|| "cargo run --release --".to_owned()))
+}
 
 /// With a comma at every third digit: `1,877`.
 pub fn count(number: u64) -> String {

@@ -7,6 +7,7 @@ use seedfall::explain::{End, Explanation, Happening, Operation, examine};
 use seedfall::point::{FUTURES, Futures, point};
 use seedfall::run::Runnable;
 use seedfall::shrink::Shrunk;
+use seedfall::words;
 use seedfall_sim::{Kind, Time};
 use std::path::{Path, PathBuf};
 
@@ -68,7 +69,7 @@ fn save(explanation: &Explanation, path: &Path) -> Result<(), Problem> {
 /// The line that brings this very run back, and the one for the run from which it was shrunk.
 fn commands(args: &ExplainArgs, shrunk: &Shrunk) -> (String, Option<String>) {
     let line = |verb: &str| match args.seed {
-        Some(seed) => format!("cargo run --release -- {verb} {} --seed {seed}", args.target),
+        Some(seed) => words::command(&format!("{verb} {} --seed {seed}", args.target)),
         None => command(verb, Path::new(&args.target)),
     };
     let smaller = shrunk.runs > 0 && shrunk.before != shrunk.after;
@@ -80,7 +81,7 @@ fn command(verb: &str, path: &Path) -> String {
     let path = path.display().to_string();
     let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
     let path = if plain { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
-    format!("cargo run --release -- {verb} {path}")
+    words::command(&format!("{verb} {path}"))
 }
 
 fn headline(explanation: &Explanation) -> String {

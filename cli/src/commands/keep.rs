@@ -7,7 +7,7 @@ use seedfall::case::{Case, CaseError, Replayed};
 use seedfall::report::{Conclusion, Report};
 use seedfall::run::{Runnable, Trial};
 use seedfall::shrink::{DEFAULT_RUNS, Effort};
-use seedfall::words::counted;
+use seedfall::words::{self, counted};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -64,8 +64,8 @@ pub(super) fn keep(
         return Ok(code);
     }
     told.iter().for_each(|line| show::line(line));
-    let replay = format!("  replay     cargo run --release -- replay {}", path.display());
-    show::line(&replay);
+    let replay = words::command(&format!("replay {}", path.display()));
+    show::line(&format!("  replay     {replay}"));
     Ok(code)
 }
 

@@ -13,7 +13,7 @@ use seedfall::run::Runnable;
 use seedfall::scenario::Expectation;
 use seedfall::shrink::Shrunk;
 use seedfall::sweep::{COVERAGE_FROM, Meaning, Summary};
-use seedfall::words::counted;
+use seedfall::words::{self, counted};
 use serde_json::json;
 use std::path::Path;
 
@@ -53,7 +53,7 @@ pub(super) fn width() -> usize {
 pub(super) fn line(text: &str) {
     let Some(width) = columns() else { return raw(text) };
     for line in text.lines().chain(text.is_empty().then_some("")) {
-        if line.contains("cargo run ") || line.contains("cargo test ") {
+        if words::is_command(line) {
             raw(line);
             continue;
         }
@@ -355,7 +355,7 @@ pub(super) fn story(shrunk: &Shrunk, kept: Option<&Path>) {
     let Some(failure) = shrunk.failure() else { return };
     // The seed alone replays the run as it was before it was made small.
     let replay = match kept {
-        Some(path) => format!("cargo run --release -- replay {}", path.display()),
+        Some(path) => words::command(&format!("replay {}", path.display())),
         None => format!("{} (the run before it was shrunk)", failure.replay),
     };
     shrunk.told(&replay).iter().for_each(|words| told(words));

@@ -535,7 +535,7 @@ where
             hash: self.outside.hash,
             fingerprint: format!("{}: {property}: {shape}", kind.name()),
             faults: self.plan.entries.iter().map(ToString::to_string).collect(),
-            replay: format!("cargo run --release -- replay {name} --seed {}", seed.0),
+            replay: crate::words::command(&format!("replay {name} --seed {}", seed.0)),
         }
     }
 }

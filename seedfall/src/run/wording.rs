@@ -151,7 +151,7 @@ pub(super) fn failure(
         at,
         hash,
         faults,
-        replay: format!("cargo run --release -- replay {scenario} --seed {}", seed.0),
+        replay: crate::words::command(&format!("replay {scenario} --seed {}", seed.0)),
     }
 }
 

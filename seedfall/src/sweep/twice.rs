@@ -106,6 +106,9 @@ fn nondeterminism(
         hash: first.hash,
         fingerprint: "nondeterminism: two runs of one seed are the same run".to_owned(),
         faults: first.plan.entries.iter().map(ToString::to_string).collect(),
-        replay: format!("cargo run --release -- replay {} --seed {}", first.scenario, first.seed.0),
+        replay: crate::words::command(&format!(
+            "replay {} --seed {}",
+            first.scenario, first.seed.0
+        )),
     }
 }

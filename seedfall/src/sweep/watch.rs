@@ -127,7 +127,7 @@ impl Watch {
             hash: 0,
             fingerprint: format!("hang: {property}: {doing}"),
             faults: Vec::new(),
-            replay: format!("cargo run --release -- trace {name} --seed {seed}"),
+            replay: crate::words::command(&format!("trace {name} --seed {seed}")),
         }
     }
 }

@@ -214,7 +214,7 @@ impl Outside {
             at: Time::ZERO,
             hash: 0,
             faults: job.plan.entries.iter().map(ToString::to_string).collect(),
-            replay: format!("tests/madsim/run replay {scenario} --seed {}", seed.0),
+            replay: seedfall::words::command(&format!("replay {scenario} --seed {}", seed.0)),
         }
     }
 
