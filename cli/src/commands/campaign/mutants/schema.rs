@@ -180,6 +180,9 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_stmt(&mut self, statement: &'ast Stmt) {
+        if only_says(statement) {
+            return;
+        }
         if let Stmt::Expr(expression, Some(_)) = statement
             && is_for_its_effect(expression)
         {
@@ -279,11 +282,64 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 }
 
+/// Whether a statement only says what happened, for coverage and for whoever reads the trace: then
+/// nothing in it is worth a change.
+fn only_says(statement: &Stmt) -> bool {
+    match statement {
+        Stmt::Expr(expression, _) => says(expression),
+        _ => false,
+    }
+}
+
+fn says(expression: &Expr) -> bool {
+    let all_say = |block: &Block| block.stmts.iter().all(only_says);
+    match expression {
+        Expr::MethodCall(call) => ["reach", "ignore"].iter().any(|says| call.method == says),
+        Expr::Block(block) => all_say(&block.block),
+        Expr::If(choice) => {
+            let otherwise = choice.else_branch.as_ref();
+            !does(&choice.cond)
+                && all_say(&choice.then_branch)
+                && otherwise.is_none_or(|(_, other)| says(other))
+        }
+        Expr::Match(choice) => !does(&choice.expr) && choice.arms.iter().all(|arm| says(&arm.body)),
+        Expr::Tuple(tuple) => tuple.elems.is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether an expression may change something besides its value, by the names of what it calls.
+fn does(expression: &Expr) -> bool {
+    const DOES: [&str; 12] = [
+        "insert",
+        "remove",
+        "push",
+        "pop",
+        "take",
+        "replace",
+        "extend",
+        "retain",
+        "entry",
+        "next",
+        "swap",
+        "get_or_insert_with",
+    ];
+    struct Calls(bool);
+    impl Visit<'_> for Calls {
+        fn visit_expr_method_call(&mut self, call: &syn::ExprMethodCall) {
+            self.0 |= DOES.iter().any(|does| call.method == does);
+            visit::visit_expr_method_call(self, call);
+        }
+    }
+    let mut calls = Calls(false);
+    calls.visit_expr(expression);
+    calls.0
+}
+
 /// Whether an expression is a statement for what it does, not for where it leads.
 fn is_for_its_effect(expression: &Expr) -> bool {
     match expression {
-        // These only say what happened, for coverage and for whoever reads the trace.
-        Expr::MethodCall(call) => !["reach", "ignore"].iter().any(|says| call.method == says),
+        Expr::MethodCall(_) => !says(expression),
         Expr::Call(_) | Expr::Assign(_) => true,
         Expr::Try(tried) => is_for_its_effect(&tried.expr),
         Expr::Binary(both) => matches!(
@@ -362,6 +418,25 @@ mod tests {
             fn d(ctx: &mut Context) { ctx.reach(\"a rare state\"); }
             fn e() { let a = [0; 1 + 1]; match a { 1 => (), _ => () } }";
         assert_eq!(changes(code), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn what_only_says_what_happened_is_not_changed() {
+        let code = "fn f(&mut self, ctx: &mut Context) {
+            ctx.reach(if self.a == b { \"one\" } else { \"other\" });
+            if self.a < b { ctx.reach(\"a\"); } else if c { ctx.ignore(\"b\"); }
+            match a == b { true => ctx.reach(\"a\"), false => () }
+        }";
+        assert_eq!(changes(code), [""; 0]);
+        // Here something is done besides.
+        assert_eq!(
+            changes("fn f() { if self.a.insert(b) { ctx.reach(\"a\"); } }"),
+            ["f: `self.a.insert(b)` is true", "f: `self.a.insert(b)` is false"]
+        );
+        assert_eq!(
+            changes("fn f() { if a { ctx.reach(\"a\"); return; } }"),
+            ["f: `a` is true", "f: `a` is false"]
+        );
     }
 
     #[test]
