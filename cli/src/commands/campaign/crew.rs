@@ -4,7 +4,7 @@
 //! So a worker may be killed at any time, and so may this process: the next one goes on.
 
 use super::clock::{self, Watch};
-use super::fate::{Blame, Death, died};
+use super::fate::{Blame, Death, Follows, died};
 use super::manifest::{Manifest, Target};
 use super::pace::Pace;
 use super::queue::Queue;
@@ -311,7 +311,12 @@ impl<'a> Crew<'a> {
     /// no longer needed.
     fn fold(&mut self, last: bool) -> Result<(), Problem> {
         if last {
-            self.state.incidents.extend(self.queue.unexplained(self.manifest));
+            for (follows, what) in self.queue.unexplained(self.manifest) {
+                match follows {
+                    Follows::Incident => self.state.incidents.push(what),
+                    Follows::Warning => show::warning(&what),
+                }
+            }
             self.state.seconds = self.started.elapsed().as_secs_f64();
             // Where time alone bounds a campaign, it is done when time is up.
             let by_time = self.manifest.seeds.is_none();

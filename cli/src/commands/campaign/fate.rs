@@ -27,6 +27,15 @@ pub(super) enum Blame {
     Worker,
 }
 
+/// What follows from a death that did not come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// Two runs of one seed differ: the campaign is not green.
+    Incident,
+    /// Nothing that can be known.
+    Warning,
+}
+
 /// How a process died.
 pub(super) fn died(status: ExitStatus, timed_out: bool) -> Death {
     if timed_out {
@@ -47,6 +56,18 @@ impl Death {
             Self::Exit(2 | 101) | Self::Signal(24 | 25) => Blame::Worker,
             Self::Signal(4..=8 | 11 | 31) | Self::Exit(_) | Self::Late => Blame::Run,
             Self::Signal(_) => Blame::Machine,
+        }
+    }
+
+    /// What follows if the same seeds, one by one, do not end so, and why. Real time is not the
+    /// run's: a machine that sleeps, or is busy with something else, makes any run late.
+    pub(super) fn not_again(self) -> (Follows, &'static str) {
+        match self {
+            Self::Late => (
+                Follows::Warning,
+                "the machine was busy, or asleep; if it comes again, that a run ends is chance",
+            ),
+            _ => (Follows::Incident, "two runs of one seed differ"),
         }
     }
 
@@ -142,5 +163,13 @@ mod tests {
         assert_eq!(Death::Exit(101).blame(), Blame::Worker);
         assert_eq!(Death::Exit(0).blame(), Blame::Run);
         assert_eq!(Death::Signal(15).blame(), Blame::Machine);
+    }
+
+    #[test]
+    fn a_run_that_was_late_once_proves_nothing_and_one_that_crashed_once_does() {
+        assert_eq!(Death::Late.not_again().0, Follows::Warning);
+        for death in [Death::Signal(11), Death::Exit(0), Death::Exit(3)] {
+            assert_eq!(death.not_again().0, Follows::Incident, "{death}");
+        }
     }
 }

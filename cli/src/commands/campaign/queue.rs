@@ -2,7 +2,7 @@
 //! time.
 
 use super::crew::Task;
-use super::fate::Death;
+use super::fate::{Death, Follows};
 use super::manifest::Manifest;
 use super::store::Book;
 use seedfall::campaign::{Runs, Shard};
@@ -135,17 +135,19 @@ impl Queue {
         self.rests[task.target].suspicion = None;
     }
 
-    /// Deaths that were not found again.
-    pub(super) fn unexplained(&mut self, manifest: &Manifest) -> Vec<String> {
+    /// Deaths that were not found again, and what follows from each.
+    pub(super) fn unexplained(&mut self, manifest: &Manifest) -> Vec<(Follows, String)> {
         let rests = self.rests.iter_mut().zip(manifest.names());
         let told = rests.filter_map(|(rest, name)| {
             let (death, seeds) = rest.suspicion.take()?;
             let done = rest.careful.is_empty();
             done.then(|| {
-                format!(
+                let (follows, why) = death.not_again();
+                let what = format!(
                     "{name}: a process died among the seeds {seeds:?} ({death}), and did not when \
-                     they were run one by one: two runs of one seed differ"
-                )
+                     they were run one by one: {why}"
+                );
+                (follows, what)
             })
         });
         told.collect()
