@@ -14,9 +14,9 @@ use super::*;
 use crate::elf::Elf;
 use std::sync::OnceLock;
 
-/// Crates whose statics are those of the process: the host uses them between two programs.
-const SHARED: [&str; 15] = [
-    "std",
+/// Crates whose statics are those of the process, besides the standard library: the host uses them
+/// between two programs.
+const SHARED: [&str; 14] = [
     "core",
     "alloc",
     "std_detect",
